@@ -1,0 +1,349 @@
+"""What is (Inventory), what is asked (NodeConfig), what should be (Desired) and what may not be touched (InUse).
+
+Frozen values only; every tuple is sorted by its maker, so that equal machines are equal bytes.
+Reading the machine is `linux/inventory.py`, deciding is `resolve.py` and `plan.py`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.reasons import Reason
+
+KERNEL_DRIVER = "kernel"
+"""In a pool: the driver that the kernel picks by itself."""
+
+
+# --- what is ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualFunction:
+    """One VF as sysfs shows it. `None` means that the kernel shows nothing there, never "could not read"."""
+
+    address: PciAddress
+    index: int
+    vendor: str
+    device: str
+    driver: str | None
+    driver_override: str | None
+    iommu_group: int | None
+    vfio_bound: bool
+    """Its driver owns `vfio-dev/`: true for vfio-pci and every variant driver."""
+    cdev: str | None
+    """`vfioN` when `/dev/vfio/devices/vfioN` exists (CONFIG_VFIO_DEVICE_CDEV), else None."""
+    netdevs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhysicalFunction:
+    """One function with an SR-IOV capability (`sriov_totalvfs` exists), and its VFs by index."""
+
+    address: PciAddress
+    vendor: str
+    """Four hex digits, as `lspci -n` prints them."""
+    device: str
+    class_code: str
+    """Six hex digits."""
+    driver: str | None
+    netdevs: tuple[str, ...]
+    """Names and alternative names of its netdevs as the host's network namespace shows them."""
+    numa_node: int | None
+    iommu_group: int | None
+    total_vfs: int
+    autoprobe: bool
+    vfs: tuple[VirtualFunction, ...]
+
+    @property
+    def num_vfs(self) -> int:
+        """Counted by `virtfnN` links: reading `sriov_numvfs` hangs behind a blocked write (docs/architecture.md)."""
+        return len(self.vfs)
+
+    def vf(self, index: int) -> VirtualFunction | None:
+        """The VF of this index, or None where there is none."""
+        return next((vf for vf in self.vfs if vf.index == index), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMember:
+    """A device of an IOMMU group and the driver that has it."""
+
+    address: PciAddress
+    driver: str | None
+    vfio_bound: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IommuGroup:
+    """The unit VFIO hands out. Its number is no identity: it changes when VFs are made anew."""
+
+    number: int
+    members: tuple[GroupMember, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """Something that exists but could not be read; whoever depends on it must not guess."""
+
+    device: PciAddress
+    path: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """One look at the machine's SR-IOV functions."""
+
+    boot_id: str
+    kernel: str
+    pfs: tuple[PhysicalFunction, ...]
+    groups: tuple[IommuGroup, ...]
+    unreadable: tuple[Unreadable, ...]
+
+    def pf(self, address: PciAddress) -> PhysicalFunction | None:
+        """The PF at this address, or None."""
+        return next((pf for pf in self.pfs if pf.address == address), None)
+
+    def group(self, number: int | None) -> IommuGroup | None:
+        """The IOMMU group of this number, or None."""
+        return next((group for group in self.groups if group.number == number), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginalVf:
+    """How a VF was before the first touch."""
+
+    index: int
+    driver: str | None
+    driver_override: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """How a PF and its VFs were before the first touch; `vendor` and `device` tell a replaced card from the old one."""
+
+    address: PciAddress
+    vendor: str
+    device: str
+    num_vfs: int
+    autoprobe: bool
+    vfs: tuple[OriginalVf, ...]
+
+
+# --- what is asked ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceMatcher:
+    """A PF matches when every given field holds. `class_code` is a prefix."""
+
+    vendor: str | None = None
+    device: str | None = None
+    class_code: str | None = None
+    driver: str | None = None
+    address: PciAddress | None = None
+    netdev: str | None = None
+    numa_node: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolRequest:
+    """VF indexes that one policy offers under one resource name; `indexes` None means all that are left."""
+
+    resource_name: str
+    """Always with its domain: `virtfn.dev/fast`."""
+    indexes: tuple[int, ...] | None
+    driver: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyConfig:
+    """One policy as it reaches a node; `count` None means that the number of VFs is somebody else's."""
+
+    name: str
+    uid: str
+    generation: int
+    devices: tuple[DeviceMatcher, ...]
+    count: int | None
+    pools: tuple[PoolRequest, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """All policies of a node, the one that claims first first."""
+
+    policies: tuple[PolicyConfig, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A policy, or its claim on one device, that cannot be carried out as it stands: the user must change input."""
+
+    policy: str
+    device: str | None
+    reason: Reason
+    message: str
+
+
+# --- what should be --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredVf:
+    """One VF that somebody claims. `driver` None means no driver at all (only when given back)."""
+
+    index: int
+    driver: str | None
+    driver_override: str | None
+    """What `driver_override` should read when all is done; ours name the vfio driver, originals what they had."""
+    resource_name: str | None
+    policy: str | None
+    """None: given back to what it was before the first touch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredPf:
+    """What one PF should look like."""
+
+    address: PciAddress
+    num_vfs: int | None
+    """None: somebody else's number."""
+    autoprobe: bool | None
+    """None: leave it as it is."""
+    vfs: tuple[DesiredVf, ...]
+    policies: tuple[str, ...]
+    """Every policy with a claim on it; empty when it is given back."""
+
+    @property
+    def given_back(self) -> bool:
+        """No policy claims it any more: it returns to its original state."""
+        return not self.policies
+
+    def vf(self, index: int) -> DesiredVf | None:
+        """The claim on this VF index, or None."""
+        return next((vf for vf in self.vfs if vf.index == index), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What the node should look like: only PFs that somebody claims or that must be given back."""
+
+    pfs: tuple[DesiredPf, ...]
+
+    def pf(self, address: PciAddress) -> DesiredPf | None:
+        """What is desired of this PF, or None."""
+        return next((pf for pf in self.pfs if pf.address == address), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """A difference between Desired and a fresh Inventory."""
+
+    device: str
+    reason: Reason
+    message: str
+
+
+# --- what may not be touched -----------------------------------------------------------------------------------------
+
+
+class HolderKind(StrEnum):
+    """Who says that a function is in use."""
+
+    POD = "pod"  # the kubelet, or the device plugin's ledger
+    KERNEL = "kernel"  # an open vfio device or group, a netdev that is up or elsewhere
+    UNKNOWN = "unknown"  # nobody could tell, so it counts as in use
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """One reason to leave a function alone."""
+
+    address: PciAddress
+    kind: HolderKind
+    text: str
+    """For people: `pod default/dpdk-0`, `vfio device is open`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InUse:
+    """Who holds what; a function without an entry is free."""
+
+    holders: tuple[Holder, ...]
+
+    def of(self, address: PciAddress) -> tuple[Holder, ...]:
+        """Who holds the function at this address; empty when it is free."""
+        return tuple(holder for holder in self.holders if holder.address == address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """A write that blocked past its deadline and is still inside the kernel: no further PCI writes on this node."""
+
+    path: str
+    value: str
+    seconds: float
+    """How long it has been blocked."""
+    text: str
+    """Who holds it, where that is visible."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What the host process sees: the machine, the kernel's evidence of use, and the originals of its journal."""
+
+    inventory: Inventory
+    evidence: InUse
+    originals: tuple[Original, ...]
+    journal_error: str | None
+    """The journal exists and cannot be read: nothing may be given back, nothing new may be touched."""
+    stuck: Stuck | None
+
+
+# --- what pods are offered -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolDevice:
+    """One function that pods may be given. `healthy` False withdraws it from new pods and disturbs nobody."""
+
+    address: PciAddress
+    driver: str
+    numa_node: int | None
+    healthy: bool
+    reason: Reason | None
+    """Why it is not healthy; None when it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePool:
+    """All functions offered under one resource name."""
+
+    resource_name: str
+    devices: tuple[PoolDevice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSet:
+    """The whole pool file: everything this node offers, and for which boot."""
+
+    boot_id: str
+    pools: tuple[DevicePool, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """A line of the device plugin's ledger: this function was handed to the kubelet for a pod."""
+
+    address: PciAddress
+    resource_name: str
+    at: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What the device plugin handed out lately: bridges the moment until the kubelet lists it."""
+
+    boot_id: str
+    allocations: tuple[Allocation, ...]

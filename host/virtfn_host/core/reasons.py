@@ -1,0 +1,43 @@
+"""The closed list of reasons. Conditions, events, the command line and the tests use these words and no others."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something is as it is; a message beside it names the device and the next step."""
+
+    CONVERGED = "Converged"  # everything is as the policies ask
+    CHANGING = "Changing"  # steps are being carried out
+    WAITING_FOR_TURN = "WaitingForTurn"  # maxUnavailable other nodes go first
+    VFS_IN_USE = "VfsInUse"  # a holder has it open, or nobody can tell that it has not
+    EVICTING = "Evicting"  # pods that hold affected functions are being evicted
+    EVICTION_BLOCKED = "EvictionBlocked"  # a PodDisruptionBudget says no
+    NODE_CORDONED = "NodeCordoned"  # an administrator's cordon
+    NO_MATCHING_DEVICE = "NoMatchingDevice"  # no PF of this node matches the policy
+    COUNT_CONFLICT = "CountConflict"  # an earlier policy asked another number of VFs of this PF
+    INDEX_TAKEN = "IndexTaken"  # an earlier policy has these VF indexes
+    NOTHING_LEFT = "NothingLeft"  # no VF index is left for this pool
+    FUNCTION_TAKEN = "FunctionTaken"  # the PF is handed out whole, or its VFs are
+    RESOURCE_MISMATCH = "ResourceMismatch"  # one resource name, two drivers
+    TOO_MANY_VFS = "TooManyVfs"  # more than sriov_totalvfs
+    SRIOV_UNSUPPORTED = "SriovUnsupported"  # no sriov_configure, or no PF driver
+    PF_DRIVER_MISSING = "PfDriverMissing"  # the PF has no driver, so it can make no VFs
+    NO_IOMMU = "NoIommu"  # the function has no IOMMU group
+    GROUP_NOT_VIABLE = "GroupNotViable"  # a member of its IOMMU group is bound elsewhere
+    MODULE_MISSING = "ModuleMissing"  # modprobe does not know it
+    DRIVER_MISSING = "DriverMissing"  # no such driver is registered
+    BIND_FAILED = "BindFailed"  # the driver refused the device
+    SETTLE_TIMEOUT = "SettleTimeout"  # the kernel did not show in time what was asked for
+    STALE_SNAPSHOT = "StaleSnapshot"  # the machine moved between planning and applying
+    STUCK = "Stuck"  # a write blocked past its deadline
+    WRITE_REFUSED = "WriteRefused"  # the kernel answered with an errno
+    DRIFTED = "Drifted"  # somebody changed it; being repaired
+    DEVICE_GONE = "DeviceGone"  # it was there and is not any more
+    RECONFIGURING = "Reconfiguring"  # withdrawn from pods because a change is about to touch it
+    LINK_SETTING_REFUSED = "LinkSettingRefused"  # the PF driver refused a link setting
+    JOURNAL_UNREADABLE = "JournalUnreadable"  # the original state cannot be read, so nothing is given back blindly
+    INVALID_POLICY = "InvalidPolicy"  # a policy object that the schema would have refused
+    UNREADABLE = "Unreadable"  # sysfs did not answer, so nothing is assumed
+    HOST_UNREACHABLE = "HostUnreachable"  # the host process does not answer
+    POOL_FILE_UNREADABLE = "PoolFileUnreadable"  # the plugin cannot read what the agent publishes
+    KUBELET_UNREACHABLE = "KubeletUnreachable"  # podresources does not answer, so every function counts as in use
