@@ -44,7 +44,8 @@ def loads(kind: type[T], text: str | bytes) -> T:
         raise CodecError(f"version {document['version']!r}, this program reads version {VERSION}")
     if document["kind"] != kind.__name__:
         raise CodecError(f"kind {document['kind']!r}, wanted {kind.__name__}")
-    return decode(kind, document["value"], kind.__name__)
+    value: T = decode(kind, document["value"], kind.__name__)
+    return value
 
 
 def encode(value: object) -> Any:

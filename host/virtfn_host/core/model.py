@@ -96,6 +96,8 @@ class Inventory:
 
     boot_id: str
     kernel: str
+    drivers: tuple[str, ...]
+    """PCI drivers that are registered now (`/sys/bus/pci/drivers`), so that a plan knows which module to load."""
     pfs: tuple[PhysicalFunction, ...]
     groups: tuple[IommuGroup, ...]
     unreadable: tuple[Unreadable, ...]

@@ -44,7 +44,10 @@ class SetAutoprobe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetNumVfs:
-    """Write `sriov_numvfs`. One of `value` and `expects` is 0: the kernel refuses n to m. To 0 it ends every VF."""
+    """Write `sriov_numvfs`. One of `value` and `expects` is 0: the kernel refuses n to m.
+
+    To 0 it ends every VF: all are locked, then unbound side by side, then 0 is written, or nothing happens.
+    """
 
     pf: PciAddress
     value: int
@@ -120,7 +123,7 @@ def describe(step: Step) -> str:
         case SetAutoprobe(pf=pf, value=value, expects=expects):
             return f"{pf}: set sriov_drivers_autoprobe {expects:d} -> {value:d}"
         case SetNumVfs(pf=pf, value=value, expects=expects):
-            return f"{pf}: set sriov_numvfs {expects} -> {value}"
+            return f"{pf}: set sriov_numvfs {expects} -> {value}" + (", detaching every VF" if value == 0 else "")
         case Settle(pf=pf, num_vfs=num_vfs):
             return f"{pf}: wait for {num_vfs} VFs"
         case Unbind(vf=vf, expects=driver):

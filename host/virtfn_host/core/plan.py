@@ -1,0 +1,210 @@
+"""plan(inventory, desired, in_use) -> Plan: the ordered steps from what is to what should be.
+
+Laws, each with a property test: the same input gives the same plan; a converged machine gives no steps; a held VF is
+never a target; a number of VFs changes through 0 in two visible steps. Order inside one PF, after libvirt: detach all,
+resize, settle, then driver override and bind VF by VF. A write of 0 detaches the VFs itself, all under one lock
+(docs/decisions/0004): as single steps a holder could come between two of them.
+"""
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.groups import spoilers
+from virtfn_host.core.model import (
+    KERNEL_DRIVER,
+    Desired,
+    DesiredPf,
+    DesiredVf,
+    Holder,
+    InUse,
+    Inventory,
+    PhysicalFunction,
+    VirtualFunction,
+)
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import (
+    Bind,
+    Blocked,
+    Forget,
+    LoadModule,
+    Plan,
+    Probe,
+    SetAutoprobe,
+    SetDriverOverride,
+    SetNumVfs,
+    Settle,
+    Step,
+    Unbind,
+    VfRef,
+)
+
+
+def plan(inventory: Inventory, desired: Desired, in_use: InUse) -> Plan:
+    """Every step that brings the machine to `desired` without touching what is in use; what must wait is `blocked`."""
+    parts = [_PfPlan(inventory, wanted, in_use) for wanted in desired.pfs]
+    for part in parts:
+        part.decide(desired)
+    return Plan(
+        steps=tuple(step for part in parts for step in part.steps),
+        blocked=tuple(blocked for part in parts for blocked in part.blocked),
+        disturbs=tuple(address for part in parts for address in part.disturbs),
+    )
+
+
+def in_place(wanted: DesiredVf, vf: VirtualFunction) -> bool:
+    """Whether a VF is on the driver that is wanted for it."""
+    if wanted.driver == KERNEL_DRIVER:
+        return vf.driver is not None and not vf.vfio_bound
+    return vf.driver == wanted.driver
+
+
+class _PfPlan:
+    """The steps of one PF, while they are being collected."""
+
+    def __init__(self, inventory: Inventory, wanted: DesiredPf, in_use: InUse) -> None:
+        self.inventory = inventory
+        self.wanted = wanted
+        self.in_use = in_use
+        self.loading: set[str] = set()
+        self.detach: list[Step] = []
+        self.resize: list[Step] = []
+        self.attach: list[Step] = []
+        self.last: list[Step] = []
+        self.blocked: list[Blocked] = []
+        self.disturbs: list[PciAddress] = []
+
+    @property
+    def steps(self) -> list[Step]:
+        return [*self.detach, *self.resize, *self._modules(), *self.attach, *self.last]
+
+    def decide(self, desired: Desired) -> None:
+        pf = self.inventory.pf(self.wanted.address)
+        if pf is None:
+            self._block(self.wanted.address, Reason.DEVICE_GONE, "is not there any more")
+            return
+        if lost := [u for u in self.inventory.unreadable if u.device in _family(pf)]:
+            self._block(pf.address, Reason.UNREADABLE, f"{lost[0].path} could not be read: {lost[0].error}")
+            return
+        if self.wanted.num_vfs not in (None, pf.num_vfs):
+            self._recreate(pf)
+        else:
+            self._rearrange(pf, desired)
+        if not self.blocked:
+            self._finish(pf)
+
+    def _recreate(self, pf: PhysicalFunction) -> None:
+        """n to m is n to 0 to m: every VF of the PF ends, so every one must be free."""
+        holders = [holder for vf in pf.vfs for holder in self._holders(vf)]
+        number = self.wanted.num_vfs or 0
+        if holders:
+            text = f"cannot go from {pf.num_vfs} to {number} VFs while {_names(holders)}"
+            self._block(pf.address, Reason.VFS_IN_USE, text, holders)
+            return
+        self.disturbs += [vf.address for vf in pf.vfs]
+        if pf.vfs:
+            self.resize.append(SetNumVfs(pf=pf.address, value=0, expects=pf.num_vfs))
+        if number:
+            if pf.autoprobe:
+                self.resize.append(SetAutoprobe(pf=pf.address, value=False, expects=True))
+            self.resize.append(SetNumVfs(pf=pf.address, value=number, expects=0))
+            self.resize.append(Settle(pf=pf.address, num_vfs=number))
+        for vf in self.wanted.vfs:
+            self._attach(VfRef(pf=pf.address, index=vf.index, address=None), vf, override=None)
+
+    def _rearrange(self, pf: PhysicalFunction, desired: Desired) -> None:
+        """The number of VFs stands; only VFs on the wrong driver are touched."""
+        for wanted in self.wanted.vfs:
+            vf = pf.vf(wanted.index)
+            if vf is None or (in_place(wanted, vf) and vf.driver_override == wanted.driver_override):
+                continue
+            if in_place(wanted, vf):
+                self._override(_ref(pf, vf), wanted.driver_override, vf.driver_override)
+            elif not self._hindered(vf, wanted, desired):
+                if vf.driver is not None:
+                    self.detach.append(Unbind(vf=_ref(pf, vf), expects=vf.driver))
+                    self.disturbs.append(vf.address)
+                self._attach(_ref(pf, vf), wanted, override=vf.driver_override)
+
+    def _hindered(self, vf: VirtualFunction, wanted: DesiredVf, desired: Desired) -> bool:
+        if holders := self._holders(vf):
+            now, then = vf.driver or "no driver", wanted.driver or "no driver"
+            text = f"cannot go from {now} to {then} while {_names(holders)}"
+            self._block(vf.address, Reason.VFS_IN_USE, text, holders)
+            return True
+        if wanted.driver in (None, KERNEL_DRIVER) or wanted.policy is None:
+            return False
+        if vf.iommu_group is None:
+            self._block(vf.address, Reason.NO_IOMMU, f"has no IOMMU group, so {wanted.driver} would refuse it")
+            return True
+        if members := spoilers(self.inventory.group(vf.iommu_group), _bound_for_vfio(desired, self.inventory)):
+            others = ", ".join(f"{m.address} ({m.driver})" for m in members)
+            self._block(vf.address, Reason.GROUP_NOT_VIABLE, f"shares IOMMU group {vf.iommu_group} with {others}")
+            return True
+        return False
+
+    def _attach(self, ref: VfRef, wanted: DesiredVf, override: str | None) -> None:
+        """From no driver to the wanted one, and the override to what it should read in the end."""
+        if wanted.driver in (None, KERNEL_DRIVER):
+            override = self._override(ref, None, override)
+            if wanted.driver == KERNEL_DRIVER:
+                self.attach.append(Probe(vf=ref))
+        elif wanted.driver is not None:
+            # With autoprobe off a bind without override is refused with ENODEV (measured), so it is set for the bind
+            # also where it does not stay.
+            override = self._override(ref, wanted.driver, override)
+            self.loading.add(wanted.driver)
+            self.attach.append(Bind(vf=ref, driver=wanted.driver))
+        self._override(ref, wanted.driver_override, override)
+
+    def _override(self, ref: VfRef, value: str | None, expects: str | None) -> str | None:
+        if value != expects:
+            self.attach.append(SetDriverOverride(vf=ref, value=value, expects=expects))
+        return value
+
+    def _finish(self, pf: PhysicalFunction) -> None:
+        recreated = self.wanted.num_vfs not in (None, pf.num_vfs)
+        current = False if recreated and self.wanted.num_vfs else pf.autoprobe
+        if self.wanted.autoprobe not in (None, current):
+            step = SetAutoprobe(pf=pf.address, value=bool(self.wanted.autoprobe), expects=current)
+            (self.last if self.wanted.given_back else self.resize).append(step)
+        if self.wanted.given_back:
+            self.last.append(Forget(pf=pf.address))
+
+    def _modules(self) -> list[Step]:
+        missing = sorted(self.loading - set(self.inventory.drivers))
+        return [LoadModule(pf=self.wanted.address, module=driver) for driver in missing]
+
+    def _holders(self, vf: VirtualFunction) -> list[Holder]:
+        """Who holds the VF or, as a group is handed out as one, a member of its group on a vfio driver."""
+        group = self.inventory.group(vf.iommu_group) if vf.vfio_bound else None
+        siblings = {m.address for m in group.members if m.vfio_bound} if group else set()
+        return [holder for address in sorted({vf.address} | siblings) for holder in self.in_use.of(address)]
+
+    def _block(self, device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None = None) -> None:
+        names = tuple(dict.fromkeys(holder.text for holder in holders or ()))
+        self.blocked.append(Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=names))
+
+
+def _ref(pf: PhysicalFunction, vf: VirtualFunction) -> VfRef:
+    return VfRef(pf=pf.address, index=vf.index, address=vf.address)
+
+
+def _family(pf: PhysicalFunction) -> set[PciAddress]:
+    return {pf.address, *(vf.address for vf in pf.vfs)}
+
+
+def _bound_for_vfio(desired: Desired, inventory: Inventory) -> set[PciAddress]:
+    """VFs that will be on a vfio driver, so that they cannot spoil a group they share."""
+    found = set()
+    for wanted in desired.pfs:
+        pf = inventory.pf(wanted.address)
+        for vf in wanted.vfs:
+            there = pf.vf(vf.index) if pf else None
+            if there is not None and vf.policy is not None and vf.driver not in (None, KERNEL_DRIVER):
+                found.add(there.address)
+    return found
+
+
+def _names(holders: list[Holder]) -> str:
+    """`pod a/b holds 0000:01:10.0`, at most three, so that a message stays one line."""
+    texts = list(dict.fromkeys(f"{holder.text} holds {holder.address}" for holder in holders))
+    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return ", ".join(texts[:3]) + more

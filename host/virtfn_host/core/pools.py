@@ -1,0 +1,99 @@
+"""pools(...) -> PoolSet: what pods of this node are offered, from a fresh look at the machine.
+
+Two laws keep the kubelet honest. A function that a pod may hold never leaves its pool: it turns unhealthy, and leaves
+once nobody holds it. A PF whose resize waits for a holder keeps offering what it offered, because nothing was changed.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Set
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.groups import spoilers
+from virtfn_host.core.model import (
+    KERNEL_DRIVER,
+    Desired,
+    DesiredVf,
+    DevicePool,
+    InUse,
+    Inventory,
+    PhysicalFunction,
+    PoolDevice,
+    PoolSet,
+    VirtualFunction,
+)
+from virtfn_host.core.plan import in_place
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import Plan
+
+
+def pools(
+    *,
+    desired: Desired,
+    inventory: Inventory,
+    in_use: InUse,
+    plan: Plan,
+    previous: PoolSet,
+    withdrawn: Set[PciAddress],
+) -> PoolSet:
+    """Decide what to publish.
+
+    Args:
+        plan: what is still to be done; PFs it blocks keep what they offered in `previous`.
+        previous: what was published last; of another boot it counts for nothing.
+        withdrawn: functions that a change is about to touch: offered as unhealthy, reason Reconfiguring.
+    """
+    before = _by_address(previous if previous.boot_id == inventory.boot_id else _nothing(inventory))
+    waiting = {blocked.device for blocked in plan.blocked}
+    offers: dict[str, dict[PciAddress, PoolDevice]] = defaultdict(dict)
+    for pf in inventory.pfs:
+        wanted = desired.pf(pf.address)
+        frozen = pf.address in waiting and wanted is not None and not wanted.given_back
+        for vf in pf.vfs:
+            claim = wanted.vf(vf.index) if wanted else None
+            resource = claim.resource_name if claim else None
+            old_resource, old = before.get(vf.address, (None, None))
+            if old_resource is not None and old is not None and old_resource != resource:
+                held = bool(in_use.of(vf.address))
+                if frozen or held or vf.address in withdrawn:
+                    offers[old_resource][vf.address] = _kept(old, vf, withdrawn, leaving=held and not frozen)
+                    continue
+            if claim is not None and resource is not None:
+                offers[resource][vf.address] = _offered(claim, pf, vf, inventory, withdrawn)
+    published = tuple(_pool(name, offers[name].values()) for name in sorted(offers))
+    return PoolSet(boot_id=inventory.boot_id, pools=published)
+
+
+def _pool(resource_name: str, devices: Iterable[PoolDevice]) -> DevicePool:
+    return DevicePool(resource_name=resource_name, devices=tuple(sorted(devices, key=lambda d: d.address)))
+
+
+def _offered(
+    claim: DesiredVf, pf: PhysicalFunction, vf: VirtualFunction, inventory: Inventory, withdrawn: Set[PciAddress]
+) -> PoolDevice:
+    reason = None
+    if not in_place(claim, vf):
+        reason = Reason.DRIFTED if vf.driver is not None else Reason.BIND_FAILED
+    elif claim.driver != KERNEL_DRIVER and spoilers(inventory.group(vf.iommu_group), {vf.address}):
+        reason = Reason.GROUP_NOT_VIABLE
+    return _device(vf, driver=vf.driver or claim.driver or "", numa=pf.numa_node, reason=reason, withdrawn=withdrawn)
+
+
+def _kept(old: PoolDevice, vf: VirtualFunction, withdrawn: Set[PciAddress], *, leaving: bool) -> PoolDevice:
+    reason = Reason.VFS_IN_USE if leaving else Reason.DRIFTED if vf.driver != old.driver else None
+    return _device(vf, driver=old.driver, numa=old.numa_node, reason=reason, withdrawn=withdrawn)
+
+
+def _device(
+    vf: VirtualFunction, *, driver: str, numa: int | None, reason: Reason | None, withdrawn: Set[PciAddress]
+) -> PoolDevice:
+    if reason is None and vf.address in withdrawn:
+        reason = Reason.RECONFIGURING
+    return PoolDevice(address=vf.address, driver=driver, numa_node=numa, healthy=reason is None, reason=reason)
+
+
+def _by_address(published: PoolSet) -> dict[PciAddress, tuple[str, PoolDevice]]:
+    return {device.address: (pool.resource_name, device) for pool in published.pools for device in pool.devices}
+
+
+def _nothing(inventory: Inventory) -> PoolSet:
+    return PoolSet(boot_id=inventory.boot_id, pools=())

@@ -1,0 +1,246 @@
+"""Policies meet the PFs of one node: NodeConfig + Inventory -> Desired + Rejected.
+
+The first policy wins (docs/architecture.md, merging). A claim that cannot stand is returned, never raised, so that one
+bad policy stops no other. PFs that no policy claims any more but that the journal knows are to be given back.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.groups import HARMLESS_DRIVERS
+from virtfn_host.core.model import (
+    KERNEL_DRIVER,
+    Desired,
+    DesiredPf,
+    DesiredVf,
+    DeviceMatcher,
+    Inventory,
+    NodeConfig,
+    Original,
+    PhysicalFunction,
+    PolicyConfig,
+    PoolRequest,
+    Rejected,
+    VirtualFunction,
+)
+from virtfn_host.core.policy import indexes_text
+from virtfn_host.core.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """What the node should look like, and every claim that could not stand."""
+
+    desired: Desired
+    rejected: tuple[Rejected, ...]
+
+
+@dataclass(slots=True)
+class _Claims:
+    """What policies, first to last, have of one PF so far."""
+
+    count: int | None = None
+    count_policy: str = ""
+    policies: list[str] = field(default_factory=list)
+    vfs: dict[int, tuple[str, PoolRequest]] = field(default_factory=dict)
+
+
+class _RefusalError(Exception):
+    """A claim of one policy on one PF cannot stand."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original, ...]) -> Resolution:
+    """Decide what every claimed or once touched PF should look like.
+
+    Args:
+        config: the node's policies, the first to claim first.
+        inventory: the machine as it is.
+        originals: the journal: how PFs were before the first touch.
+    """
+    claims: dict[PciAddress, _Claims] = defaultdict(_Claims)
+    drivers: dict[str, tuple[str, str]] = {}
+    rejected: list[Rejected] = []
+    accepted: list[tuple[PolicyConfig, PhysicalFunction]] = []
+    for policy in config.policies:
+        matching = [pf for pf in inventory.pfs if any(matches(m, pf) for m in policy.devices)]
+        if not matching:
+            rejected.append(_rejection(policy, None, Reason.NO_MATCHING_DEVICE, "no SR-IOV device matches"))
+        for pf in matching:
+            try:
+                _check(policy, pf, inventory, claims[pf.address])
+            except _RefusalError as refusal:
+                rejected.append(_rejection(policy, pf, refusal.reason, str(refusal)))
+            else:
+                _claim_count(policy, claims[pf.address])
+                accepted.append((policy, pf))
+    # Only now, when every number of VFs stands: a pool without indexes reaches up to it.
+    for policy, pf in accepted:
+        rejected += _claim_pools(policy, pf, claims[pf.address], drivers)
+    by_address = {original.address: original for original in originals}
+    pfs = [
+        _claimed_pf(pf, claims[pf.address], by_address.get(pf.address))
+        if claims[pf.address].policies
+        else _given_back_pf(by_address[pf.address])
+        for pf in inventory.pfs
+        if claims[pf.address].policies or _same_card(by_address.get(pf.address), pf)
+    ]
+    return Resolution(desired=Desired(pfs=tuple(pfs)), rejected=tuple(rejected))
+
+
+def matches(matcher: DeviceMatcher, pf: PhysicalFunction) -> bool:
+    """Whether every given field of the matcher holds for this PF."""
+    return (
+        matcher.vendor in (None, pf.vendor)
+        and matcher.device in (None, pf.device)
+        and (matcher.class_code is None or pf.class_code.startswith(matcher.class_code))
+        and matcher.driver in (None, pf.driver)
+        and matcher.address in (None, pf.address)
+        and (matcher.netdev is None or matcher.netdev in pf.netdevs)
+        and matcher.numa_node in (None, pf.numa_node)
+    )
+
+
+def _check(policy: PolicyConfig, pf: PhysicalFunction, inventory: Inventory, claims: _Claims) -> None:
+    """Raise _RefusalError when the policy can have nothing of this PF."""
+    count = policy.count
+    if count is not None and claims.count is not None and count != claims.count:
+        text = f"wants {count} VFs, but policy {claims.count_policy} has claimed the number {claims.count}"
+        raise _RefusalError(Reason.COUNT_CONFLICT, text)
+    if count is not None and count > pf.total_vfs:
+        if pf.total_vfs == 0:
+            raise _RefusalError(Reason.SRIOV_UNSUPPORTED, "its driver or firmware offers no VFs (sriov_totalvfs is 0)")
+        raise _RefusalError(
+            Reason.TOO_MANY_VFS, f"wants {count} VFs, the device offers {pf.total_vfs} (sriov_totalvfs)"
+        )
+    if count and pf.driver is None:
+        raise _RefusalError(Reason.PF_DRIVER_MISSING, "has no driver, so it can make no VFs; load the driver of the PF")
+    if any(pool.driver != KERNEL_DRIVER for pool in policy.pools):
+        _check_iommu(pf, inventory)
+
+
+def _check_iommu(pf: PhysicalFunction, inventory: Inventory) -> None:
+    if pf.iommu_group is None:
+        text = "has no IOMMU group; switch the IOMMU on in the firmware, and on the kernel command line if it needs it"
+        raise _RefusalError(Reason.NO_IOMMU, text)
+    group = inventory.group(pf.iommu_group)
+    ports = [m for m in group.members if m.address != pf.address and m.driver in HARMLESS_DRIVERS] if group else []
+    if ports:
+        # Measured: behind a switch without ACS the port, the PF and all its VFs are one group, which is never viable
+        # while the PF keeps its driver.
+        text = f"shares IOMMU group {pf.iommu_group} with port {ports[0].address} (no ACS), so its VFs would too"
+        raise _RefusalError(Reason.GROUP_NOT_VIABLE, f"{text}; move the card to a slot with ACS")
+
+
+def _claim_count(policy: PolicyConfig, claims: _Claims) -> None:
+    claims.policies.append(policy.name)
+    if policy.count is not None and claims.count is None:
+        claims.count, claims.count_policy = policy.count, policy.name
+
+
+def _claim_pools(
+    policy: PolicyConfig, pf: PhysicalFunction, claims: _Claims, drivers: dict[str, tuple[str, str]]
+) -> list[Rejected]:
+    """Enter what the policy gets of this PF; return what it does not get."""
+    rejected = []
+    number = pf.num_vfs if claims.count is None else claims.count
+    named = {index for pool in policy.pools for index in pool.indexes or ()}
+    for pool in policy.pools:
+        winner, driver = drivers.setdefault(pool.resource_name, (policy.name, pool.driver))
+        if driver != pool.driver:
+            text = f"{pool.resource_name} wants driver {pool.driver}, but policy {winner} gives it {driver}"
+            rejected.append(_rejection(policy, pf, Reason.RESOURCE_MISMATCH, text))
+            continue
+        wanted = range(number) if pool.indexes is None else [i for i in pool.indexes if i < number]
+        free = [i for i in wanted if i not in claims.vfs and (pool.indexes is not None or i not in named)]
+        rejected += _unmet(policy, pf, pool, claims, free)
+        claims.vfs |= dict.fromkeys(free, (policy.name, pool))
+    return rejected
+
+
+def _unmet(
+    policy: PolicyConfig, pf: PhysicalFunction, pool: PoolRequest, claims: _Claims, free: list[int]
+) -> list[Rejected]:
+    """What a pool asked and does not get."""
+    if pool.indexes is None:
+        if free:
+            return []
+        winners = sorted({name for name, _ in claims.vfs.values()})
+        text = f"no VF is left for {pool.resource_name}" + (f"; taken by {', '.join(winners)}" if winners else "")
+        return [_rejection(policy, pf, Reason.NOTHING_LEFT, text)]
+    lost: dict[str, list[int]] = defaultdict(list)
+    for index in pool.indexes:
+        if index in claims.vfs:
+            lost[claims.vfs[index][0]].append(index)
+    return [
+        _rejection(policy, pf, Reason.INDEX_TAKEN, f"VF {indexes_text(taken)} belongs to policy {winner}")
+        for winner, taken in sorted(lost.items())
+    ]
+
+
+def _rejection(policy: PolicyConfig, pf: PhysicalFunction | None, reason: Reason, text: str) -> Rejected:
+    device = str(pf.address) if pf else None
+    message = f"{pf.address}: {text}" if pf else text
+    return Rejected(policy=policy.name, device=device, reason=reason, message=message)
+
+
+def _claimed_pf(pf: PhysicalFunction, claims: _Claims, original: Original | None) -> DesiredPf:
+    ours = [_claimed_vf(index, policy, pool) for index, (policy, pool) in claims.vfs.items()]
+    kept = pf.num_vfs if claims.count is None else claims.count
+    stale = [
+        _given_back_vf(vf.index, original)
+        for vf in pf.vfs
+        if original and vf.index < kept and vf.index not in claims.vfs and _touched(vf, original, claims)
+    ]
+    return DesiredPf(
+        address=pf.address,
+        num_vfs=claims.count,
+        # Off, so that a VF goes to its driver directly: probing each VF first costs half the time (measured).
+        autoprobe=None if claims.count is None else False,
+        vfs=tuple(sorted(ours + stale, key=lambda vf: vf.index)),
+        policies=tuple(claims.policies),
+    )
+
+
+def _claimed_vf(index: int, policy: str, pool: PoolRequest) -> DesiredVf:
+    override = None if pool.driver == KERNEL_DRIVER else pool.driver
+    return DesiredVf(
+        index=index, driver=pool.driver, driver_override=override, resource_name=pool.resource_name, policy=policy
+    )
+
+
+def _touched(vf: VirtualFunction, original: Original, claims: _Claims) -> bool:
+    """Whether a VF that nobody claims any more is on a vfio driver because of us."""
+    if not vf.vfio_bound or vf.driver_override is None:
+        return False
+    before = next((o for o in original.vfs if o.index == vf.index), None)
+    return claims.count is not None or (before is not None and before.driver != vf.driver)
+
+
+def _given_back_vf(index: int, original: Original) -> DesiredVf:
+    before = next((o for o in original.vfs if o.index == index), None)
+    return DesiredVf(
+        index=index,
+        driver=before.driver if before else None,
+        driver_override=before.driver_override if before else None,
+        resource_name=None,
+        policy=None,
+    )
+
+
+def _given_back_pf(original: Original) -> DesiredPf:
+    return DesiredPf(
+        address=original.address,
+        num_vfs=original.num_vfs,
+        autoprobe=original.autoprobe,
+        vfs=tuple(_given_back_vf(vf.index, original) for vf in original.vfs),
+        policies=(),
+    )
+
+
+def _same_card(original: Original | None, pf: PhysicalFunction) -> bool:
+    return original is not None and (original.vendor, original.device) == (pf.vendor, pf.device)

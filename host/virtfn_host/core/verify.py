@@ -1,0 +1,60 @@
+"""verify(desired, inventory) -> every difference: success in a status comes from here, never from "no exception"."""
+
+from collections.abc import Iterator
+
+from virtfn_host.core.groups import spoilers
+from virtfn_host.core.model import (
+    KERNEL_DRIVER,
+    Desired,
+    DesiredPf,
+    DesiredVf,
+    Inventory,
+    Mismatch,
+    PhysicalFunction,
+    VirtualFunction,
+)
+from virtfn_host.core.plan import in_place
+from virtfn_host.core.reasons import Reason
+
+
+def verify(desired: Desired, inventory: Inventory) -> tuple[Mismatch, ...]:
+    """Compare what should be with a fresh look; empty means converged."""
+    return tuple(mismatch for wanted in desired.pfs for mismatch in _pf(wanted, inventory))
+
+
+def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
+    pf = inventory.pf(wanted.address)
+    if pf is None:
+        yield Mismatch(device=str(wanted.address), reason=Reason.DEVICE_GONE, message=f"{wanted.address}: is not there")
+        return
+    family = {pf.address, *(vf.address for vf in pf.vfs)}
+    for lost in inventory.unreadable:
+        if lost.device in family:
+            text = f"{lost.path} could not be read: {lost.error}"
+            yield Mismatch(device=str(lost.device), reason=Reason.UNREADABLE, message=f"{lost.device}: {text}")
+    if wanted.num_vfs not in (None, pf.num_vfs):
+        yield _differs(pf, f"has {pf.num_vfs} VFs, wanted {wanted.num_vfs}")
+        return
+    if wanted.autoprobe not in (None, pf.autoprobe):
+        yield _differs(pf, f"sriov_drivers_autoprobe is {pf.autoprobe:d}, wanted {wanted.autoprobe:d}")
+    for vf in wanted.vfs:
+        there = pf.vf(vf.index)
+        if there is not None:
+            yield from _vf(vf, there, inventory)
+
+
+def _vf(wanted: DesiredVf, vf: VirtualFunction, inventory: Inventory) -> Iterator[Mismatch]:
+    if not in_place(wanted, vf):
+        yield _differs(vf, f"is on {vf.driver or 'no driver'}, wanted {wanted.driver or 'no driver'}")
+    elif vf.driver_override != wanted.driver_override:
+        now, then = vf.driver_override or "empty", wanted.driver_override or "empty"
+        yield _differs(vf, f"driver_override is {now}, wanted {then}")
+    elif wanted.policy is not None and wanted.driver != KERNEL_DRIVER:
+        for member in spoilers(inventory.group(vf.iommu_group), {vf.address}):
+            text = f"{vf.address}: shares IOMMU group {vf.iommu_group} with {member.address} on {member.driver}"
+            yield Mismatch(device=str(vf.address), reason=Reason.GROUP_NOT_VIABLE, message=text)
+
+
+def _differs(function: PhysicalFunction | VirtualFunction, text: str) -> Mismatch:
+    address = str(function.address)
+    return Mismatch(device=address, reason=Reason.DRIFTED, message=f"{address}: {text}")

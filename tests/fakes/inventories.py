@@ -1,0 +1,153 @@
+"""Inventories in one line, and what a plan makes of one: the model alone, no machine and no fake of one."""
+
+from dataclasses import replace
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import (
+    DeviceMatcher,
+    GroupMember,
+    Inventory,
+    IommuGroup,
+    PhysicalFunction,
+    PolicyConfig,
+    PoolRequest,
+    VirtualFunction,
+)
+from virtfn_host.core.steps import (
+    Bind,
+    Forget,
+    LoadModule,
+    Plan,
+    Probe,
+    SetAutoprobe,
+    SetDriverOverride,
+    SetNumVfs,
+    Settle,
+    Step,
+    Unbind,
+)
+
+IGB = DeviceMatcher(vendor="8086", device="10c9")
+DRIVERS = ("igb", "igbvf", "pcieport", "vfio-pci")
+
+
+def pf_address(number: int) -> PciAddress:
+    """Address of the number-th PF, from 0."""
+    return PciAddress(0, number + 1, 0, 0)
+
+
+def a_vf(pf: int, index: int, driver: str | None = None, override: str | None = None) -> VirtualFunction:
+    """A VF of the number-th PF, placed as the 82576 places its own."""
+    return VirtualFunction(
+        address=PciAddress(0, pf + 1, 0x10 + index // 4, index % 4 * 2),
+        index=index,
+        vendor="8086",
+        device="10ca",
+        driver=driver,
+        driver_override=override,
+        iommu_group=100 * (pf + 1) + index,
+        vfio_bound=driver == "vfio-pci",
+        cdev=None,
+        netdevs=(),
+    )
+
+
+def a_pf(number: int, vfs: int = 0, driver: str | None = "vfio-pci", **fields: object) -> PhysicalFunction:
+    """An igb PF with VFs on one driver."""
+    override = "vfio-pci" if driver == "vfio-pci" else None
+    pf = PhysicalFunction(
+        address=pf_address(number),
+        vendor="8086",
+        device="10c9",
+        class_code="020000",
+        driver="igb",
+        netdevs=(f"eth{number}",),
+        numa_node=None,
+        iommu_group=number,
+        total_vfs=7,
+        autoprobe=not vfs,
+        vfs=tuple(a_vf(number, index, driver, override) for index in range(vfs)),
+    )
+    return replace(pf, **fields)  # type: ignore[arg-type]
+
+
+def an_inventory(*pfs: PhysicalFunction, **fields: object) -> Inventory:
+    """A machine with these PFs, every function in an IOMMU group of its own."""
+    groups = [
+        IommuGroup(number=f.iommu_group, members=(GroupMember(address=f.address, driver=f.driver, vfio_bound=bound),))
+        for pf in pfs
+        for f, bound in _functions(pf)
+        if f.iommu_group is not None
+    ]
+    inventory = Inventory(
+        boot_id="boot-1",
+        kernel="6.1.0",
+        drivers=DRIVERS,
+        pfs=tuple(pfs),
+        groups=tuple(sorted(groups, key=lambda g: g.number)),
+        unreadable=(),
+    )
+    return replace(inventory, **fields)  # type: ignore[arg-type]
+
+
+def _functions(pf: PhysicalFunction) -> list[tuple[PhysicalFunction | VirtualFunction, bool]]:
+    return [(pf, False), *((vf, vf.vfio_bound) for vf in pf.vfs)]
+
+
+def a_policy(name: str = "fast", count: int | None = 7, **fields: object) -> PolicyConfig:
+    """A policy that offers every VF of every igb PF as `virtfn.dev/NAME`."""
+    pool = PoolRequest(resource_name=f"virtfn.dev/{name}", indexes=None, driver="vfio-pci")
+    policy = PolicyConfig(
+        name=name, uid=f"uid-{name}", generation=1, devices=(IGB,), count=count, pools=(pool,) if count != 0 else ()
+    )
+    return replace(policy, **fields)  # type: ignore[arg-type]
+
+
+def carried_out(plan: Plan, inventory: Inventory) -> Inventory:
+    """The machine after every step of a plan, as the kernel of facts would leave it."""
+    for step in plan.steps:
+        inventory = _after(step, inventory)
+    return an_inventory(*inventory.pfs, drivers=inventory.drivers)
+
+
+def _after(step: Step, inventory: Inventory) -> Inventory:
+    match step:
+        case LoadModule(module=module):
+            return replace(inventory, drivers=(*inventory.drivers, module))
+        case SetAutoprobe(pf=pf, value=value):
+            return _with_pf(inventory, pf, autoprobe=value)
+        case SetNumVfs(pf=pf, value=value, expects=expects):
+            there = inventory.pf(pf)
+            assert there is not None
+            assert there.num_vfs == expects
+            assert 0 in (value, expects)
+            driver = "igbvf" if there.autoprobe else None
+            return _with_pf(inventory, pf, vfs=tuple(a_vf(pf.bus - 1, index, driver) for index in range(value)))
+        case Unbind(vf=vf, expects=driver):
+            return _with_vf(inventory, vf.pf, vf.index, expects=driver, driver=None, vfio_bound=False)
+        case SetDriverOverride(vf=vf, value=value):
+            return _with_vf(inventory, vf.pf, vf.index, driver_override=value)
+        case Bind(vf=vf, driver=driver):
+            assert driver in inventory.drivers
+            return _with_vf(inventory, vf.pf, vf.index, driver=driver, vfio_bound=driver == "vfio-pci")
+        case Probe(vf=vf):
+            return _with_vf(inventory, vf.pf, vf.index, driver="igbvf", vfio_bound=False)
+        case Settle() | Forget():
+            return inventory
+
+
+def _with_pf(inventory: Inventory, address: PciAddress, **fields: object) -> Inventory:
+    pfs = tuple(replace(pf, **fields) if pf.address == address else pf for pf in inventory.pfs)  # type: ignore[arg-type]
+    return replace(inventory, pfs=pfs)
+
+
+def _with_vf(
+    inventory: Inventory, pf: PciAddress, index: int, expects: str | None = None, **fields: object
+) -> Inventory:
+    there = inventory.pf(pf)
+    assert there is not None
+    vf = there.vf(index)
+    assert vf is not None
+    assert "driver" not in fields or vf.driver == expects or expects is None
+    vfs = tuple(replace(v, **fields) if v.index == index else v for v in there.vfs)  # type: ignore[arg-type]
+    return _with_pf(inventory, pf, vfs=vfs)

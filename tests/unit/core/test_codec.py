@@ -1,0 +1,93 @@
+"""What is written is what is read, and nothing else is read."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from inventories import a_pf, an_inventory, pf_address
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.codec import CodecError, dumps, loads
+from virtfn_host.core.model import InUse, Inventory, Observation, PoolSet
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import Bind, Outcome, Plan, Report, SetNumVfs, StepResult, VfRef
+
+PLAN = Plan(
+    steps=(
+        SetNumVfs(pf=pf_address(0), value=7, expects=0),
+        Bind(vf=VfRef(pf=pf_address(0), index=3, address=None), driver="vfio-pci"),
+    ),
+    blocked=(),
+    disturbs=(pf_address(1),),
+)
+
+
+st.register_type_strategy(
+    PciAddress,
+    st.builds(PciAddress, st.integers(0, 0xFFFF), st.integers(0, 0xFF), st.integers(0, 0x1F), st.integers(0, 7)),
+)
+
+
+@given(st.from_type(Inventory) | st.from_type(PoolSet) | st.from_type(Observation) | st.from_type(Plan))
+def test_every_value_survives_the_round_trip(value: Inventory | PoolSet | Observation | Plan) -> None:
+    assert loads(type(value), dumps(value)) == value
+
+
+def test_keys_are_camel_case_and_steps_carry_their_kind() -> None:
+    document = json.loads(dumps(PLAN))
+    assert document["kind"] == "Plan"
+    assert document["value"]["steps"][0] == {"kind": "SetNumVfs", "pf": "0000:01:00.0", "value": 7, "expects": 0}
+
+
+def test_a_single_step_inside_a_report_carries_its_kind_too() -> None:
+    result = StepResult(step=PLAN.steps[1], outcome=Outcome.FAILED, seconds=1, reason=Reason.STUCK, message="x")
+    report = Report(results=(result,))
+    assert loads(Report, dumps(report)) == report
+
+
+def test_one_document_is_one_line() -> None:
+    assert "\n" not in dumps(an_inventory(a_pf(0, vfs=7)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "version 2, this program reads version 1"),
+        ({"kind": "Report"}, "kind 'Report', wanted InUse"),
+        ({"value": {}}, "InUse: missing field holders"),
+        ({"value": {"holders": [], "more": 1}}, "InUse: unknown field more"),
+        ({"value": {"holders": {}}}, "InUse.holders: want a list"),
+        ({"value": {"holders": [7]}}, r"InUse.holders\[0\]: want an object"),
+        (
+            {"value": {"holders": [{"address": "1", "kind": "pod", "text": ""}]}},
+            r"InUse.holders\[0\].address: '1' is not a PCI address",
+        ),
+        (
+            {"value": {"holders": [{"address": "0000:01:00.0", "kind": "cat", "text": ""}]}},
+            r"InUse.holders\[0\].kind: 'cat' is not a valid HolderKind",
+        ),
+    ],
+)
+def test_a_wrong_document_is_refused_with_the_path(change: dict[str, object], message: str) -> None:
+    document = {"version": 1, "kind": "InUse", "value": {"holders": []}} | change
+    with pytest.raises(CodecError, match=message):
+        loads(InUse, json.dumps(document))
+
+
+def test_a_number_is_not_a_truth_value() -> None:
+    text = dumps(an_inventory(a_pf(0))).replace('"autoprobe":true', '"autoprobe":1')
+    with pytest.raises(CodecError, match=r"pfs\[0\]\.autoprobe: want bool, got 1"):
+        loads(Inventory, text)
+
+
+@given(st.text(max_size=40))
+def test_no_text_makes_it_fail_in_another_way(text: str) -> None:
+    with pytest.raises(CodecError):
+        loads(InUse, text)
+
+
+def test_an_unknown_step_is_refused() -> None:
+    text = dumps(PLAN).replace('"kind":"SetNumVfs"', '"kind":"Reset"')
+    with pytest.raises(CodecError, match=r"steps\[0\]: want an object whose kind is one of LoadModule"):
+        loads(Plan, text)

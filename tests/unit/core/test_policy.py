@@ -1,0 +1,119 @@
+"""A spec becomes a PolicyConfig, or a refusal that names the field."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import PolicyConfig, PoolRequest, Rejected
+from virtfn_host.core.policy import PolicyError, indexes_text, parse_indexes, policy_config
+from virtfn_host.core.reasons import Reason
+
+GOOD: dict[str, Any] = {
+    "devices": [{"vendor": "8086", "address": "0000:3B:00.0"}],
+    "virtualFunctions": {"count": 7, "pools": [{"resourceName": "fast", "indexes": "0-3,6"}]},
+}
+
+
+def read(spec: dict[str, Any]) -> PolicyConfig | Rejected:
+    return policy_config(name="p", uid="u", generation=3, spec=spec)
+
+
+def test_a_good_spec_is_read() -> None:
+    policy = read(GOOD)
+    assert isinstance(policy, PolicyConfig)
+    assert policy.devices[0].address == PciAddress.parse("0000:3b:00.0")
+    assert policy.pools == (PoolRequest(resource_name="virtfn.dev/fast", indexes=(0, 1, 2, 3, 6), driver="vfio-pci"),)
+
+
+def test_a_resource_name_with_a_domain_stays() -> None:
+    policy = read(GOOD | {"virtualFunctions": {"pools": [{"resourceName": "vendor.example/gpu"}]}})
+    assert isinstance(policy, PolicyConfig)
+    assert policy.pools[0].resource_name == "vendor.example/gpu"
+    assert policy.count is None
+
+
+def _vfs(**fields: Any) -> dict[str, Any]:
+    return {"virtualFunctions": {"count": 7, "pools": [{"resourceName": "fast"}]} | fields}
+
+
+def _pool(**fields: Any) -> dict[str, Any]:
+    return _vfs(pools=[{"resourceName": "fast"} | fields])
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"devices": []}, "spec.devices"),
+        ({"devices": [{}]}, "spec.devices[0]: an empty matcher"),
+        ({"devices": [{"vendor": "86"}]}, "spec.devices[0].vendor"),
+        ({"devices": [{"vendor": 8086}]}, "spec.devices[0].vendor"),
+        ({"devices": [{"class": "020"}]}, "spec.devices[0].class"),
+        ({"devices": [{"address": "3b:00.0"}]}, "spec.devices[0].address"),
+        ({"devices": [{"netdev": ""}]}, "spec.devices[0].netdev"),
+        ({"devices": [{"numaNode": -1}]}, "spec.devices[0].numaNode"),
+        ({"devices": [{"mac": "x"}]}, "spec.devices[0].mac: unknown field"),
+        ({"devices": [{"vendor": "8086"}] * 65}, "spec.devices: at most 64"),
+        ({"more": 1}, "spec.more: unknown field"),
+        ({"virtualFunctions": None}, "spec.virtualFunctions: is missing"),
+        ({"wholeFunctions": {}}, "spec.wholeFunctions: whole functions are not carried out"),
+        ({"disruption": {"whenInUse": "Evict"}}, "spec.disruption.whenInUse"),
+        (_vfs(count=-1), "spec.virtualFunctions.count"),
+        (_vfs(count=True), "spec.virtualFunctions.count"),
+        (_vfs(pools=[]), "spec.virtualFunctions.pools: name at least one"),
+        (_pool(link={}), "pools[0].link: link settings are not carried out"),
+        (_pool(resourceName=""), "pools[0].resourceName"),
+        (_pool(resourceName="a b"), "pools[0].resourceName"),
+        (_pool(resourceName="kubernetes.io/x"), "pools[0].resourceName"),
+        (_pool(resourceName="mykubernetes.io/x"), "pools[0].resourceName"),
+        (_pool(indexes="3-1"), "pools[0].indexes: the range 3-1 runs backwards"),
+        (_pool(indexes="7"), "pools[0].indexes: 7 is not below count 7"),
+        (_pool(indexes="0,0-2"), "pools[0].indexes: '0,0-2' names an index twice"),
+        (_pool(indexes="one"), "pools[0].indexes: 'one'"),
+        (_pool(indexes=3), "pools[0].indexes: want text"),
+        (_pool(driver="../x"), "pools[0].driver"),
+        (
+            _vfs(pools=[{"resourceName": "a", "indexes": "0-2"}, {"resourceName": "b", "indexes": "2"}]),
+            "pools[1].indexes: 2 belongs to virtfn.dev/a already",
+        ),
+        (_vfs(pools=[{"resourceName": "a"}, {"resourceName": "b"}]), "only one pool may leave out indexes"),
+        (
+            _vfs(pools=[{"resourceName": "a", "indexes": "0"}, {"resourceName": "a", "driver": "kernel"}]),
+            "pools[1].driver: virtfn.dev/a has driver vfio-pci already",
+        ),
+    ],
+)
+def test_a_bad_spec_is_refused_with_the_field(change: dict[str, Any], field: str) -> None:
+    answer = read(GOOD | change)
+    assert isinstance(answer, Rejected)
+    assert answer.reason == Reason.INVALID_POLICY
+    assert field in answer.message
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["devices", "virtualFunctions", "priority", "disruption"]), _json))
+def test_no_spec_raises(spec: dict[str, Any]) -> None:
+    assert isinstance(read(spec), (PolicyConfig, Rejected))
+
+
+@given(st.sets(st.integers(0, 300), min_size=1))
+def test_indexes_survive_the_round_trip(indexes: set[int]) -> None:
+    assert parse_indexes(indexes_text(sorted(indexes))) == tuple(sorted(indexes))
+
+
+def test_runs_are_written_short() -> None:
+    assert indexes_text([6, 0, 1, 2, 3]) == "0-3,6"
+
+
+@given(st.text(alphabet="0123456789-, x", max_size=12))
+def test_odd_indexes_raise_only_policy_errors(text: str) -> None:
+    with suppress(PolicyError):
+        assert parse_indexes(text)

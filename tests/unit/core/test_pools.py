@@ -1,0 +1,112 @@
+"""What pods are offered: nothing that is not there, nothing pulled from under a holder."""
+
+from dataclasses import replace
+
+from inventories import a_pf, a_policy, a_vf, an_inventory
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import (
+    Holder,
+    HolderKind,
+    InUse,
+    Inventory,
+    NodeConfig,
+    Original,
+    PolicyConfig,
+    PoolRequest,
+    PoolSet,
+)
+from virtfn_host.core.plan import plan
+from virtfn_host.core.pools import pools
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.resolve import resolve
+
+EMPTY = PoolSet(boot_id="boot-1", pools=())
+SEVEN = an_inventory(a_pf(0, vfs=7))
+
+
+def held(*indexes: int) -> InUse:
+    return InUse(
+        holders=tuple(Holder(address=a_vf(0, i).address, kind=HolderKind.POD, text="pod a/b") for i in indexes)
+    )
+
+
+def published(
+    inventory: Inventory,
+    *policies: PolicyConfig,
+    in_use: InUse | None = None,
+    previous: PoolSet = EMPTY,
+    withdrawn: frozenset[PciAddress] = frozenset(),
+    originals: tuple[Original, ...] = (),
+) -> PoolSet:
+    desired = resolve(NodeConfig(policies=policies), inventory, originals).desired
+    use = in_use or InUse(holders=())
+    made = plan(inventory, desired, use)
+    return pools(desired=desired, inventory=inventory, in_use=use, plan=made, previous=previous, withdrawn=withdrawn)
+
+
+def health(found: PoolSet, resource: str = "virtfn.dev/fast") -> dict[int, bool]:
+    by_address = {a_vf(0, index).address: index for index in range(7)}
+    devices = [d for pool in found.pools if pool.resource_name == resource for d in pool.devices]
+    return {by_address[d.address]: d.healthy for d in devices}
+
+
+def test_bound_vfs_are_offered_healthy() -> None:
+    assert health(published(SEVEN, a_policy())) == dict.fromkeys(range(7), True)
+
+
+def test_without_policies_there_is_no_resource() -> None:
+    assert published(SEVEN).pools == ()
+
+
+def test_a_vf_that_is_not_bound_is_listed_but_not_healthy() -> None:
+    pf = replace(SEVEN.pfs[0], vfs=(a_vf(0, 0), *SEVEN.pfs[0].vfs[1:]))
+    found = published(an_inventory(pf), a_policy())
+    assert health(found)[0] is False
+    assert found.pools[0].devices[0].reason == Reason.BIND_FAILED
+
+
+def test_withdrawn_vfs_stay_listed_and_turn_unhealthy() -> None:
+    before = published(SEVEN, a_policy())
+    withdrawn = frozenset(vf.address for vf in SEVEN.pfs[0].vfs)
+    after = published(SEVEN, a_policy(count=3), previous=before, withdrawn=withdrawn)
+    assert health(after) == dict.fromkeys(range(7), False)
+    assert {d.reason for d in after.pools[0].devices} == {Reason.RECONFIGURING}
+
+
+def test_a_blocked_resize_keeps_offering_what_was_offered() -> None:
+    before = published(SEVEN, a_policy())
+    after = published(SEVEN, a_policy(count=3), previous=before, in_use=held(5))
+    assert health(after) == dict.fromkeys(range(7), True)
+
+
+def test_after_the_policy_is_gone_only_held_vfs_stay_and_no_new_pod_gets_them() -> None:
+    before = published(SEVEN, a_policy())
+    original = Original(address=SEVEN.pfs[0].address, vendor="8086", device="10c9", num_vfs=0, autoprobe=True, vfs=())
+    after = published(SEVEN, previous=before, in_use=held(5), originals=(original,))
+    assert health(after) == {5: False}
+
+
+def test_a_held_vf_changes_pool_only_when_it_is_free() -> None:
+    before = published(SEVEN, a_policy("fast"))
+    pool = PoolRequest(resource_name="virtfn.dev/other", indexes=None, driver="vfio-pci")
+    moved = a_policy("fast", pools=(pool,))
+    during = published(SEVEN, moved, previous=before, in_use=held(2))
+    assert health(during) == {2: False}
+    assert 2 not in health(during, "virtfn.dev/other")
+    afterwards = published(SEVEN, moved, previous=during)
+    assert health(afterwards) == {}
+    assert health(afterwards, "virtfn.dev/other")[2] is True
+
+
+def test_pools_of_another_boot_count_for_nothing() -> None:
+    before = replace(published(SEVEN, a_policy()), boot_id="boot-0")
+    assert published(SEVEN, previous=before, in_use=held(5)).pools == ()
+
+
+def test_a_second_policy_leaves_the_first_pool_byte_identical() -> None:
+    machine = an_inventory(a_pf(0, vfs=7), a_pf(1, vfs=7))
+    first = a_policy("fast", pools=(PoolRequest(resource_name="virtfn.dev/fast", indexes=(0, 1), driver="vfio-pci"),))
+    alone = published(machine, first)
+    both = published(machine, first, a_policy("second"), previous=alone)
+    assert alone.pools[0] == both.pools[0]
