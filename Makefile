@@ -1,0 +1,33 @@
+# One line of work per target; `make help` lists them.
+VENV ?= .venv
+PY := $(VENV)/bin/python
+LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
+SOURCES := host/virtfn_host operator/virtfn_operator deviceplugin/virtfn_deviceplugin lab/virtfn_lab tests
+
+.PHONY: help setup test lint unit crds clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/.ready ## make the virtual environment with everything that lint and tests need
+
+$(VENV)/.ready: pyproject.toml
+	./setup-venv $(VENV)
+	@touch $@
+
+test: lint unit ## everything that must pass, cheap tests first
+
+lint: setup ## style, types, import contracts
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy --strict $(SOURCES)
+	$(VENV)/bin/lint-imports
+
+unit: setup ## unit tests, scenarios and the contract on the fake kernel
+	$(PY) -m pytest tests/unit tests/test_house.py
+
+crds: ## copy the CRDs into the chart; a test compares them
+	cp crds/*.yaml charts/virtfn/crds/
+
+clean: ## remove what builds left in the checkout
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

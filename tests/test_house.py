@@ -1,0 +1,46 @@
+"""House rules that no linter sees."""
+
+import ast
+import operator
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def tracked(*patterns: str) -> list[str]:
+    """Files of the checkout, as git lists them; falls back to the tree where there is no git."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", *patterns], cwd=ROOT, capture_output=True)
+    if listed.returncode == 0:
+        return listed.stdout.decode().split()
+    return [str(p.relative_to(ROOT)) for pattern in patterns for p in ROOT.rglob(pattern)]
+
+
+def test_source_roots_are_no_packages() -> None:
+    """`operator/__init__.py` would shadow the standard library's operator for whoever starts Python at the root."""
+    for root in ("operator", "deviceplugin", "host", "lab"):
+        assert not (ROOT / root / "__init__.py").exists()
+    assert not Path(operator.__file__ or "").is_relative_to(ROOT)
+
+
+def test_tests_live_under_tests_only() -> None:
+    stray = [path for path in tracked("*.py") if Path(path).name.startswith(("test_", "conftest"))]
+    assert [path for path in stray if not path.startswith("tests/")] == []
+
+
+def test_every_module_opens_with_its_charter() -> None:
+    product = [p for p in tracked("*.py") if p.startswith(("host/", "operator/", "deviceplugin/", "lab/"))]
+    written = [ROOT / p for p in product if "_pb2" not in p]
+    assert [p for p in written if ast.get_docstring(ast.parse(p.read_text())) is None] == []
+
+
+def test_no_machine_paths_or_registry_hosts_are_written_down() -> None:
+    words = ["/" + "work/", "deb.debian" + ".org", "proxy.golang" + ".org", "files.pythonhosted" + ".org"]
+    found = [
+        (path, word)
+        for path in tracked()
+        if (ROOT / path).is_file()
+        for word in words
+        if word.encode() in (ROOT / path).read_bytes()
+    ]
+    assert found == []
