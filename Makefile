@@ -24,7 +24,7 @@ lint: setup ## style, types, import contracts
 	$(VENV)/bin/lint-imports
 
 unit: setup ## unit tests, scenarios and the contract on the fake kernel
-	$(PY) -m pytest tests/unit tests/test_house.py
+	$(PY) -m pytest tests/unit tests/contract tests/test_house.py
 
 crds: ## copy the CRDs into the chart; a test compares them
 	cp crds/*.yaml charts/virtfn/crds/

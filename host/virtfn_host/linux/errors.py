@@ -1,0 +1,111 @@
+"""What can go wrong on the machine.
+
+    HostError
+    +-- SysfsReadError        a file is there and does not read
+    +-- SysfsWriteError       the kernel refused a write; carries its errno
+    +-- FunctionInUseError    a holder has it, or nobody can tell that it has not
+    +-- StaleSnapshotError    the machine moved between planning and applying
+    +-- SettleTimeoutError    the kernel did not show in time what was asked for
+    +-- StuckError            a write blocked past its deadline and is still in the kernel
+    +-- BindFailedError       a driver refused a device
+    +-- ModuleMissingError    modprobe does not know a module
+    +-- JournalUnreadableError  the originals cannot be read
+    +-- AnotherWriterError    a second process wants to write on this node
+
+Each has its reason from the closed list and says whether waiting helps. The message says what was wanted, where, what
+the kernel answered and what to try next.
+"""
+
+import errno as errnos
+import os
+
+from virtfn_host.core.reasons import Reason
+
+
+class HostError(Exception):
+    """Base: `reason` is a word of the closed list, `retry` says whether waiting may help."""
+
+    reason: Reason = Reason.WRITE_REFUSED
+    retry: bool = True
+
+
+class SysfsReadError(HostError):
+    """A file that exists could not be read."""
+
+    reason = Reason.UNREADABLE
+
+    def __init__(self, path: str, error: OSError) -> None:
+        super().__init__(f"{path} could not be read: {error.strerror or error}")
+        self.path = path
+
+
+class SysfsWriteError(HostError):
+    """The kernel refused a write."""
+
+    def __init__(self, path: str, value: str, errno: int) -> None:
+        hint = _HINTS.get(errno, "see the kernel log")
+        super().__init__(f"writing {value!r} to {path}: {os.strerror(errno)} ({errnos.errorcode.get(errno)}); {hint}")
+        self.path, self.value, self.errno = path, value, errno
+        self.retry = errno not in (errnos.EINVAL, errnos.ERANGE, errnos.EROFS, errnos.EACCES)
+
+
+class FunctionInUseError(HostError):
+    """Somebody holds a function, so nothing was written."""
+
+    reason = Reason.VFS_IN_USE
+
+
+class StaleSnapshotError(HostError):
+    """What the step expects is not there any more; look and plan again."""
+
+    reason = Reason.STALE_SNAPSHOT
+
+
+class SettleTimeoutError(HostError):
+    """The kernel did not show in time what was asked for."""
+
+    reason = Reason.SETTLE_TIMEOUT
+
+
+class StuckError(HostError):
+    """A write is blocked inside the kernel; no further PCI write starts on this node until it returns."""
+
+    reason = Reason.STUCK
+
+
+class BindFailedError(HostError):
+    """A driver did not take a device."""
+
+    reason = Reason.BIND_FAILED
+
+
+class ModuleMissingError(HostError):
+    """A module could not be loaded."""
+
+    reason = Reason.MODULE_MISSING
+    retry = False
+
+
+class JournalUnreadableError(HostError):
+    """The journal is there and cannot be read; it is kept, and nothing that depends on it is touched."""
+
+    reason = Reason.JOURNAL_UNREADABLE
+    retry = False
+
+
+class AnotherWriterError(HostError):
+    """Another process writes on this node; two writers would undo each other."""
+
+    reason = Reason.STUCK
+
+
+_HINTS = {
+    errnos.EBUSY: "something else has the device; look who, and try again",
+    errnos.ENODEV: "no such device, or another driver is asked for it in driver_override",
+    errnos.ENOENT: "the driver is not loaded, or it cannot make VFs",
+    errnos.EINVAL: "for a bind to vfio-pci: is the IOMMU on?",
+    errnos.ERANGE: "more VFs than sriov_totalvfs",
+    errnos.EACCES: "run as root",
+    errnos.EROFS: "sysfs is mounted read-only here",
+    errnos.ENOMEM: "the firmware left too little MMIO space; try pci=realloc on the kernel command line",
+}

@@ -1,0 +1,160 @@
+"""read_inventory(sysfs) -> Inventory: one look at every function that can make VFs, of any class and vendor.
+
+One bad device never fails the list; what could not be read is listed as such. Reads that can hang behind a blocked
+write of somebody else (`driver_override` on Linux 6.1) go through a reader with a deadline.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import (
+    GroupMember,
+    Inventory,
+    IommuGroup,
+    PhysicalFunction,
+    Unreadable,
+    VirtualFunction,
+)
+from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.reader import Reader
+from virtfn_host.linux.sysfs import Sysfs, override_text
+
+
+@dataclass(slots=True)
+class _Look:
+    sysfs: Sysfs
+    reader: Reader | None
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+    def override(self, address: PciAddress) -> str | None:
+        """`driver_override`, which hangs on Linux 6.1 while somebody's write is blocked."""
+        try:
+            if self.reader is None:
+                return self.sysfs.override(address)
+            return override_text(self.reader.read(self.sysfs.device(address, "driver_override")))
+        except SysfsReadError as error:
+            self.unreadable.append(Unreadable(device=address, path=error.path, error=str(error)))
+            return None
+
+
+def read_inventory(sysfs: Sysfs, reader: Reader | None = None) -> Inventory:
+    """Look at the machine once; `reader` takes the reads that may hang.
+
+    Raises:
+        SysfsReadError: not even the list of PCI devices can be read.
+    """
+    look = _Look(sysfs, reader)
+    pfs = []
+    for name in sysfs.names(sysfs.sys / "bus/pci/devices") or ():
+        try:
+            address = PciAddress.parse(name)
+        except ValueError:
+            continue
+        pf = _guarded(look, address, _pf)
+        if pf is not None:
+            pfs.append(pf)
+    numbers = {pf.iommu_group for pf in pfs} | {vf.iommu_group for pf in pfs for vf in pf.vfs}
+    return Inventory(
+        boot_id=sysfs.read(sysfs.proc / "sys/kernel/random/boot_id") or "unknown",
+        kernel=sysfs.read(sysfs.proc / "sys/kernel/osrelease") or os.uname().release,
+        drivers=sysfs.names(sysfs.sys / "bus/pci/drivers") or (),
+        pfs=tuple(sorted(pfs, key=lambda pf: pf.address)),
+        groups=tuple(_group(sysfs, number) for number in sorted(n for n in numbers if n is not None)),
+        unreadable=tuple(look.unreadable),
+    )
+
+
+def _guarded(
+    look: _Look, address: PciAddress, read: Callable[[_Look, PciAddress], PhysicalFunction | None]
+) -> PhysicalFunction | None:
+    try:
+        return read(look, address)
+    except SysfsReadError as error:
+        look.unreadable.append(Unreadable(device=address, path=error.path, error=str(error)))
+    except ValueError as error:
+        path = str(look.sysfs.device(address))
+        look.unreadable.append(Unreadable(device=address, path=path, error=f"not what a kernel writes: {error}"))
+    return None
+
+
+def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
+    sysfs = look.sysfs
+    total = sysfs.read(sysfs.device(address, "sriov_totalvfs"))
+    if total is None:
+        return None
+    addresses = sysfs.vf_addresses(address)
+    return PhysicalFunction(
+        address=address,
+        vendor=_hex(sysfs, address, "vendor"),
+        device=_hex(sysfs, address, "device"),
+        class_code=_hex(sysfs, address, "class"),
+        driver=sysfs.bound_driver(address),
+        netdevs=netdevs(sysfs, address),
+        numa_node=_numa_node(sysfs, address),
+        iommu_group=sysfs.group(address),
+        total_vfs=int(total),
+        autoprobe=sysfs.read(sysfs.device(address, "sriov_drivers_autoprobe")) != "0",
+        vfs=tuple(_vf(look, index, addresses[index]) for index in sorted(addresses)),
+    )
+
+
+def _vf(look: _Look, index: int, address: PciAddress) -> VirtualFunction:
+    sysfs = look.sysfs
+    bound = sysfs.names(sysfs.device(address, "vfio-dev")) or ()
+    cdevs = [name for name in bound if sysfs.read(sysfs.device(address, "vfio-dev", name, "dev")) is not None]
+    return VirtualFunction(
+        address=address,
+        index=index,
+        vendor=_hex(sysfs, address, "vendor"),
+        device=_hex(sysfs, address, "device"),
+        driver=sysfs.bound_driver(address),
+        driver_override=look.override(address),
+        iommu_group=sysfs.group(address),
+        vfio_bound=sysfs.vfio_bound(address),
+        cdev=cdevs[0] if cdevs else None,
+        netdevs=netdevs(sysfs, address),
+    )
+
+
+def netdevs(sysfs: Sysfs, address: PciAddress) -> tuple[str, ...]:
+    """Names of a function's netdevs in the network namespace that this sysfs was mounted in, aliases included."""
+    names = sysfs.names(sysfs.device(address, "net")) or ()
+    aliases = [sysfs.read(sysfs.device(address, "net", name, "ifalias")) for name in names]
+    return tuple(sorted({*names, *(alias for alias in aliases if alias)}))
+
+
+def _group(sysfs: Sysfs, number: int) -> IommuGroup:
+    members = sysfs.names(sysfs.sys / f"kernel/iommu_groups/{number}/devices") or ()
+    addresses = [PciAddress.parse(name) for name in members]
+    return IommuGroup(
+        number=number,
+        members=tuple(
+            GroupMember(address=a, driver=sysfs.bound_driver(a), vfio_bound=sysfs.vfio_bound(a))
+            for a in sorted(addresses)
+        ),
+    )
+
+
+def _hex(sysfs: Sysfs, address: PciAddress, name: str) -> str:
+    text = sysfs.read(sysfs.device(address, name))
+    return (text or "").removeprefix("0x")
+
+
+def _numa_node(sysfs: Sysfs, address: PciAddress) -> int | None:
+    text = sysfs.read(sysfs.device(address, "numa_node"))
+    return None if text is None or int(text) < 0 else int(text)
+
+
+def read_pf(sysfs: Sysfs, address: PciAddress) -> PhysicalFunction | None:
+    """One PF and its VFs as they are now, or None where there is none.
+
+    Raises:
+        SysfsReadError: something of it cannot be read.
+    """
+    look = _Look(sysfs, None)
+    pf = _pf(look, address)
+    if look.unreadable:
+        raise SysfsReadError(look.unreadable[0].path, OSError(look.unreadable[0].error))
+    return pf

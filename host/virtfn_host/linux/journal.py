@@ -1,0 +1,92 @@
+"""What every PF was before the first touch. Written before that touch, kept over kill -9 and reboot.
+
+A journal that cannot be read is never replaced: whoever mends or removes it decides what becomes of the machine.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from virtfn_host.core.codec import CodecError, dumps, loads
+from virtfn_host.core.model import Original, OriginalVf, PhysicalFunction
+from virtfn_host.linux.errors import JournalUnreadableError, StaleSnapshotError
+from virtfn_host.linux.files import write_atomically
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entries:
+    originals: tuple[Original, ...]
+
+
+class Journal:
+    """The journal file; every call reads it anew, so two processes never disagree."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def originals(self) -> tuple[Original, ...]:
+        """Every PF's original state, by address; empty when nothing was ever touched.
+
+        Raises:
+            JournalUnreadableError: the file is there and is not a journal of this version.
+        """
+        try:
+            return loads(_Entries, self.path.read_text()).originals
+        except FileNotFoundError:
+            return ()
+        except (OSError, UnicodeDecodeError, CodecError) as error:
+            text = f"the journal {self.path} cannot be read: {error}; it is kept as it is, and nothing is touched"
+            raise JournalUnreadableError(f"{text} until it is mended or moved away") from error
+
+    def remember(self, pf: PhysicalFunction) -> None:
+        """Note how a PF is, unless it is noted already for this very card.
+
+        Raises:
+            JournalUnreadableError: see `originals`, or the file could not be written.
+        """
+        known = self.originals()
+        if any(_same_card(original, pf) for original in known):
+            return
+        others = [original for original in known if original.address != pf.address]
+        self._write([*others, original_of(pf)])
+
+    def forget(self, pf: PhysicalFunction) -> None:
+        """Drop a PF's entry, now that it is as it was.
+
+        Raises:
+            StaleSnapshotError: it is not as it was; the entry stays.
+            JournalUnreadableError: see `originals`.
+        """
+        known = self.originals()
+        entry = next((original for original in known if original.address == pf.address), None)
+        if entry is None:
+            return
+        if entry != original_of(pf):
+            raise StaleSnapshotError(
+                f"{pf.address} is not as it was before the first touch, so it stays in the journal"
+            )
+        self._write([original for original in known if original is not entry])
+
+    def _write(self, originals: list[Original]) -> None:
+        entries = _Entries(originals=tuple(sorted(originals, key=lambda original: original.address)))
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, dumps(entries) + "\n", 0o600)
+        except OSError as error:
+            raise JournalUnreadableError(f"the journal {self.path} cannot be written: {error}") from error
+
+
+def original_of(pf: PhysicalFunction) -> Original:
+    """The state of a PF that giving back restores."""
+    vfs = [OriginalVf(index=vf.index, driver=vf.driver, driver_override=vf.driver_override) for vf in pf.vfs]
+    return Original(
+        address=pf.address,
+        vendor=pf.vendor,
+        device=pf.device,
+        num_vfs=pf.num_vfs,
+        autoprobe=pf.autoprobe,
+        vfs=tuple(vfs),
+    )
+
+
+def _same_card(original: Original, pf: PhysicalFunction) -> bool:
+    return (original.address, original.vendor, original.device) == (pf.address, pf.vendor, pf.device)

@@ -1,0 +1,46 @@
+"""Loads kernel modules by kmod's modprobe, which knows soft dependencies; nothing else here starts programs.
+
+Busybox's modprobe ignores soft dependencies: vfio-pci then comes without vfio_iommu_type1, and the pod gets ENODEV when
+it sets up its container (measured).
+"""
+
+import shutil
+import subprocess
+from typing import Protocol
+
+from virtfn_host.linux.errors import ModuleMissingError
+
+ALSO = {"vfio-pci": ("vfio_iommu_type1",)}
+"""Asked for by name, because not every distribution's module carries the soft dependency."""
+
+
+class Modules(Protocol):
+    """Loads a module by the name of its driver."""
+
+    def load(self, driver: str, deadline: float) -> None:
+        """Make the driver known to the kernel.
+
+        Raises:
+            ModuleMissingError: there is no such module, or it does not load.
+        """
+
+
+class Modprobe:
+    """The machine's own modprobe."""
+
+    def load(self, driver: str, deadline: float) -> None:
+        """See Modules."""
+        modprobe = shutil.which("modprobe", path="/usr/sbin:/sbin:/usr/bin:/bin")
+        if modprobe is None:
+            raise ModuleMissingError(f"cannot load the module of {driver}: there is no modprobe here; install kmod")
+        for module in (driver, *ALSO.get(driver, ())):
+            self._run(modprobe, module, deadline)
+
+    def _run(self, modprobe: str, module: str, deadline: float) -> None:
+        try:
+            done = subprocess.run([modprobe, module], capture_output=True, text=True, timeout=deadline, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise ModuleMissingError(f"modprobe {module} has not returned in {deadline:.0f} s") from error
+        if done.returncode != 0:
+            answer = done.stderr.strip() or f"exit {done.returncode}"
+            raise ModuleMissingError(f"modprobe {module}: {answer}; install the module or name another driver")

@@ -1,0 +1,109 @@
+"""The only file that opens /sys. Knows paths and bytes, not what they mean.
+
+Absent is not unreadable: a missing file gives None, anything else that goes wrong raises with the path. `sriov_numvfs`
+is never read here or anywhere: reading it hangs behind a blocked write of anybody (measured).
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.linux.errors import SysfsReadError
+
+
+def override_text(text: str | None) -> str | None:
+    """What `driver_override` says: the kernel prints a cleared one as `(null)`, which must never be written back."""
+    return None if text in (None, "", "(null)") else text
+
+
+class Sysfs:
+    """A machine's /sys, /dev and /proc under one root ("/" for this machine)."""
+
+    def __init__(self, sys: Path = Path("/sys"), dev: Path = Path("/dev"), proc: Path = Path("/proc")) -> None:
+        self.sys = sys
+        self.dev = dev
+        self.proc = proc
+
+    def device(self, address: PciAddress, *names: str) -> Path:
+        """Path of an attribute of a PCI function."""
+        return self.sys.joinpath("bus/pci/devices", str(address), *names)
+
+    def driver(self, name: str, *names: str) -> Path:
+        """Path of an attribute of a PCI driver."""
+        return self.sys.joinpath("bus/pci/drivers", name, *names)
+
+    def read(self, path: Path) -> str | None:
+        """Contents without trailing white space, or None where there is no such file.
+
+        Raises:
+            SysfsReadError: it is there and does not read.
+        """
+        try:
+            return path.read_text().rstrip()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            # ENODEV: the device went away while we held the file open.
+            if error.errno == errno.ENODEV:
+                return None
+            raise SysfsReadError(str(path), error) from error
+
+    def link(self, path: Path) -> str | None:
+        """Last part of a link's target, or None where there is no link."""
+        try:
+            return os.path.basename(os.readlink(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SysfsReadError(str(path), error) from error
+
+    def names(self, path: Path) -> tuple[str, ...] | None:
+        """Sorted entries of a folder, or None where there is none."""
+        try:
+            return tuple(sorted(os.listdir(path)))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SysfsReadError(str(path), error) from error
+
+    def bound_driver(self, address: PciAddress) -> str | None:
+        """The driver that has a function, or None."""
+        return self.link(self.device(address, "driver"))
+
+    def override(self, address: PciAddress) -> str | None:
+        """`driver_override`, None when it is cleared."""
+        return override_text(self.read(self.device(address, "driver_override")))
+
+    def group(self, address: PciAddress) -> int | None:
+        """IOMMU group of a function, or None: no IOMMU for it."""
+        number = self.link(self.device(address, "iommu_group"))
+        return None if number is None else int(number)
+
+    def vfio_bound(self, address: PciAddress) -> bool:
+        """Whether its driver is a vfio driver of any name: those own `vfio-dev/` (Linux 6.1 and later)."""
+        return self.bound_driver(address) is not None and self.names(self.device(address, "vfio-dev")) is not None
+
+    def vf_addresses(self, pf: PciAddress) -> dict[int, PciAddress]:
+        """Index to address of every VF, from the `virtfnN` links: safe to read also behind a blocked write."""
+        found = {}
+        for name in self.names(self.device(pf)) or ():
+            if name.startswith("virtfn") and name[6:].isdigit():
+                target = self.link(self.device(pf, name))
+                if target is not None:
+                    found[int(name[6:])] = PciAddress.parse(target)
+        return found
+
+    def group_node(self, number: int) -> Path:
+        """`/dev/vfio/N`, or `/dev/vfio/noiommu-N` where vfio runs without an IOMMU."""
+        name = self.read(self.sys / f"kernel/iommu_groups/{number}/name")
+        return self.dev / "vfio" / (f"noiommu-{number}" if name == "vfio-noiommu" else str(number))
+
+    def open_group(self, node: Path) -> int:
+        """Open a group's device node; the caller closes it.
+
+        Raises:
+            OSError: EBUSY when somebody has it.
+        """
+        # Close-on-exec: a child that kept the group open would hold it after we let go.
+        return os.open(node, os.O_RDWR | os.O_CLOEXEC)

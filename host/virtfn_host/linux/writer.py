@@ -1,0 +1,97 @@
+"""Every write to the kernel that may block, in a child process with a deadline.
+
+A child that misses its deadline is abandoned; until it comes back no further write starts on this node, because it
+would queue behind the same node-wide lock, and be executed when that lock is freed, killed or not (measured).
+"""
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+
+from virtfn_host.core.model import Stuck
+from virtfn_host.linux.child import Child
+from virtfn_host.linux.errors import StuckError, SysfsWriteError
+
+MAX_CHILDREN = 16
+"""Unbinding side by side pays up to 16 at once: the time is waiting, not CPU (measured with 127 VFs)."""
+
+
+class Writer:
+    """Writes with deadlines; refuses to start one while another is stuck. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[Child] = []
+        self._stuck: dict[Child, tuple[str, str, float]] = {}
+
+    def write(self, path: os.PathLike[str] | str, value: str, deadline: float) -> None:
+        """One write(2) of `value` to an existing file, at most `deadline` seconds.
+
+        Raises:
+            SysfsWriteError: the kernel refused.
+            StuckError: it, or an earlier write, is blocked inside the kernel.
+        """
+        self.write_all([(path, value)], deadline)
+
+    def write_all(self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float) -> None:
+        """Several writes side by side, at most MAX_CHILDREN at once; `deadline` is for each.
+
+        Raises:
+            SysfsWriteError: the first refusal in their order; all that were started have ended.
+            StuckError: one is blocked.
+        """
+        if (stuck := self.stuck()) is not None:
+            raise StuckError(f"not written: {stuck.text}")
+        for start in range(0, len(writes), MAX_CHILDREN):
+            self._batch([(os.fspath(p), v) for p, v in writes[start : start + MAX_CHILDREN]], deadline)
+
+    def _batch(self, writes: list[tuple[str, str]], deadline: float) -> None:
+        running = []
+        for path, value in writes:
+            child = self._child()
+            child.ask_write(path, value)
+            running.append((child, path, value))
+        until = time.monotonic() + deadline
+        refused: list[SysfsWriteError] = []
+        late: list[StuckError] = []
+        for child, path, value in running:
+            answer = child.answer(until - time.monotonic())
+            if answer is None:
+                with self._lock:
+                    self._stuck[child] = (path, value, until - deadline)
+                late.append(StuckError(f"writing {value!r} to {path} has not returned in {deadline:.0f} s"))
+                continue
+            with self._lock:
+                self._idle.append(child)
+            if answer[0]:
+                refused.append(SysfsWriteError(path, value, answer[0]))
+        for error in (*late, *refused):
+            raise error
+
+    def stuck(self) -> Stuck | None:
+        """The longest blocked write, or None; a write that came back meanwhile is forgotten here."""
+        with self._lock:
+            for child in list(self._stuck):
+                if child.answer(0) is not None:
+                    del self._stuck[child]
+                    self._idle.append(child)
+            if not self._stuck:
+                return None
+            path, value, since = min(self._stuck.values(), key=lambda entry: entry[2])
+        seconds = time.monotonic() - since
+        text = f"writing {value.strip()!r} to {path} is blocked in the kernel: somebody has the device open"
+        return Stuck(path=path, value=value, seconds=round(seconds), text=text)
+
+    def close(self) -> None:
+        """End the children; a stuck one ends when the kernel lets it go."""
+        with self._lock:
+            for child in (*self._idle, *self._stuck):
+                child.end()
+                child.reap(0.0 if child in self._stuck else 1.0)
+            self._idle.clear()
+            self._stuck.clear()
+
+    def _child(self) -> Child:
+        with self._lock:
+            return self._idle.pop() if self._idle else Child()

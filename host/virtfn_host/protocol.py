@@ -1,0 +1,55 @@
+"""The lines between agent and host process: one JSON value a line, nothing else.
+
+-> {"observe": null}         <- {"observation": Observation}
+-> {"apply": Plan}           <- {"result": StepResult} for each step as it ends, then {"report": Report}
+-> {"watch": null}           <- {"event": "..."} for each burst of kernel events, for ever
+                             <- {"error": {"reason": "...", "message": "..."}} instead, where it cannot be done
+"""
+
+import json
+from typing import Any, TypeVar
+
+from virtfn_host.core.codec import CodecError, decode, encode
+from virtfn_host.core.reasons import Reason
+
+LINE_LIMIT = 16 << 20
+"""Bytes of the longest line: an inventory of 2,048 VFs is about 1 MB."""
+
+T = TypeVar("T")
+
+
+def line(word: str, value: object = None) -> bytes:
+    """One message."""
+    body = value if word in ("event", "error") else None if value is None else encode(value)
+    return json.dumps({word: body}, separators=(",", ":")).encode() + b"\n"
+
+
+def error_line(reason: Reason, message: str) -> bytes:
+    """The answer where a request cannot be carried out."""
+    return line("error", {"reason": reason.value, "message": message})
+
+
+def parse(text: bytes) -> tuple[str, Any]:
+    """The word of a message and its JSON.
+
+    Raises:
+        CodecError: it is no message.
+    """
+    try:
+        message = json.loads(text)
+    except ValueError as error:
+        raise CodecError(f"not JSON: {error}") from error
+    if not isinstance(message, dict) or len(message) != 1:
+        raise CodecError('want one word with its value, like {"observe": null}')
+    ((word, body),) = message.items()
+    return word, body
+
+
+def value(kind: type[T], body: object) -> T:
+    """The value a message carries.
+
+    Raises:
+        CodecError: it does not fit.
+    """
+    found: T = decode(kind, body, kind.__name__)
+    return found

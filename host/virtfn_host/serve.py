@@ -1,0 +1,206 @@
+"""The host process: observes the machine, holds the in-use lock, carries out plans. Decides nothing, needs no network.
+
+One thread a connection: an observation must be possible while another connection's write is stuck. Plans are carried
+out one at a time, to their end, also when the agent goes away in the middle: half a plan is nobody's wish.
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import socket
+import socketserver
+import sys
+import threading
+from pathlib import Path
+
+from virtfn_host.core.codec import CodecError
+from virtfn_host.core.model import Observation
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import Outcome, Plan, StepResult
+from virtfn_host.linux.apply import Machine, apply, only_writer
+from virtfn_host.linux.custody import evidence
+from virtfn_host.linux.errors import HostError, JournalUnreadableError
+from virtfn_host.linux.inventory import read_inventory
+from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.modules import Modprobe
+from virtfn_host.linux.reader import Reader
+from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.uevents import next_event, open_uevents
+from virtfn_host.linux.writer import Writer
+from virtfn_host.protocol import LINE_LIMIT, error_line, line, parse, value
+
+log = logging.getLogger("virtfn.host")
+
+
+class Host:
+    """What the requests of all connections share."""
+
+    def __init__(self, machine: Machine, reader: Reader | None) -> None:
+        self.machine = machine
+        self._reader = reader
+        self._looking = threading.Lock()
+        self._applying = threading.Lock()
+        self._ending = threading.Event()
+
+    def observe(self) -> Observation:
+        """One look at the machine, its users, the journal and the writer.
+
+        Raises:
+            HostError: not even the list of devices can be read.
+        """
+        machine = self.machine
+        with self._looking:
+            inventory = read_inventory(machine.sysfs, self._reader)
+        try:
+            originals, journal_error = machine.journal.originals(), None
+        except JournalUnreadableError as error:
+            originals, journal_error = (), str(error)
+        return Observation(
+            inventory=inventory,
+            evidence=evidence(machine.sysfs, inventory),
+            originals=originals,
+            journal_error=journal_error,
+            stuck=machine.writer.stuck(),
+        )
+
+    def apply(self, plan: Plan, tell: "Connection") -> None:
+        """Carry out a plan and tell the connection of each step; its loss stops nothing."""
+        with self._applying:
+            report = apply(plan, self.machine, lambda result: self._told(result, tell), self._ending.is_set)
+        tell.send(line("report", report))
+
+    def _told(self, result: StepResult, tell: "Connection") -> None:
+        level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
+        log.log(level, "%s (%s, %.3f s)", result.message, result.outcome.value, result.seconds)
+        tell.send(line("result", result))
+
+    def end(self) -> None:
+        """Let the step that runs end and start no other."""
+        self._ending.set()
+        with self._applying:
+            self.machine.writer.close()
+
+
+class Connection(socketserver.StreamRequestHandler):
+    """One client: requests in, answers out, in order."""
+
+    server: "Server"
+
+    def handle(self) -> None:
+        """Answer every line until the client goes away."""
+        with contextlib.suppress(ConnectionError):
+            while text := self.rfile.readline(LINE_LIMIT):
+                self._answer(text)
+
+    def _answer(self, text: bytes) -> None:
+        try:
+            word, body = parse(text)
+            match word:
+                case "observe":
+                    self.send(line("observation", self.server.host.observe()))
+                case "apply":
+                    self.server.host.apply(value(Plan, body), self)
+                case "watch":
+                    self._watch()
+                case _:
+                    raise CodecError(f"no request {word!r}; known are observe, apply, watch")
+        except CodecError as error:
+            log.warning("refused a request: %s", error)
+            self.send(error_line(Reason.WRITE_REFUSED, f"refused, nothing was done: {error}"))
+        except HostError as error:
+            self.send(error_line(error.reason, str(error)))
+
+    def send(self, message: bytes) -> None:
+        """Answer; a client that went away is not told and is no reason to stop."""
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(message)
+
+    def _watch(self) -> None:
+        with open_uevents() as listener:
+            self.wfile.write(line("event", "watching"))
+            while True:
+                if (event := next_event(listener)) is not None:
+                    self.wfile.write(line("event", event))
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """The unix socket; only its owner may connect."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path, host: Host) -> None:
+        self.host = host
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Ours alone while we hold the writer's lock file, so a socket that is there is a dead one's.
+        path.unlink(missing_ok=True)
+        mask = os.umask(0o177)
+        try:
+            super().__init__(str(path), Connection)
+        finally:
+            os.umask(mask)
+
+
+def check(path: Path) -> int:
+    """Exit status of a probe: 0 when a host process answers on the socket within 5 s."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(5)
+            client.connect(str(path))
+            client.sendall(line("observe"))
+            return 0 if client.recv(1) == b"{" else 1
+    except OSError as error:
+        print(f"{path}: {error}", file=sys.stderr)
+        return 1
+
+
+def main() -> None:
+    """Entry point of `virtfn-host`."""
+    options = _arguments().parse_args()
+    if options.check:
+        sys.exit(check(options.socket))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    machine = Machine(
+        sysfs=Sysfs(options.sys, options.dev, options.proc),
+        writer=Writer(),
+        journal=Journal(options.journal),
+        modules=Modprobe(),
+    )
+    try:
+        with only_writer(options.lock):
+            serve(options.socket, Host(machine, Reader()))
+    except (HostError, OSError) as error:
+        log.error("%s", error)
+        sys.exit(1)
+
+
+def serve(path: Path, host: Host) -> None:
+    """Serve until SIGTERM or SIGINT; the step that runs then is finished first."""
+    with Server(path, host) as server:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # shutdown() waits for the loop that this very thread runs, so another one has to say it.
+            signal.signal(number, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
+        log.info("serving on %s", path)
+        server.serve_forever()
+    host.end()
+    path.unlink(missing_ok=True)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="virtfn-host", description=(__doc__ or "").split("\n")[0])
+    for name, default, text in (
+        ("--socket", "/run/virtfn-host/host.sock", "unix socket to serve the agent on"),
+        ("--journal", "/var/lib/virtfn/journal.json", "what functions were before the first touch"),
+        ("--lock", "/var/lib/virtfn/lock", "lock file: one writer per node"),
+        ("--sys", "/sys", "the host's sysfs"),
+        ("--dev", "/dev", "the host's /dev"),
+        ("--proc", "/proc", "the host's /proc"),
+    ):
+        parser.add_argument(name, type=Path, default=Path(default), help=f"{text} (default: %(default)s)")
+    parser.add_argument("--check", action="store_true", help="only ask whether a host process answers on the socket")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""One machine for the contract: the fake kernel on the host, the real one where VIRTFN_IN_GUEST is set.
+
+The real machine has at least two idle igb PFs with an IOMMU, and the tests run as root. Every test leaves it as it was.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hardware import Lab
+from kernel import FakeKernel
+
+from virtfn_host.linux.apply import Machine
+from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.modules import Modprobe
+from virtfn_host.linux.reader import Reader
+from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.writer import Writer
+
+IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """The machine, with no VFs at the start and none at the end."""
+    fake = None if IN_GUEST else FakeKernel(tmp_path / "root")
+    machine = fake.machine() if fake else _real_machine(tmp_path)
+    if IN_GUEST:
+        machine.modules.load("igb", 30)
+    made = Lab(machine, fake)
+    assert len(made.pfs) >= 2, "the contract needs two igb PFs"
+    _empty(made)
+    yield made
+    _empty(made)
+    machine.writer.close()
+
+
+def _real_machine(tmp_path: Path) -> Machine:
+    return Machine(sysfs=Sysfs(), writer=Writer(), journal=Journal(tmp_path / "journal.json"), modules=Modprobe())
+
+
+def _empty(lab: Lab) -> None:
+    for pf in lab.pfs:
+        if lab.sysfs.device(pf).exists():
+            lab.raw(lab.sysfs.device(pf, "sriov_numvfs"), "0")
+            lab.raw(lab.sysfs.device(pf, "sriov_drivers_autoprobe"), "1")
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    """Reads with a deadline."""
+    made = Reader()
+    yield made
+    made.close()

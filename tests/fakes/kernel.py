@@ -1,0 +1,348 @@
+"""A fake kernel: a tree of real files that reacts to writes as the measured one does.
+
+It knows nothing that tests/contract/ does not also check on a real kernel. Writes come in through `FakeWriter`, opens
+of group nodes through `FakeSysfs`; everything else is plain reading of plain files.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import Stuck
+from virtfn_host.linux.apply import Machine
+from virtfn_host.linux.errors import ModuleMissingError, StuckError, SysfsWriteError
+from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.writer import Writer
+
+VF_IDS = ("8086", "10ca")
+MATCHING = {("8086", "10c9"): "igb", VF_IDS: "igbvf"}
+"""Which driver takes which device by its own ids; vfio-pci takes what its override names."""
+
+
+class FakeKernel:
+    """PFs, VFs, drivers, IOMMU groups and vfio users under `root`."""
+
+    def __init__(self, root: Path, pfs: int = 2, total_vfs: int = 7, iommu: bool = True) -> None:
+        self.root = root
+        self.iommu = iommu
+        self.devices = root / "sys/bus/pci/devices"
+        self.drivers = root / "sys/bus/pci/drivers"
+        self.groups_opened: set[int] = set()
+        self.devices_opened: set[PciAddress] = set()
+        self.fail: dict[str, int] = {}
+        """Name of an attribute to the errno that the next write to it gets."""
+        self.killed_after: int | None = None
+        """Writes until the writer is 'killed': every later one raises."""
+        self.writes: list[tuple[str, str]] = []
+        self._next_group = 0
+        for folder in (self.devices, self.drivers, root / "sys/kernel/iommu_groups", root / "dev/vfio"):
+            folder.mkdir(parents=True)
+        (root / "proc/sys/kernel/random").mkdir(parents=True)
+        (root / "proc/sys/kernel/random/boot_id").write_text("0b7e\n")
+        (root / "proc/sys/kernel/osrelease").write_text("6.1.0\n")
+        (root / "sys/bus/pci/drivers_probe").write_text("")
+        for driver in ("igb", "igbvf"):
+            self.register(driver)
+        for number in range(pfs):
+            self._add_pf(PciAddress(0, number + 1, 0, 0), total_vfs)
+
+    # --- the machine as the tests see it --------------------------------------------------------------------------
+
+    def machine(self) -> Machine:
+        """What `apply` works on."""
+        sysfs = FakeSysfs(self)
+        journal = Journal(self.root / "journal.json")
+        return Machine(sysfs=sysfs, writer=FakeWriter(self), journal=journal, modules=FakeModules(self))
+
+    def register(self, driver: str) -> None:
+        """Load a driver."""
+        folder = self.drivers / driver
+        folder.mkdir(exist_ok=True)
+        for name in ("bind", "unbind"):
+            (folder / name).write_text("")
+
+    def open_device(self, address: PciAddress) -> None:
+        """Somebody opens the VF through vfio: group and device."""
+        group = self._group(address)
+        assert group is not None
+        assert self._driver(address) == "vfio-pci"
+        if group in self.groups_opened:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        self.groups_opened.add(group)
+        self.devices_opened.add(address)
+        (self.devices / str(address) / "enable").write_text("1\n")
+
+    def close_device(self, address: PciAddress) -> None:
+        """That somebody ends."""
+        self.devices_opened.discard(address)
+        self.groups_opened.discard(self._group(address) or -1)
+        if (self.devices / str(address)).exists():
+            (self.devices / str(address) / "enable").write_text("0\n")
+
+    def remove_pf(self, address: PciAddress) -> None:
+        """Hot-unplug a card."""
+        self._set_num_vfs(address, 0)
+        self._remove(address)
+
+    # --- writes ---------------------------------------------------------------------------------------------------
+
+    def write(self, path: Path, value: str) -> None:
+        """One write(2); raises OSError as the kernel does, BlockingIOError where it would block for ever."""
+        if not path.exists():
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if self.killed_after is not None:
+            if self.killed_after == 0:
+                raise InterruptedError("the writer was killed")
+            self.killed_after -= 1
+        self.writes.append((str(path.relative_to(self.root)), value))
+        if number := self.fail.pop(path.name, 0):
+            raise OSError(number, os.strerror(number))
+        match path.name:
+            case "sriov_numvfs":
+                self._write_num_vfs(PciAddress.parse(path.parent.name), value)
+            case "sriov_drivers_autoprobe":
+                self._write_autoprobe(path, value)
+            case "driver_override":
+                self._write_override(path, value)
+            case "drivers_probe":
+                self._write_probe(value)
+            case "bind":
+                self._write_bind(path.parent.name, self._known(value))
+            case "unbind":
+                self._write_unbind(path.resolve().parent.name, self._known(value))
+            case _:
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def _write_num_vfs(self, pf: PciAddress, value: str) -> None:
+        if not value.strip().isdigit() or value != value.strip() + "\n" * value.endswith("\n"):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        number = int(value)
+        if number > int((self.devices / str(pf) / "sriov_totalvfs").read_text()):
+            raise OSError(errno.ERANGE, os.strerror(errno.ERANGE))
+        current = len(self._vfs(pf))
+        if number == current:
+            return
+        if self._driver(pf) is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if number and current:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        self._set_num_vfs(pf, number)
+
+    def _set_num_vfs(self, pf: PciAddress, number: int) -> None:
+        if not number:
+            vfs = self._vfs(pf)
+            for vf in vfs:
+                self._would_block(vf)
+            for index, vf in enumerate(vfs):
+                (self.devices / str(pf) / f"virtfn{index}").unlink()
+                self._remove(vf)
+        for index in range(number):
+            vf = PciAddress(pf.domain, pf.bus, 0x10 + index // 4, index % 4 * 2)
+            self._add(vf, VF_IDS, "0x020000")
+            (self.devices / str(pf) / f"virtfn{index}").symlink_to(f"../{vf}")
+            (self.devices / str(vf) / "physfn").symlink_to(f"../{pf}")
+            if (self.devices / str(pf) / "sriov_drivers_autoprobe").read_text() == "1\n":
+                self._bind("igbvf", vf)
+
+    def _write_autoprobe(self, path: Path, value: str) -> None:
+        if value.strip() not in ("0", "1", "y", "n"):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        path.write_text("1\n" if value.strip() in ("1", "y") else "0\n")
+
+    def _write_override(self, path: Path, value: str) -> None:
+        if len(value) >= 4096:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        if value:  # An empty write does not reach the kernel.
+            path.write_text(value.split("\n")[0] + "\n" if value.strip("\n\0") else "(null)\n")
+
+    def _write_probe(self, value: str) -> None:
+        if not value:
+            return
+        address = self._known(value)
+        driver = self._takes(address)
+        if driver is not None and self._driver(address) is None:
+            self._bind(driver, address)
+
+    def _write_bind(self, driver: str, address: PciAddress) -> None:
+        if self._driver(address) is not None:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        if self._takes(address) != driver:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        if driver == "vfio-pci" and not self.iommu:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._bind(driver, address)
+
+    def _write_unbind(self, driver: str, address: PciAddress) -> None:
+        if self._driver(address) != driver:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        self._would_block(address)
+        self._unbind(address)
+
+    def _would_block(self, address: PciAddress) -> None:
+        if address in self.devices_opened:
+            raise BlockingIOError(f"{address} is open: the write blocks until its user closes it")
+
+    # --- state ----------------------------------------------------------------------------------------------------
+
+    def _takes(self, address: PciAddress) -> str | None:
+        """The driver that would match, as the kernel looks for it."""
+        folder = self.devices / str(address)
+        override = (folder / "driver_override").read_text().strip()
+        if override != "(null)":
+            return override if (self.drivers / override).exists() else None
+        physfn = folder / "physfn"
+        if physfn.exists() and (physfn / "sriov_drivers_autoprobe").read_text() == "0\n":
+            return None
+        ids = tuple((folder / name).read_text().strip().removeprefix("0x") for name in ("vendor", "device"))
+        driver = MATCHING.get((ids[0], ids[1]))
+        return driver if driver is not None and (self.drivers / driver).exists() else None
+
+    def _bind(self, driver: str, address: PciAddress) -> None:
+        folder = self.devices / str(address)
+        (folder / "driver").symlink_to(f"../../drivers/{driver}")
+        (self.drivers / driver / str(address)).symlink_to(f"../../devices/{address}")
+        if driver == "vfio-pci":
+            group = self._group(address)
+            (folder / "vfio-dev" / f"vfio{group}").mkdir(parents=True)
+            (self.root / f"dev/vfio/{group}").write_text("")
+            (folder / "enable").write_text("0\n")
+        else:
+            (folder / "net" / f"eth{address.bus}v{address.device}{address.function}").mkdir(parents=True)
+            (next((folder / "net").iterdir()) / "flags").write_text("0x1002\n")
+            (folder / "enable").write_text("1\n")
+
+    def _unbind(self, address: PciAddress) -> None:
+        folder = self.devices / str(address)
+        driver = self._driver(address)
+        (folder / "driver").unlink()
+        (self.drivers / str(driver) / str(address)).unlink()
+        for name in ("vfio-dev", "net"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        (self.root / f"dev/vfio/{self._group(address)}").unlink(missing_ok=True)
+        (folder / "enable").write_text("0\n")
+
+    def _add_pf(self, address: PciAddress, total_vfs: int) -> None:
+        self._add(address, ("8086", "10c9"), "0x020000")
+        for name, text in (("sriov_totalvfs", total_vfs), ("sriov_drivers_autoprobe", 1), ("sriov_numvfs", 0)):
+            (self.devices / str(address) / name).write_text(f"{text}\n")
+        self._bind("igb", address)
+
+    def _add(self, address: PciAddress, ids: tuple[str, str], class_code: str) -> None:
+        folder = self.devices / str(address)
+        folder.mkdir()
+        attributes = {
+            "vendor": f"0x{ids[0]}",
+            "device": f"0x{ids[1]}",
+            "class": class_code,
+            "driver_override": "(null)",
+            "numa_node": "-1",
+            "enable": "0",
+            "modalias": f"pci:v0000{ids[0]}d0000{ids[1]}",
+        }
+        for name, text in attributes.items():
+            (folder / name).write_text(f"{text}\n")
+        if self.iommu:
+            # Numbers are handed out anew each time, so a group that moves is noticed.
+            group = self.root / f"sys/kernel/iommu_groups/{self._next_group}"
+            self._next_group += 1
+            (group / "devices").mkdir(parents=True)
+            (group / "devices" / str(address)).symlink_to(f"../../../../bus/pci/devices/{address}")
+            (folder / "iommu_group").symlink_to(f"../../../../kernel/iommu_groups/{group.name}")
+
+    def _remove(self, address: PciAddress) -> None:
+        if self._driver(address) is not None:
+            self._unbind(address)
+        if (group := self._group(address)) is not None:
+            shutil.rmtree(self.root / f"sys/kernel/iommu_groups/{group}")
+        shutil.rmtree(self.devices / str(address))
+
+    def _known(self, value: str) -> PciAddress:
+        try:
+            address = PciAddress.parse(value.strip())
+        except ValueError:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
+        if not (self.devices / str(address)).exists():
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        return address
+
+    def _driver(self, address: PciAddress) -> str | None:
+        link = self.devices / str(address) / "driver"
+        return link.readlink().name if link.is_symlink() else None
+
+    def _group(self, address: PciAddress) -> int | None:
+        link = self.devices / str(address) / "iommu_group"
+        return int(link.readlink().name) if link.is_symlink() else None
+
+    def _vfs(self, pf: PciAddress) -> list[PciAddress]:
+        links = sorted(self.devices.joinpath(str(pf)).glob("virtfn*"), key=lambda link: int(link.name[6:]))
+        return [PciAddress.parse(link.readlink().name) for link in links]
+
+
+class FakeSysfs(Sysfs):
+    """Reads the tree; a group node that somebody has open says EBUSY."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        super().__init__(kernel.root / "sys", kernel.root / "dev", kernel.root / "proc")
+        self._kernel = kernel
+
+    def open_group(self, node: Path) -> int:
+        """See Sysfs: exclusive while it is open."""
+        if int(node.name) in self._kernel.groups_opened:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return super().open_group(node)
+
+
+class FakeWriter(Writer):
+    """Hands writes to the fake kernel; one that would block is stuck until its holder is gone."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        super().__init__()
+        self._kernel = kernel
+        self._blocked: tuple[Path, str] | None = None
+
+    def write_all(self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float) -> None:
+        """See Writer."""
+        if (stuck := self.stuck()) is not None:
+            raise StuckError(f"not written: {stuck.text}")
+        for path, value in writes:
+            try:
+                self._kernel.write(Path(path), value)
+            except BlockingIOError as error:
+                self._blocked = (Path(path), value)
+                raise StuckError(str(error)) from error
+            except InterruptedError:
+                raise
+            except OSError as error:
+                raise SysfsWriteError(os.fspath(path), value, error.errno or 0) from error
+
+    def stuck(self) -> Stuck | None:
+        """See Writer; a blocked write is carried out as soon as it can be."""
+        if self._blocked is None:
+            return None
+        path, value = self._blocked
+        try:
+            self._kernel.write(path, value)
+        except BlockingIOError as error:
+            return Stuck(path=str(path), value=value, seconds=0, text=str(error))
+        except OSError:
+            pass  # It came back with an errno: it is not stuck any more.
+        self._blocked = None
+        return None
+
+
+class FakeModules:
+    """Modules that exist: vfio-pci, and whatever is registered."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        self._kernel = kernel
+
+    def load(self, driver: str, deadline: float) -> None:
+        """See Modules."""
+        if driver == "vfio-pci":
+            self._kernel.register(driver)
+        elif ":" not in driver and not (self._kernel.drivers / driver).exists():
+            raise ModuleMissingError(f"modprobe {driver}: not found")
