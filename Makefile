@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 SOURCES := host/virtfn_host operator/virtfn_operator deviceplugin/virtfn_deviceplugin lab/virtfn_lab tests
 
-.PHONY: help setup test lint unit crds clean
+.PHONY: help setup test lint unit kernel crds clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -15,7 +15,7 @@ $(VENV)/.ready: pyproject.toml
 	./setup-venv $(VENV)
 	@touch $@
 
-test: lint unit ## everything that must pass, cheap tests first
+test: lint unit kernel ## everything that must pass, cheap tests first
 
 lint: setup ## style, types, import contracts
 	$(VENV)/bin/ruff check .
@@ -25,6 +25,9 @@ lint: setup ## style, types, import contracts
 
 unit: setup ## unit tests, scenarios and the contract on the fake kernel
 	$(PY) -m pytest tests/unit tests/contract tests/test_house.py
+
+kernel: setup ## the contract on a real kernel, in an emulated machine (minutes; VIRTFN_KERNEL=6.12 for another one)
+	$(PY) -m pytest -s tests/kernel
 
 crds: ## copy the CRDs into the chart; a test compares them
 	cp crds/*.yaml charts/virtfn/crds/

@@ -1,0 +1,194 @@
+"""The node: Debian's kernel, a small Debian root on one ext4 file, and an initrd that finds it.
+
+Built without loop mounts and without booting anything. What changes often (our code, binaries, credentials) is not in
+here: the guest mounts it from the machine (qemu.py).
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from virtfn_lab.cache import cached, digest
+from virtfn_lab.paths import repository
+from virtfn_lab.prereqs import mirror
+from virtfn_lab.run import run
+
+KERNELS = {"6.1": ("bookworm", "linux-image-amd64"), "6.12": ("bookworm-backports", "linux-image-amd64")}
+"""Kernel series to Debian suite and metapackage."""
+
+PACKAGES: tuple[str, ...] = (
+    "ca-certificates",
+    "containernetworking-plugins",
+    "busybox-static",
+    "iproute2",
+    "kmod",
+    "nftables",
+    "pciutils",
+    "procps",
+    "python3",
+    "runc",
+)
+
+PYTHON_PACKAGES: tuple[str, ...] = ("pytest>=9", "pytest-timeout", "pytest-asyncio", "hypothesis", "PyYAML")
+"""For tests that run in the guest; in /opt/site, because Debian's own are too old."""
+
+LEFT_OUT: tuple[str, ...] = (
+    "kernel/sound",
+    "kernel/drivers/gpu",
+    "kernel/drivers/media",
+    "kernel/drivers/staging",
+    "kernel/drivers/infiniband",
+    "kernel/drivers/net/wireless",
+    "kernel/drivers/iio",
+    "kernel/drivers/scsi",
+    "kernel/drivers/usb",
+    "kernel/drivers/hid",
+    "kernel/drivers/isdn",
+    "kernel/drivers/input",
+    "kernel/drivers/hwmon",
+    "kernel/drivers/mtd",
+    "kernel/drivers/video",
+    "kernel/drivers/target",
+    "kernel/drivers/bluetooth",
+    "kernel/net/bluetooth",
+    "kernel/fs/ocfs2",
+    "kernel/fs/xfs",
+    "kernel/fs/btrfs",
+)
+"""Folders of modules that no node of the lab has hardware for."""
+
+DISK_SIZE = "2G"
+"""Sparse; the guest writes to a snapshot of it, so this is also how much a node can write."""
+
+
+_FETCH_KERNEL = """#!/bin/sh
+set -eu
+chroot "$1" sh -c 'cd /
+package=$(apt-get -s -t {suite} install --no-install-recommends {metapackage} |
+    sed -n "s/^Inst \\(linux-image-[0-9][^ ]*\\).*/\\1/p")
+apt-get -qq -t {suite} download "$package"'
+"""
+"""The metapackage names the newest kernel of its suite; only that package is wanted, not what it would set up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeImage:
+    """What QEMU boots; none of it is ever written to."""
+
+    vmlinuz: Path
+    initrd: Path
+    disk: Path
+
+
+def node_image(series: str = "6.1") -> NodeImage:
+    """The node with a kernel of this series, built when it is not cached."""
+    guest = repository() / "lab/guest"
+    kernel = _kernel(series)
+    inputs = {
+        "kernel": kernel.name,
+        "packages": " ".join(PACKAGES),
+        "python": " ".join(PYTHON_PACKAGES),
+        "left out": " ".join(LEFT_OUT),
+        "init": digest(guest / "init", guest / "initrd-init"),
+        "size": DISK_SIZE,
+    }
+    folder = cached(f"node-{series}", inputs, lambda made: _build(made, kernel, guest))
+    return NodeImage(vmlinuz=folder / "vmlinuz", initrd=folder / "initrd", disk=folder / "node.ext4")
+
+
+def _kernel(series: str) -> Path:
+    suite, metapackage = KERNELS[series]
+
+    def fetch(folder: Path) -> None:
+        root, hook = folder / "apt", folder / "hook"
+        hook.write_text(_FETCH_KERNEL.format(suite=suite, metapackage=metapackage))
+        hook.chmod(0o755)
+        _debootstrap(root, suite, (), hook)
+        (package,) = root.glob("linux-image-*.deb")
+        run(["dpkg", "-x", package, folder])
+        hook.unlink()
+        shutil.rmtree(root)
+
+    return cached(f"kernel-{series}", {"suite": suite, "package": metapackage}, fetch)
+
+
+def _debootstrap(root: Path, suite: str, packages: Sequence[str], hook: Path | None = None) -> None:
+    """A minimal Debian in `root`; the program `hook` runs at the end with the root's path as its argument."""
+    site = mirror()
+    sources = [f"deb {site} {name} main" for name in dict.fromkeys(("bookworm", suite))]
+    words = ["mmdebstrap", "--variant=minbase"]
+    words += [f"--include={','.join(packages)}"] if packages else []
+    words += [f"--customize-hook={hook}"] if hook else []
+    run([*words, "bookworm", root, *sources])
+
+
+def _build(folder: Path, kernel: Path, guest: Path) -> None:
+    root = folder / "root"
+    _debootstrap(root, "bookworm", PACKAGES)
+    (modules,) = (kernel / "lib/modules").iterdir()
+    _install_modules(modules, root)
+    _install_python(root)
+    init = root / "sbin/virtfn-init"
+    shutil.copy(guest / "init", init)
+    init.chmod(0o755)
+    for name in ("src", "out", "tools", "cluster"):
+        (root / name).mkdir()
+    for cache in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man"):
+        shutil.rmtree(root / cache, ignore_errors=True)
+    _initrd(folder, root, modules.name, guest)
+    shutil.copy(next((kernel / "boot").glob("vmlinuz-*")), folder / "vmlinuz")
+    disk = folder / "node.ext4"
+    run(["mke2fs", "-q", "-t", "ext4", "-d", root, "-O", "^has_journal", "-E", "lazy_itable_init=1", disk, DISK_SIZE])
+    shutil.rmtree(root)
+
+
+def _install_modules(modules: Path, root: Path) -> None:
+    target = root / "lib/modules" / modules.name
+    shutil.copytree(modules, target, symlinks=True)
+    for folder in LEFT_OUT:
+        shutil.rmtree(target / folder, ignore_errors=True)
+    for link in ("build", "source"):
+        (target / link).unlink(missing_ok=True)
+    run(["depmod", "-b", root, modules.name])
+
+
+def _install_python(root: Path) -> None:
+    """Pure wheels, and those for the guest's Python 3.11, compiled now: under emulation that takes a second each."""
+    site = root / "opt/site"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(site), "--only-binary=:all:"]
+    run([*pip, "--python-version=3.11", "--platform=manylinux2014_x86_64", "--no-compile", *PYTHON_PACKAGES])
+    run(["chroot", root, "python3", "-m", "compileall", "-q", "/opt/site"])
+
+
+def _initrd(folder: Path, root: Path, release: str, guest: Path) -> None:
+    """Busybox, and the modules that lead to the disk, in the order that modules.dep gives."""
+    tree = folder / "initrd.tree"
+    for name in ("bin", "dev", "proc", "sys", "new", "modules"):
+        (tree / name).mkdir(parents=True)
+    shutil.copy(shutil.which("busybox") or "/bin/busybox", tree / "bin/busybox")
+    shutil.copy(guest / "initrd-init", tree / "init")
+    (tree / "init").chmod(0o755)
+    base = root / "lib/modules" / release
+    needs = dict(line.split(":", 1) for line in (base / "modules.dep").read_text().splitlines())
+    order: list[str] = []
+    for wanted in ("virtio_pci", "virtio_blk", "ext4", "crc32c_generic"):
+        path = next(name for name in needs if Path(name).name.split(".")[0] == wanted)
+        order += [name for name in (*reversed(needs[path].split()), path) if name not in order]
+    for number, name in enumerate(order):
+        _unpacked(base / name, tree / "modules" / f"{number:02d}-{Path(name).name.split('.')[0]}.ko")
+    names = subprocess.run(["find", "."], cwd=tree, capture_output=True, check=True).stdout
+    with (folder / "initrd").open("wb") as archive:
+        subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=tree, input=names, stdout=archive, check=True)
+    shutil.rmtree(tree)
+
+
+def _unpacked(module: Path, target: Path) -> None:
+    """Debian 13 and backports compress modules; busybox does not unpack them."""
+    if module.suffix == ".xz":
+        with target.open("wb") as file:
+            subprocess.run(["xz", "-dc", module], stdout=file, check=True)
+    else:
+        shutil.copy(module, target)
