@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 SOURCES := host/virtfn_host operator/virtfn_operator deviceplugin/virtfn_deviceplugin lab/virtfn_lab tests
 
-.PHONY: help setup test lint unit kernel crds clean
+.PHONY: help setup test lint unit kernel stubs crds clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,10 @@ unit: setup ## unit tests, scenarios and the contract on the fake kernel
 
 kernel: setup ## the contract on a real kernel, in an emulated machine (minutes; VIRTFN_KERNEL=6.12 for another one)
 	$(PY) -m pytest -s tests/kernel
+
+stubs: setup ## generate the kubelet's wire types from their .proto files
+	for root in deviceplugin operator; do for proto in $$(cd $$root && find . -name '*.proto'); do \
+	  $(PY) -m grpc_tools.protoc -I $$root --python_out=$$root --pyi_out=$$root --grpc_python_out=$$root $$proto; done; done
 
 crds: ## copy the CRDs into the chart; a test compares them
 	cp crds/*.yaml charts/virtfn/crds/

@@ -1,0 +1,80 @@
+"""Entry point of `virtfn-device-plugin`: arguments, wiring, signals, and a health answer. No decisions."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from pathlib import Path
+
+from virtfn_deviceplugin.ledger import LedgerFile
+from virtfn_deviceplugin.manager import ServerManager
+from virtfn_host.linux.sysfs import Sysfs
+
+LONGEST_TURN = 30.0
+"""Seconds without a turn of the loop after which this process counts as hung."""
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    options = _arguments().parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    asyncio.run(_run(options))
+
+
+async def _run(options: argparse.Namespace) -> None:
+    ledger = LedgerFile(options.ledger)
+    manager = ServerManager(
+        pool_file=options.pools,
+        ledger=ledger,
+        kubelet_dir=options.kubelet_dir,
+        sysfs=Sysfs(options.sys, options.dev, options.proc),
+    )
+    serving = asyncio.create_task(manager.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+    health = await asyncio.start_server(lambda r, w: _answer_health(manager, r, w), port=options.health_port)
+    async with health:
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+    ledger.remove()
+
+
+async def _answer_health(manager: ServerManager, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """200 while the loop turns; the body says what is wrong with the pool file, which a restart would not mend."""
+    try:
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        alive = time.monotonic() - manager.turned < LONGEST_TURN
+        body = (manager.complaint or "ok") + "\n"
+        status = "200 OK" if alive else "503 Service Unavailable"
+        writer.write(
+            f"HTTP/1.1 {status}\r\nContent-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n{body}".encode()
+        )
+        await writer.drain()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        logging.getLogger("virtfn.deviceplugin").debug("a health question was cut off")
+    finally:
+        writer.close()
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="virtfn-device-plugin",
+        description="Offers the functions of the pool file to the kubelet as schedulable resources.",
+    )
+    for name, default, text in (
+        ("--pools", "/run/virtfn/pools.json", "pool file that the agent writes"),
+        ("--ledger", "/run/virtfn-ledger/ledger.json", "where to note what was handed out"),
+        ("--kubelet-dir", "/var/lib/kubelet/device-plugins", "the kubelet's folder of device plugins"),
+        ("--sys", "/sys", "the host's sysfs"),
+        ("--dev", "/dev", "the host's /dev"),
+        ("--proc", "/proc", "a /proc, for the boot id"),
+    ):
+        parser.add_argument(name, type=Path, default=Path(default), help=f"{text} (default: %(default)s)")
+    parser.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""(pool, device ids, what sysfs shows) -> what a container gets; all of it or a refusal, never a part. Pure.
+
+The environment's names are those that the field's software reads; the kubelet keeps the first of two equal names within
+a container, so each carries its resource.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from virtfn_deviceplugin.functions import Shown, as_promised
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import DevicePool
+
+PERMISSIONS = "mrw"
+VFIO_CONTAINER = "/dev/vfio/vfio"
+IOMMUFD = "/dev/iommu"
+
+
+class AllocateRefusedError(Exception):
+    """The kubelet asked for something that cannot be given; the message names the function and the cause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceNode:
+    """A device node of the host, and where the container finds it."""
+
+    host_path: str
+    container_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one container gets."""
+
+    addresses: tuple[PciAddress, ...]
+    nodes: tuple[DeviceNode, ...]
+    environment: dict[str, str]
+
+
+def allocate(pool: DevicePool, ids: Sequence[str], shown: Callable[[PciAddress], Shown]) -> Answer:
+    """Decide what a container that was given these device ids gets.
+
+    Raises:
+        AllocateRefusedError: an id is unknown, twice there, unhealthy, or not as the pool promises it.
+    """
+    if not ids:
+        raise AllocateRefusedError(f"{pool.resource_name}: asked for no device at all")
+    if len(set(ids)) != len(ids):
+        raise AllocateRefusedError(f"{pool.resource_name}: asked for a device twice: {', '.join(ids)}")
+    devices = {str(device.address): device for device in pool.devices}
+    now: dict[PciAddress, Shown] = {}
+    for name in ids:
+        device = devices.get(name)
+        if device is None:
+            raise AllocateRefusedError(f"{name} is not in {pool.resource_name}")
+        if not device.healthy:
+            raise AllocateRefusedError(f"{name} of {pool.resource_name} is withdrawn: {device.reason or 'unhealthy'}")
+        now[device.address] = shown(device.address)
+        if not as_promised(device, now[device.address]):
+            found = now[device.address]
+            text = f"{name} of {pool.resource_name} should be on {device.driver}"
+            raise AllocateRefusedError(f"{text}, but it is on {found.driver or 'no driver'}{_without_node(found)}")
+    addresses = tuple(sorted(now))
+    return Answer(
+        addresses=addresses,
+        nodes=_nodes([now[address] for address in addresses]),
+        environment=_environment(pool.resource_name, addresses, now),
+    )
+
+
+def _without_node(found: Shown) -> str:
+    return "" if found.group_node or found.cdev or not found.vfio_bound else " and has no device node"
+
+
+def _nodes(functions: Sequence[Shown]) -> tuple[DeviceNode, ...]:
+    found = []
+    for function in functions:
+        if not function.vfio_bound:
+            continue
+        if function.group_node is not None:
+            found += [DeviceNode(host_path=VFIO_CONTAINER, container_path=VFIO_CONTAINER), _group_node(function)]
+        else:
+            cdev = f"/dev/vfio/devices/{function.cdev}"
+            found += [DeviceNode(host_path=IOMMUFD, container_path=IOMMUFD)]
+            found += [DeviceNode(host_path=cdev, container_path=cdev)]
+    return tuple(dict.fromkeys(found))
+
+
+def _group_node(function: Shown) -> DeviceNode:
+    """Without an IOMMU the host's node is noiommu-N; software in the container looks for N."""
+    name = PurePath(function.group_node or "").name
+    return DeviceNode(host_path=f"/dev/vfio/{name}", container_path=f"/dev/vfio/{name.removeprefix('noiommu-')}")
+
+
+def _environment(resource_name: str, addresses: Sequence[PciAddress], now: dict[PciAddress, Shown]) -> dict[str, str]:
+    domain, _, name = resource_name.partition("/")
+    key = f"{domain}_{name}".upper().replace(".", "_")
+    listed = ",".join(str(address) for address in addresses)
+    info = json.dumps({str(address): _info(address, now[address]) for address in addresses}, separators=(",", ":"))
+    values = {f"PCIDEVICE_{key}": listed, f"PCIDEVICE_{key}_INFO": info, f"PCI_RESOURCE_{key}": listed}
+    # A shell cannot read a name with a dash: the same values under names that it can.
+    return values | {re.sub(r"[^A-Z0-9_]", "_", name): value for name, value in values.items()}
+
+
+def _info(address: PciAddress, function: Shown) -> dict[str, dict[str, str]]:
+    info = {"generic": {"deviceID": str(address)}}
+    if function.vfio_bound and function.group_node is not None:
+        info["vfio"] = {"mount": VFIO_CONTAINER, "dev-mount": _group_node(function).container_path}
+    elif function.vfio_bound:
+        info["vfio"] = {"mount": IOMMUFD, "dev-mount": f"/dev/vfio/devices/{function.cdev}"}
+    return info

@@ -1,0 +1,25 @@
+"""Old pools, new pools -> which servers start, which get a new list, which stop. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from virtfn_host.core.model import DevicePool, PoolSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What to do about the servers, by resource name; a pool that is as it was appears nowhere."""
+
+    start: tuple[DevicePool, ...]
+    update: tuple[DevicePool, ...]
+    stop: tuple[str, ...]
+
+
+def diff(served: Mapping[str, DevicePool], wanted: PoolSet) -> Changes:
+    """Compare what is served with the whole of what should be."""
+    by_name = {pool.resource_name: pool for pool in wanted.pools}
+    return Changes(
+        start=tuple(by_name[name] for name in sorted(by_name.keys() - served.keys())),
+        update=tuple(by_name[n] for n in sorted(by_name.keys() & served.keys()) if by_name[n] != served[n]),
+        stop=tuple(sorted(served.keys() - by_name.keys())),
+    )

@@ -1,0 +1,166 @@
+"""The pool file in, servers out; the one place that starts and stops them.
+
+Files are watched by looking at them twice a second: it costs microseconds, and works on every kind of mount, which
+inotify does not. What sysfs shows is looked at every two seconds: a function that left its driver turns unhealthy
+without the agent, and healthy again when it is back.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from virtfn_deviceplugin.allocate import Answer, allocate
+from virtfn_deviceplugin.diff import diff
+from virtfn_deviceplugin.functions import as_promised, shown
+from virtfn_deviceplugin.ledger import LedgerFile
+from virtfn_deviceplugin.server import PoolServer
+from virtfn_host.core.model import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.reasons import Reason
+from virtfn_host.linux import poolfile
+from virtfn_host.linux.errors import HostError
+from virtfn_host.linux.sysfs import Sysfs
+
+log = logging.getLogger("virtfn.deviceplugin")
+
+LOOK_EVERY = 0.5
+CHECK_EVERY = 2.0
+
+
+class ServerManager:
+    """Keeps one server for each pool of the pool file."""
+
+    def __init__(self, *, pool_file: Path, ledger: LedgerFile, kubelet_dir: Path, sysfs: Sysfs) -> None:
+        self._pool_file = pool_file
+        self._ledger = ledger
+        self._kubelet_dir = kubelet_dir
+        self._sysfs = sysfs
+        self._boot_id = sysfs.read(sysfs.proc / "sys/kernel/random/boot_id") or "unknown"
+        self._servers: dict[str, PoolServer] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._published = PoolSet(boot_id=self._boot_id, pools=())
+        self._seen: tuple[int, ...] | None = None
+        self._kubelet = self._kubelet_socket()
+        self._complaint = ""
+        self.turned = time.monotonic()
+        """When the loop made its last turn: liveness."""
+
+    @property
+    def servers(self) -> dict[str, PoolServer]:
+        """The servers by resource name."""
+        return self._servers
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with the pool file, or nothing."""
+        return self._complaint
+
+    async def run(self) -> None:
+        """Serve until cancelled; then stop every server and remove its socket."""
+        self._ledger.load(self._boot_id)
+        checked = 0.0
+        try:
+            while True:
+                self.turned = time.monotonic()
+                fresh = self._look_at_pool_file()
+                if fresh or self.turned - checked >= CHECK_EVERY:
+                    await self._serve(self._true_now(self._published))
+                    checked = self.turned
+                self._look_at_kubelet()
+                await asyncio.sleep(LOOK_EVERY)
+        finally:
+            for name in list(self._tasks):
+                await self._stop(name)
+
+    def _look_at_pool_file(self) -> bool:
+        """Whether there is a new list; a file that is no good leaves the old one in force, and is said once."""
+        try:
+            found = self._pool_file.stat()
+            identity = (found.st_ino, found.st_mtime_ns, found.st_size)
+        except OSError as error:
+            # Missing: the agent has not started yet, or is being replaced.
+            self._complain(f"no pool file: {self._pool_file}: {error.strerror}" if self._servers else "")
+            self._seen = None
+            return False
+        if identity == self._seen:
+            return False
+        self._seen = identity
+        try:
+            pools = poolfile.read(self._pool_file)
+        except HostError as error:
+            self._complain(str(error))
+            return False
+        if pools is None:
+            return False
+        if pools.boot_id != self._boot_id:
+            self._complain(f"{self._pool_file} is of another boot ({pools.boot_id}); waiting for the agent")
+            return False
+        self._complain("")
+        self._published = pools
+        return True
+
+    def _complain(self, text: str) -> None:
+        if text and text != self._complaint:
+            log.warning("%s; serving what it said before", text)
+        if self._complaint and not text:
+            log.info("the pool file is good again")
+        self._complaint = text
+
+    def _true_now(self, published: PoolSet) -> PoolSet:
+        """The published pools, healthy only where sysfs shows what they promise."""
+        pools = [replace(pool, devices=tuple(self._checked(d) for d in pool.devices)) for pool in published.pools]
+        return replace(published, pools=tuple(pools))
+
+    def _checked(self, device: PoolDevice) -> PoolDevice:
+        if not device.healthy:
+            return device
+        try:
+            there = as_promised(device, shown(self._sysfs, device.address))
+        except HostError:
+            there = False
+        return device if there else replace(device, healthy=False, reason=Reason.DRIFTED)
+
+    async def _serve(self, wanted: PoolSet) -> None:
+        changes = diff({name: server.pool for name, server in self._servers.items()}, wanted)
+        for name in changes.stop:
+            await self._stop(name)
+        for pool in changes.update:
+            await self._servers[pool.resource_name].offer(pool)
+            healthy = sum(device.healthy for device in pool.devices)
+            log.info("%s: %d of %d devices healthy", pool.resource_name, healthy, len(pool.devices))
+        for pool in changes.start:
+            server = PoolServer(pool, self._kubelet_dir, self._allocate)
+            self._servers[pool.resource_name] = server
+            self._tasks[pool.resource_name] = asyncio.create_task(server.serve(), name=pool.resource_name)
+
+    async def _stop(self, name: str) -> None:
+        task = self._tasks.pop(name)
+        del self._servers[name]
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        log.info("%s: not offered any more", name)
+
+    def _allocate(self, pool: DevicePool, ids: list[str]) -> Answer:
+        answer = allocate(pool, ids, lambda address: shown(self._sysfs, address))
+        self._ledger.note(self._boot_id, pool.resource_name, answer.addresses)
+        log.info("%s: %s handed out", pool.resource_name, ", ".join(str(a) for a in answer.addresses))
+        return answer
+
+    def _look_at_kubelet(self) -> None:
+        """A kubelet that restarts removes every socket here and makes its own anew."""
+        found = self._kubelet_socket()
+        if found != self._kubelet:
+            self._kubelet = found
+            if found is not None:
+                for server in self._servers.values():
+                    server.register_again()
+
+    def _kubelet_socket(self) -> tuple[int, int] | None:
+        try:
+            found = (self._kubelet_dir / "kubelet.sock").stat()
+        except OSError:
+            return None
+        return (found.st_ino, found.st_ctime_ns)

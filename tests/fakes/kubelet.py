@@ -1,0 +1,120 @@
+"""A kubelet as a device plugin sees it: real gRPC on real sockets, with the habits that were measured.
+
+It dials back inside Register, asks for the options, calls ListAndWatch once and never again, and forgets every socket
+when it restarts.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+
+from virtfn_deviceplugin.v1beta1 import api_pb2 as wire
+from virtfn_deviceplugin.v1beta1 import api_pb2_grpc as stubs
+
+OPTIONS = (("grpc.default_authority", "localhost"), ("grpc.enable_http_proxy", 0))
+
+
+class _Plugin:
+    """One registration: the connection to the plugin, and the last list it sent."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self.channel = grpc.aio.insecure_channel(f"unix://{socket}", options=OPTIONS)
+        self.stub = stubs.DevicePluginStub(self.channel)
+        self.health: dict[str, str] | None = None
+        self.lists = 0
+        self.task: asyncio.Task[None] | None = None
+
+
+class FakeKubelet(stubs.RegistrationServicer):
+    """Serves Register in `folder`; knows the last registration of each resource."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.plugins: dict[str, _Plugin] = {}
+        self.sockets: list[str] = []
+        self.refuse = 0
+        """How many of the next registrations get an error."""
+        self.deaf = 0
+        """How many of the next registrations are accepted without ListAndWatch ever being called."""
+        self._changed = asyncio.Condition()
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Remove every socket, then listen: as a kubelet that starts does."""
+        for socket in self.folder.glob("*.sock"):
+            socket.unlink()
+        self._server = grpc.aio.server()
+        stubs.add_RegistrationServicer_to_server(self, self._server)
+        self._server.add_insecure_port(f"unix://{self.folder / 'kubelet.sock'}")
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """End as a process does: every connection goes."""
+        for name in list(self.plugins):
+            await self.cut(name)
+        assert self._server is not None
+        await self._server.stop(None)
+
+    async def cut(self, resource: str) -> None:
+        """Lose the connection to one plugin."""
+        plugin = self.plugins.pop(resource)
+        if plugin.task is not None:
+            plugin.task.cancel()
+            await asyncio.gather(plugin.task, return_exceptions=True)
+        await plugin.channel.close(None)
+
+    async def Register(  # noqa: N802
+        self, request: wire.RegisterRequest, context: "grpc.aio.ServicerContext[object, object]"
+    ) -> wire.Empty:
+        if self.refuse:
+            self.refuse -= 1
+            await context.abort(grpc.StatusCode.UNKNOWN, "refused by the test")
+        plugin = _Plugin(self.folder / request.endpoint)
+        await plugin.stub.GetDevicePluginOptions(wire.Empty(), timeout=10)
+        self.sockets.append(request.endpoint)
+        if self.deaf:
+            self.deaf -= 1
+            await plugin.channel.close(None)
+            return wire.Empty()
+        self.plugins[request.resource_name] = plugin
+        plugin.task = asyncio.create_task(self._watch(plugin))
+        return wire.Empty()
+
+    async def _watch(self, plugin: _Plugin) -> None:
+        try:
+            async for answer in plugin.stub.ListAndWatch(wire.Empty()):
+                plugin.health = {device.ID: device.health for device in answer.devices}
+                plugin.lists += 1
+                await self._tell()
+        except grpc.aio.AioRpcError:
+            # The plugin is gone: all its devices are unhealthy at once, and nobody asks again.
+            plugin.health = dict.fromkeys(plugin.health or {}, "Gone")
+            await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def health(self, resource: str) -> dict[str, str]:
+        """Device id to health, as the last list said; empty where there is no such resource."""
+        plugin = self.plugins.get(resource)
+        return {} if plugin is None or plugin.health is None else plugin.health
+
+    async def until(self, true: Callable[[], bool], seconds: float = 10) -> None:
+        """Wait until something is true, looking again at every message."""
+        async with asyncio.timeout(seconds):
+            while not true():
+                async with self._changed:
+                    try:
+                        await asyncio.wait_for(self._changed.wait(), 0.05)
+                    except TimeoutError:
+                        continue
+
+    async def allocate(self, resource: str, *ids: str) -> wire.ContainerAllocateResponse:
+        """One container asks for devices."""
+        request = wire.AllocateRequest(container_requests=[wire.ContainerAllocateRequest(devices_ids=ids)])
+        answer: wire.AllocateResponse = await self.plugins[resource].stub.Allocate(request, timeout=5)
+        return answer.container_responses[0]
