@@ -106,7 +106,7 @@ def _kernel(series: str) -> Path:
         root, hook = folder / "apt", folder / "hook"
         hook.write_text(_FETCH_KERNEL.format(suite=suite, metapackage=metapackage))
         hook.chmod(0o755)
-        _debootstrap(root, suite, (), hook)
+        debootstrap(root, suite, (), hook)
         (package,) = root.glob("linux-image-*.deb")
         run(["dpkg", "-x", package, folder])
         hook.unlink()
@@ -115,7 +115,7 @@ def _kernel(series: str) -> Path:
     return cached(f"kernel-{series}", {"suite": suite, "package": metapackage}, fetch)
 
 
-def _debootstrap(root: Path, suite: str, packages: Sequence[str], hook: Path | None = None) -> None:
+def debootstrap(root: Path, suite: str, packages: Sequence[str], hook: Path | None = None) -> None:
     """A minimal Debian in `root`; the program `hook` runs at the end with the root's path as its argument."""
     site = mirror()
     sources = [f"deb {site} {name} main" for name in dict.fromkeys(("bookworm", suite))]
@@ -127,7 +127,7 @@ def _debootstrap(root: Path, suite: str, packages: Sequence[str], hook: Path | N
 
 def _build(folder: Path, kernel: Path, guest: Path) -> None:
     root = folder / "root"
-    _debootstrap(root, "bookworm", PACKAGES)
+    debootstrap(root, "bookworm", PACKAGES)
     (modules,) = (kernel / "lib/modules").iterdir()
     _install_modules(modules, root)
     _install_python(root)

@@ -14,6 +14,7 @@ from virtfn_host.core.model import (
     DesiredPf,
     DesiredVf,
     Holder,
+    HolderKind,
     InUse,
     Inventory,
     PhysicalFunction,
@@ -203,8 +204,14 @@ def _bound_for_vfio(desired: Desired, inventory: Inventory) -> set[PciAddress]:
     return found
 
 
+def _held(holder: Holder) -> str:
+    if holder.kind is HolderKind.POD:
+        return f"{holder.text} holds {holder.address}"
+    return f"{holder.address} is in use ({holder.text})"
+
+
 def _names(holders: list[Holder]) -> str:
     """`pod a/b holds 0000:01:10.0`, at most three, so that a message stays one line."""
-    texts = list(dict.fromkeys(f"{holder.text} holds {holder.address}" for holder in holders))
+    texts = list(dict.fromkeys(map(_held, holders)))
     more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
     return ", ".join(texts[:3]) + more

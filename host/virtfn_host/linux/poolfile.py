@@ -1,7 +1,7 @@
 """The two files between agent and device plugin: what is offered, and what was handed out.
 
-Written whole, read strictly. Each has one writer: the agent writes the pool file, the plugin writes the ledger. A file that is not there is None; one
-that cannot be read is an error, and its reader keeps what it had.
+Written whole, read strictly. Each has one writer: the agent writes the pool file, the plugin writes the ledger. A file
+that is not there is None; one that cannot be read is an error, and its reader keeps what it had.
 """
 
 from pathlib import Path

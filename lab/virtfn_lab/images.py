@@ -1,0 +1,146 @@
+"""Container images without a registry: built from the project's own Dockerfile, and laid where containerd looks.
+
+Importing images inside an emulated node takes minutes, so it happens here: a containerd of the machine imports them
+into a folder, and that folder becomes a disk of the node.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from virtfn_lab.cache import cached, digest
+from virtfn_lab.node_image import debootstrap
+from virtfn_lab.paths import repository
+from virtfn_lab.progress import step
+from virtfn_lab.run import CommandFailedError, run
+
+PROCESSES = ("controller", "agent", "host", "deviceplugin")
+REGISTRY = "localhost/virtfn"
+TAG = "lab"
+PAUSE = "localhost/pause:1"
+POD = "localhost/virtfn/pod:lab"
+"""For pods of demo and tests: a static busybox."""
+
+DISK_SIZE = "4G"
+"""Sparse, and a snapshot in the node: room for what pods write."""
+
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CERT", "PIP_DEFAULT_TIMEOUT")
+
+
+def image_disk(tools: Path) -> Path:
+    """An ext4 file with containerd's root, all images unpacked; `tools` has containerd and ctr."""
+    root = repository()
+    sources = digest(*(root / name for name in ("Dockerfile", "pyproject.toml", "host", "operator", "deviceplugin")))
+    inputs = {"sources": sources, "tools": tools.name, "size": DISK_SIZE}
+    return cached("images", inputs, lambda folder: _build_disk(folder, tools)) / "images.ext4"
+
+
+def _build_disk(folder: Path, tools: Path) -> None:
+    base = _base()
+    archives = folder / "archives"
+    archives.mkdir()
+    with step("building images"):
+        _buildah_bud(base, archives)
+        _busybox_image(PAUSE, ["sleep", "2147483647"], archives / "pause.tar")
+        _busybox_image(POD, ["sleep", "2147483647"], archives / "pod.tar")
+    with step("unpacking images for the node"):
+        _import(tools, folder, sorted(archives.glob("*.tar")))
+    shutil.rmtree(archives)
+    disk = folder / "images.ext4"
+    run(["mke2fs", "-q", "-t", "ext4", "-d", folder / "containerd", "-O", "^has_journal", disk, DISK_SIZE])
+    shutil.rmtree(folder / "containerd")
+    shutil.rmtree(folder / "state", ignore_errors=True)
+
+
+def _base() -> str:
+    """The base image: Debian with Python, made once. Returns its name."""
+    name = "localhost/virtfn/base:1"
+
+    def build(folder: Path) -> None:
+        packages = ("python3", "python3-venv", "kmod", "ca-certificates")
+        debootstrap(folder / "root", "bookworm", packages)
+        for cache in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man"):
+            shutil.rmtree(folder / "root" / cache, ignore_errors=True)
+        container = _buildah("from", "scratch").strip()
+        _buildah("add", "--quiet", container, str(folder / "root"), "/")
+        _buildah("config", "--env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", container)
+        _buildah("commit", "--quiet", "--rm", container, f"oci-archive:{folder / 'base.tar'}")
+        shutil.rmtree(folder / "root")
+
+    archive = cached("base-image", {"packages": "python3 python3-venv kmod ca-certificates"}, build) / "base.tar"
+    image = _buildah("pull", "--quiet", f"oci-archive:{archive}").strip()
+    _buildah("tag", image, name)
+    return name
+
+
+def _buildah_bud(base: str, archives: Path) -> None:
+    for process in PROCESSES:
+        name = f"{REGISTRY}/{process}:{TAG}"
+        words = ["bud", "--quiet", "--layers", "--pull=never", "--target", process, "--build-arg", f"BASE={base}"]
+        if CERTIFICATES.exists():
+            words += ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"]
+        for setting in PIP_SETTINGS:
+            if (value := os.environ.get(setting)) is not None:
+                words += ["--env", f"{setting}={value}"] if setting != "PIP_FIND_LINKS" else []
+        _buildah(*words, "-t", name, str(repository()))
+        _buildah("push", "--quiet", name, f"oci-archive:{archives / process}.tar:{name}")
+
+
+def _busybox_image(name: str, command: list[str], archive: Path) -> None:
+    container = _buildah("from", "scratch").strip()
+    busybox = shutil.which("busybox") or "/bin/busybox"
+    _buildah("copy", "--quiet", container, busybox, "/bin/busybox")
+    _buildah("run", container, "/bin/busybox", "--install", "-s", "/bin")
+    _buildah("config", "--env", "PATH=/bin", "--cmd", " ".join(command), container)
+    _buildah("commit", "--quiet", "--rm", container, f"oci-archive:{archive}:{name}")
+
+
+def _buildah(*words: str) -> str:
+    environment = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
+    return run(["buildah", *words], env=environment, timeout=1800)
+
+
+def _import(tools: Path, folder: Path, archives: list[Path]) -> None:
+    with _containerd(tools, folder) as address:
+        for archive in archives:
+            run([tools / "ctr", "-a", address, "-n", "k8s.io", "images", "import", "--local", archive], timeout=600)
+
+
+@contextmanager
+def _containerd(tools: Path, folder: Path) -> Iterator[Path]:
+    """A containerd of the machine for a moment, with its root in the folder."""
+    address = folder / "containerd.sock"
+    config = folder / "config.toml"
+    config.write_text('version = 3\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"]\n')
+    words = [tools / "containerd", "-c", config, "--root", folder / "containerd", "--state", folder / "state"]
+    with (folder / "containerd.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*map(str, words), "--address", str(address)], stdout=log, stderr=log, env=_path(tools)
+        )
+    try:
+        _until_answers(tools, address, process, folder / "containerd.log")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+        for path in (address, config, folder / "containerd.log"):
+            path.unlink(missing_ok=True)
+
+
+def _path(tools: Path) -> Mapping[str, str]:
+    return os.environ | {"PATH": f"{tools}:{os.environ.get('PATH', '')}"}
+
+
+def _until_answers(tools: Path, address: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Each question waits up to a second for the socket by itself."""
+    for _ in range(60):
+        if process.poll() is not None:
+            raise CommandFailedError(f"containerd ended:\n{log.read_text()[-2000:]}")
+        words = [tools / "ctr", "--connect-timeout", "1s", "-a", address, "version"]
+        if subprocess.run([*map(str, words)], capture_output=True, check=False).returncode == 0:
+            return
+    raise CommandFailedError(f"containerd does not answer:\n{log.read_text()[-2000:]}")
