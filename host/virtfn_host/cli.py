@@ -156,7 +156,7 @@ def _journal(options: argparse.Namespace) -> Path:
 
 def _policies(path: Path) -> list[PolicyConfig]:
     """The policies of a file, the one that claims first first."""
-    found = []
+    found: list[tuple[int, int, PolicyConfig]] = []
     for document in _documents(path):
         name = str((document.get("metadata") or {}).get("name", path.stem))
         if document.get("kind") != "SriovPolicy":

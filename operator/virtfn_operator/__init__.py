@@ -1,1 +1,1 @@
-"""The cluster's half of virtfn: a controller that merges policies, and an agent on each node that carries them out."""
+"""The cluster's half of virtfn: the controller merges policies, the agent of each node carries them out there."""

@@ -1,0 +1,49 @@
+"""`virtfn-operator controller` and `virtfn-operator agent`: read the settings, start the one that was asked for."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from virtfn_operator.settings import SettingsError, agent_settings, controller_settings
+
+USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one process; 0 after SIGTERM, 1 when it cannot go on, 2 when it cannot start as asked."""
+    parser = argparse.ArgumentParser(prog="virtfn-operator", description="SR-IOV virtual functions in pods.")
+    parser.add_argument("process", choices=("controller", "agent"), help="which of the two processes to be")
+    parser.add_argument("--verbose", action="store_true", help="log what is only of interest when something is wrong")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        _run(options.process)
+    except SettingsError as error:
+        parser.exit(USAGE, f"virtfn-operator: {error}\n")
+    except Exception:
+        logging.getLogger(__name__).exception("cannot go on")
+        return 1
+    return 0
+
+
+def _run(process: str) -> None:
+    # Imported here, because each image has only what its process needs.
+    if process == "controller":
+        from virtfn_operator.controller import handlers as controller
+
+        asyncio.run(controller.run(controller_settings(os.environ)))
+    else:
+        from virtfn_operator.agent import handlers as agent
+
+        asyncio.run(agent.run(agent_settings(os.environ)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

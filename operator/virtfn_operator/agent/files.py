@@ -1,0 +1,54 @@
+"""The files this node's agent and device plugin share: what pods are offered, and what they were given lately."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from virtfn_host.core.model import Ledger, PoolSet
+from virtfn_host.linux import poolfile
+from virtfn_operator.agent.ports import LedgerUnreadableError
+
+logger = logging.getLogger(__name__)
+
+
+class PoolFiles:
+    """The pool file, which the agent writes, and the ledger, which the device plugin writes."""
+
+    def __init__(self, pools: Path, ledger: Path) -> None:
+        self._pools = pools
+        self._ledger = ledger
+
+    async def published(self) -> PoolSet | None:
+        """What the pool file says; None when there is none, or when it is no good and is to be replaced."""
+        try:
+            return await asyncio.to_thread(poolfile.read, self._pools)
+        except poolfile.PoolFileError as error:
+            logger.warning("the pool file is written anew: %s", error)
+            return None
+
+    async def publish(self, pools: PoolSet) -> None:
+        """Replace the pool file.
+
+        Raises:
+            PoolFileError: it could not be written; the old file is as it was.
+        """
+        await asyncio.to_thread(poolfile.write, self._pools, pools)
+
+    async def ledger(self) -> Ledger | None:
+        """What the device plugin handed out; None when there is no ledger.
+
+        Raises:
+            LedgerUnreadableError: it is there and cannot be read.
+        """
+        try:
+            return await asyncio.to_thread(poolfile.read_ledger, self._ledger)
+        except poolfile.PoolFileError as error:
+            raise LedgerUnreadableError(str(error)) from error
+
+    async def there(self) -> bool:
+        """Whether the pool file is (still) there."""
+        return await asyncio.to_thread(self._pools.exists)
+
+    def unpublish(self) -> None:
+        """Leave no file behind; the device plugin goes on serving what it has."""
+        self._pools.unlink(missing_ok=True)

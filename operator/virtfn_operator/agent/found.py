@@ -1,0 +1,61 @@
+"""What one turn of the agent found and did: the values between `loop.py`, which acts, and `report.py`, which tells."""
+
+from dataclasses import dataclass
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import InUse, Inventory, Mismatch, NodeConfig, Observation
+from virtfn_host.core.resolve import Resolution
+from virtfn_host.core.steps import Blocked, Plan, Report, pf_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One look at the machine, and what follows from it."""
+
+    config: NodeConfig
+    observation: Observation
+    in_use: InUse
+    kubelet_error: str | None
+    """Why podresources gave no answer; then everything counts as in use."""
+    resolution: Resolution
+    plan: Plan
+    mismatches: tuple[Mismatch, ...]
+
+    @property
+    def inventory(self) -> Inventory:
+        """The machine."""
+        return self.observation.inventory
+
+    @property
+    def halted(self) -> bool:
+        """Nothing may be touched: a write is stuck in the kernel, or the original state cannot be read."""
+        return self.observation.stuck is not None or self.observation.journal_error is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What a turn did about it."""
+
+    reports: tuple[Report, ...] = ()
+    obstacle: Blocked | None = None
+    """Why a disruptive plan was called off after its functions had been withdrawn."""
+    stale: bool = False
+    """The machine, or what pods are offered, is not as it was found."""
+
+    @property
+    def tried(self) -> bool:
+        """Some step was carried out or failed."""
+        return any(report.results for report in self.reports)
+
+
+def undisturbing(plan: Plan, inventory: Inventory) -> Plan:
+    """The steps of PFs of which no VF is disturbed: these wait for no turn and for no beat."""
+    disturbed = set(plan.disturbs)
+    touched = {pf.address for pf in inventory.pfs for vf in pf.vfs if vf.address in disturbed}
+    return Plan(steps=tuple(s for s in plan.steps if pf_of(s) not in touched), blocked=(), disturbs=())
+
+
+def families(inventory: Inventory) -> dict[PciAddress, PciAddress]:
+    """Every function to its PF; a PF to itself."""
+    pairs = {vf.address: pf.address for pf in inventory.pfs for vf in pf.vfs}
+    return pairs | {pf.address: pf.address for pf in inventory.pfs}

@@ -1,0 +1,67 @@
+"""Everything that says a function is in use -> InUse. Pure. Who cannot be asked counts as saying yes.
+
+The kubelet knows pods, but not yet the one it is just starting: the device plugin's ledger bridges that moment. The
+kernel's evidence covers what no kubelet lists (init containers, programs of the host).
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory, Ledger
+
+LEDGER_SECONDS = 60.0
+"""The kubelet lists an admitted pod within seconds; a minute also covers one that was busy."""
+
+UNKNOWN_TEXT = "the kubelet does not answer, so nobody can tell who"
+LEDGER_TEXT = "a pod that is being started (device plugin's ledger)"
+
+
+def in_use(
+    *,
+    inventory: Inventory,
+    evidence: InUse,
+    pods: Mapping[str, Sequence[str]] | None,
+    ledger: Ledger | None,
+    now: float,
+) -> InUse:
+    """Who holds what.
+
+    Args:
+        evidence: what the kernel shows.
+        pods: device id to the pods that have it, as the kubelet says; None when it does not answer.
+        ledger: what was handed out lately; None when there is no ledger.
+        now: seconds since the epoch.
+    """
+    functions = {pf.address for pf in inventory.pfs} | {vf.address for pf in inventory.pfs for vf in pf.vfs}
+    if pods is None:
+        said = [Holder(address=a, kind=HolderKind.UNKNOWN, text=UNKNOWN_TEXT) for a in functions]
+    else:
+        said = [
+            Holder(address=address, kind=HolderKind.POD, text=f"pod {pod}")
+            for device, names in pods.items()
+            if (address := _address(device)) in functions and address is not None
+            for pod in names
+        ]
+    listed = {holder.address for holder in said}
+    started = [
+        Holder(address=address, kind=HolderKind.POD, text=LEDGER_TEXT)
+        for address in sorted(_lately(ledger, inventory.boot_id, now) & functions - listed)
+    ]
+    holders = set(chain(evidence.holders, said, started))
+    return InUse(holders=tuple(sorted(holders, key=lambda h: (h.address, h.kind, h.text))))
+
+
+def _lately(ledger: Ledger | None, boot_id: str, now: float) -> set[PciAddress]:
+    """An entry from the future counts: a clock that was set back makes nothing free."""
+    if ledger is None or ledger.boot_id != boot_id:
+        return set()
+    return {entry.address for entry in ledger.allocations if now - entry.at < LEDGER_SECONDS}
+
+
+def _address(device: str) -> PciAddress | None:
+    """The kubelet's id of a function is its PCI address, with us and other plugins; other devices have other ids."""
+    try:
+        return PciAddress.parse(device)
+    except ValueError:
+        return None

@@ -1,0 +1,207 @@
+"""The spine of the agent: observe, resolve, plan, apply, observe again, verify, publish, report.
+
+Every turn begins with a look and remembers nothing that it could see, so a restart at any point converges. Pools are
+published before the API server is told: what pods are offered must not wait for a server that may be away.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from virtfn_host.client import HostRefused, HostUnreachable
+from virtfn_host.core.model import Desired
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import Outcome
+from virtfn_host.linux.poolfile import PoolFileError
+from virtfn_operator.agent.found import Done, Found, undisturbing
+from virtfn_operator.agent.machine import Machine
+from virtfn_operator.agent.ports import Host, OwnNode, Patience
+from virtfn_operator.agent.ready import unreachable
+from virtfn_operator.agent.report import Turn, node_status, with_conditions
+from virtfn_operator.api.node_state import NodeSpec, read_spec
+from virtfn_operator.api.node_status import wire
+from virtfn_operator.clock import timestamp
+from virtfn_operator.kube import KubeError
+
+logger = logging.getLogger(__name__)
+
+
+class Agent:
+    """One node's loop and what wakes it. All methods belong to one event loop."""
+
+    def __init__(self, *, machine: Machine, node: OwnNode, patience: Patience, version: str) -> None:
+        self._machine = machine
+        self._node = node
+        self._patience = patience
+        self._version = version
+        self._spec: NodeSpec | None = None
+        self._generation = 0
+        self._woken = asyncio.Event()
+        self._stopping = False
+        self._failures = 0
+        self._untold = False
+        self._read_again_at = 0.0
+        self._converged: Desired | None = None
+        """What was verified last time; steps to the same end are drift."""
+        self.last_turn = 0.0
+        """Loop time when a turn last ended, well or not."""
+
+    def see(self, body: Mapping[str, Any]) -> None:
+        """The own SriovNode is like this; a status alone wakes nobody."""
+        if self._adopt(body):
+            self._woken.set()
+
+    def _adopt(self, body: Mapping[str, Any]) -> bool:
+        """Whether it asks for something new."""
+        spec, generation = read_spec(body.get("spec") or {}), int(body["metadata"].get("generation", 0))
+        if (spec, generation) == (self._spec, self._generation):
+            return False
+        # An object made anew has no spec until the controller has written it; that asks for nothing to be given back.
+        self._spec, self._generation = spec or self._spec, generation
+        return True
+
+    def lose(self) -> None:
+        """The own SriovNode is gone: make it anew."""
+        self._read_again_at = 0.0
+        self._woken.set()
+
+    def stir(self) -> None:
+        """The machine moved. While something fails this is mostly our own doing, so the back-off holds."""
+        if not self._failures:
+            self._woken.set()
+
+    def stop(self) -> None:
+        """End after the turn that is on."""
+        self._stopping = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Turn after turn until stopped; whatever one turn raises is logged, and the next begins with a look."""
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                pause = await self.turn()
+            except (HostRefused, HostUnreachable, PoolFileError) as error:
+                pause = await self._cannot(error)
+            except Exception:
+                logger.exception("a turn failed")
+                pause = self._back_off()
+            self.last_turn = asyncio.get_running_loop().time()
+            await self._rest(min(pause, self._patience.retell) if self._untold else pause)
+
+    async def watch_host(self, host: Host) -> None:
+        """Wake on every kernel event the host process passes on; connect again whenever it ends."""
+        while True:
+            try:
+                async for _ in host.watch():
+                    self.stir()
+            except (HostRefused, HostUnreachable) as error:
+                logger.debug("%s", error)
+            await asyncio.sleep(self._patience.retry * random.uniform(1, 2))  # noqa: S311  # jitter is no secret
+
+    async def turn(self) -> float:
+        """One turn; the seconds until the next, if nothing wakes it.
+
+        Raises:
+            HostUnreachable: the host process does not answer; what was published stays.
+            HostRefused: it says no, for a reason of its own.
+            PoolFileError: what pods are offered could not be written.
+        """
+        await self._read_own_node()
+        spec, generation = self._spec, self._generation
+        readable = spec is not None and not spec.rejected
+        found = await self._machine.look(spec.config if spec and readable else None)
+        await self._machine.remember(self._node.status, found)
+        done = Done()
+        if spec is not None and readable:
+            if self._acts(found, spec):
+                await self._tell(spec, generation, found, done, changing=self._changing(found))
+            done = await self._machine.carry_out(found, may_change=spec.may_change)
+            if done.stale:
+                found = await self._machine.look(spec.config)
+            await self._machine.publish(found)
+        self._converged = None if found.plan.steps or found.plan.blocked else found.resolution.desired
+        await self._tell(spec, generation, found, done, changing=None)
+        return self._pause(found, done)
+
+    def _acts(self, found: Found, spec: NodeSpec) -> bool:
+        if found.halted or not found.plan.steps:
+            return False
+        return spec.may_change or bool(undisturbing(found.plan, found.inventory).steps)
+
+    def _changing(self, found: Found) -> Reason:
+        return Reason.DRIFTED if found.resolution.desired == self._converged else Reason.CHANGING
+
+    def _pause(self, found: Found, done: Done) -> float:
+        failed = any(result.outcome is Outcome.FAILED for report in done.reports for result in report.results)
+        undone = done.tried and bool(undisturbing(found.plan, found.inventory).steps)
+        if failed or undone or done.obstacle is not None:
+            return self._back_off()
+        self._failures = 0
+        if any(blocked.holders for blocked in found.plan.blocked):
+            return self._patience.blocked
+        return self._patience.idle * random.uniform(0.8, 1.2)  # noqa: S311  # jitter is no secret
+
+    def _back_off(self) -> float:
+        self._failures += 1
+        limit = min(self._patience.retry * 2.0 ** min(self._failures - 1, 16), self._patience.retry_limit)
+        return limit * random.uniform(0.5, 1.0)  # noqa: S311  # jitter is no secret
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+        if not self._stopping:
+            await asyncio.sleep(self._patience.settle)
+
+    async def _cannot(self, error: HostRefused | HostUnreachable | PoolFileError) -> float:
+        """Tell of it, but not the first time: a restart of the host's container is over in a second."""
+        pause = self._back_off()
+        if self._failures > 1:
+            logger.warning("%s", error)
+            old = self._node.status
+            conditions = with_conditions(old, (unreachable(self._generation, error.reason, str(error)),), timestamp())
+            status = {**old, "conditions": wire(conditions)}
+            await self._word("report", lambda: self._node.report(status))
+        return pause
+
+    async def _tell(
+        self, spec: NodeSpec | None, generation: int, found: Found, done: Done, *, changing: Reason | None
+    ) -> None:
+        turn = Turn(
+            spec=spec,
+            generation=generation,
+            found=found,
+            done=done,
+            published=self._machine.published,
+            changing=changing,
+            agent_version=self._version,
+        )
+        status = node_status(turn, self._node.status, timestamp())
+        self._untold = not await self._word("report", lambda: self._node.report(status))
+
+    async def _read_own_node(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._read_again_at:
+            return
+        self._read_again_at = now + self._patience.retell
+
+        async def read() -> None:
+            self._adopt(await self._node.ensure())
+
+        if await self._word("read", read):
+            self._read_again_at = now + self._patience.resync * random.uniform(0.8, 1.2)  # noqa: S311
+
+    async def _word(self, what: str, say: Callable[[], Awaitable[None]]) -> bool:
+        """One word with the API server, who may be away; False when it was not heard."""
+        try:
+            async with asyncio.timeout(self._patience.api):
+                await say()
+        except (KubeError, TimeoutError) as error:
+            logger.warning("cannot %s the SriovNode, will try again: %s", what, error or "no answer in time")
+            return False
+        return True

@@ -1,0 +1,178 @@
+"""The node as the loop sees it: look at it, carry out a plan, publish what pods are offered.
+
+A plan that disturbs VFs goes in two beats: withdraw them from pods, wait until the kubelet offers them no more, look
+again, and carry out only what the second look still allows.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Set
+from typing import Any
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import Desired, Ledger, NodeConfig, Observation, PoolSet
+from virtfn_host.core.plan import plan
+from virtfn_host.core.pools import pools
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.resolve import Resolution, resolve
+from virtfn_host.core.steps import Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
+from virtfn_host.core.verify import verify
+from virtfn_operator.agent.found import Done, Found, undisturbing
+from virtfn_operator.agent.in_use import in_use
+from virtfn_operator.agent.ports import Files, Host, Kubelet, KubeletUnreachableError, LedgerUnreadableError, Patience
+from virtfn_operator.agent.report import recall
+
+logger = logging.getLogger(__name__)
+
+
+class Machine:
+    """Host process, kubelet and pool file of this node."""
+
+    def __init__(
+        self,
+        *,
+        host: Host,
+        kubelet: Kubelet,
+        files: Files,
+        patience: Patience,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._host = host
+        self._kubelet = kubelet
+        self._files = files
+        self._patience = patience
+        self._now = now
+        self._published: PoolSet | None = None
+        self.last_step = 0.0
+        """Loop time when a step last ended: a plan of many PFs may take an hour, and is alive all the while."""
+
+    async def look(self, config: NodeConfig | None) -> Found:
+        """See the machine and decide; without a config nothing is desired and nothing planned.
+
+        Raises:
+            HostUnreachable: the host process does not answer.
+        """
+        observation = await self._host.observe()
+        pods, ledger, error = await self._pods()
+        return await asyncio.to_thread(_decide, config, observation, pods, error, ledger, self._now())
+
+    async def _pods(self) -> tuple[Mapping[str, tuple[str, ...]] | None, Ledger | None, str | None]:
+        """The ledger last: a pod that it lists no more is one that the kubelet lists."""
+        try:
+            return await self._kubelet.allocated(), await self._files.ledger(), None
+        except (KubeletUnreachableError, LedgerUnreadableError) as error:
+            return None, None, str(error)
+
+    async def remember(self, status: Mapping[str, Any], found: Found) -> None:
+        """What was published before this process: from the pool file, else from the node's status."""
+        if self._published is None:
+            self._published = await self._files.published() or recall(status, found.inventory)
+
+    @property
+    def published(self) -> PoolSet:
+        """What pods are offered now."""
+        return self._published or PoolSet(boot_id="", pools=())
+
+    async def publish(self, found: Found, withdrawn: Set[PciAddress] = frozenset()) -> None:
+        """Offer what `found` allows, without the withdrawn; written only when it is another than before."""
+        offered = await asyncio.to_thread(
+            pools,
+            desired=found.resolution.desired,
+            inventory=found.inventory,
+            in_use=found.in_use,
+            plan=found.plan,
+            previous=self.published,
+            withdrawn=withdrawn,
+        )
+        if offered != self._published or not await self._files.there():
+            await self._files.publish(offered)
+            self._published = offered
+
+    async def carry_out(self, found: Found, *, may_change: bool) -> Done:
+        """Do what may be done now; what disturbs nobody waits for nothing."""
+        if found.halted:
+            return Done()
+        calm = undisturbing(found.plan, found.inventory)
+        reports = (await self._apply(calm),) if calm.steps else ()
+        if not (found.plan.disturbs and may_change):
+            return Done(reports=reports, stale=bool(reports))
+        changed = await self._change(found)
+        return Done(reports=reports + changed.reports, obstacle=changed.obstacle, stale=True)
+
+    async def _change(self, found: Found) -> Done:
+        withdrawn = frozenset(found.plan.disturbs)
+        await self.publish(found, withdrawn)
+        if not await self._offered_no_more(withdrawn):
+            text = f"the kubelet still offers it after {self._patience.withdraw:.0f} s; is the device plugin running?"
+            return Done(obstacle=_obstacle(min(withdrawn), Reason.VFS_IN_USE, text))
+        again = await self.look(found.config)
+        if more := set(again.plan.disturbs) - withdrawn:
+            text = "would be disturbed too, but was not withdrawn from pods; the machine moved meanwhile"
+            return Done(obstacle=_obstacle(min(more), Reason.STALE_SNAPSHOT, text))
+        if again.halted or not again.plan.steps:
+            return Done()
+        return Done(reports=(await self._apply(again.plan),))
+
+    async def _offered_no_more(self, withdrawn: Set[PciAddress]) -> bool:
+        names = {str(address) for address in withdrawn}
+        try:
+            async with asyncio.timeout(self._patience.withdraw):
+                while not await self._without(names):
+                    await asyncio.sleep(self._patience.poll)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _without(self, names: Set[str]) -> bool:
+        try:
+            return not names & await self._kubelet.allocatable()
+        except KubeletUnreachableError as error:
+            logger.warning("%s", error)
+            return False
+
+    async def _apply(self, steps: Plan) -> Report:
+        report = await self._host.apply(steps, self._note)
+        logger.info("%d steps: %d done", len(report.results), sum(r.outcome is Outcome.DONE for r in report.results))
+        return report
+
+    def _note(self, result: StepResult) -> None:
+        self.last_step = asyncio.get_running_loop().time()
+        _log(result)
+
+
+def _decide(
+    config: NodeConfig | None,
+    observation: Observation,
+    pods: Mapping[str, tuple[str, ...]] | None,
+    kubelet_error: str | None,
+    ledger: Ledger | None,
+    now: float,
+) -> Found:
+    """In a thread: a node with 2,048 VFs must not hold up the event loop."""
+    inventory = observation.inventory
+    holders = in_use(inventory=inventory, evidence=observation.evidence, pods=pods, ledger=ledger, now=now)
+    if config is None:
+        resolution = Resolution(desired=Desired(pfs=()), rejected=())
+    else:
+        resolution = resolve(config, inventory, observation.originals)
+    return Found(
+        config=config or NodeConfig(policies=()),
+        observation=observation,
+        in_use=holders,
+        kubelet_error=kubelet_error,
+        resolution=resolution,
+        plan=plan(inventory, resolution.desired, holders),
+        mismatches=verify(resolution.desired, inventory),
+    )
+
+
+def _obstacle(device: PciAddress, reason: Reason, text: str) -> Blocked:
+    return Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=())
+
+
+def _log(result: StepResult) -> None:
+    level = {Outcome.DONE: logging.INFO, Outcome.FAILED: logging.WARNING, Outcome.NOT_TRIED: logging.DEBUG}
+    fields = {"pf": str(pf_of(result.step)), "step": type(result.step).__name__}
+    text = f"{describe(result.step)}: {result.outcome}" + (f": {result.message}" if result.message else "")
+    logger.log(level[result.outcome], "%s", text, extra=fields)

@@ -1,0 +1,87 @@
+"""This node's SriovNode: made when absent, its spec handed on, its status written when it changed.
+
+What its status is, is remembered from our own reads and writes only: events arrive late, and a patch against a status
+of yesterday would leave yesterday's fields standing.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from virtfn_operator import events
+from virtfn_operator.api import API_VERSION, NODE_KIND, NODES
+from virtfn_operator.api.conditions import read_conditions, transitions
+from virtfn_operator.api.patch import merge_patch
+from virtfn_operator.clock import micro_timestamp
+from virtfn_operator.kube import Kube, KubeError, ours
+
+logger = logging.getLogger(__name__)
+
+
+class NodeObject:
+    """The SriovNode of this node."""
+
+    def __init__(self, kube: Kube, name: str, *, instance: str) -> None:
+        self._kube = kube
+        self._name = name
+        self._instance = instance
+        self._body: dict[str, Any] | None = None
+        self._written: Mapping[str, Any] | None = None
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """The status as last read or written."""
+        return (self._body or {}).get("status") or {}
+
+    async def ensure(self) -> dict[str, Any]:
+        """Read the object, making it first where it is absent.
+
+        Raises:
+            KubeError: the API server said no or did not answer.
+        """
+        self._written = None
+        try:
+            self._body = await self._kube.read(ours(NODES, self._name))
+        except KubeError as error:
+            if not error.absent:
+                raise
+            self._body = await self._create()
+        return self._body
+
+    async def _create(self) -> dict[str, Any]:
+        """Without a spec: only the controller knows what to ask, and an empty list would give everything back."""
+        node = await self._kube.read(f"/api/v1/nodes/{self._name}")
+        owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": node["metadata"]["uid"]}
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": NODE_KIND,
+            "metadata": {"name": self._name, "ownerReferences": [owner]},
+        }
+        try:
+            return await self._kube.create(ours(NODES), body)
+        except KubeError as error:
+            if not error.exists:
+                raise
+            return await self._kube.read(ours(NODES, self._name))
+
+    async def report(self, status: Mapping[str, Any]) -> None:
+        """Write the status if it is another than the last, and tell of its transitions.
+
+        Raises:
+            KubeError: the API server said no or did not answer; the status is to be written again.
+        """
+        if self._body is None:
+            await self.ensure()
+        old = self.status
+        patch = merge_patch(old, status)
+        # A field that the schema does not know is dropped: what was sent counts, or it would be sent for ever.
+        if not patch or status == self._written:
+            return
+        try:
+            self._body = await self._kube.patch(ours(NODES, self._name, "status"), {"status": patch})
+        except KubeError as error:
+            self._body = self._written = None  # read it again before the next write, it may be gone or made anew
+            raise error from None
+        self._written = status
+        changes = transitions(read_conditions({"conditions": old.get("conditions")}), read_conditions(status))
+        await events.post(self._kube, self._body, NODE_KIND, changes, instance=self._instance, now=micro_timestamp())

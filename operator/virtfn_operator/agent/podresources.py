@@ -1,0 +1,78 @@
+"""The kubelet's podresources socket: who has which device, and which devices new pods are offered. Only user of grpc.
+
+A channel per call: gRPC would wait up to two minutes before it tries a restarted kubelet again. Not to be polled
+tightly: the kubelet allows a burst of 10, and List makes it rebuild its state.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from virtfn_operator.agent.podresources_v1 import podresources_pb2 as wire
+from virtfn_operator.agent.podresources_v1 import podresources_pb2_grpc as stubs
+from virtfn_operator.agent.ports import KubeletUnreachableError
+
+TIMEOUT = 5.0
+SETTLE = 30.0
+"""Seconds after its start in which the kubelet may not know all its pods yet."""
+
+_OPTIONS = (
+    ("grpc.default_authority", "localhost"),  # else the socket's path is sent, and Go's server refuses it
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),  # what the kubelet's own client allows
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class PodResources:
+    """The kubelet of this node."""
+
+    def __init__(self, socket: Path, *, settle: float = SETTLE, now: Callable[[], float] = time.time) -> None:
+        self._socket = socket
+        self._settle = settle
+        self._now = now
+
+    async def allocated(self) -> Mapping[str, tuple[str, ...]]:
+        """Device id -> `namespace/name` of the pods that have it, terminating pods included.
+
+        Raises:
+            KubeletUnreachableError: no answer, or the kubelet has just started.
+        """
+        self._check_settled()
+        answer = await self._call(lambda stub: stub.List(wire.ListPodResourcesRequest(), timeout=TIMEOUT))
+        found: dict[str, set[str]] = {}
+        for pod in answer.pod_resources:
+            for container in pod.containers:
+                for device in container.devices:
+                    for identifier in device.device_ids:
+                        found.setdefault(identifier, set()).add(f"{pod.namespace}/{pod.name}")
+        return {identifier: tuple(sorted(pods)) for identifier, pods in found.items()}
+
+    async def allocatable(self) -> frozenset[str]:
+        """Ids of healthy registered devices, those that pods have included.
+
+        Raises:
+            KubeletUnreachableError: no answer.
+        """
+        request = wire.AllocatableResourcesRequest()
+        answer = await self._call(lambda stub: stub.GetAllocatableResources(request, timeout=TIMEOUT))
+        return frozenset(identifier for device in answer.devices for identifier in device.device_ids)
+
+    async def _call(self, call: Callable[[Any], Any]) -> Any:
+        async with grpc.aio.insecure_channel(f"unix://{self._socket}", options=_OPTIONS) as channel:
+            try:
+                return await call(stubs.PodResourcesListerStub(channel))
+            except grpc.aio.AioRpcError as error:
+                raise KubeletUnreachableError(f"{self._socket}: {error.code().name}: {error.details()}") from error
+
+    def _check_settled(self) -> None:
+        """The socket is as old as the kubelet's process."""
+        try:
+            age = self._now() - self._socket.stat().st_mtime
+        except OSError as error:
+            raise KubeletUnreachableError(f"{self._socket}: {error.strerror}") from error
+        if 0 <= age < self._settle:
+            text = f"the kubelet started less than {self._settle:.0f} s ago and may not know all its pods yet"
+            raise KubeletUnreachableError(text)

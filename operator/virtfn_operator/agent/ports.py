@@ -1,0 +1,94 @@
+"""What the agent needs of its neighbours, as small as it needs it, and how patient it is with them."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from virtfn_host.core.model import Ledger, Observation, PoolSet
+from virtfn_host.core.steps import Plan, Report, StepResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Seconds."""
+
+    idle: float = 30.0
+    """Between turns when nothing happens."""
+    blocked: float = 1.5
+    """While a holder is in the way: the node converges within 10 s of the pod's end."""
+    settle: float = 0.1
+    """After a wake-up: what comes together is looked at together."""
+    retry: float = 1.0
+    """After a failure, doubled each time."""
+    retry_limit: float = 30.0
+    withdraw: float = 30.0
+    """Until the kubelet must have stopped offering what was withdrawn."""
+    poll: float = 0.5
+    """Between two questions to the kubelet, which allows no tighter."""
+    api: float = 5.0
+    """For one word with the API server; the machine does not wait longer for it."""
+    retell: float = 10.0
+    """Until the API server is tried again."""
+    resync: float = 300.0
+    """Until the own object is read again: a watch misses a deletion in its gaps."""
+
+
+class Host(Protocol):
+    """The host process (`virtfn_host.client.HostClient`)."""
+
+    async def observe(self) -> Observation:
+        """One look at the machine."""
+
+    async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
+        """Carry out a plan under the in-use lock."""
+
+    def watch(self) -> AsyncIterator[str]:
+        """Kernel events, as they come."""
+
+
+class Kubelet(Protocol):
+    """The kubelet (`podresources.PodResources`); raises its KubeletUnreachableError."""
+
+    async def allocated(self) -> Mapping[str, tuple[str, ...]]:
+        """Device id to the pods that have it."""
+
+    async def allocatable(self) -> frozenset[str]:
+        """Device ids that pods are offered."""
+
+
+class Files(Protocol):
+    """What agent and device plugin share (`files.PoolFiles`)."""
+
+    async def published(self) -> PoolSet | None:
+        """The pool file; None when there is none or it is no good."""
+
+    async def publish(self, pools: PoolSet) -> None:
+        """Replace the pool file."""
+
+    async def ledger(self) -> Ledger | None:
+        """What was handed out lately; None when there is no ledger; raises LedgerUnreadableError."""
+
+    async def there(self) -> bool:
+        """Whether the pool file is there."""
+
+
+class OwnNode(Protocol):
+    """This node's SriovNode (`node.NodeObject`); raises KubeError."""
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """As last read or written."""
+
+    async def ensure(self) -> Mapping[str, Any]:
+        """Read it, make it when absent."""
+
+    async def report(self, status: Mapping[str, Any]) -> None:
+        """Write the status when it changed."""
+
+
+class KubeletUnreachableError(Exception):
+    """podresources did not answer, or its answer cannot be trusted yet."""
+
+
+class LedgerUnreadableError(Exception):
+    """The device plugin's ledger is there and cannot be read, so nobody can tell what pods are being started."""

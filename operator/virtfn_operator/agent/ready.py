@@ -1,0 +1,162 @@
+"""What a turn found and did -> the verdicts: conditions of the node, and how every policy stands on it. Pure."""
+
+from virtfn_host.core.model import PolicyConfig, Rejected
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import Blocked, Outcome, pf_of
+from virtfn_operator.agent.found import Done, Found, families
+from virtfn_operator.api.conditions import FALSE, PREFLIGHT, READY, TRUE, UNKNOWN, Condition
+from virtfn_operator.api.node_state import NodeSpec
+from virtfn_operator.api.node_status import PolicyOutcome, State
+
+Why = tuple[Reason, str, str | None]
+"""Reason, message, device."""
+
+
+def ready(spec: NodeSpec | None, generation: int, found: Found, done: Done, *, changing: Reason | None) -> Condition:
+    """The Ready condition; the first that applies, the gravest first.
+
+    Args:
+        changing: `Changing` or `Drifted` while steps are about to be carried out, else None.
+    """
+    if spec is None:
+        text = "the controller has not said yet what to do"
+        return _condition(READY, UNKNOWN, Reason.CHANGING, text, generation)
+    if spec.rejected:
+        first = spec.rejected[0]
+        text = f"policy {first.policy}: {first.message}; this agent cannot read it, so it leaves everything as it is"
+        return _condition(READY, FALSE, Reason.INVALID_POLICY, text, generation)
+    reason, text = _node_verdict(found, done, changing)
+    return _condition(READY, TRUE if reason is Reason.CONVERGED else FALSE, reason, text, generation)
+
+
+def _node_verdict(found: Found, done: Done, changing: Reason | None) -> tuple[Reason, str]:
+    if hindrance := halt(found):
+        return hindrance
+    if changing is not None:
+        return changing, f"{len(found.plan.steps)} steps to do"
+    if failures := _failures(done):
+        return failures[0][0], _with_more(failures[0][1], len(failures))
+    if done.obstacle is not None:
+        return done.obstacle.reason, done.obstacle.message
+    if blocked := found.plan.blocked:
+        return _blocked_reason(found, blocked[0]), _with_more(blocked[0].message, len(blocked))
+    if found.plan.disturbs:
+        text = f"{len(found.plan.steps)} steps would disturb {len(found.plan.disturbs)} VFs; other nodes go first"
+        return Reason.WAITING_FOR_TURN, text
+    if differs := found.mismatches:
+        return differs[0].reason, _with_more(differs[0].message, len(differs))
+    if found.plan.steps:
+        return Reason.CHANGING, f"{len(found.plan.steps)} steps to do"
+    return Reason.CONVERGED, "everything is as the policies ask"
+
+
+def preflight(generation: int, found: Found) -> Condition:
+    """Whether this node can carry out anything at all."""
+    reason, text = Reason.CONVERGED, "IOMMU, journal and kubelet are in order"
+    if hindrance := halt(found):
+        reason, text = hindrance
+    elif found.kubelet_error is not None:
+        reason, text = Reason.KUBELET_UNREACHABLE, f"{found.kubelet_error}; every function counts as in use"
+    elif found.inventory.pfs and not found.inventory.groups:
+        text = "there are no IOMMU groups; switch the IOMMU on in the firmware, and on the kernel command line"
+        reason = Reason.NO_IOMMU
+    elif lost := found.inventory.unreadable:
+        reason, text = Reason.UNREADABLE, _with_more(f"{lost[0].path}: {lost[0].error}", len(lost))
+    return _condition(PREFLIGHT, TRUE if reason is Reason.CONVERGED else FALSE, reason, text, generation)
+
+
+def unreachable(generation: int, reason: Reason, error: str) -> Condition:
+    """The Ready condition while the host process does not answer, or says no: nobody can say."""
+    return _condition(READY, UNKNOWN, reason, error, generation)
+
+
+def halt(found: Found) -> tuple[Reason, str] | None:
+    """Why nothing may be touched at all, or None."""
+    if (stuck := found.observation.stuck) is not None:
+        text = (
+            f"writing {stuck.value} to {stuck.path} is stuck in the kernel: {stuck.text}; end what holds it or reboot"
+        )
+        return Reason.STUCK, text
+    if found.observation.journal_error is not None:
+        return Reason.JOURNAL_UNREADABLE, f"{found.observation.journal_error}; repair or remove it by hand"
+    return None
+
+
+def outcomes(found: Found, done: Done, *, changing: bool) -> tuple[PolicyOutcome, ...]:
+    """How every policy stands on this node."""
+    return tuple(_outcome(policy, found, done, changing) for policy in found.config.policies)
+
+
+def _outcome(policy: PolicyConfig, found: Found, done: Done, changing: bool) -> PolicyOutcome:
+    state, (reason, message, device) = _standing(policy, found, done, changing)
+    return PolicyOutcome(
+        name=policy.name,
+        uid=policy.uid,
+        generation=policy.generation,
+        state=state,
+        reason=reason,
+        message=message,
+        device=device,
+    )
+
+
+def _standing(policy: PolicyConfig, found: Found, done: Done, changing: bool) -> tuple[State, Why]:
+    pfs = {str(pf.address) for pf in found.resolution.desired.pfs if policy.name in pf.policies}
+    family = {str(function): str(pf) for function, pf in families(found.inventory).items()}
+    rejected = [r for r in found.resolution.rejected if r.policy == policy.name]
+    if hindrance := halt(found):
+        return State.FAILED, (*hindrance, None)
+    waiting = [b for b in _blocked(found, done) if family.get(str(b.device), str(b.device)) in pfs]
+    failed = [why for why in _failures(done) if why[2] in pfs]
+    failed += [(m.reason, m.message, m.device) for m in found.mismatches if family.get(m.device, m.device) in pfs]
+    steps = [step for step in found.plan.steps if str(pf_of(step)) in pfs]
+    if changing and steps:
+        return State.CHANGING, (Reason.CHANGING, f"{len(steps)} steps to do", None)
+    if any(result in pfs for result in _failed_pfs(done)):
+        return State.FAILED, failed[0]
+    if waiting:
+        return State.BLOCKED, (_blocked_reason(found, waiting[0]), waiting[0].message, str(waiting[0].device))
+    if steps:
+        reason = Reason.WAITING_FOR_TURN if found.plan.disturbs else Reason.CHANGING
+        return State.CHANGING, (reason, f"{len(steps)} steps to do", None)
+    if failed:
+        return State.FAILED, failed[0]
+    return _without_work(rejected, pfs)
+
+
+def _without_work(rejected: list[Rejected], pfs: set[str]) -> tuple[State, Why]:
+    for claim in rejected:
+        state = State.WITHOUT_DEVICE if claim.reason is Reason.NO_MATCHING_DEVICE else State.REJECTED
+        return state, (claim.reason, claim.message, claim.device)
+    return State.READY, (Reason.CONVERGED, f"{len(pfs)} devices are as asked", None)
+
+
+def _failures(done: Done) -> list[Why]:
+    return [
+        (result.reason or Reason.WRITE_REFUSED, result.message, str(pf_of(result.step)))
+        for report in done.reports
+        for result in report.results
+        if result.outcome is Outcome.FAILED
+    ]
+
+
+def _failed_pfs(done: Done) -> set[str]:
+    return {device for _, _, device in _failures(done) if device is not None}
+
+
+def _blocked(found: Found, done: Done) -> tuple[Blocked, ...]:
+    return found.plan.blocked + ((done.obstacle,) if done.obstacle else ())
+
+
+def _blocked_reason(found: Found, blocked: Blocked) -> Reason:
+    """What nobody could tell is the kubelet's silence, not a holder."""
+    silent = found.kubelet_error is not None and blocked.reason is Reason.VFS_IN_USE
+    return Reason.KUBELET_UNREACHABLE if silent else blocked.reason
+
+
+def _with_more(text: str, number: int) -> str:
+    return text if number < 2 else f"{text} (and {number - 1} more)"
+
+
+def _condition(kind: str, status: str, reason: Reason, message: str, generation: int) -> Condition:
+    return Condition(type=kind, status=status, reason=reason, message=message, observed_generation=generation)

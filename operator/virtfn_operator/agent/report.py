@@ -1,0 +1,200 @@
+"""What a turn found, did and published -> SriovNode.status. Pure; the time is the caller's.
+
+Nothing here may differ between two turns that found the same: no ages, no counters of turns, no order of arrival.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import DevicePool, HolderKind, InUse, Inventory, PhysicalFunction, PoolDevice, PoolSet
+from virtfn_host.core.policy import indexes_text, parse_indexes
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import Plan
+from virtfn_operator.agent.found import Done, Found
+from virtfn_operator.agent.ready import outcomes, preflight, ready
+from virtfn_operator.api.conditions import Condition, read_conditions, upsert
+from virtfn_operator.api.node_state import NodeSpec
+from virtfn_operator.api.node_status import (
+    BlockedStatus,
+    FunctionStatus,
+    NodeStatus,
+    NodeSummary,
+    PlanStatus,
+    PoolStatus,
+    RejectedStatus,
+    VfRun,
+    wire,
+)
+
+LIST_LIMIT = 32
+"""Entries of a list that people read; the counts beside it are complete."""
+
+RUN_LIMIT = 160
+"""Runs of held VFs that name their holders: a node with 2,048 VFs stays under 64 KiB."""
+
+NAME_LIMIT = 8
+"""Holders of one thing; who wants them all asks `virtfn list`."""
+
+UNLISTED = "held (too many to list)"
+
+Held = Mapping[PciAddress, tuple[str, ...]]
+"""Who holds a function, for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Everything a status tells of."""
+
+    spec: NodeSpec | None
+    generation: int
+    found: Found
+    done: Done
+    published: PoolSet
+    changing: Reason | None
+    """`Changing` or `Drifted` while steps are about to be carried out."""
+    agent_version: str
+
+
+def node_status(turn: Turn, old: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """The whole status as the wire has it; `old` tells when conditions last changed."""
+    found, inventory = turn.found, turn.found.inventory
+    verdict = ready(turn.spec, turn.generation, found, turn.done, changing=turn.changing)
+    held = _held(found.in_use)
+    pools = _pools(turn.published, held)
+    status = NodeStatus(
+        observed_generation=turn.generation,
+        boot_id=inventory.boot_id,
+        agent_version=turn.agent_version,
+        kernel=inventory.kernel,
+        functions=_functions(found, turn.published, held),
+        pools=pools,
+        plan=_plan(found.plan),
+        policies=outcomes(found, turn.done, changing=turn.changing is not None),
+        rejected=tuple(
+            RejectedStatus(policy=r.policy, device=r.device, reason=r.reason, message=r.message)
+            for r in ((turn.spec.rejected if turn.spec else ()) + found.resolution.rejected)[:LIST_LIMIT]
+        ),
+        summary=NodeSummary(
+            pfs=len(inventory.pfs),
+            vfs=sum(pf.num_vfs for pf in inventory.pfs),
+            in_use=sum(vf.address in held for pf in inventory.pfs for vf in pf.vfs),
+            pools=",".join(f"{pool.resource_name}={pool.healthy}/{pool.capacity}" for pool in pools),
+        ),
+        conditions=with_conditions(old, (verdict, preflight(turn.generation, found)), now),
+    )
+    document: dict[str, Any] = wire(status)
+    return document
+
+
+def with_conditions(old: Mapping[str, Any], new: tuple[Condition, ...], now: str) -> tuple[Condition, ...]:
+    """The conditions of a status with some of them set anew."""
+    conditions = read_conditions(old)
+    for condition in new:
+        conditions = upsert(conditions, condition, now)
+    return conditions
+
+
+def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionStatus, ...]:
+    offered = {device.address: pool.resource_name for pool in published.pools for device in pool.devices}
+    budget = RUN_LIMIT
+    functions = []
+    for pf in found.inventory.pfs:
+        runs = _runs(pf, offered, held, budget)
+        budget -= sum(bool(run.held_by) for run in runs)
+        wanted = found.resolution.desired.pf(pf.address)
+        functions.append(
+            FunctionStatus(
+                address=str(pf.address),
+                vendor=pf.vendor,
+                device=pf.device,
+                class_=pf.class_code,
+                netdev=pf.netdevs[0] if pf.netdevs else None,
+                driver=pf.driver,
+                numa_node=pf.numa_node,
+                iommu_group=pf.iommu_group,
+                total_vfs=pf.total_vfs,
+                num_vfs=pf.num_vfs,
+                policies=wanted.policies if wanted else (),
+                vfs=runs,
+            )
+        )
+    return tuple(functions)
+
+
+def _runs(pf: PhysicalFunction, offered: Mapping[PciAddress, str], held: Held, budget: int) -> tuple[VfRun, ...]:
+    alike: dict[tuple[str | None, str | None, tuple[str, ...]], list[int]] = defaultdict(list)
+    for vf in pf.vfs:
+        key = (vf.driver, offered.get(vf.address), held.get(vf.address, ()))
+        if key[2] and key not in alike and sum(bool(k[2]) for k in alike) >= budget:
+            key = (*key[:2], (UNLISTED,))
+        alike[key].append(vf.index)
+    return tuple(
+        VfRun(indexes=indexes_text(indexes), driver=driver, pool=pool, held_by=holders[:NAME_LIMIT])
+        for (driver, pool, holders), indexes in alike.items()
+    )
+
+
+def _held(in_use: InUse) -> Held:
+    """Whom we know of; that nobody could tell is said once, in the conditions."""
+    found: dict[PciAddress, tuple[str, ...]] = {}
+    for holder in in_use.holders:
+        if holder.kind is not HolderKind.UNKNOWN:
+            found[holder.address] = (*found.get(holder.address, ()), holder.text)
+    return found
+
+
+def _pools(published: PoolSet, held: Held) -> tuple[PoolStatus, ...]:
+    return tuple(
+        PoolStatus(
+            resource_name=pool.resource_name,
+            capacity=len(pool.devices),
+            healthy=sum(device.healthy for device in pool.devices),
+            in_use=sum(device.address in held for device in pool.devices),
+        )
+        for pool in published.pools
+    )
+
+
+def _plan(plan: Plan) -> PlanStatus | None:
+    if not plan.steps and not plan.blocked:
+        return None
+    return PlanStatus(
+        steps=len(plan.steps),
+        disruptive=bool(plan.disturbs),
+        blocked=tuple(
+            BlockedStatus(device=str(b.device), reason=b.reason, message=b.message, pods=b.holders[:NAME_LIMIT])
+            for b in plan.blocked[:LIST_LIMIT]
+        ),
+    )
+
+
+def recall(old: Mapping[str, Any], inventory: Inventory) -> PoolSet | None:
+    """What was published before, from the status: a restarted agent has no pool file, and pods may hold functions.
+
+    None where the status is of another boot or tells of no function.
+    """
+    if old.get("bootId") != inventory.boot_id or not old.get("functions"):
+        return None
+    offers: dict[str, list[PoolDevice]] = defaultdict(list)
+    for function in old["functions"]:
+        pf = next((pf for pf in inventory.pfs if str(pf.address) == function.get("address")), None)
+        for run in function.get("vfs") or () if pf else ():
+            if pf and run.get("pool"):
+                offers[run["pool"]] += _offered(pf, run)
+    pools = (
+        DevicePool(resource_name=name, devices=tuple(sorted(offers[name], key=lambda d: d.address)))
+        for name in sorted(offers)
+    )
+    return PoolSet(boot_id=inventory.boot_id, pools=tuple(pools))
+
+
+def _offered(pf: PhysicalFunction, run: Mapping[str, Any]) -> list[PoolDevice]:
+    indexes, driver = set(parse_indexes(run["indexes"])), str(run.get("driver") or "")
+    return [
+        PoolDevice(address=vf.address, driver=driver, numa_node=pf.numa_node, healthy=True, reason=None)
+        for vf in pf.vfs
+        if vf.index in indexes
+    ]

@@ -1,0 +1,106 @@
+"""What the environment says, read once, as frozen values. Nothing else in the operator reads `os.environ`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+CONTROLLER_HEALTH_PORT = 8080
+AGENT_HEALTH_PORT = 8082
+
+
+class SettingsError(ValueError):
+    """A variable is missing or no good; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServer:
+    """Where the API server is and what this process shows it."""
+
+    url: str
+    token: Path | None
+    """Re-read for every request, because the kubelet rotates it."""
+    ca: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """The agent's surroundings."""
+
+    api: ApiServer
+    node: str
+    instance: str
+    """The pod's name, for events."""
+    host_socket: Path
+    pools: Path
+    ledger: Path
+    podresources: Path
+    health_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerSettings:
+    """The controller's surroundings."""
+
+    api: ApiServer
+    instance: str
+    """The pod's name: holder of the lease, and for events."""
+    namespace: str
+    lease: str
+    health_port: int
+
+
+def agent_settings(environ: Mapping[str, str]) -> AgentSettings:
+    """Read the agent's environment.
+
+    Raises:
+        SettingsError: a variable is missing or no good.
+    """
+    return AgentSettings(
+        api=_api_server(environ),
+        node=_needed(environ, "NODE_NAME"),
+        instance=environ.get("POD_NAME") or "virtfn-agent",
+        host_socket=Path(environ.get("VIRTFN_HOST_SOCKET") or "/run/virtfn-host/host.sock"),
+        pools=Path(environ.get("VIRTFN_POOLS") or "/run/virtfn/pools.json"),
+        ledger=Path(environ.get("VIRTFN_LEDGER") or "/run/virtfn/ledger.json"),
+        podresources=Path(environ.get("VIRTFN_PODRESOURCES") or "/var/lib/kubelet/pod-resources/kubelet.sock"),
+        health_port=_port(environ, AGENT_HEALTH_PORT),
+    )
+
+
+def controller_settings(environ: Mapping[str, str]) -> ControllerSettings:
+    """Read the controller's environment.
+
+    Raises:
+        SettingsError: a variable is missing or no good.
+    """
+    return ControllerSettings(
+        api=_api_server(environ),
+        instance=_needed(environ, "POD_NAME"),
+        namespace=_needed(environ, "POD_NAMESPACE"),
+        lease=environ.get("VIRTFN_LEASE") or "virtfn-controller",
+        health_port=_port(environ, CONTROLLER_HEALTH_PORT),
+    )
+
+
+def _api_server(environ: Mapping[str, str]) -> ApiServer:
+    """The cluster this pod is in; VIRTFN_API_URL (plain, no token) is for tests and for `kubectl proxy`."""
+    if url := environ.get("VIRTFN_API_URL"):
+        return ApiServer(url=url.rstrip("/"), token=None, ca=None)
+    host, port = _needed(environ, "KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT") or "443"
+    account = Path(environ.get("VIRTFN_SERVICE_ACCOUNT") or SERVICE_ACCOUNT)
+    address = f"[{host}]" if ":" in host else host
+    return ApiServer(url=f"https://{address}:{port}", token=account / "token", ca=account / "ca.crt")
+
+
+def _needed(environ: Mapping[str, str], name: str) -> str:
+    if not (value := environ.get(name)):
+        raise SettingsError(f"{name} is not set; the chart sets it from the pod's own fields")
+    return value
+
+
+def _port(environ: Mapping[str, str], default: int) -> int:
+    text = environ.get("VIRTFN_HEALTH_PORT") or str(default)
+    if not text.isdecimal() or not 0 <= int(text) < 65536:
+        raise SettingsError(f"VIRTFN_HEALTH_PORT: {text!r} is no port")
+    return int(text)

@@ -1,0 +1,113 @@
+"""in_use: whoever says that a function is held is believed, and who cannot be asked counts as saying so."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import (
+    Allocation,
+    Holder,
+    HolderKind,
+    InUse,
+    Inventory,
+    Ledger,
+    PhysicalFunction,
+    VirtualFunction,
+)
+from virtfn_operator.agent.in_use import in_use
+
+NOW = 1000.0
+VFS = tuple(PciAddress(0, 1, 0x10, n) for n in range(4))
+PF = PciAddress(0, 1, 0, 0)
+NOBODY = InUse(holders=())
+
+
+def inventory() -> Inventory:
+    vfs = tuple(
+        VirtualFunction(
+            address=address,
+            index=n,
+            vendor="8086",
+            device="10ca",
+            driver="vfio-pci",
+            driver_override="vfio-pci",
+            iommu_group=n,
+            vfio_bound=True,
+            cdev=None,
+            netdevs=(),
+        )
+        for n, address in enumerate(VFS)
+    )
+    pf = PhysicalFunction(
+        address=PF,
+        vendor="8086",
+        device="10c9",
+        class_code="020000",
+        driver="igb",
+        netdevs=(),
+        numa_node=0,
+        iommu_group=9,
+        total_vfs=7,
+        autoprobe=False,
+        vfs=vfs,
+    )
+    return Inventory(boot_id="b1", kernel="6.1", drivers=(), pfs=(pf,), groups=(), unreadable=())
+
+
+def handed_out(address: PciAddress, at: float, boot_id: str = "b1") -> Ledger:
+    entry = Allocation(address=address, resource_name="virtfn.dev/fast", at=at)
+    return Ledger(boot_id=boot_id, allocations=(entry,))
+
+
+def look(
+    pods: dict[str, tuple[str, ...]] | None = None, ledger: Ledger | None = None, evidence: InUse = NOBODY
+) -> dict[str, list[str]]:
+    found = in_use(inventory=inventory(), evidence=evidence, pods=pods or {}, ledger=ledger, now=NOW)
+    return {str(a): [h.text for h in found.of(a)] for a in (PF, *VFS) if found.of(a)}
+
+
+def test_a_pod_holds_what_the_kubelet_says_under_whatever_resource_name() -> None:
+    assert look({str(VFS[1]).upper(): ("a/b", "c/d")}) == {str(VFS[1]): ["pod a/b", "pod c/d"]}
+
+
+def test_devices_of_others_are_no_functions_of_ours() -> None:
+    assert look({"GPU-1234": ("a/b",), "0000:ff:00.0": ("a/b",)}) == {}
+
+
+def test_a_young_ledger_entry_counts_and_an_old_one_does_not() -> None:
+    assert list(look(ledger=handed_out(VFS[0], NOW - 59))) == [str(VFS[0])]
+    assert look(ledger=handed_out(VFS[0], NOW - 60)) == {}
+
+
+def test_an_entry_from_the_future_counts_and_one_of_another_boot_does_not() -> None:
+    assert list(look(ledger=handed_out(VFS[0], NOW + 3600))) == [str(VFS[0])]
+    assert look(ledger=handed_out(VFS[0], NOW, boot_id="b0")) == {}
+
+
+def test_once_the_kubelet_lists_it_the_ledger_has_nothing_to_add() -> None:
+    assert look({str(VFS[0]): ("a/b",)}, handed_out(VFS[0], NOW)) == {str(VFS[0]): ["pod a/b"]}
+
+
+def test_the_kernels_evidence_stands_beside_the_pod() -> None:
+    evidence = InUse(holders=(Holder(address=VFS[0], kind=HolderKind.KERNEL, text="vfio device is open"),))
+    assert look({str(VFS[0]): ("a/b",)}, evidence=evidence) == {str(VFS[0]): ["vfio device is open", "pod a/b"]}
+
+
+def test_when_the_kubelet_is_silent_every_function_is_in_use() -> None:
+    found = in_use(inventory=inventory(), evidence=NOBODY, pods=None, ledger=None, now=NOW)
+    assert {h.address for h in found.holders} == {PF, *VFS}
+    assert {h.kind for h in found.holders} == {HolderKind.UNKNOWN}
+
+
+@given(
+    st.dictionaries(st.sampled_from([str(a) for a in VFS]), st.just(("a/b",))),
+    st.lists(st.tuples(st.sampled_from(VFS), st.floats(NOW - 100, NOW + 100))),
+)
+def test_more_witnesses_never_free_a_function(
+    pods: dict[str, tuple[str, ...]], handed: list[tuple[PciAddress, float]]
+) -> None:
+    entries = tuple(Allocation(address=a, resource_name="x/y", at=at) for a, at in handed)
+    ledger = Ledger(boot_id="b1", allocations=entries)
+    with_ledger = look(pods, ledger)
+    assert set(look(pods)) <= set(with_ledger)
+    assert with_ledger == look(dict(reversed(pods.items())), Ledger(boot_id="b1", allocations=entries[::-1]))

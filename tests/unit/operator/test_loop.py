@@ -1,0 +1,275 @@
+"""The agent's loop on a machine that reacts: two beats, holders, turns, failures, restarts. No clock is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from virtfn_host.core.model import NodeConfig, Original, PoolSet
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import Bind
+
+if TYPE_CHECKING:
+    from tests.unit.operator.conftest import FakeNode
+
+
+async def test_an_empty_pf_gets_its_vfs_without_waiting_for_a_turn(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2), may_change=False)
+    await node.agent().turn()
+    assert node.drivers == ["vfio-pci", "vfio-pci"]
+    assert node.healthy == 2
+    assert node.ready() == ("True", "Converged")
+    assert node.readies() == ["Changing", "Converged"]
+    assert node.status["policies"][0]["state"] == "Ready"
+    assert node.status["summary"] == {"pfs": 1, "vfs": 2, "inUse": 0, "pools": "virtfn.dev/fast=2/2"}
+
+
+async def test_a_converged_node_is_left_alone(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    before = (list(node.applied), list(node.statuses), list(node.published_sets))
+    assert await agent.turn() > 0.01
+    assert (node.applied, node.statuses, node.published_sets) == before
+
+
+async def test_without_a_spec_nothing_is_touched_and_nothing_published(fake_node: type[FakeNode]) -> None:
+    node = fake_node("vfio-pci", "vfio-pci")
+    node.original = Original(address=node.pf.address, vendor="8086", device="10c9", num_vfs=0, autoprobe=True, vfs=())
+    await node.agent().turn()
+    assert node.applied == []
+    assert node.file is None
+    assert node.ready() == ("Unknown", "Changing")
+    assert node.status["functions"][0]["numVfs"] == 2
+
+
+async def test_an_object_made_anew_gives_nothing_back_and_the_last_spec_stands(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    agent.see({"metadata": {"generation": 1}})
+    node._change(1, driver=None, vfio_bound=False)
+    await agent.turn()
+    assert node.drivers == ["vfio-pci", "vfio-pci"]
+
+
+async def test_a_spec_that_cannot_be_read_changes_nothing(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    body = node.ask(node.config(2))
+    body["spec"]["policies"][0]["pools"][0]["link"] = {"vlan": 5}
+    agent.see(body)
+    await agent.turn()
+    assert node.drivers == ["vfio-pci", "vfio-pci"]
+    assert node.ready() == ("False", "InvalidPolicy")
+
+
+async def test_a_disruptive_plan_withdraws_first_and_applies_the_second_plan(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    agent.see(node.ask(node.config(4)))
+    offered: list[int] = []
+    node.on_publish = lambda _: offered.append(node.healthy)
+    await agent.turn()
+    assert offered == [0, 4]
+    assert node.drivers == ["vfio-pci"] * 4
+    assert node.ready() == ("True", "Converged")
+
+
+async def test_a_vf_that_a_pod_got_between_the_beats_is_not_touched(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    agent.see(node.ask(node.config(4)))
+    node.on_publish = lambda _: node.hold(1)
+    await agent.turn()
+    assert node.pf.num_vfs == 2
+    assert node.ready() == ("False", "VfsInUse")
+    assert node.status["plan"]["blocked"][0]["pods"] == ["vfio device is open", "pod default/dpdk-0"]
+    assert node.status["policies"][0]["state"] == "Blocked"
+
+
+async def test_what_was_not_withdrawn_is_not_disturbed(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    agent.see(node.ask(node.config(4)))
+    more = fake_node("vfio-pci", "vfio-pci", "vfio-pci").pf
+
+    def meddle(_: PoolSet) -> None:
+        node.pf = more
+
+    node.on_publish = meddle
+    await agent.turn()
+    assert node.pf == more
+    assert node.ready() == ("False", "StaleSnapshot")
+
+
+async def test_without_the_journal_nothing_is_touched(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    node.journal_error = "journal.json is cut off"
+    await node.agent().turn()
+    assert node.applied == []
+    assert node.ready() == ("False", "JournalUnreadable")
+
+
+async def test_a_blocked_node_converges_when_the_pod_ends(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    node.hold(0)
+    agent.see(node.ask(node.config(4)))
+    running = asyncio.create_task(node.until(agent, lambda: node.pf.num_vfs == 4 and node.ready()[0] == "True"))
+    while node.ready() != ("False", "VfsInUse"):
+        await asyncio.sleep(0)
+    node.release()
+    await running
+    assert node.healthy == 4
+
+
+async def test_a_disruptive_plan_waits_for_its_turn(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    agent.see(node.ask(node.config(4), may_change=False))
+    await agent.turn()
+    assert node.pf.num_vfs == 2
+    assert node.healthy == 2
+    assert node.ready() == ("False", "WaitingForTurn")
+    assert node.status["plan"]["disruptive"] is True
+    agent.see(node.ask(node.config(4), may_change=True))
+    await agent.turn()
+    assert node.pf.num_vfs == 4
+    assert "plan" not in node.status
+
+
+async def test_a_kubelet_that_goes_on_offering_calls_the_change_off(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    node.plugin_away = True
+    agent.see(node.ask(node.config(4)))
+    await agent.turn()
+    assert node.pf.num_vfs == 2
+    assert node.healthy == 2
+    assert node.ready() == ("False", "VfsInUse")
+    assert node.status["policies"][0]["state"] == "Blocked"
+
+
+async def test_without_the_kubelet_nothing_is_disturbed(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    node.kubelet_away = True
+    agent.see(node.ask(node.config(4)))
+    await agent.turn()
+    assert node.pf.num_vfs == 2
+    assert node.ready() == ("False", "KubeletUnreachable")
+    assert node.status["summary"]["inUse"] == 0
+
+
+async def test_drift_is_repaired_and_told_of(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    node._change(1, driver=None, vfio_bound=False)
+    await agent.turn()
+    assert node.drivers == ["vfio-pci", "vfio-pci"]
+    assert node.readies()[-2:] == ["Drifted", "Converged"]
+
+
+async def test_a_failure_is_reported_and_tried_again(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    node.refuse = Bind
+    agent = node.agent()
+    await agent.turn()
+    assert node.ready() == ("False", "BindFailed")
+    assert node.status["policies"][0]["state"] == "Failed"
+    agent.stir()
+    assert not agent._woken.is_set()  # what we do ourselves must not defeat the back-off
+    node.refuse = None
+    await node.until(agent, lambda: node.ready() == ("True", "Converged"))
+
+
+async def test_no_policy_any_more_gives_everything_back(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    agent.see(node.ask(NodeConfig(policies=())))
+    await agent.turn()
+    assert (node.pf.num_vfs, node.pf.autoprobe, node.original) == (0, True, None)
+    assert node.file == PoolSet(boot_id="b1", pools=())
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_restart_at_any_point_converges(fake_node: type[FakeNode], steps: int) -> None:
+    node = fake_node("igbvf")
+    node.ask(node.config(3))
+    running = asyncio.create_task(node.agent().run())
+    while len(node.applied) < steps and node.drivers != ["vfio-pci"] * 3:
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await node.until(node.agent(), lambda: bool(node.statuses) and node.ready() == ("True", "Converged"))
+    assert node.drivers == ["vfio-pci"] * 3
+    assert node.healthy == 3
+
+
+async def test_the_host_process_away_keeps_what_was_published(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    node.host_away = True
+    published = node.file
+    running = asyncio.create_task(node.until(agent, lambda: len(node.statuses) > 3 and node.ready()[0] == "True"))
+    while node.ready() != ("Unknown", "HostUnreachable"):
+        await asyncio.sleep(0)
+    assert node.file == published
+    assert node.status["summary"]["vfs"] == 2
+    node.host_away = False
+    await running
+
+
+async def test_without_the_api_server_the_last_spec_is_carried_out(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    agent = node.agent()
+    agent.see(node.ask(node.config(2)))
+    node.api_away = True
+    await agent.turn()
+    assert node.drivers == ["vfio-pci", "vfio-pci"]
+    assert node.healthy == 2
+    node.api_away = False
+    await node.until(agent, lambda: bool(node.statuses) and node.ready() == ("True", "Converged"))
+
+
+async def test_a_restart_without_pool_file_remembers_what_pods_hold(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    await node.agent().turn()
+    node.hold(0)
+    node.file = None
+    node.ask(NodeConfig(policies=()))
+    await node.agent().turn()
+    assert node.file is not None
+    held = {d.address: d.reason for pool in node.file.pools for d in pool.devices}
+    assert held == {node.pf.vfs[0].address: Reason.VFS_IN_USE}

@@ -1,0 +1,176 @@
+"""Both processes as the chart starts them, on an API server that lists, watches and patches: watch, react, SIGTERM."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+ROOT = Path(__file__).resolve().parents[3]
+OURS = "/apis/virtfn.dev/v1alpha1"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/virtfn/leases"
+SPEC = {"devices": [{"vendor": "8086"}], "virtualFunctions": {"count": 1, "pools": [{"resourceName": "fast"}]}}
+
+
+def kind(name: str, kind: str) -> dict[str, Any]:
+    verbs = ["get", "list", "watch", "patch"]
+    return {"name": name, "kind": kind, "singularName": kind.lower(), "namespaced": False, "verbs": verbs}
+
+
+DISCOVERY = {
+    "/api": {"versions": ["v1"]},
+    "/apis": {
+        "groups": [
+            {
+                "name": "virtfn.dev",
+                "versions": [{"version": "v1alpha1"}],
+                "preferredVersion": {"version": "v1alpha1"},
+            }
+        ]
+    },
+    # Without namespaces, kopf would wait for them for ever.
+    "/api/v1": {"resources": [kind("nodes", "Node"), kind("namespaces", "Namespace")]},
+    OURS: {"resources": [kind("sriovpolicies", "SriovPolicy"), kind("sriovnodes", "SriovNode")]},
+}
+
+
+class ApiServer:
+    """Objects by path, a version for each write, and watchers that hear of it."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.watchers: list[tuple[str, str, asyncio.Queue[dict[str, Any]]]] = []
+        self.version = 1
+        self.url = ""
+
+    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        old = self.objects.get(path)
+        generation = old["metadata"]["generation"] + (old.get("spec") != body.get("spec")) if old else 1
+        metadata = {"uid": f"u{self.version}", **body["metadata"]}
+        metadata |= {"resourceVersion": str(self.version), "generation": generation}
+        self.objects[path] = {**body, "metadata": metadata}
+        folder, name = path.rsplit("/", 1)
+        for watched, selector, queue in self.watchers:
+            if watched == folder and selector in ("", f"metadata.name={name}"):
+                queue.put_nowait({"type": "MODIFIED" if old else "ADDED", "object": self.objects[path]})
+        return self.objects[path]
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        path, text = request.path, await request.text()
+        if request.query.get("watch"):
+            return await self._watch(request)
+        if request.method in ("POST", "PUT"):
+            body: Any = json.loads(text)
+            own = path if request.method == "PUT" else f"{path}/{body['metadata']['name']}"
+            return web.json_response(self.put(own, body))
+        if request.method == "PATCH":
+            path = path.removesuffix("/status")
+            if path not in self.objects:
+                return web.json_response({"message": "not found"}, status=404)
+            merged = {
+                part: {k: v for k, v in {**self.objects[path].get(part, {}), **patch}.items() if v is not None}
+                for part, patch in json.loads(text).items()
+            }
+            return web.json_response(self.put(path, {**self.objects[path], **merged}))
+        if found := DISCOVERY.get(path) or self.objects.get(path):
+            return web.json_response(found)
+        if path in (f"{OURS}/sriovpolicies", f"{OURS}/sriovnodes", "/api/v1/nodes"):
+            items = [body for key, body in self.objects.items() if key.rsplit("/", 1)[0] == path]
+            return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
+        return web.json_response({"message": "not found"}, status=404)
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        response, queue = web.StreamResponse(), asyncio.Queue[dict[str, Any]]()
+        await response.prepare(request)
+        self.watchers.append((request.path, request.query.get("fieldSelector", ""), queue))
+        while True:
+            await response.write(json.dumps(await queue.get()).encode() + b"\n")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    api = ApiServer()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", api.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    api.url = f"http://{host}:{port}"
+    yield api
+    await runner.cleanup()
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(15):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
+
+
+@pytest.fixture
+async def start(server: ApiServer, unused_tcp_port: int) -> AsyncIterator[Start]:
+    started = []
+    path = os.pathsep.join([*(str(ROOT / root) for root in ("host", "operator")), os.environ.get("PYTHONPATH", "")])
+    known = {"PYTHONPATH": path, "VIRTFN_API_URL": server.url, "VIRTFN_HEALTH_PORT": str(unused_tcp_port)}
+
+    async def begin(process: str, **environ: str) -> asyncio.subprocess.Process:
+        command = (sys.executable, "-m", "virtfn_operator", process)
+        whole = {**os.environ, **known, **environ}
+        begun = await asyncio.create_subprocess_exec(*command, env=whole, cwd="/", stderr=asyncio.subprocess.PIPE)
+        started.append(begun)
+        return begun
+
+    yield begin
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def end(process: asyncio.subprocess.Process) -> str:
+    """SIGTERM; what it said. It must end well and soon."""
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(10):
+        _, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    return said.decode()
+
+
+async def test_the_controller_leads_merges_and_reacts(server: ApiServer, start: Start) -> None:
+    own = f"{OURS}/sriovnodes/n1"
+    server.put("/api/v1/nodes/n1", {"metadata": {"name": "n1"}})
+    server.put(own, {"metadata": {"name": "n1"}})
+    process = await start("controller", POD_NAME="c-1", POD_NAMESPACE="virtfn")
+    await until(lambda: server.objects[own].get("spec") == {"policies": [], "mayChange": False})
+    await until(lambda: len(server.watchers) == 3)
+    assert server.objects[f"{LEASE}/virtfn-controller"]["spec"]["holderIdentity"] == "c-1"
+    server.put(f"{OURS}/sriovpolicies/fast", {"metadata": {"name": "fast"}, "spec": SPEC})
+    await until(lambda: [p["name"] for p in server.objects[own]["spec"]["policies"]] == ["fast"])
+    await until(lambda: server.objects[f"{OURS}/sriovpolicies/fast"].get("status", {}).get("nodes"))
+    await end(process)
+    assert server.objects[f"{LEASE}/virtfn-controller"]["spec"]["holderIdentity"] == ""
+
+
+async def test_the_agent_makes_its_object_and_watches_no_other(server: ApiServer, start: Start, tmp_path: Path) -> None:
+    own = f"{OURS}/sriovnodes/n1"
+    server.put("/api/v1/nodes/n1", {"metadata": {"name": "n1"}})
+    paths = {name: str(tmp_path / name) for name in ("VIRTFN_HOST_SOCKET", "VIRTFN_POOLS", "VIRTFN_LEDGER")}
+    process = await start("agent", NODE_NAME="n1", **paths)
+    await until(lambda: server.watchers)
+    assert [(path, selector) for path, selector, _ in server.watchers] == [(f"{OURS}/sriovnodes", "metadata.name=n1")]
+    await until(lambda: server.objects.get(own, {}).get("status"))
+    conditions = server.objects[own]["status"]["conditions"]
+    assert [(c["type"], c["reason"]) for c in conditions] == [("Ready", "HostUnreachable")]
+    server.put(own, {**server.objects[own], "spec": {"policies": [], "mayChange": False}})
+    said = await end(process)
+    assert "Traceback" not in said

@@ -1,0 +1,49 @@
+"""The environment is read once; what is missing is named."""
+
+from pathlib import Path
+
+import pytest
+
+from virtfn_operator.__main__ import main
+from virtfn_operator.settings import SettingsError, agent_settings, controller_settings
+
+CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
+
+
+def test_the_agents_surroundings() -> None:
+    settings = agent_settings({**CLUSTER, "NODE_NAME": "n1", "VIRTFN_POOLS": "/x/pools.json"})
+    assert settings.api.url == "https://10.0.0.1:6443"
+    assert (settings.node, settings.pools, settings.health_port) == ("n1", Path("/x/pools.json"), 8082)
+    assert settings.podresources == Path("/var/lib/kubelet/pod-resources/kubelet.sock")
+
+
+def test_the_controllers_surroundings() -> None:
+    settings = controller_settings({**CLUSTER, "POD_NAME": "c-1", "POD_NAMESPACE": "virtfn", "VIRTFN_LEASE": "l"})
+    assert (settings.instance, settings.namespace, settings.lease, settings.health_port) == ("c-1", "virtfn", "l", 8080)
+
+
+def test_an_ipv6_cluster() -> None:
+    settings = agent_settings({"KUBERNETES_SERVICE_HOST": "fd00::1", "NODE_NAME": "n1"})
+    assert settings.api.url == "https://[fd00::1]:443"
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({}, "KUBERNETES_SERVICE_HOST"),
+        (CLUSTER, "NODE_NAME"),
+        ({**CLUSTER, "NODE_NAME": "n", "VIRTFN_HEALTH_PORT": "x"}, "VIRTFN_HEALTH_PORT"),
+    ],
+)
+def test_what_is_missing_is_named(environ: dict[str, str], name: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        agent_settings(environ)
+
+
+def test_a_wrong_start_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("POD_NAME", raising=False)
+    monkeypatch.setenv("VIRTFN_API_URL", "http://127.0.0.1:1")
+    with pytest.raises(SystemExit) as ended:
+        main(["controller"])
+    assert ended.value.code == 2
+    assert "POD_NAME" in capsys.readouterr().err
