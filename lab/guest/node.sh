@@ -1,0 +1,52 @@
+# A Kubernetes node: network, containerd, kubelet. Binaries are on /tools, this node's credentials on /cluster.
+# No VF is made and no vfio module is loaded here: that is virtfn's work.
+network=10.77.$VIRTFN_NUMBER
+for folder in /sys/class/net/*; do
+    [ "$(basename "$(readlink "$folder/device/driver" 2>/dev/null)")" = virtio_net ] && nic=${folder##*/}
+done
+ip addr add "$network.15/24" dev "$nic"
+ip link set "$nic" up
+ip route add default via "$network.2"
+modprobe -a overlay br_netfilter igb nvme 2>/dev/null
+echo 1 > /proc/sys/net/ipv4/ip_forward
+mount -t ext4 /dev/vdb /var/lib/containerd 2>/dev/null || { mkdir -p /var/lib/containerd; mount -t ext4 /dev/vdb /var/lib/containerd; }
+nft -f - <<RULES
+table ip lab { chain post { type nat hook postrouting priority 100; ip saddr 10.88.0.0/16 oif "$nic" masquerade; }; }
+RULES
+mkdir -p /etc/cni/net.d /etc/containerd /var/lib/kubelet
+cat > /etc/cni/net.d/10-lab.conflist <<CNI
+{"cniVersion": "1.0.0", "name": "lab", "plugins": [{"type": "ptp", "ipMasq": false,
+ "ipam": {"type": "host-local", "subnet": "10.88.$VIRTFN_NUMBER.0/24", "routes": [{"dst": "0.0.0.0/0"}]}}]}
+CNI
+cat > /etc/containerd/config.toml <<TOML
+version = 3
+[plugins.'io.containerd.cri.v1.images'.pinned_images]
+sandbox = "localhost/pause:1"
+[plugins.'io.containerd.cri.v1.runtime']
+enable_cdi = true
+[plugins.'io.containerd.cri.v1.runtime'.cni]
+bin_dirs = ["/usr/lib/cni"]
+conf_dir = "/etc/cni/net.d"
+TOML
+cat > /run/kubelet.yaml <<YAML
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication: {x509: {clientCAFile: /cluster/ca.crt}, webhook: {enabled: true}, anonymous: {enabled: false}}
+authorization: {mode: Webhook}
+cgroupDriver: cgroupfs
+containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+failSwapOn: false
+tlsCertFile: /cluster/$VIRTFN_NODE.crt
+tlsPrivateKeyFile: /cluster/$VIRTFN_NODE.key
+nodeStatusUpdateFrequency: 3s
+evictionHard: {memory.available: 50Mi, nodefs.available: 1%, imagefs.available: 1%}
+imageGCHighThresholdPercent: 100
+resolvConf: ""
+YAML
+export PATH=/tools:$PATH
+python3 -I /src/lab/guest/exec-server.py > /run/exec-server.log 2>&1 &
+forever() { while :; do "$@"; echo "$1 ended with $?; starting it again"; done; }
+forever containerd > /run/containerd.log 2>&1 &
+forever kubelet --config /run/kubelet.yaml --kubeconfig "/cluster/$VIRTFN_NODE.kubeconfig" \
+    --hostname-override "$VIRTFN_NODE" --node-ip "$network.15" > /run/kubelet.log 2>&1 &
+wait

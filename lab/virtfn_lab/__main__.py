@@ -1,0 +1,56 @@
+"""`python -m virtfn_lab up | down | status | kubectl | helm | exec`: the lab from a shell. `make lab-up` calls it."""
+
+import argparse
+import sys
+
+from virtfn_lab import cluster
+from virtfn_lab.progress import say
+from virtfn_lab.qemu import TOPOLOGIES
+from virtfn_lab.run import CommandFailedError
+
+
+def main() -> int:
+    """Exit status."""
+    parser = argparse.ArgumentParser(prog="virtfn_lab", description="A cluster with emulated SR-IOV hardware.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    up = verbs.add_parser("up", help="build what is missing and start a cluster")
+    up.add_argument("--nodes", type=int, default=1)
+    up.add_argument("--topology", choices=sorted(TOPOLOGIES), default="igb2")
+    verbs.add_parser("down", help="stop it and remove what it left")
+    verbs.add_parser("status", help="its nodes")
+    for name, text in (("kubectl", "kubectl as administrator"), ("helm", "Helm as administrator")):
+        verbs.add_parser(name, help=text).add_argument("words", nargs=argparse.REMAINDER)
+    node = verbs.add_parser("exec", help="a shell command as root on a node")
+    node.add_argument("node", type=int)
+    node.add_argument("command")
+    options = parser.parse_args()
+    try:
+        return _run(options)
+    except (cluster.LabError, CommandFailedError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.verb == "up":
+        made = cluster.up(options.nodes, options.topology)
+        say(f"kubeconfig, for use inside the lab's network: {made.folder / 'pki/admin.kubeconfig'}")
+        say("try: make kubectl ARGS='get nodes'")
+        return 0
+    if options.verb == "down":
+        cluster.down()
+        return 0
+    running = cluster.running()
+    if options.verb == "status":
+        done = running.kubectl("get", "nodes", "-o", "wide", check=False)
+    elif options.verb == "exec":
+        done = running.node_exec(options.node, options.command)
+    else:
+        done = getattr(running, options.verb)(*options.words, check=False)
+    print(done.stdout, end="")
+    print(done.stderr, end="", file=sys.stderr)
+    return int(done.returncode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""A running cluster: brought up, asked, brought down. Everything it leaves is in the run folder.
+
+Control plane and nodes live in namespaces of their own (inside.py); this side keeps the process id of the first process
+there, with its start time, so that a recycled id is never killed.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from virtfn_lab import pki
+from virtfn_lab.go_tools import tools
+from virtfn_lab.images import image_disk
+from virtfn_lab.inside import EXEC_PORT
+from virtfn_lab.node_image import node_image
+from virtfn_lab.paths import repository, run_dir
+from virtfn_lab.prereqs import ensure
+from virtfn_lab.progress import say, step
+from virtfn_lab.run import CommandFailedError
+
+POLL = 0.5
+"""Seconds between two looks at something that sends no event here."""
+
+
+class LabError(Exception):
+    """The lab is not as it should be; the message says what to look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A cluster that runs."""
+
+    folder: Path
+    tools: Path
+    pid: int
+    """First process of its namespaces."""
+
+    def kubectl(
+        self, *words: str, stdin: str | None = None, check: bool = True, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl as administrator."""
+        return self._run([f"{self.tools}/kubectl", *words], stdin, check, timeout)
+
+    def helm(self, *words: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run Helm as administrator."""
+        return self._run([f"{self.tools}/helm", *words], None, check, timeout)
+
+    def node_exec(self, node: int, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a shell command as root on node `node` itself."""
+        program = (
+            "import json,socket,sys\n"
+            f"s=socket.create_connection(('{pki.node_network(node)}.15',{EXEC_PORT}),{timeout})\n"
+            "s.sendall(json.dumps({'command':sys.stdin.read()}).encode()+b'\\n')\n"
+            "print(s.makefile().readline(),end='')\n"
+        )
+        done = self._run([sys.executable, "-I", "-c", program], command, True, timeout + 10)
+        answer = json.loads(done.stdout)
+        return subprocess.CompletedProcess(command, answer["status"], answer["output"], "")
+
+    def get(self, *words: str) -> dict[str, object]:
+        """`kubectl get WORDS -o json`."""
+        found: dict[str, object] = json.loads(self.kubectl("get", *words, "-o", "json").stdout)
+        return found
+
+    def until(self, what: str, true: Callable[[], bool], seconds: float) -> float:
+        """Wait until something is true; how many seconds that took.
+
+        Raises:
+            LabError: it is not true after `seconds`.
+        """
+        began = time.monotonic()
+        while not true():
+            if time.monotonic() - began > seconds:
+                raise LabError(f"not within {seconds:.0f} s: {what}")
+            time.sleep(POLL)
+        return time.monotonic() - began
+
+    def _run(
+        self, words: list[str], stdin: str | None, check: bool, timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        # Only its network: in its mount namespace, relative paths would mean something else.
+        entered = ["nsenter", f"--net=/proc/{self.pid}/ns/net", *words]
+        environment = os.environ | {"KUBECONFIG": str(self.folder / "pki/admin.kubeconfig")}
+        done = subprocess.run(
+            entered, input=stdin, capture_output=True, text=True, env=environment, timeout=timeout, check=False
+        )
+        if check and done.returncode != 0:
+            raise CommandFailedError(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+
+def up(nodes: int = 1, topology: str = "igb2") -> Cluster:
+    """Build what is not cached, start a new cluster, wait until its nodes are Ready.
+
+    Raises:
+        LabError: it does not come up; the logs are in the run folder.
+    """
+    down()
+    ensure()
+    binaries, image, images = tools(), node_image(), None
+    images = image_disk(binaries)
+    folder = run_dir() / "cluster"
+    with step("making certificates"):
+        pki.make(folder / "pki", nodes)
+    words = [
+        "unshare",
+        "-n",
+        "-m",
+        "-p",
+        "-f",
+        "--kill-child",
+        "--mount-proc",
+        sys.executable,
+        "-m",
+        "virtfn_lab.inside",
+    ]
+    words += ["--folder", str(folder), "--tools", str(binaries), "--image", str(image.disk.parent)]
+    words += ["--images", str(images), "--nodes", str(nodes), "--topology", topology]
+    environment = os.environ | {"PYTHONPATH": str(repository() / "lab")}
+    with (folder / "inside.log").open("wb") as log:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    first = _first_child(process)
+    (run_dir() / "state.json").write_text(
+        json.dumps({"pid": first, "started": _started(first), "tools": str(binaries)})
+    )
+    cluster = Cluster(folder=folder, tools=binaries, pid=first)
+    try:
+        _wait_ready(cluster, process, nodes)
+    except (LabError, CommandFailedError) as error:
+        raise LabError(f"{error}\nlogs are in {folder}; inside.log ends:\n{_tail(folder / 'inside.log')}") from error
+    return cluster
+
+
+def running() -> Cluster:
+    """The cluster that an earlier `up` left running.
+
+    Raises:
+        LabError: there is none.
+    """
+    state = _state()
+    if state is None:
+        raise LabError("no lab is running; start one with: make lab-up")
+    return Cluster(folder=run_dir() / "cluster", tools=Path(str(state["tools"])), pid=int(str(state["pid"])))
+
+
+def down() -> None:
+    """Stop whatever runs and remove what it left, also after a crash."""
+    state = _state()
+    if state is not None:
+        pid = int(str(state["pid"]))
+        say(f"stopping the lab (process {pid})")
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while _started(pid) == state["started"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+    (run_dir() / "state.json").unlink(missing_ok=True)
+    shutil.rmtree(run_dir() / "cluster", ignore_errors=True)
+
+
+def _state() -> dict[str, object] | None:
+    try:
+        state: dict[str, object] = json.loads((run_dir() / "state.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return state if _started(int(str(state["pid"]))) == state["started"] else None
+
+
+def _started(pid: int) -> str:
+    """When a process started, in the kernel's ticks; empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _first_child(process: subprocess.Popen[bytes]) -> int:
+    """The process that unshare forks into the new PID namespace."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and process.poll() is None:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.01)
+    raise LabError("unshare did not start: does this machine allow new network and PID namespaces?")
+
+
+def _wait_ready(cluster: Cluster, process: subprocess.Popen[bytes], nodes: int) -> None:
+    def alive() -> None:
+        if process.poll() is not None:
+            raise LabError("the lab ended while it came up")
+
+    def api() -> bool:
+        alive()
+        return cluster.kubectl("get", "--raw", "/readyz", check=False).returncode == 0
+
+    def ready() -> bool:
+        alive()
+        path = '{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{" "}{end}'
+        done = cluster.kubectl("get", "nodes", "-o", f"jsonpath={path}", check=False)
+        return done.stdout.split() == ["True"] * nodes
+
+    say(f"API server ready after {cluster.until('the API server is ready', api, 120):.1f} s")
+    say(f"{nodes} node(s) Ready after {cluster.until('every node is Ready', ready, 300):.1f} s more")
+
+
+def _tail(path: Path) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-15:]) if path.exists() else ""

