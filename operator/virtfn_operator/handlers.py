@@ -9,7 +9,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -96,6 +96,10 @@ async def _served(kube: Kube) -> bool:
     return {POLICIES, NODES} <= {resource.get("name") for resource in found.get("resources") or ()}
 
 
+_IDENTITY = cast(Any, "virtfn")
+"""Only for peering, which is off."""
+
+
 def _in_thread(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings) -> asyncio.Future[None]:
     for name in ("kopf.objects", "kopf._core.reactor.running"):
         logging.getLogger(name).setLevel(logging.ERROR)  # a line for every event; a warning about signals
@@ -104,7 +108,8 @@ def _in_thread(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings)
 
     def run() -> None:
         try:
-            kopf.run(registry=registry, settings=settings, standalone=True, clusterwide=True)
+            # An identity of our own: kopf's asks for the name of the user, and a bare uid has none.
+            kopf.run(registry=registry, settings=settings, standalone=True, clusterwide=True, identity=_IDENTITY)
         except Exception as error:  # whatever it was, the process must hear of it
             _call(loop, _fail, ended, error)
         else:

@@ -48,9 +48,13 @@ seccompProfile:
 
 {{/* GET /healthz on the container's port `health`. */}}
 {{- define "virtfn.probes" -}}
+startupProbe: # two minutes: a slow node is not a dead process
+  httpGet: {path: /healthz, port: health}
+  periodSeconds: 2
+  timeoutSeconds: 5
+  failureThreshold: 60
 livenessProbe:
   httpGet: {path: /healthz, port: health}
-  initialDelaySeconds: 10
   periodSeconds: 20
   timeoutSeconds: 5
   failureThreshold: 3

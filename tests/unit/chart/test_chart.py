@@ -179,7 +179,7 @@ def test_host_has_the_power_and_no_token(objects: dict[tuple[str, str], Object])
         "/run/virtfn-host": (None, True),
         "/var/lib/virtfn": ("/var/lib/virtfn", True),
         "/sys": ("/sys", True),
-        "/dev": ("/dev", True),
+        "/host/dev": ("/dev", True),
         "/lib/modules": ("/lib/modules", False),
         "/host/proc": ("/proc", False),
     }
@@ -205,7 +205,7 @@ def test_device_plugin_has_neither(objects: dict[tuple[str, str], Object]) -> No
         "/run/virtfn-ledger": ("/run/virtfn-ledger", True),
         "/var/lib/kubelet/device-plugins": ("/var/lib/kubelet/device-plugins", True),
         "/sys": ("/sys", False),
-        "/dev": ("/dev", False),
+        "/host/dev": ("/dev", False),
     }
     assert objects["DaemonSet", "virtfn-deviceplugin"]["spec"]["updateStrategy"]["rollingUpdate"]["maxSurge"] == 0
 
