@@ -4,14 +4,14 @@ The kubelet knows pods, but not yet the one it is just starting: the device plug
 kernel's evidence covers what no kubelet lists (init containers, programs of the host).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import chain
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory, Ledger
+from virtfn_host.core.model import Allocation, Holder, HolderKind, InUse, Inventory, Ledger
 
 LEDGER_SECONDS = 60.0
-"""The kubelet lists an admitted pod within seconds; a minute also covers one that was busy."""
+"""For a pod that the kubelet never lists: it lists an admitted one within seconds, a minute covers a busy kubelet."""
 
 UNKNOWN_TEXT = "the kubelet does not answer, so nobody can tell who"
 LEDGER_TEXT = "a pod that is being started (device plugin's ledger)"
@@ -50,6 +50,20 @@ def in_use(
     ]
     holders = set(chain(evidence.holders, said, started))
     return InUse(holders=tuple(sorted(holders, key=lambda h: (h.address, h.kind, h.text))))
+
+
+def settled(
+    ledger: Ledger, pods: Mapping[str, Sequence[str]], asked_at: float, before: Set[Allocation]
+) -> frozenset[Allocation]:
+    """Entries of the ledger that have done their work: the kubelet has listed their pod, so it says when that ends.
+
+    Args:
+        pods: what the kubelet listed when it was asked at `asked_at`; only later than an entry does it speak of it,
+            because an earlier list may still show the pod that had the function before.
+        before: entries that were settled already; those that left the ledger are dropped.
+    """
+    listed = {entry for entry in ledger.allocations if entry.at < asked_at and str(entry.address) in pods}
+    return frozenset((listed | before) & set(ledger.allocations))
 
 
 def _lately(ledger: Ledger | None, boot_id: str, now: float) -> set[PciAddress]:

@@ -8,10 +8,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Set
+from dataclasses import replace
 from typing import Any
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Desired, Ledger, NodeConfig, Observation, PoolSet
+from virtfn_host.core.model import Allocation, Desired, Ledger, NodeConfig, Observation, PoolSet
 from virtfn_host.core.plan import plan
 from virtfn_host.core.pools import pools
 from virtfn_host.core.reasons import Reason
@@ -19,7 +20,7 @@ from virtfn_host.core.resolve import Resolution, resolve
 from virtfn_host.core.steps import Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
 from virtfn_host.core.verify import verify
 from virtfn_operator.agent.found import Done, Found, undisturbing
-from virtfn_operator.agent.in_use import in_use
+from virtfn_operator.agent.in_use import in_use, settled
 from virtfn_operator.agent.ports import Files, Host, Kubelet, KubeletUnreachableError, LedgerUnreadableError, Patience
 from virtfn_operator.agent.report import recall
 
@@ -44,6 +45,7 @@ class Machine:
         self._patience = patience
         self._now = now
         self._published: PoolSet | None = None
+        self._settled: frozenset[Allocation] = frozenset()
         self.last_step = 0.0
         """Loop time when a step last ended: a plan of many PFs may take an hour, and is alive all the while."""
 
@@ -59,10 +61,15 @@ class Machine:
 
     async def _pods(self) -> tuple[Mapping[str, tuple[str, ...]] | None, Ledger | None, str | None]:
         """The ledger last: a pod that it lists no more is one that the kubelet lists."""
+        asked_at = self._now()
         try:
-            return await self._kubelet.allocated(), await self._files.ledger(), None
+            pods, ledger = await self._kubelet.allocated(), await self._files.ledger()
         except (KubeletUnreachableError, LedgerUnreadableError) as error:
             return None, None, str(error)
+        if ledger is not None:
+            self._settled = settled(ledger, pods, asked_at, self._settled)
+            ledger = replace(ledger, allocations=tuple(e for e in ledger.allocations if e not in self._settled))
+        return pods, ledger, None
 
     async def remember(self, status: Mapping[str, Any], found: Found) -> None:
         """What was published before this process: from the pool file, else from the node's status."""

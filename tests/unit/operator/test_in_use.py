@@ -14,7 +14,7 @@ from virtfn_host.core.model import (
     PhysicalFunction,
     VirtualFunction,
 )
-from virtfn_operator.agent.in_use import in_use
+from virtfn_operator.agent.in_use import in_use, settled
 
 NOW = 1000.0
 VFS = tuple(PciAddress(0, 1, 0x10, n) for n in range(4))
@@ -111,3 +111,20 @@ def test_more_witnesses_never_free_a_function(
     with_ledger = look(pods, ledger)
     assert set(look(pods)) <= set(with_ledger)
     assert with_ledger == look(dict(reversed(pods.items())), Ledger(boot_id="b1", allocations=entries[::-1]))
+
+
+ENTRY = Allocation(address=VFS[0], resource_name="virtfn.dev/fast", at=NOW)
+HANDED_OUT = Ledger(boot_id="b", allocations=(ENTRY,))
+
+
+def test_an_entry_has_done_its_work_once_the_kubelet_lists_its_pod() -> None:
+    assert settled(HANDED_OUT, {str(VFS[0]): ("a/b",)}, NOW + 1, frozenset()) == {ENTRY}
+
+
+def test_a_list_from_before_the_entry_may_show_the_pod_that_had_it_before() -> None:
+    assert settled(HANDED_OUT, {str(VFS[0]): ("a/old",)}, NOW, frozenset()) == frozenset()
+
+
+def test_a_settled_entry_stays_settled_when_its_pod_ends_and_is_forgotten_with_the_ledger() -> None:
+    assert settled(HANDED_OUT, {}, NOW + 2, frozenset({ENTRY})) == {ENTRY}
+    assert settled(Ledger(boot_id="b", allocations=()), {}, NOW + 3, frozenset({ENTRY})) == frozenset()
