@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 SOURCES := host/virtfn_host operator/virtfn_operator deviceplugin/virtfn_deviceplugin lab/virtfn_lab tests
 
-.PHONY: help setup test lint unit kernel stubs crds clean
+.PHONY: help setup test lint unit kernel cluster stubs crds clean lab-up lab-down demo kubectl
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,21 @@ unit: setup ## unit tests, scenarios and the contract on the fake kernel
 
 kernel: setup ## the contract on a real kernel, in an emulated machine (minutes; VIRTFN_KERNEL=6.12 for another one)
 	$(PY) -m pytest -s tests/kernel
+
+cluster: setup ## a real cluster in the lab: chart to pod, restarts, uninstall (minutes)
+	$(PY) -m pytest -s tests/cluster
+
+lab-up: setup ## start a cluster with emulated SR-IOV hardware
+	$(LAB) up
+
+lab-down: setup ## stop it and remove what it left
+	$(LAB) down
+
+kubectl: setup ## kubectl in the lab: make kubectl ARGS='get svn'
+	@$(LAB) kubectl $(ARGS)
+
+demo: setup ## from kubectl apply to /dev/vfio in a pod, on a bare machine
+	PYTHONPATH=lab $(PY) -m virtfn_lab.demo
 
 stubs: setup ## generate the kubelet's wire types from their .proto files
 	for root in deviceplugin operator; do for proto in $$(cd $$root && find . -name '*.proto'); do \

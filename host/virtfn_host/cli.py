@@ -95,7 +95,7 @@ def _apply(options: argparse.Namespace, sysfs: Sysfs) -> int:
     writer = Writer()
     machine = Machine(sysfs=sysfs, writer=writer, journal=Journal(_journal(options)), modules=Modprobe())
     try:
-        with only_writer(options.root / "var/lib/virtfn/lock"):
+        with only_writer(_journal(options).parent):
             inventory, in_use = _look(sysfs)
             resolution = _resolve(options, inventory)
             made = plan(inventory, resolution.desired, in_use)

@@ -133,7 +133,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     def __init__(self, path: Path, host: Host) -> None:
         self.host = host
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Ours alone while we hold the writer's lock file, so a socket that is there is a dead one's.
+        # Ours alone while we hold the writer's lock, so a socket that is there is a dead one's.
         path.unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:
@@ -168,7 +168,7 @@ def main() -> None:
         modules=Modprobe(),
     )
     try:
-        with only_writer(options.lock):
+        with only_writer(options.journal.parent):
             serve(options.socket, Host(machine, Reader()))
     except (HostError, OSError) as error:
         log.error("%s", error)
@@ -191,8 +191,11 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="virtfn-host", description=(__doc__ or "").split("\n")[0])
     for name, default, text in (
         ("--socket", "/run/virtfn-host/host.sock", "unix socket to serve the agent on"),
-        ("--journal", "/var/lib/virtfn/journal.json", "what functions were before the first touch"),
-        ("--lock", "/var/lib/virtfn/lock", "lock file: one writer per node"),
+        (
+            "--journal",
+            "/var/lib/virtfn/journal.json",
+            "what functions were before the first touch; its folder is locked: one writer per node",
+        ),
         ("--sys", "/sys", "the host's sysfs"),
         ("--dev", "/dev", "the host's /dev"),
         ("--proc", "/proc", "the host's /proc"),

@@ -82,12 +82,20 @@ class Cluster:
             time.sleep(POLL)
         return time.monotonic() - began
 
+    def start(self, words: list[str]) -> subprocess.Popen[str]:
+        """Start a program inside the lab's network, as administrator; the caller ends it."""
+        entered, environment = self._entered(words)
+        return subprocess.Popen(entered, stdout=subprocess.PIPE, text=True, env=environment)
+
+    def _entered(self, words: list[str]) -> tuple[list[str], dict[str, str]]:
+        # Only its network: in its mount namespace, relative paths would mean something else.
+        environment = os.environ | {"KUBECONFIG": str(self.folder / "pki/admin.kubeconfig")}
+        return ["nsenter", f"--net=/proc/{self.pid}/ns/net", *words], environment
+
     def _run(
         self, words: list[str], stdin: str | None, check: bool, timeout: float
     ) -> subprocess.CompletedProcess[str]:
-        # Only its network: in its mount namespace, relative paths would mean something else.
-        entered = ["nsenter", f"--net=/proc/{self.pid}/ns/net", *words]
-        environment = os.environ | {"KUBECONFIG": str(self.folder / "pki/admin.kubeconfig")}
+        entered, environment = self._entered(words)
         done = subprocess.run(
             entered, input=stdin, capture_output=True, text=True, env=environment, timeout=timeout, check=False
         )

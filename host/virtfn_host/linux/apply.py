@@ -68,19 +68,19 @@ class Machine:
 
 
 @contextmanager
-def only_writer(path: Path) -> Iterator[None]:
-    """Be the one process that writes on this node.
+def only_writer(folder: Path) -> Iterator[None]:
+    """Be the one process that writes on this node, by a lock on the folder of its journal, which leaves no file.
 
     Raises:
-        AnotherWriterError: another one has the lock file.
+        AnotherWriterError: another one has the lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    folder.mkdir(parents=True, exist_ok=True)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            text = f"another virtfn process writes on this node (it holds {path}); wait for it or stop it"
+            text = f"another virtfn process writes on this node (it has {folder} locked); wait for it or stop it"
             raise AnotherWriterError(text) from error
         yield
     finally:

@@ -49,6 +49,14 @@ class PoolFiles:
         """Whether the pool file is (still) there."""
         return await asyncio.to_thread(self._pools.exists)
 
+    async def ledger_stamp(self) -> object:
+        """Another value whenever the ledger was written; looked at, as the device plugin looks at the pool file."""
+        try:
+            found = await asyncio.to_thread(self._ledger.stat)
+        except OSError as error:
+            return error.errno
+        return (found.st_ino, found.st_mtime_ns)
+
     def unpublish(self) -> None:
         """Leave no file behind; the device plugin goes on serving what it has."""
         self._pools.unlink(missing_ok=True)

@@ -79,19 +79,20 @@ async def run(settings: AgentSettings) -> None:
             settings.health_port, lambda: _ailing(max(agent.last_turn, machine.last_step), loop.time())
         )
         watching = asyncio.create_task(watch(kube, registry, watch_settings(field_selectors(settings.node))))
-        turns, events = asyncio.create_task(agent.run()), asyncio.create_task(agent.watch_host(host))
-        stopped = asyncio.create_task(stop.wait())
+        turns = asyncio.create_task(agent.run())
+        wakers = asyncio.create_task(agent.watch_host(host)), asyncio.create_task(agent.watch_ledger(files))
+        tasks = (watching, turns, *wakers, asyncio.create_task(stop.wait()))
         try:
-            await asyncio.wait((watching, turns, events, stopped), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             agent.stop()
             await asyncio.wait((turns,), timeout=GRACE)
-            for task in (watching, turns, events, stopped):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(watching, turns, events, stopped, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await health.cleanup()
         if not stop.is_set():
-            for ended in (watching, turns, events):
+            for ended in (watching, turns, *wakers):
                 if ended.done() and not ended.cancelled():
                     ended.result()
     with contextlib.suppress(OSError):

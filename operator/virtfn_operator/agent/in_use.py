@@ -66,6 +66,11 @@ def settled(
     return frozenset((listed | before) & set(ledger.allocations))
 
 
+def being_started(found: InUse) -> bool:
+    """Whether only the ledger knows of some holder."""
+    return any(holder.text == LEDGER_TEXT for holder in found.holders)
+
+
 def _lately(ledger: Ledger | None, boot_id: str, now: float) -> set[PciAddress]:
     """An entry from the future counts: a clock that was set back makes nothing free."""
     if ledger is None or ledger.boot_id != boot_id:

@@ -16,8 +16,9 @@ from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Outcome
 from virtfn_host.linux.poolfile import PoolFileError
 from virtfn_operator.agent.found import Done, Found, undisturbing
+from virtfn_operator.agent.in_use import being_started
 from virtfn_operator.agent.machine import Machine
-from virtfn_operator.agent.ports import Host, OwnNode, Patience
+from virtfn_operator.agent.ports import Files, Host, OwnNode, Patience
 from virtfn_operator.agent.ready import unreachable
 from virtfn_operator.agent.report import Turn, node_status, with_conditions
 from virtfn_operator.api.node_state import NodeSpec, read_spec
@@ -101,6 +102,15 @@ class Agent:
                 logger.debug("%s", error)
             await asyncio.sleep(self._patience.retry * random.uniform(1, 2))  # noqa: S311  # jitter is no secret
 
+    async def watch_ledger(self, files: Files) -> None:
+        """Wake when something is handed out: nothing else tells of it."""
+        seen = await files.ledger_stamp()
+        while True:
+            await asyncio.sleep(self._patience.poll)
+            if (now := await files.ledger_stamp()) != seen:
+                seen = now
+                self.stir()
+
     async def turn(self) -> float:
         """One turn; the seconds until the next, if nothing wakes it.
 
@@ -140,8 +150,10 @@ class Agent:
         if failed or undone or done.obstacle is not None:
             return self._back_off()
         self._failures = 0
-        if any(blocked.holders for blocked in found.plan.blocked):
+        if any(blocked.holders for blocked in found.plan.blocked) or being_started(found.in_use):
             return self._patience.blocked
+        if found.in_use.holders:
+            return self._patience.in_use
         return self._patience.idle * random.uniform(0.8, 1.2)  # noqa: S311  # jitter is no secret
 
     def _back_off(self) -> float:

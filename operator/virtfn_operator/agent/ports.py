@@ -15,7 +15,10 @@ class Patience:
     idle: float = 30.0
     """Between turns when nothing happens."""
     blocked: float = 1.5
-    """While a holder is in the way: the node converges within 10 s of the pod's end."""
+    """While a holder is in the way, so that the node converges within 10 s of the pod's end, or the kubelet has yet to
+    list a pod that is being started."""
+    in_use: float = 10.0
+    """While anything is in use: nothing tells of a pod's end."""
     settle: float = 0.1
     """After a wake-up: what comes together is looked at together."""
     retry: float = 1.0
@@ -70,6 +73,9 @@ class Files(Protocol):
 
     async def there(self) -> bool:
         """Whether the pool file is there."""
+
+    async def ledger_stamp(self) -> object:
+        """Another value whenever the ledger was written."""
 
 
 class OwnNode(Protocol):

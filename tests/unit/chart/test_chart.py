@@ -164,7 +164,6 @@ def test_agent_has_the_token_and_no_power(objects: dict[tuple[str, str], Object]
         "/var/lib/kubelet/pod-resources": ("/var/lib/kubelet/pod-resources", False),
     }
     seen = environment(item)
-    assert seen["VIRTFN_DAEMONSET"] == objects["DaemonSet", "virtfn-agent"]["metadata"]["name"]
     for variable in ("VIRTFN_HOST_SOCKET", "VIRTFN_POOLS", "VIRTFN_LEDGER", "VIRTFN_PODRESOURCES"):
         assert str(Path(seen[variable]).parent) in mounts(spec, "agent")
 
@@ -244,7 +243,6 @@ RULES: dict[tuple[str, str], dict[str, set[str]]] = {
         "nodes": {"get"},
     },
     ("Role", "virtfn-controller"): {"leases": {"get", "create", "update", "patch"}},
-    ("Role", "virtfn-agent"): {"daemonsets": {"get"}},
     ("Role", "virtfn-events"): {"events": {"create", "patch"}},
 }
 

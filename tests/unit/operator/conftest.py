@@ -98,6 +98,7 @@ class FakeNode:
         self.journal_error: str | None = None
         self.file: PoolSet | None = None
         self.published_sets: list[PoolSet] = []
+        self.handed_out: Ledger | None = None
         self.on_publish: Callable[[PoolSet], None] = lambda _: None
         self.body: dict[str, Any] = {"metadata": {"name": "n1", "uid": "u", "generation": 1}}
         self.statuses: list[dict[str, Any]] = []
@@ -194,7 +195,10 @@ class FakeNode:
         self.on_publish(pools)
 
     async def ledger(self) -> Ledger | None:
-        return None
+        return self.handed_out
+
+    async def ledger_stamp(self) -> object:
+        return self.handed_out
 
     async def there(self) -> bool:
         return self.file is not None

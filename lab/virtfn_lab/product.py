@@ -1,0 +1,92 @@
+"""What the lab knows of virtfn itself: install the chart, ask what a node shows, make pods that hold VFs.
+
+For the demo, the cluster tests and the bench; knows nothing of what they want to show.
+"""
+
+import json
+from typing import Any
+
+from virtfn_lab.cluster import Cluster
+from virtfn_lab.paths import repository
+
+NAMESPACE = "virtfn-system"
+RESOURCE = "virtfn.dev/fast"
+VALUES = ("image.registry=localhost/virtfn", "image.tag=lab", "image.pullPolicy=Never")
+CHART = repository() / "charts/virtfn"
+
+OPEN_EVERY_GROUP = """
+env | grep '^PCI' | sort
+number=3
+for group in /dev/vfio/[0-9]*; do  # a shell does not expand the name of a redirection
+  eval "exec $number<>$group"
+  [ -c /proc/self/fd/$number ]
+  ls -l /proc/self/fd/$number | sed 's/.*-> /opened /'
+  number=$((number + 1))
+done
+[ $number -gt 3 ]
+trap exit TERM
+while :; do sleep 1; done
+"""
+
+
+def settings() -> list[str]:
+    """Helm's options for the images that the lab built."""
+    return [word for value in VALUES for word in ("--set", value)]
+
+
+def install(cluster: Cluster) -> float:
+    """Install the chart with its defaults and our images; seconds until every pod of it is ready."""
+    cluster.helm("install", "virtfn", str(CHART), "--namespace", NAMESPACE, "--create-namespace", *settings())
+    return cluster.until("every pod of virtfn is ready", lambda: all_ready(cluster), 300)
+
+
+def uninstall(cluster: Cluster) -> None:
+    """Remove the chart and wait until its pods are gone."""
+    cluster.helm("uninstall", "virtfn", "--namespace", NAMESPACE)
+    cluster.until("no pod of virtfn is left", lambda: not cluster.get("pods", "-n", NAMESPACE)["items"], 120)
+
+
+def all_ready(cluster: Cluster) -> bool:
+    """Whether every pod of the chart is there and ready."""
+    pods: Any = cluster.get("pods", "-n", NAMESPACE)["items"]
+    states = [c["status"] for pod in pods for c in pod["status"].get("conditions", []) if c["type"] == "Ready"]
+    return len(pods) >= 4 and states == ["True"] * len(pods)
+
+
+def node_ready(cluster: Cluster, node: str = "node-1") -> tuple[str, str]:
+    """Status and reason of the node's Ready condition; empty while it has not carried out its newest config."""
+    found: Any = cluster.get("svn", node)
+    status = found.get("status") or {}
+    if status.get("observedGeneration") != found["metadata"]["generation"]:
+        return "", ""
+    ready = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), None)
+    return (ready["status"], ready["reason"]) if ready else ("", "")
+
+
+def allocatable(cluster: Cluster, resource: str = RESOURCE, node: str = "node-1") -> int:
+    """How many of a resource the node offers."""
+    found: Any = cluster.get("node", node)
+    return int(found["status"]["allocatable"].get(resource, 0))
+
+
+def functions(cluster: Cluster) -> str:
+    """The node's SR-IOV functions: address, driver, autoprobe, override; read on the node itself."""
+    command = (
+        "for d in /sys/bus/pci/devices/*; do [ -e $d/sriov_totalvfs ] || [ -e $d/physfn ] || continue; "
+        "echo ${d##*/} $(basename $(readlink $d/driver || echo none)) "
+        "$(cat $d/sriov_drivers_autoprobe 2>/dev/null) $(cat $d/driver_override); done"
+    )
+    return cluster.node_exec(1, command).stdout
+
+
+def pod(name: str, number: int = 1, resource: str = RESOURCE) -> str:
+    """A pod that prints its environment, opens the group of every VF it is given, and fails where it cannot."""
+    container = {
+        "name": "main",
+        "image": "localhost/virtfn/pod:lab",
+        "imagePullPolicy": "Never",
+        "command": ["sh", "-ec", OPEN_EVERY_GROUP],
+        "resources": {"limits": {resource: number}},
+    }
+    spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})

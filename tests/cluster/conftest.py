@@ -1,0 +1,64 @@
+"""One cluster for all tests of this folder: real API server, kubelet, containerd and kernel, nothing mocked.
+
+`VIRTFN_CLUSTER=running` takes the lab that already runs, with virtfn installed in it or not, and leaves it running.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from virtfn_lab.cluster import Cluster, down, running, up
+from virtfn_lab.node import Node
+from virtfn_lab.product import NAMESPACE, functions, install
+from virtfn_lab.progress import say
+
+LAST = "test_uninstall.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Uninstalling comes last; no test here is over in the 20 s of other tests."""
+    items.sort(key=lambda item: item.path.name == LAST)
+    for item in items:
+        item.add_marker(pytest.mark.timeout(1500))
+
+
+@pytest.fixture(scope="session")
+def bare_cluster() -> Iterator[Cluster]:
+    """A cluster with one node with two igb PFs of 7 VFs each, without virtfn."""
+    mine = os.environ.get("VIRTFN_CLUSTER") != "running"
+    yield up() if mine else running()
+    if mine:
+        down()
+
+
+@pytest.fixture(scope="session")
+def cluster(bare_cluster: Cluster) -> Cluster:
+    """The same with the chart installed, its defaults and our images."""
+    if "virtfn" not in bare_cluster.helm("list", "-n", NAMESPACE, "-q").stdout.split():
+        say(f"virtfn installed; every pod ready after {install(bare_cluster):.1f} s")
+    return bare_cluster
+
+
+@pytest.fixture
+def kubectl(cluster: Cluster) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Kubectl as administrator."""
+    return cluster.kubectl
+
+
+@pytest.fixture
+def node(cluster: Cluster) -> Iterator[Node]:
+    """The node with virtfn on it and no policy; whatever the test leaves is removed, and given back."""
+    found = Node(cluster)
+    before = functions(cluster)
+    began = time.monotonic()
+    yield found
+    cluster.kubectl("delete", "pods", "--all", "--wait=true")
+    cluster.kubectl("delete", "svp", "--all")
+    found.until("everything is given back", lambda: functions(cluster) == before, 90)
+    found.converged()
+    say(f"the test took {time.monotonic() - began:.1f} s")

@@ -1,0 +1,63 @@
+"""A VF that a pod holds is never touched: what needs it waits, says for whom, and goes on when the pod has ended."""
+
+from __future__ import annotations
+
+from virtfn_lab.node import LEFT, RIGHT, Node, policy
+from virtfn_lab.product import allocatable, functions, pod
+from virtfn_lab.progress import say
+
+
+def vfs(node: Node, pf: str) -> int:
+    """How many VFs of a PF are bound to vfio-pci."""
+    bus = pf[:8]
+    return sum(line.startswith(bus) and "vfio-pci" in line for line in functions(node.cluster).splitlines())
+
+
+def test_an_edit_waits_for_the_pod_and_converges_when_it_ends(node: Node) -> None:
+    node.apply(policy("left", 7, LEFT), policy("right", 7, RIGHT))
+    node.until("both pools are there", lambda: _offered(node) == (7, 7))
+    node.apply(pod("holder", resource="virtfn.dev/left"))
+    (held,) = node.holds("holder")
+    before = functions(node.cluster)
+
+    with node.untouched(held):
+        node.edit("left", 3)
+        node.until("the node waits", lambda: node.condition()["reason"] == "VfsInUse")
+        assert "default/holder" in node.condition()["message"]
+        (blocked,) = node.status()["plan"]["blocked"]
+        assert blocked["pods"] == ["pod default/holder"]
+        # A pool that waits goes on serving, and so does the other.
+        node.apply(pod("second", resource="virtfn.dev/left"), pod("third", resource="virtfn.dev/right"))
+        assert node.holds("second") != [held]
+        node.holds("third")
+        assert functions(node.cluster) == before
+        assert node.condition()["reason"] == "VfsInUse"
+        assert "holder" in node.cluster.kubectl("get", "svp", "left", "-o", "jsonpath={.status.problems}").stdout
+        node.cluster.kubectl("delete", "pod", "second")
+        assert functions(node.cluster) == before
+
+    node.cluster.kubectl("delete", "pod", "holder")
+    seconds = node.until("3 VFs", lambda: vfs(node, LEFT) == 3, 10)
+    seconds += node.until("the node says so", node.is_converged, 10 - seconds)
+    say(f"converged {seconds:.1f} s after the holder's end")
+    node.until("3 are allocatable", lambda: _offered(node) == (3, 7))
+    assert vfs(node, RIGHT) == 7
+
+
+def test_deleting_the_policy_gives_a_held_vf_back_when_its_pod_ends(node: Node) -> None:
+    before = functions(node.cluster)
+    node.apply(policy("left", 7, LEFT))
+    node.until("the pool is there", lambda: _offered(node)[0] == 7)
+    node.apply(pod("holder", resource="virtfn.dev/left"))
+    (held,) = node.holds("holder")
+    with node.untouched(held):
+        node.cluster.kubectl("delete", "svp", "left")
+        node.until("the node waits", lambda: node.condition()["reason"] == "VfsInUse")
+        node.until("new pods are offered nothing", lambda: _offered(node)[0] == 0)
+        assert vfs(node, LEFT) == 7
+    node.cluster.kubectl("delete", "pod", "holder")
+    node.until("everything is given back", lambda: functions(node.cluster) == before, 10)
+
+
+def _offered(node: Node) -> tuple[int, int]:
+    return allocatable(node.cluster, "virtfn.dev/left"), allocatable(node.cluster, "virtfn.dev/right")
