@@ -1,6 +1,6 @@
 """The pool file in, servers out; the one place that starts and stops them.
 
-Files are watched by looking at them twice a second: it costs microseconds, and works on every kind of mount, which
+Files are watched by looking at them four times a second: it costs microseconds, and works on every kind of mount, which
 inotify does not. What sysfs shows is looked at every two seconds: a function that left its driver turns unhealthy
 without the agent, and healthy again when it is back.
 """
@@ -25,7 +25,7 @@ from virtfn_host.linux.sysfs import Sysfs
 
 log = logging.getLogger("virtfn.deviceplugin")
 
-LOOK_EVERY = 0.5
+LOOK_EVERY = 0.25
 CHECK_EVERY = 2.0
 
 

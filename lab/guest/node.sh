@@ -41,6 +41,7 @@ tlsPrivateKeyFile: /cluster/$VIRTFN_NODE.key
 nodeStatusUpdateFrequency: 3s
 evictionHard: {memory.available: 50Mi, nodefs.available: 1%, imagefs.available: 1%}
 imageGCHighThresholdPercent: 100
+crashLoopBackOff: {maxContainerRestartPeriod: 2s}
 resolvConf: ""
 YAML
 export PATH=/tools:$PATH

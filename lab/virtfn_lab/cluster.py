@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,23 @@ class Cluster:
                 raise LabError(f"not within {seconds:.0f} s: {what}")
             time.sleep(POLL)
         return time.monotonic() - began
+
+    @contextmanager
+    def api_server_away(self) -> Iterator[None]:
+        """Inside, the API server hears nobody: connections stay open and nothing is answered, the worst way."""
+        pid = self._process("kube-apiserver")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def _process(self, name: str) -> int:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        for pid in children:
+            if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(name.encode()):
+                return int(pid)
+        raise LabError(f"no {name} runs in the lab")
 
     def start(self, words: list[str]) -> subprocess.Popen[str]:
         """Start a program inside the lab's network, as administrator; the caller ends it."""

@@ -69,14 +69,22 @@ def allocatable(cluster: Cluster, resource: str = RESOURCE, node: str = "node-1"
     return int(found["status"]["allocatable"].get(resource, 0))
 
 
+_FUNCTIONS = """
+for d in /sys/bus/pci/devices/*; do
+  [ -e $d/sriov_totalvfs ] || [ -e $d/physfn ] || continue
+  driver=none autoprobe= override=
+  cd -P $d/driver 2>/dev/null && driver=${PWD##*/}
+  [ -e $d/sriov_totalvfs ] && read autoprobe < $d/sriov_drivers_autoprobe
+  read override < $d/driver_override
+  echo ${d##*/} $driver $autoprobe $override
+done
+"""
+"""Without a program started: asked often, it must not slow down the emulated node that it looks at."""
+
+
 def functions(cluster: Cluster) -> str:
     """The node's SR-IOV functions: address, driver, autoprobe, override; read on the node itself."""
-    command = (
-        "for d in /sys/bus/pci/devices/*; do [ -e $d/sriov_totalvfs ] || [ -e $d/physfn ] || continue; "
-        "echo ${d##*/} $(basename $(readlink $d/driver || echo none)) "
-        "$(cat $d/sriov_drivers_autoprobe 2>/dev/null) $(cat $d/driver_override); done"
-    )
-    return cluster.node_exec(1, command).stdout
+    return cluster.node_exec(1, _FUNCTIONS).stdout
 
 
 def pod(name: str, number: int = 1, resource: str = RESOURCE) -> str:

@@ -38,16 +38,17 @@ def pools(
     """Decide what to publish.
 
     Args:
-        plan: what is still to be done; PFs it blocks keep what they offered in `previous`.
+        plan: what is still to be done; PFs that it blocks or has yet to disturb keep what they offered in `previous`.
         previous: what was published last; of another boot it counts for nothing.
         withdrawn: functions that a change is about to touch: offered as unhealthy, reason Reconfiguring.
     """
     before = _by_address(previous if previous.boot_id == inventory.boot_id else _nothing(inventory))
-    waiting = {blocked.device for blocked in plan.blocked}
+    waiting, disturbed = {blocked.device for blocked in plan.blocked}, set(plan.disturbs)
     offers: dict[str, dict[PciAddress, PoolDevice]] = defaultdict(dict)
     for pf in inventory.pfs:
         wanted = desired.pf(pf.address)
-        frozen = pf.address in waiting and wanted is not None and not wanted.given_back
+        to_come = pf.address in waiting or any(vf.address in disturbed for vf in pf.vfs)
+        frozen = to_come and wanted is not None and not wanted.given_back
         for vf in pf.vfs:
             claim = wanted.vf(vf.index) if wanted else None
             resource = claim.resource_name if claim else None

@@ -45,10 +45,6 @@ class PoolFiles:
         except poolfile.PoolFileError as error:
             raise LedgerUnreadableError(str(error)) from error
 
-    async def there(self) -> bool:
-        """Whether the pool file is (still) there."""
-        return await asyncio.to_thread(self._pools.exists)
-
     async def ledger_stamp(self) -> object:
         """Another value whenever the ledger was written; looked at, as the device plugin looks at the pool file."""
         try:

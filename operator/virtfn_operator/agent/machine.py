@@ -92,7 +92,8 @@ class Machine:
             previous=self.published,
             withdrawn=withdrawn,
         )
-        if offered != self._published or not await self._files.there():
+        # The file is read each time: somebody may have removed or broken it, and a new pod must not wait for a change.
+        if offered != self._published or offered != await self._files.published():
             await self._files.publish(offered)
             self._published = offered
 
@@ -181,5 +182,7 @@ def _obstacle(device: PciAddress, reason: Reason, text: str) -> Blocked:
 def _log(result: StepResult) -> None:
     level = {Outcome.DONE: logging.INFO, Outcome.FAILED: logging.WARNING, Outcome.NOT_TRIED: logging.DEBUG}
     fields = {"pf": str(pf_of(result.step)), "step": type(result.step).__name__}
-    text = f"{describe(result.step)}: {result.outcome}" + (f": {result.message}" if result.message else "")
+    text = f"{describe(result.step)}: {result.outcome}" + (
+        f": {result.message}" if result.outcome is not Outcome.DONE else ""
+    )
     logger.log(level[result.outcome], "%s", text, extra=fields)

@@ -14,7 +14,7 @@ class Patience:
 
     idle: float = 30.0
     """Between turns when nothing happens."""
-    blocked: float = 1.5
+    blocked: float = 1.0
     """While a holder is in the way, so that the node converges within 10 s of the pod's end, or the kubelet has yet to
     list a pod that is being started."""
     in_use: float = 10.0
@@ -26,7 +26,7 @@ class Patience:
     retry_limit: float = 30.0
     withdraw: float = 30.0
     """Until the kubelet must have stopped offering what was withdrawn."""
-    poll: float = 0.5
+    poll: float = 0.25
     """Between two questions to the kubelet, which allows no tighter."""
     api: float = 5.0
     """For one word with the API server; the machine does not wait longer for it."""
@@ -70,9 +70,6 @@ class Files(Protocol):
 
     async def ledger(self) -> Ledger | None:
         """What was handed out lately; None when there is no ledger; raises LedgerUnreadableError."""
-
-    async def there(self) -> bool:
-        """Whether the pool file is there."""
 
     async def ledger_stamp(self) -> object:
         """Another value whenever the ledger was written."""

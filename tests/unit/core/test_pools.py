@@ -110,3 +110,9 @@ def test_a_second_policy_leaves_the_first_pool_byte_identical() -> None:
     alone = published(machine, first)
     both = published(machine, first, a_policy("second"), previous=alone)
     assert alone.pools[0] == both.pools[0]
+
+
+def test_a_pf_that_waits_for_its_turn_goes_on_offering_what_it_did() -> None:
+    """Three VFs instead of seven are wanted and nobody is in the way, but another node goes first."""
+    before = published(SEVEN, a_policy())
+    assert published(SEVEN, a_policy(count=3), previous=before) == before

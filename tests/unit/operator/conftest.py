@@ -200,9 +200,6 @@ class FakeNode:
     async def ledger_stamp(self) -> object:
         return self.handed_out
 
-    async def there(self) -> bool:
-        return self.file is not None
-
     # SriovNode
     @property
     def status(self) -> Mapping[str, Any]:

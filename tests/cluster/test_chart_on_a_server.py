@@ -1,0 +1,23 @@
+"""The rendered chart is what a real API server takes without a warning."""
+
+from __future__ import annotations
+
+from virtfn_lab.cluster import Cluster
+from virtfn_lab.product import CHART, NAMESPACE, settings
+
+
+def test_lint_is_clean(cluster: Cluster) -> None:
+    answer = cluster.helm("lint", "--strict", str(CHART)).stdout
+    assert "0 chart(s) failed" in answer
+    assert "WARNING" not in answer
+
+
+def test_a_server_takes_every_object(cluster: Cluster) -> None:
+    rendered = cluster.helm(
+        "template", "other", str(CHART), "--namespace", NAMESPACE, "--include-crds", *settings()
+    ).stdout
+    answer = cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=rendered)
+    # What helm installed was not applied by kubectl, which warns of that; anything else is a fault.
+    warnings = [line for line in answer.stderr.splitlines() if "last-applied-configuration" not in line]
+    assert [line for line in warnings if line.strip()] == []
+    assert answer.stdout.count("(server dry run)") == rendered.count("\nkind: ")

@@ -1,0 +1,58 @@
+"""Every file of examples/ does what its first line says, as it stands."""
+
+from __future__ import annotations
+
+from virtfn_lab.node import LEFT, Node
+from virtfn_lab.paths import repository
+from virtfn_lab.product import allocatable, functions
+
+EXAMPLES = {path.name: path.read_text() for path in (repository() / "examples").glob("*.yaml")}
+
+
+def test_fast_and_its_pod(node: Node) -> None:
+    node.apply(EXAMPLES.pop("policy-fast.yaml"), EXAMPLES.pop("pod.yaml"))
+    (held,) = node.holds("fast")
+    assert held in functions(node.cluster)
+    assert allocatable(node.cluster, "virtfn.dev/fast") == 14
+
+
+def test_two_pools(node: Node) -> None:
+    node.apply(EXAMPLES.pop("policy-two-pools.yaml"))
+    node.until("both are allocatable", lambda: _offers(node, "virtfn.dev/fast", "virtfn.dev/plain") == [8, 6])
+    drivers = [line.split()[1] for line in functions(node.cluster).splitlines() if line.startswith("0000:01:1")]
+    assert sorted(drivers) == ["igbvf"] * 3 + ["vfio-pci"] * 4
+
+
+def test_bind_only(node: Node) -> None:
+    node.shell(f"echo 3 > /sys/bus/pci/devices/{LEFT}/sriov_numvfs")
+    node.apply(EXAMPLES.pop("policy-bind-only.yaml"))
+    node.until("two are allocatable", lambda: _offers(node, "vendor.example/bound") == [2])
+    node.cluster.kubectl("delete", "svp", "--all")
+    node.until("they are given back", lambda: "vfio-pci" not in functions(node.cluster))
+    node.converged()
+    assert functions(node.cluster).count("igbvf") == 3
+    node.shell(f"echo 0 > /sys/bus/pci/devices/{LEFT}/sriov_numvfs")
+
+
+def test_node_selector(node: Node) -> None:
+    node.apply(EXAMPLES.pop("policy-node-selector.yaml"))
+    node.until("no node matches", lambda: "nodeSelector" in _ready_message(node))
+    node.cluster.kubectl("label", "node", "node-1", "node-role.example.com/dpdk=")
+    try:
+        # The emulated machine has one NUMA node, which its firmware does not tell of.
+        node.until("the node matches, its devices do not", lambda: "spec.devices" in _ready_message(node))
+    finally:
+        node.cluster.kubectl("label", "node", "node-1", "node-role.example.com/dpdk-")
+
+
+def test_no_example_is_forgotten() -> None:
+    assert EXAMPLES == {}
+
+
+def _offers(node: Node, *resources: str) -> list[int]:
+    return [allocatable(node.cluster, resource) for resource in resources]
+
+
+def _ready_message(node: Node) -> str:
+    path = '{.status.conditions[?(@.type=="Ready")].message}'
+    return node.cluster.kubectl("get", "svp", "node-selector", "-o", f"jsonpath={path}").stdout
