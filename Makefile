@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 SOURCES := host/virtfn_host operator/virtfn_operator deviceplugin/virtfn_deviceplugin lab/virtfn_lab tests
 
-.PHONY: help setup test lint unit kernel cluster stubs crds clean lab-up lab-down demo kubectl
+.PHONY: help setup test lint unit kernel cluster stubs crds clean lab-up lab-down bench prove demo kubectl
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,12 @@ lab-down: setup ## stop it and remove what it left
 
 kubectl: setup ## kubectl in the lab: make kubectl ARGS='get svn'
 	@$(LAB) kubectl $(ARGS)
+
+bench: setup ## figures, each beside its floor or a peer (about ten minutes)
+	PYTHONPATH=lab:tests/bench $(PY) tests/bench/__main__.py
+
+prove: setup ## the long proofs in full (hours)
+	PYTHONPATH=lab $(PY) tests/prove/__main__.py
 
 demo: setup ## from kubectl apply to /dev/vfio in a pod, on a bare machine
 	PYTHONPATH=lab $(PY) -m virtfn_lab.demo

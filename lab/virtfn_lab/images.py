@@ -23,6 +23,8 @@ TAG = "lab"
 PAUSE = "localhost/pause:1"
 POD = "localhost/virtfn/pod:lab"
 """For pods of demo and tests: a static busybox."""
+EXAMPLE = "docker.io/library/busybox:latest"
+"""The same under the name by which examples/ ask for it."""
 
 DISK_SIZE = "4G"
 """Sparse, and a snapshot in the node: room for what pods write."""
@@ -35,7 +37,7 @@ def image_disk(tools: Path) -> Path:
     """An ext4 file with containerd's root, all images unpacked; `tools` has containerd and ctr."""
     root = repository()
     sources = digest(*(root / name for name in ("Dockerfile", "pyproject.toml", "host", "operator", "deviceplugin")))
-    inputs = {"sources": sources, "tools": tools.name, "size": DISK_SIZE}
+    inputs = {"sources": sources, "tools": tools.name, "size": DISK_SIZE, "names": f"{PAUSE} {POD} {EXAMPLE}"}
     return cached("images", inputs, lambda folder: _build_disk(folder, tools)) / "images.ext4"
 
 
@@ -47,6 +49,7 @@ def _build_disk(folder: Path, tools: Path) -> None:
         _buildah_bud(base, archives)
         _busybox_image(PAUSE, ["sleep", "2147483647"], archives / "pause.tar")
         _busybox_image(POD, ["sleep", "2147483647"], archives / "pod.tar")
+        _busybox_image(EXAMPLE, ["sh"], archives / "example.tar")
     with step("unpacking images for the node"):
         _import(tools, folder, sorted(archives.glob("*.tar")))
     shutil.rmtree(archives)

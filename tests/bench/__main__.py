@@ -1,0 +1,86 @@
+"""`make bench`: prints a table, each figure beside its floor or a peer in the same run, and writes bench-results.json.
+
+A ratio is ours to the reference; the spread is that of the ratios, from the lowest to the highest of the paired runs.
+"""
+
+import json
+import statistics
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from timeline import STAGES, time_lines
+
+from virtfn_lab.guest import run_in_guest
+from virtfn_lab.paths import repository, run_dir
+from virtfn_lab.progress import say
+from virtfn_lab.qemu import Hardware
+
+RESULTS = Path("bench-results.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One line of the table."""
+
+    name: str
+    ours: float
+    reference: float
+    ratio: float
+    unit: str
+    runs: int
+    spread: str
+
+
+def paired(name: str, ours: Sequence[float], reference: Sequence[float], unit: str = "s") -> Figure:
+    """Medians of paired runs, and the median of their ratios."""
+    ratios = [a / b for a, b in zip(ours, reference, strict=True)]
+    return Figure(
+        name=name,
+        ours=round(statistics.median(ours), 4),
+        reference=round(statistics.median(reference), 4),
+        ratio=round(statistics.median(ratios), 3),
+        unit=unit,
+        runs=len(ratios),
+        spread=f"{min(ratios):.2f}..{max(ratios):.2f}",
+    )
+
+
+def binding(device: str, topology: str, what: str, rounds: int) -> list[Figure]:
+    """VFs made and bound, and taken away, through `apply` and by bare writes, in turn in one boot."""
+    out = Path(tempfile.mkdtemp(prefix="bench-", dir=run_dir()))
+    command = (
+        f"modprobe -a igb nvme; python3 tests/bench/binding.py --device {device} --rounds {rounds} /out/seconds.json"
+    )
+    if run_in_guest(command, hardware=Hardware(topology=topology), out=out, timeout=1800):
+        raise SystemExit("the bench failed in the guest; see above")
+    found = json.loads((out / "seconds.json").read_text())
+    seen, number = found["seconds"], found["count"]
+    return [
+        paired(f"{what}: {number} VFs made and bound, apply beside bare writes", seen["ours"], seen["bare"]),
+        paired(f"{what}: {number} bound VFs taken away, apply beside a plain 0", seen["ours back"], seen["bare back"]),
+    ]
+
+
+def main() -> None:
+    """Entry point."""
+    figures = binding("8086:10c9", "igb2", "igb", 21) + binding("1b36:0010", "nvme", "nvme", 5)
+    lines = time_lines(5)
+    for stage in STAGES:
+        whole = [line[STAGES[-1]] for line in lines]
+        name = f"time line of a policy for 2 igb PFs: {stage}, beside the whole"
+        figures.append(paired(name, [line[stage] for line in lines], whole, "s after kubectl apply"))
+    RESULTS.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
+    width = max(len(figure.name) for figure in figures)
+    print(f"{'':{width}}  {'ours':>8}  {'reference':>9}  {'ratio':>6}  {'runs':>4}  spread of ratios  unit")
+    for f in figures:
+        line = (
+            f"{f.name:{width}}  {f.ours:8.3f}  {f.reference:9.3f}  {f.ratio:6.2f}  {f.runs:4}  {f.spread:16}  {f.unit}"
+        )
+        print(line)
+    say(f"written to {RESULTS.resolve().relative_to(repository())}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Runs as root on a machine with an SR-IOV card: VFs made and bound by `apply`, beside the bare writes, in turn.
+
+`python binding.py --device 8086:10c9 --rounds 15 FILE` leaves the seconds of every round in FILE, as JSON. Both ways
+begin and end with no VF; what is measured ends when every VF is seen on vfio-pci. Reading the machine, deciding,
+journal, in-use lock and verification are in our time, not in theirs.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import DeviceMatcher, InUse, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.plan import plan
+from virtfn_host.core.resolve import resolve
+from virtfn_host.core.verify import verify
+from virtfn_host.linux.apply import Machine, apply
+from virtfn_host.linux.inventory import read_inventory
+from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.modules import Modprobe
+from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.writer import Writer
+
+
+class Trial:
+    """One PF, and two ways to give it VFs and to take them away."""
+
+    def __init__(self, vendor: str, device: str, folder: Path) -> None:
+        self.machine = Machine(
+            sysfs=Sysfs(), writer=Writer(), journal=Journal(folder / "journal.json"), modules=Modprobe()
+        )
+        self.machine.modules.load("vfio-pci", 60)
+        pfs = [pf for pf in read_inventory(self.machine.sysfs).pfs if (pf.vendor, pf.device) == (vendor, device)]
+        if not pfs:
+            sys.exit(f"no {vendor}:{device} here")
+        self.pf, self.count = pfs[0].address, pfs[0].total_vfs
+        pool = PoolRequest(resource_name="virtfn.dev/bench", indexes=None, driver="vfio-pci")
+        matcher = DeviceMatcher(address=self.pf)
+        policy = PolicyConfig(name="bench", uid="u", generation=1, devices=(matcher,), count=self.count, pools=(pool,))
+        self.wanted = NodeConfig(policies=(policy,))
+
+    def ours(self) -> None:
+        """What `virtfn apply` does."""
+        self._carry_out(self.wanted)
+
+    def ours_back(self) -> None:
+        """Everything given back, as after the policy's deletion."""
+        self._carry_out(NodeConfig(policies=()))
+
+    def _carry_out(self, config: NodeConfig) -> None:
+        sysfs = self.machine.sysfs
+        inventory = read_inventory(sysfs)
+        desired = resolve(config, inventory, self.machine.journal.originals()).desired
+        report = apply(plan(inventory, desired, InUse(holders=())), self.machine)
+        wrong = [r.message for r in report.results if r.outcome != "done"]
+        wrong += [m.message for m in verify(desired, read_inventory(sysfs))]
+        if wrong:
+            sys.exit("\n".join(wrong))
+
+    def bare(self) -> None:
+        """The writes that nobody can do without."""
+        _write(self._attribute("sriov_drivers_autoprobe"), "0")
+        _write(self._attribute("sriov_numvfs"), str(self.count))
+        for vf in self._vfs():
+            _write(f"/sys/bus/pci/devices/{vf}/driver_override", "vfio-pci")
+            _write("/sys/bus/pci/drivers/vfio-pci/bind", str(vf))
+        if any(self.machine.sysfs.bound_driver(vf) != "vfio-pci" for vf in self._vfs()):
+            sys.exit("the bare writes did not bind")
+
+    def bare_back(self) -> None:
+        """The plain way: 0, with every VF bound."""
+        _write(self._attribute("sriov_numvfs"), "0")
+        _write(self._attribute("sriov_drivers_autoprobe"), "1")
+
+    def _attribute(self, name: str) -> str:
+        return f"/sys/bus/pci/devices/{self.pf}/{name}"
+
+    def _vfs(self) -> list[PciAddress]:
+        return sorted(self.machine.sysfs.vf_addresses(self.pf).values())
+
+
+def _write(path: str, value: str) -> None:
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+
+
+def _timed(way: Callable[[], None]) -> float:
+    began = time.monotonic()
+    way()
+    return time.monotonic() - began
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--device", default="8086:10c9")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("file", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        vendor, _, device = options.device.partition(":")
+        trial = Trial(vendor, device, Path(folder))
+        # Not counted: the first of each way starts children and fills caches.
+        for way in (trial.ours, trial.ours_back, trial.bare, trial.bare_back):
+            way()
+        seen: dict[str, list[float]] = {"ours": [], "bare": [], "ours back": [], "bare back": []}
+        for number in range(options.rounds):
+            pair = [("ours", trial.ours, trial.ours_back), ("bare", trial.bare, trial.bare_back)]
+            for name, there, back in pair if number % 2 else reversed(pair):
+                seen[name].append(_timed(there))
+                seen[f"{name} back"].append(_timed(back))
+            print(
+                f"round {number + 1}: " + ", ".join(f"{name} {times[-1]:.3f} s" for name, times in seen.items()),
+                flush=True,
+            )
+        trial.machine.writer.close()
+    options.file.write_text(json.dumps({"count": trial.count, "seconds": seen}))
+
+
+if __name__ == "__main__":
+    main()

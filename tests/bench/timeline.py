@@ -1,0 +1,48 @@
+"""From `kubectl apply` to allocatable in a real cluster: when what is seen, in seconds after the apply."""
+
+import json
+import threading
+import time
+
+from virtfn_lab.cluster import Cluster, down, up
+from virtfn_lab.node import Node, policy
+from virtfn_lab.product import allocatable, functions, install
+
+STAGES = ("VFs bound", "pool file", "kubelet told", "allocatable")
+
+
+def time_lines(runs: int) -> list[dict[str, float]]:
+    """Every run in a cluster made for it: stage -> seconds after the apply."""
+    cluster = up()
+    try:
+        install(cluster)
+        return [_one(cluster) for _ in range(runs)]
+    finally:
+        down()
+
+
+def _one(cluster: Cluster) -> dict[str, float]:
+    node = Node(cluster)
+    before = functions(cluster)
+    ahead = _clock_ahead(node)
+    answer: list[str] = []
+    watching = threading.Thread(target=lambda: answer.append(node.shell("python3 -I /src/tests/bench/watch_node.py")))
+    watching.start()
+    time.sleep(2)  # nothing says that the watcher runs; what it sees is stamped by the node's clock
+    began = time.time()
+    node.apply(policy("bench"))
+    node.until("14 are allocatable", lambda: allocatable(cluster, "virtfn.dev/bench") == 14)
+    ended = time.time()
+    watching.join()
+    seen = {stage: at - ahead - began for stage, at in json.loads(answer[0]).items()}
+    cluster.kubectl("delete", "svp", "bench")
+    node.until("everything is given back", lambda: functions(cluster) == before)
+    node.until("the pool is gone", lambda: allocatable(cluster, "virtfn.dev/bench") == 0)
+    return seen | {"allocatable": ended - began}
+
+
+def _clock_ahead(node: Node) -> float:
+    """Seconds by which the node's clock is ahead of ours; half of a question's way is its error."""
+    asked = time.time()
+    theirs = float(node.shell("date +%s.%N"))
+    return theirs - (asked + time.time()) / 2
