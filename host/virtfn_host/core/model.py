@@ -4,8 +4,12 @@ Frozen values only; every tuple is sorted by its maker, so that equal machines a
 Reading the machine is `linux/inventory.py`, deciding is `resolve.py` and `plan.py`.
 """
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice, takewhile
+from typing import Protocol, TypeVar
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.reasons import Reason
@@ -61,7 +65,7 @@ class PhysicalFunction:
 
     def vf(self, index: int) -> VirtualFunction | None:
         """The VF of this index, or None where there is none."""
-        return next((vf for vf in self.vfs if vf.index == index), None)
+        return _of_index(self.vfs, index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +106,20 @@ class Inventory:
     groups: tuple[IommuGroup, ...]
     unreadable: tuple[Unreadable, ...]
 
+    def __post_init__(self) -> None:
+        # Sorted here too, because they are searched as sorted, and one that was missed would count as no group.
+        object.__setattr__(self, "groups", tuple(sorted(self.groups, key=_group_number)))
+
     def pf(self, address: PciAddress) -> PhysicalFunction | None:
         """The PF at this address, or None."""
         return next((pf for pf in self.pfs if pf.address == address), None)
 
     def group(self, number: int | None) -> IommuGroup | None:
         """The IOMMU group of this number, or None."""
-        return next((group for group in self.groups if group.number == number), None)
+        if number is None:
+            return None
+        start = bisect_left(self.groups, number, key=_group_number)
+        return self.groups[start] if start < len(self.groups) and self.groups[start].number == number else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +234,7 @@ class DesiredPf:
 
     def vf(self, index: int) -> DesiredVf | None:
         """The claim on this VF index, or None."""
-        return next((vf for vf in self.vfs if vf.index == index), None)
+        return _of_index(self.vfs, index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,13 +280,18 @@ class Holder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InUse:
-    """Who holds what; a function without an entry is free."""
+    """Who holds what, by address; a function without an entry is free."""
 
     holders: tuple[Holder, ...]
 
+    def __post_init__(self) -> None:
+        # Sorted here too, because they are searched as sorted, and one that was missed would count as free.
+        object.__setattr__(self, "holders", tuple(sorted(self.holders, key=_held_address)))
+
     def of(self, address: PciAddress) -> tuple[Holder, ...]:
         """Who holds the function at this address; empty when it is free."""
-        return tuple(holder for holder in self.holders if holder.address == address)
+        start = bisect_left(self.holders, address, key=_held_address)
+        return tuple(takewhile(lambda holder: holder.address == address, islice(self.holders, start, None)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,3 +365,29 @@ class Ledger:
 
     boot_id: str
     allocations: tuple[Allocation, ...]
+
+
+# --- looking things up -----------------------------------------------------------------------------------------------
+
+
+class _Indexed(Protocol):
+    @property
+    def index(self) -> int: ...
+
+
+_V = TypeVar("_V", bound=_Indexed)
+
+
+def _of_index(vfs: Sequence[_V], index: int) -> _V | None:
+    """Where no VF is missing, which is the rule, the index is the place."""
+    if 0 <= index < len(vfs) and vfs[index].index == index:
+        return vfs[index]
+    return next((vf for vf in vfs if vf.index == index), None)
+
+
+def _held_address(holder: Holder) -> PciAddress:
+    return holder.address
+
+
+def _group_number(group: IommuGroup) -> int:
+    return group.number

@@ -1,0 +1,62 @@
+"""Every folder here is a machine, what was asked of it, who used what, and the plan that must come of it.
+
+A bug report becomes a folder: `inventory.json` is what `virtfn inventory --json` printed, `node.yaml` the policies in
+the order of their precedence, `in_use.json` the holders (absent: nobody), `originals.json` the journal's entries
+(absent: nothing was touched before), `plan.txt` the sentences. VIRTFN_UPDATE=1 writes plan.txt anew, to be read as a
+diff.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from virtfn_host.core.codec import decode
+from virtfn_host.core.model import InUse, Inventory, NodeConfig, Original, PolicyConfig
+from virtfn_host.core.plan import plan
+from virtfn_host.core.policy import policy_config
+from virtfn_host.core.resolve import resolve
+from virtfn_host.core.steps import describe
+
+FOLDERS = sorted(path.parent for path in Path(__file__).parent.glob("*/plan.txt"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_plan_is_the_one_that_was_agreed(folder: Path) -> None:
+    found = planned(folder)
+    if os.environ.get("VIRTFN_UPDATE"):
+        (folder / "plan.txt").write_text(found)
+    assert found == (folder / "plan.txt").read_text()
+
+
+def planned(folder: Path) -> str:
+    inventory = decode(Inventory, _json(folder / "inventory.json"), "inventory")
+    holders = _json(folder / "in_use.json") if (folder / "in_use.json").exists() else []
+    in_use = decode(InUse, {"holders": holders}, "inUse")
+    entries = _json(folder / "originals.json") if (folder / "originals.json").exists() else []
+    originals = tuple(decode(Original, entry, "originals") for entry in entries)
+    resolution = resolve(NodeConfig(policies=tuple(_policies(folder / "node.yaml"))), inventory, originals)
+    made = plan(inventory, resolution.desired, in_use)
+    lines = [describe(step) for step in made.steps]
+    lines += [f"blocked {b.reason}: {b.message}" for b in made.blocked]
+    lines += [f"rejected {r.reason}: {r.message}" for r in resolution.rejected]
+    return "\n".join(lines or ["nothing to do"]) + "\n"
+
+
+def _policies(path: Path) -> list[PolicyConfig]:
+    found = []
+    for document in yaml.safe_load_all(path.read_text()):
+        if document is None:
+            continue
+        name = document["metadata"]["name"]
+        config = policy_config(name=name, uid=name, generation=1, spec=document["spec"])
+        assert isinstance(config, PolicyConfig), config
+        found.append(config)
+    return found
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text())
