@@ -55,7 +55,7 @@ def rounds(node: Node, number: int, seed: int) -> Iterator[Round]:
     with node.untouched(held, RIGHT):
         for index in range(number):
             victim = list(PROCESSES)[index % len(PROCESSES)]
-            yield _round(node, victim, counts[index % 2], chance.uniform(0, 0.5))
+            yield _round(node, victim, counts[index % 2], chance.uniform(0, 1.5))
             if (
                 held not in functions(node.cluster)
                 or "Running" not in node.cluster.kubectl("get", "pod", "holder").stdout

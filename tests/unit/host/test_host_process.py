@@ -1,0 +1,135 @@
+"""The host process behind its socket, and the agent's end of it, on the fake kernel."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kernel import FakeKernel
+
+from virtfn_host.client import HostClient, HostRefused, HostUnreachable
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import Outcome, Plan, SetAutoprobe, SetNumVfs, Settle, StepResult
+from virtfn_host.linux.apply import only_writer
+from virtfn_host.linux.errors import AnotherWriterError
+from virtfn_host.linux.inventory import read_inventory
+from virtfn_host.protocol import line
+from virtfn_host.serve import Host, Server, check
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> FakeKernel:
+    return FakeKernel(tmp_path / "root", pfs=1)
+
+
+@pytest.fixture
+def served(kernel: FakeKernel, tmp_path: Path) -> Iterator[Path]:
+    """A socket with a host process's server behind it, in a thread."""
+    path = tmp_path / "run/host.sock"
+    host = Host(kernel.machine(), None)
+    with Server(path, host) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield path
+        server.shutdown()
+        thread.join()
+    host.end()
+
+
+def two_vfs(kernel: FakeKernel) -> Plan:
+    (pf,) = read_inventory(kernel.machine().sysfs).pfs
+    steps = (
+        SetAutoprobe(pf=pf.address, value=False, expects=True),
+        SetNumVfs(pf=pf.address, value=2, expects=0),
+        Settle(pf=pf.address, num_vfs=2),
+    )
+    return Plan(steps=steps, blocked=(), disturbs=())
+
+
+async def test_a_look_and_a_plan_go_through_the_socket(served: Path, kernel: FakeKernel) -> None:
+    client = HostClient(served)
+    seen: list[StepResult] = []
+    report = await client.apply(two_vfs(kernel), seen.append)
+    assert [result.outcome for result in report.results] == [Outcome.DONE] * 3
+    assert tuple(seen) == report.results
+    observation = await client.observe()
+    assert observation.inventory.pfs[0].num_vfs == 2
+    assert observation.originals[0].num_vfs == 0
+    assert check(served) == 0
+
+
+async def test_only_its_owner_may_connect(served: Path) -> None:
+    assert served.stat().st_mode & 0o777 == 0o600
+
+
+async def test_an_agent_that_goes_away_stops_no_plan(served: Path, kernel: FakeKernel) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as gone:
+        gone.connect(str(served))
+        gone.sendall(line("apply", two_vfs(kernel)))
+    client = HostClient(served)
+    async with asyncio.timeout(10):
+        while (await client.observe()).inventory.pfs[0].num_vfs != 2:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"hello\n",
+        b'{"request": "format"}\n',
+        line("reboot"),
+        b'{"apply": {"steps": [{"kind": "RunShell", "command": "id"}], "blocked": [], "disturbs": []}}\n',
+        b'{"apply": {"steps": []}}\n',
+    ],
+)
+def test_what_is_no_request_is_refused_and_nothing_is_done(served: Path, kernel: FakeKernel, text: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(5)
+        client.connect(str(served))
+        client.sendall(text)
+        answer = client.makefile().readline()
+        client.sendall(line("observe"))
+        assert client.makefile().readline(), "the connection is still good"
+    assert "refused, nothing was done" in answer
+    assert json.loads(answer)
+    assert kernel.writes == []
+
+
+async def test_no_host_process_is_a_word(tmp_path: Path) -> None:
+    with pytest.raises(HostUnreachable, match="no host process on"):
+        await HostClient(tmp_path / "none.sock").observe()
+    assert check(tmp_path / "none.sock") == 1
+
+
+async def test_a_host_process_that_dies_in_its_answer_is_a_word(tmp_path: Path) -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b'{"observ')
+        writer.close()
+
+    path = tmp_path / "half.sock"
+    async with await asyncio.start_unix_server(half, path):
+        with pytest.raises(HostUnreachable, match="went away in the middle"):
+            await HostClient(path).observe()
+
+
+async def test_what_the_host_process_cannot_do_keeps_its_own_reason(
+    served: Path, kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (kernel.root / "sys/bus/pci/devices").rename(kernel.root / "sys/bus/pci/gone")
+    (kernel.root / "sys/bus/pci/devices").write_text("no folder")
+    with pytest.raises(HostRefused) as refusal:
+        await HostClient(served).observe()
+    assert refusal.value.reason is Reason.UNREADABLE
+
+
+def test_there_is_one_writer_on_a_node(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    with only_writer(folder), pytest.raises(AnotherWriterError, match=str(folder)), only_writer(folder):
+        pass
+    with only_writer(folder):
+        pass
+    assert list(folder.iterdir()) == []
