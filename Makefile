@@ -15,7 +15,7 @@ $(VENV)/.ready: pyproject.toml
 	./setup-venv $(VENV)
 	@touch $@
 
-test: lint unit kernel ## everything that must pass, cheap tests first
+test: lint unit kernel cluster ## everything that must pass, cheap tests first
 
 lint: setup ## style, types, import contracts
 	$(VENV)/bin/ruff check .
@@ -24,7 +24,7 @@ lint: setup ## style, types, import contracts
 	$(VENV)/bin/lint-imports
 
 unit: setup ## unit tests, scenarios and the contract on the fake kernel
-	$(PY) -m pytest tests/unit tests/contract tests/test_house.py
+	$(PY) -m pytest tests/unit tests/scenarios tests/contract tests/test_house.py
 
 kernel: setup ## the contract on a real kernel, in an emulated machine (minutes; VIRTFN_KERNEL=6.12 for another one)
 	$(PY) -m pytest -s tests/kernel
