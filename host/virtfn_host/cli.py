@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.by_hand import bound, restored
 from virtfn_host.core.codec import encode
+from virtfn_host.core.explain import explain
 from virtfn_host.core.model import InUse, Inventory, Mismatch, NodeConfig, PolicyConfig, Rejected
 from virtfn_host.core.plan import plan
 from virtfn_host.core.policy import policy_config
@@ -19,14 +22,16 @@ from virtfn_host.core.resolve import Resolution, resolve
 from virtfn_host.core.steps import Outcome, Plan, describe
 from virtfn_host.core.verify import verify
 from virtfn_host.linux.apply import Machine, apply, only_writer
-from virtfn_host.linux.custody import evidence
+from virtfn_host.linux.custody import evidence, holders
 from virtfn_host.linux.errors import HostError
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.reader import Reader
+from virtfn_host.linux.surroundings import read_function, read_surroundings
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
+from virtfn_host.show import explanation, function_table
 
 DONE, MACHINE_SAID_NO, USAGE, BLOCKED, NOTHING_MATCHES = 0, 1, 2, 3, 4
 """Exit statuses, as --help lists them."""
@@ -69,13 +74,26 @@ def _list(options: argparse.Namespace, sysfs: Sysfs) -> int:
     if options.json:
         _print_json({"inventory": encode(inventory), "inUse": encode(in_use)})
     elif inventory.pfs:
-        _print_table(
-            ("ADDRESS", "ID", "CLASS", "DRIVER", "GROUP", "NUMA", "FUNCTION", "IN USE BY"), _rows(inventory, in_use)
-        )
+        print(function_table(inventory, in_use))
     if not inventory.pfs:
         print("virtfn: no function of this machine can make VFs (none has sriov_totalvfs)", file=sys.stderr)
         return NOTHING_MATCHES
     return DONE
+
+
+def _explain(options: argparse.Namespace, sysfs: Sysfs) -> int:
+    function = read_function(sysfs, options.address)
+    if function is None:
+        print(f"virtfn: {options.address} is not there; `virtfn list` shows functions that can be", file=sys.stderr)
+        return NOTHING_MATCHES
+    found = explain(function, read_surroundings(sysfs), holders(sysfs, options.address))
+    if options.json:
+        _print_json(encode(found))
+    else:
+        print(explanation(found))
+    if not found.hindrances:
+        return DONE
+    return BLOCKED if {h.reason for h in found.hindrances} == {Reason.VFS_IN_USE} else MACHINE_SAID_NO
 
 
 def _inventory(_: argparse.Namespace, sysfs: Sysfs) -> int:
@@ -92,12 +110,30 @@ def _plan(options: argparse.Namespace, sysfs: Sysfs) -> int:
 
 
 def _apply(options: argparse.Namespace, sysfs: Sysfs) -> int:
+    return _carry_out(options, sysfs, lambda inventory: _resolve(options, inventory))
+
+
+def _bind(options: argparse.Namespace, sysfs: Sysfs) -> int:
+    return _carry_out(options, sysfs, lambda inventory: bound(inventory, options.address, options.driver))
+
+
+def _restore(options: argparse.Namespace, sysfs: Sysfs) -> int:
+    if (options.address is None) != options.all:
+        raise UsageError("restore: name one ADDRESS, or --all for everything that was ever touched")
+    originals = Journal(_journal(options)).originals()
+    if options.all and not originals:
+        _say(options, "nothing to do: nothing was ever touched")
+    return _carry_out(options, sysfs, lambda inventory: restored(inventory, originals, options.address))
+
+
+def _carry_out(options: argparse.Namespace, sysfs: Sysfs, decide: Callable[[Inventory], Resolution]) -> int:
+    """Look, decide, plan, apply, look again; one process on this node at a time."""
     writer = Writer()
     machine = Machine(sysfs=sysfs, writer=writer, journal=Journal(_journal(options)), modules=Modprobe())
     try:
         with only_writer(_journal(options).parent):
             inventory, in_use = _look(sysfs)
-            resolution = _resolve(options, inventory)
+            resolution = decide(inventory)
             made = plan(inventory, resolution.desired, in_use)
             report = apply(made, machine, lambda r: _say(options, f"{r.outcome.value:<8} {r.message}"))
             mismatches = verify(resolution.desired, read_inventory(sysfs))
@@ -226,31 +262,11 @@ def _say(options: argparse.Namespace, text: str) -> None:
         print(text, flush=True)
 
 
-_HEAD = ("ADDRESS", "ID", "CLASS", "DRIVER", "GROUP", "NUMA", "FUNCTION", "IN USE BY")
-
-
-def _rows(inventory: Inventory, in_use: InUse) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for pf in inventory.pfs:
-        numa = "-" if pf.numa_node is None else str(pf.numa_node)
-        what = f"PF, {pf.num_vfs} of {pf.total_vfs} VFs" + (f", {pf.netdevs[0]}" if pf.netdevs else "")
-        ids = f"{pf.vendor}:{pf.device}"
-        rows.append((str(pf.address), ids, pf.class_code[:4], pf.driver or "-", _group(pf.iommu_group), numa, what, ""))
-        for vf in pf.vfs:
-            holders = "; ".join(holder.text for holder in in_use.of(vf.address))
-            cells = (f"{vf.vendor}:{vf.device}", pf.class_code[:4], vf.driver or "-", _group(vf.iommu_group), numa)
-            rows.append((f"  {vf.address}", *cells, f"VF {vf.index}", holders))
-    return rows
-
-
-def _group(number: int | None) -> str:
-    return "-" if number is None else str(number)
-
-
-def _print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def _address(text: str) -> PciAddress:
+    try:
+        return PciAddress.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _print_json(value: object) -> None:
@@ -273,6 +289,9 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for name, verb, parents, text in (
         ("list", _list, [common], "functions that can make VFs, their VFs, drivers, IOMMU groups and users"),
+        ("explain", _explain, [common], "what one function is, and whether it can be passed through; if not, why not"),
+        ("bind", _bind, [common], "give one VF to a driver, and look that it is there"),
+        ("restore", _restore, [common], "give back what was touched, exactly as it was before"),
         ("inventory", _inventory, [common], "all that is known of them, as JSON, for a bug report"),
         ("plan", _plan, [common, policy], "what apply would do; writes nothing"),
         ("apply", _apply, [common, policy], "do it, step by step, and look whether it is so"),
@@ -280,6 +299,13 @@ def _parser() -> argparse.ArgumentParser:
     ):
         made = verbs.add_parser(name, parents=parents, help=text, description=text, epilog=STATUSES)
         made.set_defaults(verb=verb)
+        if verb in (_bind, _explain):
+            made.add_argument("address", type=_address, metavar="ADDRESS", help="PCI address, like 0000:3b:00.1")
+        if verb is _bind:
+            made.add_argument("--driver", default="vfio-pci", help="a vfio driver, or `kernel` (default: %(default)s)")
+        if verb is _restore:
+            made.add_argument("address", type=_address, metavar="ADDRESS", nargs="?", help="a PF, or one VF")
+            made.add_argument("--all", action="store_true", help="everything that was ever touched")
     return parser
 
 

@@ -192,7 +192,7 @@ def _claimed_pf(pf: PhysicalFunction, claims: _Claims, original: Original | None
     ours = [_claimed_vf(index, policy, pool) for index, (policy, pool) in claims.vfs.items()]
     kept = pf.num_vfs if claims.count is None else claims.count
     stale = [
-        _given_back_vf(vf.index, original)
+        given_back_vf(vf.index, original)
         for vf in pf.vfs
         if original and vf.index < kept and vf.index not in claims.vfs and _touched(vf, original, claims)
     ]
@@ -221,7 +221,8 @@ def _touched(vf: VirtualFunction, original: Original, claims: _Claims) -> bool:
     return claims.count is not None or (before is not None and before.driver != vf.driver)
 
 
-def _given_back_vf(index: int, original: Original) -> DesiredVf:
+def given_back_vf(index: int, original: Original) -> DesiredVf:
+    """A VF as it was before the first touch; one that was not there then had no driver."""
     before = next((o for o in original.vfs if o.index == index), None)
     return DesiredVf(
         index=index,
@@ -237,7 +238,7 @@ def _given_back_pf(original: Original) -> DesiredPf:
         address=original.address,
         num_vfs=original.num_vfs,
         autoprobe=original.autoprobe,
-        vfs=tuple(_given_back_vf(vf.index, original) for vf in original.vfs),
+        vfs=tuple(given_back_vf(vf.index, original) for vf in original.vfs),
         policies=(),
     )
 

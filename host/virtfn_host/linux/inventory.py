@@ -61,7 +61,7 @@ def read_inventory(sysfs: Sysfs, reader: Reader | None = None) -> Inventory:
         kernel=sysfs.read(sysfs.proc / "sys/kernel/osrelease") or os.uname().release,
         drivers=sysfs.names(sysfs.sys / "bus/pci/drivers") or (),
         pfs=tuple(sorted(pfs, key=lambda pf: pf.address)),
-        groups=tuple(_group(sysfs, number) for number in sorted(n for n in numbers if n is not None)),
+        groups=tuple(read_group(sysfs, number) for number in sorted(n for n in numbers if n is not None)),
         unreadable=tuple(look.unreadable),
     )
 
@@ -125,7 +125,8 @@ def netdevs(sysfs: Sysfs, address: PciAddress) -> tuple[str, ...]:
     return tuple(sorted({*names, *(alias for alias in aliases if alias)}))
 
 
-def _group(sysfs: Sysfs, number: int) -> IommuGroup:
+def read_group(sysfs: Sysfs, number: int) -> IommuGroup:
+    """An IOMMU group and the drivers of its members."""
     members = sysfs.names(sysfs.sys / f"kernel/iommu_groups/{number}/devices") or ()
     addresses = [PciAddress.parse(name) for name in members]
     return IommuGroup(

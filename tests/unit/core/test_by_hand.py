@@ -1,0 +1,73 @@
+"""Hand steps become plans: one VF to a driver and back, everything else as it is."""
+
+from dataclasses import replace
+
+from inventories import a_pf, a_vf, an_inventory, carried_out
+
+from virtfn_host.core.by_hand import bound, restored
+from virtfn_host.core.model import InUse, Original, OriginalVf
+from virtfn_host.core.plan import plan
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.resolve import Resolution
+from virtfn_host.core.steps import describe
+
+NOBODY = InUse(holders=())
+PF = a_pf(0, vfs=2, driver="igbvf")
+MACHINE = an_inventory(PF)
+VF = PF.vfs[1]
+BEFORE = Original(
+    address=PF.address,
+    vendor=PF.vendor,
+    device=PF.device,
+    num_vfs=2,
+    autoprobe=True,
+    vfs=tuple(OriginalVf(index=index, driver="igbvf", driver_override=None) for index in range(2)),
+)
+
+
+def sentences(resolution: Resolution) -> list[str]:
+    return [describe(step) for step in plan(MACHINE, resolution.desired, NOBODY).steps]
+
+
+def test_bind_takes_one_vf_to_the_driver() -> None:
+    assert sentences(bound(MACHINE, VF.address, "vfio-pci")) == [
+        f"VF 1 of {PF.address} ({VF.address}): unbind from igbvf",
+        f"VF 1 of {PF.address} ({VF.address}): set driver_override vfio-pci",
+        f"VF 1 of {PF.address} ({VF.address}): bind to vfio-pci",
+    ]
+
+
+def test_bind_to_the_driver_that_has_it_already_is_nothing_to_do() -> None:
+    assert sentences(bound(MACHINE, VF.address, "kernel")) == []
+
+
+def test_restore_brings_one_vf_back() -> None:
+    now = carried_out(plan(MACHINE, bound(MACHINE, VF.address, "vfio-pci").desired, NOBODY), MACHINE)
+    assert now.pfs[0].vfs[1].driver == "vfio-pci"
+    back = restored(now, (BEFORE,), VF.address)
+    assert carried_out(plan(now, back.desired, NOBODY), now) == MACHINE
+
+
+def test_restore_of_a_pf_forgets_it_afterwards() -> None:
+    back = restored(MACHINE, (BEFORE,), PF.address)
+    assert back.desired.pfs[0].given_back
+    assert back == restored(MACHINE, (BEFORE,), None)
+
+
+def test_a_pf_or_a_stranger_cannot_be_bound() -> None:
+    for address, text in ((PF.address, "is a PF"), (a_vf(5, 0).address, "is not a VF of this machine")):
+        (refusal,) = bound(MACHINE, address, "vfio-pci").rejected
+        assert refusal.reason is Reason.NO_MATCHING_DEVICE
+        assert text in refusal.message
+        assert str(address) in refusal.message
+
+
+def test_what_was_never_touched_cannot_be_restored() -> None:
+    for address in (PF.address, VF.address, a_vf(5, 0).address):
+        (refusal,) = restored(MACHINE, (), address).rejected
+        assert "never touched" in refusal.message
+
+
+def test_a_replaced_card_is_not_restored_to_the_old_ones_state() -> None:
+    other = replace(BEFORE, device="1572")
+    assert restored(MACHINE, (other,), VF.address).desired.pfs == ()
