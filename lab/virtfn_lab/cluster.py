@@ -30,6 +30,10 @@ POLL = 0.5
 """Seconds between two looks at something that sends no event here."""
 
 
+_CHILDREN: list[subprocess.Popen[bytes]] = []
+"""Clusters that this process started, to be waited for when they are down."""
+
+
 class LabError(Exception):
     """The lab is not as it should be; the message says what to look at."""
 
@@ -154,6 +158,7 @@ def up(nodes: int = 1, topology: str = "igb2") -> Cluster:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
         )
+    _CHILDREN.append(process)
     first = _first_child(process)
     (run_dir() / "state.json").write_text(
         json.dumps({"pid": first, "started": _started(first), "tools": str(binaries)})
@@ -188,6 +193,8 @@ def down() -> None:
         deadline = time.monotonic() + 20
         while _started(pid) == state["started"] and time.monotonic() < deadline:
             time.sleep(0.05)
+    while _CHILDREN:
+        _CHILDREN.pop().wait(20)
     (run_dir() / "state.json").unlink(missing_ok=True)
     shutil.rmtree(run_dir() / "cluster", ignore_errors=True)
 

@@ -8,7 +8,7 @@ from virtfn_lab.product import CHART, NAMESPACE, settings
 
 def test_a_server_takes_every_object(cluster: Cluster) -> None:
     rendered = cluster.helm(
-        "template", "other", str(CHART), "--namespace", NAMESPACE, "--include-crds", *settings()
+        "template", "virtfn", str(CHART), "--namespace", NAMESPACE, "--include-crds", *settings()
     ).stdout
     answer = cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=rendered)
     # What helm installed was not applied by kubectl, which warns of that; anything else is a fault.

@@ -8,7 +8,7 @@ from virtfn_lab.node import Node
 from virtfn_lab.progress import say
 from virtfn_lab.restarts import PROCESSES, rounds
 
-ROUNDS = int(os.environ.get("VIRTFN_RESTARTS", "8"))
+ROUNDS = int(os.environ.get("VIRTFN_RESTARTS", "4"))
 
 
 def test_a_kill_in_the_middle_of_an_apply_is_healed(node: Node) -> None:

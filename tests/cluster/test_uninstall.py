@@ -8,7 +8,10 @@ from virtfn_lab.product import NAMESPACE, functions, install, uninstall
 
 KINDS = "all,sa,role,rolebinding,configmap,secret"
 CLUSTER_KINDS = "clusterrole,clusterrolebinding,priorityclass,validatingwebhookconfiguration"
-FILES = "find /run/virtfn* /var/lib/virtfn /var/lib/kubelet/device-plugins -type f -o -type s -name 'virtfn*' | sort"
+FILES = (
+    "find /run/virtfn* /var/lib/virtfn ! -type d; "
+    "find /var/lib/kubelet/device-plugins /var/lib/kubelet/plugins* -name 'virtfn*'"
+)
 
 
 def test_uninstall_leaves_what_its_notes_say(cluster: Cluster) -> None:
