@@ -1,4 +1,4 @@
-"""The contract of tests/contract/, unchanged, as root on a real kernel with emulated igb cards and an IOMMU.
+"""The contract of tests/contract/, unchanged, and guest/, as root on a real kernel with emulated igb cards and IOMMU.
 
 One guest runs all of it; each of its tests is a result of its own here, and one it skipped is a failure.
 """
@@ -13,14 +13,16 @@ from virtfn_lab.guest import run_in_guest
 from virtfn_lab.paths import repository
 
 SERIES = os.environ.get("VIRTFN_KERNEL", "6.1")
-FILES = sorted(path.name for path in (repository() / "tests/contract").glob("test_*.py"))
+FOLDERS = ("tests/contract", "tests/kernel/guest")
+FILES = sorted(path.name for folder in FOLDERS for path in (repository() / folder).glob("test_*.py"))
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """File to test to `passed` or what went wrong."""
     out: Path = tmp_path_factory.mktemp("guest")
-    command = "python3 -m pytest -p no:cacheprovider --timeout=180 --junit-xml=/out/results.xml tests/contract"
+    folders = " ".join(FOLDERS)
+    command = f"python3 -m pytest -p no:cacheprovider --timeout=180 --junit-xml=/out/results.xml {folders}"
     run_in_guest(command, kernel=SERIES, out=out, timeout=900)
     found: dict[str, dict[str, str]] = {}
     # Written by our own guest.
