@@ -42,10 +42,10 @@ kubectl: setup ## kubectl in the lab: make kubectl ARGS='get svn'
 	@$(LAB) kubectl $(ARGS)
 
 bench: setup ## figures, each beside its floor or a peer (about ten minutes)
-	PYTHONPATH=lab:tests/bench $(PY) tests/bench/__main__.py
+	PYTHONPATH=lab:host:tests/bench $(PY) tests/bench/__main__.py
 
 prove: setup ## the long proofs in full (hours)
-	PYTHONPATH=lab $(PY) tests/prove/__main__.py
+	PYTHONPATH=lab:host:tests/fakes $(PY) tests/prove/__main__.py
 
 demo: setup ## from kubectl apply to /dev/vfio in a pod, on a bare machine
 	PYTHONPATH=lab $(PY) -m virtfn_lab.demo

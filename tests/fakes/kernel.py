@@ -83,6 +83,10 @@ class FakeKernel:
         if (self.devices / str(address)).exists():
             (self.devices / str(address) / "enable").write_text("0\n")
 
+    def add_pf(self, address: PciAddress, total_vfs: int = 7) -> None:
+        """Hot-plug a card, or put it back."""
+        self._add_pf(address, total_vfs)
+
     def remove_pf(self, address: PciAddress) -> None:
         """Hot-unplug a card."""
         self._set_num_vfs(address, 0)
