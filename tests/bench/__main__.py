@@ -53,7 +53,7 @@ def binding(device: str, topology: str, what: str, rounds: int) -> list[Figure]:
     command = (
         f"modprobe -a igb nvme; python3 tests/bench/binding.py --device {device} --rounds {rounds} /out/seconds.json"
     )
-    if run_in_guest(command, hardware=Hardware(topology=topology), out=out, timeout=1800):
+    if run_in_guest(command, hardware=Hardware(topology=topology, threads="multi"), out=out, timeout=1800):
         raise SystemExit("the bench failed in the guest; see above")
     found = json.loads((out / "seconds.json").read_text())
     seen, number = found["seconds"], found["count"]

@@ -42,7 +42,7 @@ def _real_machine(tmp_path: Path) -> Machine:
 
 def _empty(lab: Lab) -> None:
     for pf in lab.pfs:
-        if lab.sysfs.device(pf).exists():
+        if Path(lab.sysfs.device(pf)).exists():
             lab.raw(lab.sysfs.device(pf, "sriov_numvfs"), "0")
             lab.raw(lab.sysfs.device(pf, "sriov_drivers_autoprobe"), "1")
 

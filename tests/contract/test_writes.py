@@ -1,6 +1,7 @@
 """What the kernel answers to each write that virtfn makes, and to those that it must never make."""
 
 from errno import EBUSY, EINVAL, ENODEV, ENOENT, ERANGE
+from pathlib import Path
 
 import pytest
 from hardware import Lab
@@ -29,7 +30,7 @@ def test_vfs_come_with_links_and_groups_and_go_with_them(lab: Lab) -> None:
     assert len({lab.sysfs.group(vf) for vf in vfs}) == 7
     assert all(lab.sysfs.bound_driver(vf) is None for vf in vfs)
     lab.raw(lab.sysfs.device(lab.pf, "sriov_numvfs"), "0")
-    assert not any(lab.sysfs.device(vf).exists() for vf in vfs)
+    assert not any(Path(lab.sysfs.device(vf)).exists() for vf in vfs)
 
 
 def test_autoprobe_takes_a_truth_value(lab: Lab) -> None:
@@ -95,4 +96,4 @@ def test_drivers_probe_says_yes_when_nothing_was_bound(lab: Lab) -> None:
 
 def test_a_numvfs_write_to_a_path_that_is_not_there_makes_no_file(lab: Lab) -> None:
     assert lab.errno(lab.sysfs.device(lab.pf, "sriov_numvf"), "1") == ENOENT
-    assert not lab.sysfs.device(lab.pf, "sriov_numvf").exists()
+    assert not Path(lab.sysfs.device(lab.pf, "sriov_numvf")).exists()

@@ -30,10 +30,10 @@ class Lab:
         """The first idle igb."""
         return self.pfs[0]
 
-    def raw(self, path: Path, value: str) -> None:
+    def raw(self, path: str | Path, value: str) -> None:
         """One write(2) without any of our care; raises OSError."""
         if self.fake is not None:
-            self.fake.write(path, value)
+            self.fake.write(Path(path), value)
             return
         fd = os.open(path, os.O_WRONLY)
         try:
@@ -41,7 +41,7 @@ class Lab:
         finally:
             os.close(fd)
 
-    def errno(self, path: Path, value: str) -> int:
+    def errno(self, path: str | Path, value: str) -> int:
         """What the kernel answers to a write, 0 for yes."""
         try:
             self.raw(path, value)

@@ -249,7 +249,7 @@ def _probe(step: Probe, address: PciAddress, machine: Machine) -> None:
 
 
 def _address(sysfs: Sysfs, vf: VfRef) -> PciAddress:
-    address = sysfs.vf_addresses(vf.pf).get(vf.index)
+    address = sysfs.vf_address(vf.pf, vf.index)
     if address is None or vf.address not in (None, address):
         raise StaleSnapshotError(f"{vf} is {'not there' if address is None else f'at {address} now'}")
     return address

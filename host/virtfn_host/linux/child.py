@@ -6,7 +6,7 @@ interpreter start for each VF would cost more than the bind.
 """
 
 import os
-import selectors
+import select
 import subprocess
 import sys
 
@@ -49,6 +49,8 @@ class Child:
         finally:
             os.close(read_end)
             os.close(write_end)
+        self._answered = select.poll()
+        self._answered.register(self._answers, select.POLLIN)
 
     def ask_write(self, path: str, value: str) -> None:
         """Begin one write(2) of `value`; the file must exist."""
@@ -64,10 +66,8 @@ class Child:
         Raises:
             ChildProcessError: the child died, killed by somebody.
         """
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._answers, selectors.EVENT_READ)
-            if not selector.select(max(0.0, seconds)):
-                return None
+        if not self._answered.poll(max(0.0, seconds) * 1000):
+            return None
         line = b""
         while not line.endswith(b"\n"):
             part = os.read(self._answers, 65536)

@@ -16,7 +16,7 @@ def read_function(sysfs: Sysfs, address: PciAddress) -> Function | None:
     Raises:
         SysfsReadError: something of it cannot be read.
     """
-    if not sysfs.device(address).exists():
+    if sysfs.names(sysfs.device(address)) is None:
         return None
     number, physfn = sysfs.group(address), sysfs.link(sysfs.device(address, "physfn"))
     pf = PciAddress.parse(physfn) if physfn else None
