@@ -16,28 +16,31 @@ def time_lines(runs: int) -> list[dict[str, float]]:
     cluster = up()
     try:
         install(cluster)
-        return [_one(cluster) for _ in range(runs)]
+        return [_one(cluster, f"bench-{run}") for run in range(runs)]
     finally:
         down()
 
 
-def _one(cluster: Cluster) -> dict[str, float]:
+def _one(cluster: Cluster, name: str) -> dict[str, float]:
+    """Every run has a pool of its own, because the kubelet remembers the devices of one that is gone."""
     node = Node(cluster)
     before = functions(cluster)
     ahead = _clock_ahead(node)
     answer: list[str] = []
-    watching = threading.Thread(target=lambda: answer.append(node.shell("python3 -I /src/tests/bench/watch_node.py")))
+    watching = threading.Thread(
+        target=lambda: answer.append(node.shell(f"python3 -I /src/tests/bench/watch_node.py virtfn.dev/{name}"))
+    )
     watching.start()
     time.sleep(2)  # nothing says that the watcher runs; what it sees is stamped by the node's clock
     began = time.time()
-    node.apply(policy("bench"))
-    node.until("14 are allocatable", lambda: allocatable(cluster, "virtfn.dev/bench") == 14)
+    node.apply(policy(name))
+    node.until("14 are allocatable", lambda: allocatable(cluster, f"virtfn.dev/{name}") == 14)
     ended = time.time()
     watching.join()
     seen = {stage: at - ahead - began for stage, at in json.loads(answer[0]).items()}
-    cluster.kubectl("delete", "svp", "bench")
+    cluster.kubectl("delete", "svp", name)
     node.until("everything is given back", lambda: functions(cluster) == before)
-    node.until("the pool is gone", lambda: allocatable(cluster, "virtfn.dev/bench") == 0)
+    node.until("the pool is gone", lambda: allocatable(cluster, f"virtfn.dev/{name}") == 0)
     return seen | {"allocatable": ended - began}
 
 

@@ -1,9 +1,10 @@
-"""Runs on a node of the lab: when 14 VFs are bound, published, and known to the kubelet, by the node's clock, as JSON.
+"""Runs on a node of the lab, with a resource's name: when its 14 VFs are bound, published, known to the kubelet.
 
-The kubelet writes its checkpoint when it was told of devices.
+Prints JSON, by the node's clock. The kubelet writes its checkpoint when it was told of devices.
 """
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ DEADLINE = 100.0
 def kubelet_told() -> bool:
     """Whether the kubelet knows the resource with all its devices."""
     registered = json.loads(CHECKPOINT.read_text())["Data"]["RegisteredDevices"] if CHECKPOINT.exists() else {}
-    return len((registered or {}).get("virtfn.dev/bench", [])) == 14
+    return len((registered or {}).get(sys.argv[1], [])) == 14
 
 
 STAGES = {
