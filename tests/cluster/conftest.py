@@ -21,7 +21,7 @@ LAST = "test_uninstall.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Uninstalling comes last; no test here is over in the 20 s of other tests."""
+    """Uninstalling comes last; a test here may take minutes."""
     items.sort(key=lambda item: item.path.name == LAST)
     for item in items:
         item.add_marker(pytest.mark.timeout(1500))

@@ -308,20 +308,25 @@ class FakeWriter(Writer):
         self._kernel = kernel
         self._blocked: tuple[Path, str] | None = None
 
-    def write_all(self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float) -> None:
+    def write_each(
+        self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float
+    ) -> list[SysfsWriteError | StuckError | None]:
         """See Writer."""
+        return [self._answer(Path(path), value) for path, value in writes]
+
+    def _answer(self, path: Path, value: str) -> SysfsWriteError | StuckError | None:
         if (stuck := self.stuck()) is not None:
-            raise StuckError(f"not written: {stuck.text}")
-        for path, value in writes:
-            try:
-                self._kernel.write(Path(path), value)
-            except BlockingIOError as error:
-                self._blocked = (Path(path), value)
-                raise StuckError(str(error)) from error
-            except InterruptedError:
-                raise
-            except OSError as error:
-                raise SysfsWriteError(os.fspath(path), value, error.errno or 0) from error
+            return StuckError(f"not written: {stuck.text}")
+        try:
+            self._kernel.write(path, value)
+        except BlockingIOError as error:
+            self._blocked = (path, value)
+            return StuckError(str(error))
+        except InterruptedError:
+            raise
+        except OSError as error:
+            return SysfsWriteError(os.fspath(path), value, error.errno or 0)
+        return None
 
     def stuck(self) -> Stuck | None:
         """See Writer; a blocked write is carried out as soon as it can be."""

@@ -2,7 +2,8 @@
 
 Laws, each with a property test: the same input gives the same plan; a converged machine gives no steps; a held VF is
 never a target; a number of VFs changes through 0 in two visible steps. Order inside one PF, after libvirt: detach all,
-resize, settle, then driver override and bind VF by VF. A write of 0 detaches the VFs itself, all under one lock
+resize, settle, then every driver override, then every bind: alike steps in a row are carried out side by side.
+A write of 0 detaches the VFs itself, all under one lock
 (docs/decisions/0004): as single steps a holder could come between two of them.
 """
 
@@ -67,14 +68,16 @@ class _PfPlan:
         self.loading: set[str] = set()
         self.detach: list[Step] = []
         self.resize: list[Step] = []
-        self.attach: list[Step] = []
+        self.overrides: list[Step] = []
+        self.binds: list[Step] = []
+        self.cleared: list[Step] = []
         self.last: list[Step] = []
         self.blocked: list[Blocked] = []
         self.disturbs: list[PciAddress] = []
 
     @property
     def steps(self) -> list[Step]:
-        return [*self.detach, *self.resize, *self._modules(), *self.attach, *self.last]
+        return [*self.detach, *self.resize, *self._modules(), *self.overrides, *self.binds, *self.cleared, *self.last]
 
     def decide(self, desired: Desired) -> None:
         pf = self.inventory.pf(self.wanted.address)
@@ -117,7 +120,7 @@ class _PfPlan:
             if vf is None or (in_place(wanted, vf) and vf.driver_override == wanted.driver_override):
                 continue
             if in_place(wanted, vf):
-                self._override(_ref(pf, vf), wanted.driver_override, vf.driver_override)
+                self._override(self.overrides, _ref(pf, vf), wanted.driver_override, vf.driver_override)
             elif not self._hindered(vf, wanted, desired):
                 if vf.driver is not None:
                     self.detach.append(Unbind(vf=_ref(pf, vf), expects=vf.driver))
@@ -144,20 +147,20 @@ class _PfPlan:
     def _attach(self, ref: VfRef, wanted: DesiredVf, override: str | None) -> None:
         """From no driver to the wanted one, and the override to what it should read in the end."""
         if wanted.driver in (None, KERNEL_DRIVER):
-            override = self._override(ref, None, override)
+            override = self._override(self.overrides, ref, None, override)
             if wanted.driver == KERNEL_DRIVER:
-                self.attach.append(Probe(vf=ref))
+                self.binds.append(Probe(vf=ref))
         elif wanted.driver is not None:
             # With autoprobe off a bind without override is refused with ENODEV (measured), so it is set for the bind
             # also where it does not stay.
-            override = self._override(ref, wanted.driver, override)
+            override = self._override(self.overrides, ref, wanted.driver, override)
             self.loading.add(wanted.driver)
-            self.attach.append(Bind(vf=ref, driver=wanted.driver))
-        self._override(ref, wanted.driver_override, override)
+            self.binds.append(Bind(vf=ref, driver=wanted.driver))
+        self._override(self.cleared, ref, wanted.driver_override, override)
 
-    def _override(self, ref: VfRef, value: str | None, expects: str | None) -> str | None:
+    def _override(self, steps: list[Step], ref: VfRef, value: str | None, expects: str | None) -> str | None:
         if value != expects:
-            self.attach.append(SetDriverOverride(vf=ref, value=value, expects=expects))
+            steps.append(SetDriverOverride(vf=ref, value=value, expects=expects))
         return value
 
     def _finish(self, pf: PhysicalFunction) -> None:

@@ -7,9 +7,10 @@ deadline. The first failure stops the steps of its PF, other PFs go on. Nothing 
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import assert_never
 
@@ -43,13 +44,13 @@ from virtfn_host.linux.errors import (
     HostError,
     SettleTimeoutError,
     StaleSnapshotError,
-    SysfsWriteError,
+    StuckError,
 )
 from virtfn_host.linux.inventory import read_pf
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.modules import Modules
 from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import Writer
+from virtfn_host.linux.writer import MAX_CHILDREN, Writer
 
 SETTLE_POLL = 0.01
 """Seconds between two looks while the kernel makes VFs: no event is sure to announce the last link or group."""
@@ -95,23 +96,40 @@ def apply(
 ) -> Report:
     """Carry out a plan; `on_result` hears of each step as it ends, `stopping` is asked before each."""
     failed: dict[PciAddress, StepResult] = {}
-    results = []
+    results: list[StepResult] = []
     machine.remembered.clear()
-    for step in plan.steps:
-        result = _result(step, machine, failed.get(pf_of(step)), stopping)
-        if result.outcome is Outcome.FAILED:
-            failed.setdefault(pf_of(step), result)
-        results.append(result)
-        on_result(result)
+    for (pf, _), alike in groupby(plan.steps, key=lambda step: (pf_of(step), type(step))):
+        for some in _portions(list(alike)):
+            for result in _results(some, machine, failed.get(pf), stopping):
+                if result.outcome is Outcome.FAILED:
+                    failed.setdefault(pf, result)
+                results.append(result)
+                on_result(result)
     return Report(results=tuple(results))
 
 
-def _result(step: Step, machine: Machine, former: StepResult | None, stopping: Callable[[], bool]) -> StepResult:
+def _portions(alike: list[Step]) -> Iterator[list[Step]]:
+    """What is carried out side by side: overrides and binds of one PF; everything else goes one by one."""
+    size = MAX_CHILDREN if isinstance(alike[0], SetDriverOverride | Bind) else 1
+    for start in range(0, len(alike), size):
+        yield alike[start : start + size]
+
+
+def _results(
+    steps: list[Step], machine: Machine, former: StepResult | None, stopping: Callable[[], bool]
+) -> list[StepResult]:
     if former is not None:
-        text = f"{describe(step)}: not tried after: {former.message}"
-        return _ended(step, Outcome.NOT_TRIED, former.reason, text)
+        text = f"not tried after: {former.message}"
+        return [_ended(step, Outcome.NOT_TRIED, former.reason, f"{describe(step)}: {text}") for step in steps]
     if stopping():
-        return _ended(step, Outcome.NOT_TRIED, Reason.CHANGING, f"{describe(step)}: not tried, the process is ending")
+        text = "not tried, the process is ending"
+        return [_ended(step, Outcome.NOT_TRIED, Reason.CHANGING, f"{describe(step)}: {text}") for step in steps]
+    if isinstance(steps[0], SetDriverOverride | Bind):
+        return _side_by_side([step for step in steps if isinstance(step, SetDriverOverride | Bind)], machine)
+    return [_result(step, machine) for step in steps]
+
+
+def _result(step: Step, machine: Machine) -> StepResult:
     started = time.monotonic()
     try:
         _carry_out(step, machine)
@@ -122,6 +140,58 @@ def _result(step: Step, machine: Machine, former: StepResult | None, stopping: C
 
 def _ended(step: Step, outcome: Outcome, reason: Reason | None, message: str, seconds: float = 0.0) -> StepResult:
     return StepResult(step=step, outcome=outcome, seconds=round(seconds, 4), reason=reason, message=message)
+
+
+def _side_by_side(steps: Sequence[SetDriverOverride | Bind], machine: Machine) -> list[StepResult]:
+    """Check each, write all at once, look at each; a step's seconds are its share of the time."""
+    started = time.monotonic()
+    ready: dict[int, tuple[PciAddress, tuple[str, str]]] = {}
+    errors: dict[int, HostError] = {}
+    for number, step in enumerate(steps):
+        try:
+            _remember(machine, step.vf.pf)
+            address = _address(machine.sysfs, step.vf)
+            ready[number] = address, _write_of(step, address, machine.sysfs)
+        except HostError as error:
+            errors[number] = error
+    answers = machine.writer.write_each([write for _, write in ready.values()], patience(steps[0]))
+    for (number, (address, _)), answer in zip(ready.items(), answers, strict=True):
+        if (wrong := _wrong(steps[number], address, answer, machine.sysfs)) is not None:
+            errors[number] = wrong
+    share = (time.monotonic() - started) / len(steps)
+    return [
+        _ended(step, Outcome.FAILED, errors[n].reason, f"{describe(step)}: {errors[n]}", share)
+        if n in errors
+        else _ended(step, Outcome.DONE, None, describe(step), share)
+        for n, step in enumerate(steps)
+    ]
+
+
+def _write_of(step: SetDriverOverride | Bind, address: PciAddress, sysfs: Sysfs) -> tuple[str, str]:
+    """Path and value, when what the step expects is there."""
+    if isinstance(step, Bind):
+        _expect(f"driver of {address}", sysfs.bound_driver(address), None)
+        return sysfs.driver(step.driver, "bind"), str(address)
+    _expect(f"driver_override of {address}", sysfs.override(address), step.expects)
+    # A newline clears it; an empty string does nothing at all (measured).
+    return sysfs.device(address, "driver_override"), step.value or "\n"
+
+
+def _wrong(
+    step: SetDriverOverride | Bind, address: PciAddress, answer: HostError | None, sysfs: Sysfs
+) -> HostError | None:
+    """What went wrong, looking also where the kernel said yes."""
+    if not isinstance(step, Bind) or isinstance(answer, StuckError):
+        return answer
+    try:
+        driver = sysfs.bound_driver(address)
+    except HostError as error:
+        return error
+    if driver == step.driver:
+        return None
+    if answer is not None:
+        return BindFailedError(str(answer))
+    return BindFailedError(f"{address} is on {driver or 'no driver'} after binding it to {step.driver}")
 
 
 def _carry_out(step: Step, machine: Machine) -> None:
@@ -135,25 +205,14 @@ def _carry_out(step: Step, machine: Machine) -> None:
         case SetAutoprobe() | SetNumVfs():
             _remember(machine, step.pf)
             _set_autoprobe(step, machine) if isinstance(step, SetAutoprobe) else _set_num_vfs(step, machine)
-        case Unbind() | SetDriverOverride() | Bind() | Probe():
+        case Unbind() | Probe():
             _remember(machine, step.vf.pf)
-            _touch_vf(step, _address(machine.sysfs, step.vf), machine)
+            address = _address(machine.sysfs, step.vf)
+            _unbind(step, address, machine) if isinstance(step, Unbind) else _probe(step, address, machine)
+        case SetDriverOverride() | Bind():
+            raise AssertionError("carried out side by side")
         case _:
             assert_never(step)
-
-
-def _touch_vf(step: Unbind | SetDriverOverride | Bind | Probe, address: PciAddress, machine: Machine) -> None:
-    match step:
-        case Unbind():
-            _unbind(step, address, machine)
-        case SetDriverOverride(value=value, expects=expects):
-            _expect(f"driver_override of {address}", machine.sysfs.override(address), expects)
-            # A newline clears it; an empty string does nothing at all (measured).
-            machine.writer.write(machine.sysfs.device(address, "driver_override"), value or "\n", patience(step))
-        case Bind():
-            _bind(step, address, machine)
-        case Probe():
-            _probe(step, address, machine)
 
 
 def _remember(machine: Machine, pf: PciAddress) -> None:
@@ -215,18 +274,6 @@ def _unbind(step: Unbind, address: PciAddress, machine: Machine) -> None:
     _expect(f"driver of {address}", machine.sysfs.bound_driver(address), step.expects)
     with held(machine.sysfs, [address]):
         machine.writer.write(machine.sysfs.device(address, "driver/unbind"), str(address), patience(step))
-
-
-def _bind(step: Bind, address: PciAddress, machine: Machine) -> None:
-    sysfs = machine.sysfs
-    _expect(f"driver of {address}", sysfs.bound_driver(address), None)
-    try:
-        machine.writer.write(sysfs.driver(step.driver, "bind"), str(address), patience(step))
-    except SysfsWriteError as error:
-        if sysfs.bound_driver(address) != step.driver:
-            raise BindFailedError(str(error)) from error
-    if (driver := sysfs.bound_driver(address)) != step.driver:
-        raise BindFailedError(f"{address} is on {driver or 'no driver'} after binding it to {step.driver}")
 
 
 def _probe(step: Probe, address: PciAddress, machine: Machine) -> None:

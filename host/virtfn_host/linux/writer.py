@@ -38,36 +38,45 @@ class Writer:
         """Several writes side by side, at most MAX_CHILDREN at once; `deadline` is for each.
 
         Raises:
-            SysfsWriteError: the first refusal in their order; all that were started have ended.
-            StuckError: one is blocked.
+            StuckError: one is blocked, or was before.
+            SysfsWriteError: the first refusal in their order; all were tried.
         """
-        if (stuck := self.stuck()) is not None:
-            raise StuckError(f"not written: {stuck.text}")
-        for start in range(0, len(writes), MAX_CHILDREN):
-            self._batch([(os.fspath(p), v) for p, v in writes[start : start + MAX_CHILDREN]], deadline)
+        errors = [error for error in self.write_each(writes, deadline) if error is not None]
+        for error in sorted(errors, key=lambda error: not isinstance(error, StuckError)):
+            raise error
 
-    def _batch(self, writes: list[tuple[str, str]], deadline: float) -> None:
+    def write_each(
+        self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float
+    ) -> list[SysfsWriteError | StuckError | None]:
+        """The same, with an answer for each; after one that is blocked no further ones are started."""
+        answers: list[SysfsWriteError | StuckError | None] = []
+        for start in range(0, len(writes), MAX_CHILDREN):
+            batch = [(os.fspath(p), v) for p, v in writes[start : start + MAX_CHILDREN]]
+            if (stuck := self.stuck()) is not None:
+                answers += [StuckError(f"not written: {stuck.text}") for _ in batch]
+            else:
+                answers += self._batch(batch, deadline)
+        return answers
+
+    def _batch(self, writes: list[tuple[str, str]], deadline: float) -> list[SysfsWriteError | StuckError | None]:
         running = []
         for path, value in writes:
             child = self._child()
             child.ask_write(path, value)
             running.append((child, path, value))
         until = time.monotonic() + deadline
-        refused: list[SysfsWriteError] = []
-        late: list[StuckError] = []
+        answers: list[SysfsWriteError | StuckError | None] = []
         for child, path, value in running:
             answer = child.answer(until - time.monotonic())
             if answer is None:
                 with self._lock:
                     self._stuck[child] = (path, value, until - deadline)
-                late.append(StuckError(f"writing {value!r} to {path} has not returned in {deadline:.0f} s"))
+                answers.append(StuckError(f"writing {value!r} to {path} has not returned in {deadline:.0f} s"))
                 continue
             with self._lock:
                 self._idle.append(child)
-            if answer[0]:
-                refused.append(SysfsWriteError(path, value, answer[0]))
-        for error in (*late, *refused):
-            raise error
+            answers.append(SysfsWriteError(path, value, answer[0]) if answer[0] else None)
+        return answers
 
     def stuck(self) -> Stuck | None:
         """The longest blocked write, or None; a write that came back meanwhile is forgotten here."""

@@ -67,8 +67,8 @@ def test_from_nothing_autoprobe_goes_off_before_vfs_are_made_and_bound() -> None
         "0000:01:00.0: set sriov_numvfs 0 -> 2",
         "0000:01:00.0: wait for 2 VFs",
         "VF 0 of 0000:01:00.0: set driver_override vfio-pci",
-        "VF 0 of 0000:01:00.0: bind to vfio-pci",
         "VF 1 of 0000:01:00.0: set driver_override vfio-pci",
+        "VF 0 of 0000:01:00.0: bind to vfio-pci",
         "VF 1 of 0000:01:00.0: bind to vfio-pci",
     ]
     assert made.disturbs == ()
