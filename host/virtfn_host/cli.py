@@ -86,7 +86,7 @@ def _explain(options: argparse.Namespace, sysfs: Sysfs) -> int:
     if function is None:
         print(f"virtfn: {options.address} is not there; `virtfn list` shows functions that can be", file=sys.stderr)
         return NOTHING_MATCHES
-    found = explain(function, read_surroundings(sysfs), holders(sysfs, options.address))
+    found = explain(function, read_surroundings(sysfs), holders(sysfs, options.address, name_processes=True))
     if options.json:
         _print_json(encode(found))
     else:
@@ -177,7 +177,7 @@ def _look(sysfs: Sysfs) -> tuple[Inventory, InUse]:
         inventory = read_inventory(sysfs, reader)
     finally:
         reader.close()
-    return inventory, evidence(sysfs, inventory)
+    return inventory, evidence(sysfs, inventory, name_processes=True)
 
 
 def _resolve(options: argparse.Namespace, inventory: Inventory) -> Resolution:

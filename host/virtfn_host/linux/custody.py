@@ -55,20 +55,61 @@ def _has_cdevs(sysfs: Sysfs) -> bool:
     return (sysfs.dev / "iommu").exists()
 
 
-def evidence(sysfs: Sysfs, inventory: Inventory) -> InUse:
-    """Who uses what, as far as looking shows: no group is opened, so that a pod that starts is never in its way."""
+class OpenNodes:
+    """Who has which file open on this machine, as /proc shows it; looked up once, when first asked."""
+
+    def __init__(self, sysfs: Sysfs) -> None:
+        self._sysfs = sysfs
+        self._users: dict[str, str] | None = None
+
+    def user(self, path: str) -> str | None:
+        """`process 4242 (qemu-system-x86)`, or None.
+
+        Raises:
+            SysfsReadError: some process may not be looked at, so nobody can tell.
+        """
+        if self._users is None:
+            self._users = dict(self._found())
+        return self._users.get(path)
+
+    def _found(self) -> Iterator[tuple[str, str]]:
+        sysfs = self._sysfs
+        for pid in sysfs.names(sysfs.proc) or ():
+            if pid.isdigit():
+                for name in sysfs.names(sysfs.proc / pid / "fd") or ():
+                    target = _target(sysfs.proc / pid / "fd" / name)
+                    if target is not None and target.startswith("/dev/"):
+                        yield target, f"process {pid} ({(sysfs.read(sysfs.proc / pid / 'comm') or 'gone').strip()})"
+
+
+def _target(link: Path) -> str | None:
+    try:
+        return os.readlink(link)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def evidence(sysfs: Sysfs, inventory: Inventory, *, name_processes: bool = False) -> InUse:
+    """Who uses what, as far as looking shows: no group is opened, so that a pod that starts is never in its way.
+
+    Args:
+        name_processes: look in /proc for who it is; for people, because it reads every open file of the machine.
+    """
     found: list[Holder] = []
+    nodes = OpenNodes(sysfs)
     for pf in inventory.pfs:
         for vf in pf.vfs:
-            found += holders(sysfs, vf.address)
+            found += holders(sysfs, vf.address, nodes, name_processes=name_processes)
     return InUse(holders=tuple(found))
 
 
-def holders(sysfs: Sysfs, address: PciAddress) -> tuple[Holder, ...]:
+def holders(
+    sysfs: Sysfs, address: PciAddress, nodes: OpenNodes | None = None, *, name_processes: bool = False
+) -> tuple[Holder, ...]:
     """What the kernel shows of a user of this function; one that cannot be read counts as used."""
     try:
         if sysfs.vfio_bound(address):
-            text = _vfio_user(sysfs, address)
+            text = _vfio_user(sysfs, address, nodes or OpenNodes(sysfs), name_processes)
         elif sysfs.bound_driver(address) is not None:
             text = _netdev_user(sysfs, address)
         else:
@@ -78,7 +119,10 @@ def holders(sysfs: Sysfs, address: PciAddress) -> tuple[Holder, ...]:
     return (Holder(address=address, kind=HolderKind.KERNEL, text=text),) if text else ()
 
 
-def _vfio_user(sysfs: Sysfs, address: PciAddress) -> str | None:
+def _vfio_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes, name_processes: bool) -> str | None:
+    group = sysfs.group(address)
+    if name_processes and group is not None and (process := nodes.user(f"/dev/vfio/{sysfs.group_node(group).name}")):
+        return f"{process} has its group open"
     # `enable` is raised at open by vfio_pci_core, so it holds for every variant driver, also with disable_idle_d3.
     enabled = sysfs.read(sysfs.device(address, "enable"))
     if enabled is None:
@@ -87,39 +131,10 @@ def _vfio_user(sysfs: Sysfs, address: PciAddress) -> str | None:
         return "its vfio device is open"
     for name in sysfs.names(sysfs.device(address, "vfio-dev")) or ():
         if sysfs.read(sysfs.device(address, "vfio-dev", name, "dev")) is not None:
-            return _cdev_user(sysfs, name)
+            # A cdev that is open and not bound shows nowhere but among the open files of its process.
+            target = f"/dev/vfio/devices/{name}"
+            return f"{process} has {target} open" if (process := nodes.user(target)) else None
     return None
-
-
-def _cdev_user(sysfs: Sysfs, name: str) -> str | None:
-    """A cdev that is open and not bound shows nowhere but among the open files of its process."""
-    target = f"/dev/vfio/devices/{name}"
-    for pid in sysfs.names(sysfs.proc) or ():
-        if not pid.isdigit():
-            continue
-        for fd in _open_files(sysfs.proc / pid / "fd"):
-            if fd == target:
-                return f"process {pid} ({_command(sysfs, pid)}) has {target} open"
-    return None
-
-
-def _open_files(folder: Path) -> Iterator[str]:
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    except PermissionError:
-        yield f"{folder} may not be read"
-        return
-    for name in names:
-        try:
-            yield os.readlink(folder / name)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-
-
-def _command(sysfs: Sysfs, pid: str) -> str:
-    return (sysfs.read(sysfs.proc / pid / "comm") or "gone").strip()
 
 
 def _netdev_user(sysfs: Sysfs, address: PciAddress) -> str | None:

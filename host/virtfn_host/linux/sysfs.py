@@ -56,7 +56,7 @@ class Sysfs:
         """
         try:
             return _contents(path).decode(errors="surrogateescape").rstrip()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return None
         except OSError as error:
             # ENODEV: the device went away while we held the file open.
@@ -77,7 +77,7 @@ class Sysfs:
         """Sorted entries of a folder, or None where there is none."""
         try:
             return tuple(sorted(os.listdir(path)))
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return None
         except OSError as error:
             raise SysfsReadError(str(path), error) from error

@@ -90,9 +90,10 @@ def test_a_vf_that_a_program_holds_is_not_given_back(vf: str) -> None:
     assert virtfn("bind", vf)[0] == DONE
     group = (DEVICES / vf / "iommu_group").readlink().name
     holder = os.open(f"/dev/vfio/{group}", os.O_RDWR | os.O_CLOEXEC)
+    assert f"process {os.getpid()} (" in virtfn("list")[1]
     status, shown = virtfn("restore", vf)
     assert (status, driver(vf)) == (BLOCKED, "vfio-pci")
-    assert "is in use" in shown
+    assert f"process {os.getpid()} (" in shown
     os.close(holder)
     assert virtfn("restore", "--all")[0] == DONE
     assert driver(vf) == "igbvf"
