@@ -38,7 +38,7 @@ containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 failSwapOn: false
 tlsCertFile: /cluster/$VIRTFN_NODE.crt
 tlsPrivateKeyFile: /cluster/$VIRTFN_NODE.key
-nodeStatusUpdateFrequency: 3s
+nodeStatusUpdateFrequency: 1s
 evictionHard: {memory.available: 50Mi, nodefs.available: 1%, imagefs.available: 1%}
 imageGCHighThresholdPercent: 100
 crashLoopBackOff: {maxContainerRestartPeriod: 2s}

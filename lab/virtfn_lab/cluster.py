@@ -126,6 +126,17 @@ class Cluster:
         return done
 
 
+def cannot_run() -> str | None:
+    """Why no cluster can run on this machine, or None."""
+    done = subprocess.run([*_NAMESPACES, "true"], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return None
+    return f"new network, mount and PID namespaces are refused ({done.stderr.strip()}); run as root, or allow them"
+
+
+_NAMESPACES = ("unshare", "-n", "-m", "-p", "-f", "--kill-child", "--mount-proc")
+
+
 def up(nodes: int = 1, topology: str = "igb2") -> Cluster:
     """Build what is not cached, start a new cluster, wait until its nodes are Ready.
 
@@ -139,18 +150,7 @@ def up(nodes: int = 1, topology: str = "igb2") -> Cluster:
     folder = run_dir() / "cluster"
     with step("making certificates"):
         pki.make(folder / "pki", nodes)
-    words = [
-        "unshare",
-        "-n",
-        "-m",
-        "-p",
-        "-f",
-        "--kill-child",
-        "--mount-proc",
-        sys.executable,
-        "-m",
-        "virtfn_lab.inside",
-    ]
+    words = [*_NAMESPACES, sys.executable, "-m", "virtfn_lab.inside"]
     words += ["--folder", str(folder), "--tools", str(binaries), "--image", str(image.disk.parent)]
     words += ["--images", str(images), "--nodes", str(nodes), "--topology", topology]
     environment = os.environ | {"PYTHONPATH": str(repository() / "lab")}
