@@ -106,3 +106,48 @@ def test_no_verb_is_usage() -> None:
     with pytest.raises(SystemExit) as ended:
         run([])
     assert ended.value.code == USAGE
+
+
+def test_explain_says_what_a_function_is_and_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = FakeKernel(tmp_path / "root", pfs=1, iommu=False).root
+    assert run(["explain", "0000:01:00.0", "--root", str(root)]) == MACHINE_SAID_NO
+    shown = capsys.readouterr().out
+    assert "a PF with 0 of 7 VFs" in shown
+    assert "NoIommu: the IOMMU is off" in shown
+
+
+def test_explain_in_json_has_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = FakeKernel(tmp_path / "root", pfs=1, iommu=False).root
+    assert run(["explain", "0000:01:00.0", "--json", "--root", str(root)]) == MACHINE_SAID_NO
+    (hindrance,) = json.loads(capsys.readouterr().out)["hindrances"]
+    assert hindrance["reason"] == "NoIommu"
+
+
+@pytest.mark.parametrize("verb", ["explain", "bind", "restore"])
+def test_a_function_that_is_not_there_is_a_sentence(
+    machine: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    assert run([verb, "0000:7f:00.0", "--root", str(machine)]) == NOTHING_MATCHES
+    assert "0000:7f:00.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["restore"], ["restore", "--all", "0000:01:00.0"]])
+def test_restore_wants_one_address_or_all(machine: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert run([*words, "--root", str(machine)]) == USAGE
+    assert "--all" in capsys.readouterr().err
+
+
+def test_restore_all_of_nothing_is_done(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["restore", "--all", "--root", str(machine)]) == DONE
+    assert "nothing was ever touched" in capsys.readouterr().out
+
+
+def test_what_may_not_be_read_is_a_sentence(
+    machine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.listdir", refused)
+    assert run(["list", "--root", str(machine)]) == MACHINE_SAID_NO
+    assert "Permission denied" in capsys.readouterr().err
