@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +16,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from virtfn_lab.cluster import LabError, down, up
+from virtfn_lab.guest import run_in_guest
 from virtfn_lab.node import Node
+from virtfn_lab.paths import run_dir
 from virtfn_lab.product import install
 from virtfn_lab.progress import say
 from virtfn_lab.restarts import rounds
@@ -80,10 +83,33 @@ def _portion(number: int, seed: int) -> str:
     return ""
 
 
+def in_guest(name: str, settings_: str, test: str, seed: int) -> Proof:
+    """One test of tests/kernel/guest, the long way, on a real kernel."""
+    began = time.monotonic()
+    out = Path(tempfile.mkdtemp(prefix="prove-", dir=run_dir()))
+    words = f"VIRTFN_TRIED=/out/tried {settings_} python3 -m pytest -s -p no:cacheprovider --timeout=14400"
+    status = run_in_guest(f"{words} tests/kernel/guest/{test}", out=out, timeout=14400)
+    tried = sum(map(int, (out / "tried").read_text().split())) if (out / "tried").exists() else 0
+    seconds = round(time.monotonic() - began, 1)
+    return Proof(name=name, tried=tried, violations=int(status != 0), seed=seed, seconds=seconds)
+
+
 LONG = settings(stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 PROOFS: tuple[Callable[[], Proof], ...] = (
     lambda: histories(100_000, seed=20261124),
+    lambda: in_guest(
+        "real kernel: operations against programs that open VFs: none pulled from under one, no write blocked 1 s",
+        "VIRTFN_CONTESTED=1000",
+        "test_contested.py",
+        seed=1,
+    ),
+    lambda: in_guest(
+        "real kernel: SIGKILL at every step boundary of five plans: converged, restored byte for byte",
+        "VIRTFN_BOUNDARIES=1",
+        "test_killed.py",
+        seed=0,
+    ),
     lambda: restarts(100, seed=20261124),
 )
 
