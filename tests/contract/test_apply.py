@@ -7,7 +7,7 @@ from virtfn_host.core.model import Desired, DeviceMatcher, InUse, NodeConfig, Po
 from virtfn_host.core.plan import plan
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import resolve
-from virtfn_host.core.steps import Bind, Outcome, Plan, Report, SetAutoprobe, SetNumVfs, VfRef
+from virtfn_host.core.steps import Bind, FunctionRef, Outcome, Plan, Report, SetAutoprobe, SetNumVfs
 from virtfn_host.core.verify import verify
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.custody import evidence
@@ -116,7 +116,7 @@ def test_a_step_that_expects_another_machine_is_stale_and_changes_nothing(lab: L
 def test_a_bind_that_the_driver_refuses_is_bind_failed(lab: Lab) -> None:
     (vf,) = lab.make(lab.pf, 1)
     lab.machine.modules.load("vfio-pci", 30)
-    step = Bind(vf=VfRef(pf=lab.pf, index=0, address=vf), driver="vfio-pci")
+    step = Bind(function=FunctionRef(pf=lab.pf, index=0, address=vf), driver="vfio-pci")
     (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), lab.machine).results
     assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.BIND_FAILED)
     assert "ENODEV" in result.message

@@ -6,7 +6,7 @@ import pytest
 from hardware import Lab
 
 from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Outcome, Plan, SetNumVfs, Step, Unbind, VfRef
+from virtfn_host.core.steps import FunctionRef, Outcome, Plan, SetNumVfs, Step, Unbind
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.custody import held, holders
 from virtfn_host.linux.errors import FunctionInUseError
@@ -64,7 +64,7 @@ def test_a_resize_of_a_held_vf_is_refused_within_a_second_with_nothing_changed(l
 def test_an_unbind_of_a_held_vf_is_refused_whatever_the_plan_says(lab: Lab) -> None:
     (vf,) = lab.make(lab.pf, 1)
     lab.to_vfio(vf)
-    step = Unbind(vf=VfRef(pf=lab.pf, index=0, address=vf), expects="vfio-pci")
+    step = Unbind(function=FunctionRef(pf=lab.pf, index=0, address=vf), expects="vfio-pci")
     with lab.used(vf):
         (result,) = apply(a_plan(step), lab.machine).results
         assert result.reason == Reason.VFS_IN_USE

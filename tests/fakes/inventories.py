@@ -123,15 +123,15 @@ def _after(step: Step, inventory: Inventory) -> Inventory:
             assert 0 in (value, expects)
             driver = "igbvf" if there.autoprobe else None
             return _with_pf(inventory, pf, vfs=tuple(a_vf(pf.bus - 1, index, driver) for index in range(value)))
-        case Unbind(vf=vf, expects=driver):
-            return _with_vf(inventory, vf.pf, vf.index, expects=driver, driver=None, vfio_bound=False)
-        case SetDriverOverride(vf=vf, value=value):
-            return _with_vf(inventory, vf.pf, vf.index, driver_override=value)
-        case Bind(vf=vf, driver=driver):
+        case Unbind(function=function, expects=driver):
+            return _with_vf(inventory, function.pf, function.index, expects=driver, driver=None, vfio_bound=False)
+        case SetDriverOverride(function=function, value=value):
+            return _with_vf(inventory, function.pf, function.index, driver_override=value)
+        case Bind(function=function, driver=driver):
             assert driver in inventory.drivers
-            return _with_vf(inventory, vf.pf, vf.index, driver=driver, vfio_bound=driver == "vfio-pci")
-        case Probe(vf=vf):
-            return _with_vf(inventory, vf.pf, vf.index, driver="igbvf", vfio_bound=False)
+            return _with_vf(inventory, function.pf, function.index, driver=driver, vfio_bound=driver == "vfio-pci")
+        case Probe(function=function):
+            return _with_vf(inventory, function.pf, function.index, driver="igbvf", vfio_bound=False)
         case Settle() | Forget():
             return inventory
 
@@ -142,10 +142,13 @@ def _with_pf(inventory: Inventory, address: PciAddress, **fields: object) -> Inv
 
 
 def _with_vf(
-    inventory: Inventory, pf: PciAddress, index: int, expects: str | None = None, **fields: object
+    inventory: Inventory, pf: PciAddress, index: int | None, expects: str | None = None, **fields: object
 ) -> Inventory:
     there = inventory.pf(pf)
     assert there is not None
+    if index is None:
+        assert "driver" not in fields or there.driver == expects or expects is None
+        return _with_pf(inventory, pf, **fields)
     vf = there.vf(index)
     assert vf is not None
     assert "driver" not in fields or vf.driver == expects or expects is None

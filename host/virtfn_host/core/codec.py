@@ -1,12 +1,12 @@
 """The model's values to JSON and back: lowerCamelCase keys, addresses as text, a version on every document.
 
-Strict: a field too many, a field too few or a value of another type is an error that names its path. What JSON is
-kept in (a socket, a file) is the caller's.
+Strict: a field too many, a field without default too few or a value of another type is an error that names its path.
+What JSON is kept in (a socket, a file) is the caller's.
 """
 
 import json
 import types
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -112,9 +112,12 @@ def _decode_dataclass(hint: Any, value: object, path: str) -> Any:
     names = {camel(name): name for name in hints}
     if unknown := sorted(set(value) - set(names)):
         raise CodecError(f"{path}: unknown field {', '.join(unknown)}")
-    if missing := sorted(set(names) - set(value)):
+    # A field with a default may be missing: a journal or pool file of an earlier version has never heard of it.
+    needed = {camel(f.name) for f in fields(hint) if f.default is MISSING}
+    if missing := sorted(needed - set(value)):
         raise CodecError(f"{path}: missing field {', '.join(missing)}")
-    return hint(**{name: decode(hints[name], value[key], f"{path}.{key}") for key, name in names.items()})
+    given = {name: key for key, name in names.items() if key in value}
+    return hint(**{name: decode(hints[name], value[key], f"{path}.{key}") for name, key in given.items()})
 
 
 def _decode_scalar(hint: Any, value: object, path: str) -> Any:

@@ -41,7 +41,7 @@ class VirtualFunction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhysicalFunction:
-    """One function with an SR-IOV capability (`sriov_totalvfs` exists), and its VFs by index."""
+    """A PF and its VFs by index; or a function that makes none, is no VF and no bridge, and can be handed out whole."""
 
     address: PciAddress
     vendor: str
@@ -54,9 +54,17 @@ class PhysicalFunction:
     """Names and alternative names of its netdevs as the host's network namespace shows them."""
     numa_node: int | None
     iommu_group: int | None
-    total_vfs: int
+    total_vfs: int | None
+    """None: it has no SR-IOV capability (no `sriov_totalvfs`), so it is no PF."""
     autoprobe: bool
     vfs: tuple[VirtualFunction, ...]
+    driver_override: str | None = None
+    vfio_bound: bool = False
+    """See VirtualFunction."""
+    cdev: str | None = None
+    """See VirtualFunction."""
+    needed_for: str | None = None
+    """What this machine cannot do without it: a mounted file system, the default route, a console."""
 
     @property
     def num_vfs(self) -> int:
@@ -96,7 +104,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """One look at the machine's SR-IOV functions."""
+    """One look at the machine's PCI functions, bridges left out."""
 
     boot_id: str
     kernel: str
@@ -111,7 +119,7 @@ class Inventory:
         object.__setattr__(self, "groups", tuple(sorted(self.groups, key=_group_number)))
 
     def pf(self, address: PciAddress) -> PhysicalFunction | None:
-        """The PF at this address, or None."""
+        """The function at this address that is no VF, or None."""
         return next((pf for pf in self.pfs if pf.address == address), None)
 
     def group(self, number: int | None) -> IommuGroup | None:
@@ -132,6 +140,15 @@ class OriginalVf:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OriginalOwn:
+    """How a function itself was before it was handed out whole; its driver and netdevs are gone while it is."""
+
+    driver: str | None
+    driver_override: str | None
+    netdevs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
     """How a PF and its VFs were before the first touch; `vendor` and `device` tell a replaced card from the old one."""
 
@@ -141,6 +158,8 @@ class Original:
     num_vfs: int
     autoprobe: bool
     vfs: tuple[OriginalVf, ...]
+    own: OriginalOwn | None = None
+    """None: the function itself was never touched, only its VFs."""
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------------
@@ -170,6 +189,14 @@ class PoolRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WholeRequest:
+    """The matched function itself is offered under a resource name."""
+
+    resource_name: str
+    driver: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyConfig:
     """One policy as it reaches a node; `count` None means that the number of VFs is somebody else's."""
 
@@ -179,6 +206,8 @@ class PolicyConfig:
     devices: tuple[DeviceMatcher, ...]
     count: int | None
     pools: tuple[PoolRequest, ...]
+    whole: WholeRequest | None = None
+    """Instead of VFs; then `count` is None and there are no pools."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,16 +231,22 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredVf:
-    """One VF that somebody claims. `driver` None means no driver at all (only when given back)."""
+class DesiredFunction:
+    """A function that somebody claims. `driver` None means no driver at all (only when given back)."""
 
-    index: int
     driver: str | None
     driver_override: str | None
     """What `driver_override` should read when all is done; ours name the vfio driver, originals what they had."""
     resource_name: str | None
     policy: str | None
     """None: given back to what it was before the first touch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredVf(DesiredFunction):
+    """One VF that somebody claims."""
+
+    index: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +261,8 @@ class DesiredPf:
     vfs: tuple[DesiredVf, ...]
     policies: tuple[str, ...]
     """Every policy with a claim on it; empty when it is given back."""
+    own: DesiredFunction | None = None
+    """What the function itself should be on; None: left alone."""
 
     @property
     def given_back(self) -> bool:

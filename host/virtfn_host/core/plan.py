@@ -26,6 +26,7 @@ from virtfn_host.core.steps import (
     Bind,
     Blocked,
     Forget,
+    FunctionRef,
     LoadModule,
     Plan,
     Probe,
@@ -35,7 +36,6 @@ from virtfn_host.core.steps import (
     Settle,
     Step,
     Unbind,
-    VfRef,
 )
 
 
@@ -111,7 +111,7 @@ class _PfPlan:
             self.resize.append(SetNumVfs(pf=pf.address, value=number, expects=0))
             self.resize.append(Settle(pf=pf.address, num_vfs=number))
         for vf in self.wanted.vfs:
-            self._attach(VfRef(pf=pf.address, index=vf.index, address=None), vf, override=None)
+            self._attach(FunctionRef(pf=pf.address, index=vf.index, address=None), vf, override=None)
 
     def _rearrange(self, pf: PhysicalFunction, desired: Desired) -> None:
         """The number of VFs stands; only VFs on the wrong driver are touched."""
@@ -123,7 +123,7 @@ class _PfPlan:
                 self._override(self.overrides, _ref(pf, vf), wanted.driver_override, vf.driver_override)
             elif not self._hindered(vf, wanted, desired):
                 if vf.driver is not None:
-                    self.detach.append(Unbind(vf=_ref(pf, vf), expects=vf.driver))
+                    self.detach.append(Unbind(function=_ref(pf, vf), expects=vf.driver))
                     self.disturbs.append(vf.address)
                 self._attach(_ref(pf, vf), wanted, override=vf.driver_override)
 
@@ -144,23 +144,23 @@ class _PfPlan:
             return True
         return False
 
-    def _attach(self, ref: VfRef, wanted: DesiredVf, override: str | None) -> None:
+    def _attach(self, ref: FunctionRef, wanted: DesiredVf, override: str | None) -> None:
         """From no driver to the wanted one, and the override to what it should read in the end."""
         if wanted.driver in (None, KERNEL_DRIVER):
             override = self._override(self.overrides, ref, None, override)
             if wanted.driver == KERNEL_DRIVER:
-                self.binds.append(Probe(vf=ref))
+                self.binds.append(Probe(function=ref))
         elif wanted.driver is not None:
             # With autoprobe off a bind without override is refused with ENODEV (measured), so it is set for the bind
             # also where it does not stay.
             override = self._override(self.overrides, ref, wanted.driver, override)
             self.loading.add(wanted.driver)
-            self.binds.append(Bind(vf=ref, driver=wanted.driver))
+            self.binds.append(Bind(function=ref, driver=wanted.driver))
         self._override(self.cleared, ref, wanted.driver_override, override)
 
-    def _override(self, steps: list[Step], ref: VfRef, value: str | None, expects: str | None) -> str | None:
+    def _override(self, steps: list[Step], ref: FunctionRef, value: str | None, expects: str | None) -> str | None:
         if value != expects:
-            steps.append(SetDriverOverride(vf=ref, value=value, expects=expects))
+            steps.append(SetDriverOverride(function=ref, value=value, expects=expects))
         return value
 
     def _finish(self, pf: PhysicalFunction) -> None:
@@ -187,8 +187,8 @@ class _PfPlan:
         self.blocked.append(Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=names))
 
 
-def _ref(pf: PhysicalFunction, vf: VirtualFunction) -> VfRef:
-    return VfRef(pf=pf.address, index=vf.index, address=vf.address)
+def _ref(pf: PhysicalFunction, vf: VirtualFunction) -> FunctionRef:
+    return FunctionRef(pf=pf.address, index=vf.index, address=vf.address)
 
 
 def _family(pf: PhysicalFunction) -> set[PciAddress]:

@@ -67,7 +67,8 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
     rejected: list[Rejected] = []
     accepted: list[tuple[PolicyConfig, PhysicalFunction]] = []
     for policy in config.policies:
-        matching = [pf for pf in inventory.pfs if any(matches(m, pf) for m in policy.devices)]
+        makers = [pf for pf in inventory.pfs if pf.total_vfs is not None]
+        matching = [pf for pf in makers if any(matches(m, pf) for m in policy.devices)]
         if not matching:
             rejected.append(_rejection(policy, None, Reason.NO_MATCHING_DEVICE, "no SR-IOV device matches"))
         for pf in matching:
@@ -111,8 +112,8 @@ def _check(policy: PolicyConfig, pf: PhysicalFunction, inventory: Inventory, cla
     if count is not None and claims.count is not None and count != claims.count:
         text = f"wants {count} VFs, but policy {claims.count_policy} has claimed the number {claims.count}"
         raise _RefusalError(Reason.COUNT_CONFLICT, text)
-    if count is not None and count > pf.total_vfs:
-        if pf.total_vfs == 0:
+    if count is not None and count > (pf.total_vfs or 0):
+        if not pf.total_vfs:
             raise _RefusalError(Reason.SRIOV_UNSUPPORTED, "its driver or firmware offers no VFs (sriov_totalvfs is 0)")
         raise _RefusalError(
             Reason.TOO_MANY_VFS, f"wants {count} VFs, the device offers {pf.total_vfs} (sriov_totalvfs)"

@@ -13,15 +13,19 @@ from virtfn_host.core.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VfRef:
-    """A VF by PF and index, because a VF that a former step makes has no address yet."""
+class FunctionRef:
+    """A VF by PF and index, because a VF that a former step makes has no address yet; or a whole function."""
 
     pf: PciAddress
-    index: int
+    """The PF, or the function itself where there is no index."""
+    index: int | None
+    """VF index; None: the function at `pf` itself, handed out whole."""
     address: PciAddress | None
     """Where it must be found; None when the plan makes it."""
 
     def __str__(self) -> str:
+        if self.index is None:
+            return str(self.pf)
         return f"VF {self.index} of {self.pf}" + (f" ({self.address})" if self.address else "")
 
 
@@ -64,9 +68,9 @@ class Settle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unbind:
-    """Take a VF from the driver that has it. Disruptive."""
+    """Take a function from the driver that has it. Disruptive."""
 
-    vf: VfRef
+    function: FunctionRef
     expects: str
 
 
@@ -74,24 +78,24 @@ class Unbind:
 class SetDriverOverride:
     """Write `driver_override`; None clears it. Acts at the next bind only."""
 
-    vf: VfRef
+    function: FunctionRef
     value: str | None
     expects: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """Bind a driverless VF to a driver by name and look that it is there."""
+    """Bind a driverless function to a driver by name and look that it is there."""
 
-    vf: VfRef
+    function: FunctionRef
     driver: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """Let the kernel pick the driver of a driverless VF, and look that one came."""
+    """Let the kernel pick the driver of a driverless function, and look that one came."""
 
-    vf: VfRef
+    function: FunctionRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +114,7 @@ def pf_of(step: Step) -> PciAddress:
         case LoadModule() | SetAutoprobe() | SetNumVfs() | Settle() | Forget():
             return step.pf
         case Unbind() | SetDriverOverride() | Bind() | Probe():
-            return step.vf.pf
+            return step.function.pf
         case _:
             assert_never(step)
 
@@ -126,16 +130,16 @@ def describe(step: Step) -> str:
             return f"{pf}: set sriov_numvfs {expects} -> {value}" + (", detaching every VF" if value == 0 else "")
         case Settle(pf=pf, num_vfs=num_vfs):
             return f"{pf}: wait for {num_vfs} VFs"
-        case Unbind(vf=vf, expects=driver):
-            return f"{vf}: unbind from {driver}"
-        case SetDriverOverride(vf=vf, value=None):
-            return f"{vf}: clear driver_override"
-        case SetDriverOverride(vf=vf, value=value):
-            return f"{vf}: set driver_override {value}"
-        case Bind(vf=vf, driver=driver):
-            return f"{vf}: bind to {driver}"
-        case Probe(vf=vf):
-            return f"{vf}: let the kernel pick its driver"
+        case Unbind(function=function, expects=driver):
+            return f"{function}: unbind from {driver}"
+        case SetDriverOverride(function=function, value=None):
+            return f"{function}: clear driver_override"
+        case SetDriverOverride(function=function, value=value):
+            return f"{function}: set driver_override {value}"
+        case Bind(function=function, driver=driver):
+            return f"{function}: bind to {driver}"
+        case Probe(function=function):
+            return f"{function}: let the kernel pick its driver"
         case Forget(pf=pf):
             return f"{pf}: original state is back, forget it"
         case _:

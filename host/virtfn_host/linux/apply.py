@@ -20,6 +20,7 @@ from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import (
     Bind,
     Forget,
+    FunctionRef,
     LoadModule,
     Outcome,
     Plan,
@@ -32,7 +33,6 @@ from virtfn_host.core.steps import (
     Step,
     StepResult,
     Unbind,
-    VfRef,
     describe,
     patience,
     pf_of,
@@ -149,8 +149,8 @@ def _side_by_side(steps: Sequence[SetDriverOverride | Bind], machine: Machine) -
     errors: dict[int, HostError] = {}
     for number, step in enumerate(steps):
         try:
-            _remember(machine, step.vf.pf)
-            address = _address(machine.sysfs, step.vf)
+            _remember(machine, step.function.pf)
+            address = _address(machine.sysfs, step.function)
             ready[number] = address, _write_of(step, address, machine.sysfs)
         except HostError as error:
             errors[number] = error
@@ -206,8 +206,8 @@ def _carry_out(step: Step, machine: Machine) -> None:
             _remember(machine, step.pf)
             _set_autoprobe(step, machine) if isinstance(step, SetAutoprobe) else _set_num_vfs(step, machine)
         case Unbind() | Probe():
-            _remember(machine, step.vf.pf)
-            address = _address(machine.sysfs, step.vf)
+            _remember(machine, step.function.pf)
+            address = _address(machine.sysfs, step.function)
             _unbind(step, address, machine) if isinstance(step, Unbind) else _probe(step, address, machine)
         case SetDriverOverride() | Bind():
             raise AssertionError("carried out side by side")
@@ -280,7 +280,7 @@ def _probe(step: Probe, address: PciAddress, machine: Machine) -> None:
     """With autoprobe off and no override a probe does nothing and says OK (measured), so it is on for this moment."""
     sysfs = machine.sysfs
     _expect(f"driver of {address}", sysfs.bound_driver(address), None)
-    autoprobe = sysfs.device(step.vf.pf, "sriov_drivers_autoprobe")
+    autoprobe = sysfs.device(step.function.pf, "sriov_drivers_autoprobe")
     was = sysfs.read(autoprobe)
     alias = sysfs.read(sysfs.device(address, "modalias"))
     if alias:
@@ -295,10 +295,12 @@ def _probe(step: Probe, address: PciAddress, machine: Machine) -> None:
         raise BindFailedError(f"no driver of this kernel took {address}; is its module installed?")
 
 
-def _address(sysfs: Sysfs, vf: VfRef) -> PciAddress:
-    address = sysfs.vf_address(vf.pf, vf.index)
-    if address is None or vf.address not in (None, address):
-        raise StaleSnapshotError(f"{vf} is {'not there' if address is None else f'at {address} now'}")
+def _address(sysfs: Sysfs, function: FunctionRef) -> PciAddress:
+    if function.index is None:
+        return function.pf
+    address = sysfs.vf_address(function.pf, function.index)
+    if address is None or function.address not in (None, address):
+        raise StaleSnapshotError(f"{function} is {'not there' if address is None else f'at {address} now'}")
     return address
 
 

@@ -115,7 +115,7 @@ def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionSt
                 driver=pf.driver,
                 numa_node=pf.numa_node,
                 iommu_group=pf.iommu_group,
-                total_vfs=pf.total_vfs,
+                total_vfs=pf.total_vfs or 0,
                 num_vfs=pf.num_vfs,
                 policies=wanted.policies if wanted else (),
                 vfs=runs,

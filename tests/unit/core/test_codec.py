@@ -11,12 +11,12 @@ from virtfn_host.core.address import PciAddress
 from virtfn_host.core.codec import CodecError, dumps, loads
 from virtfn_host.core.model import InUse, Inventory, Observation, PoolSet
 from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Bind, Outcome, Plan, Report, SetNumVfs, StepResult, VfRef
+from virtfn_host.core.steps import Bind, FunctionRef, Outcome, Plan, Report, SetNumVfs, StepResult
 
 PLAN = Plan(
     steps=(
         SetNumVfs(pf=pf_address(0), value=7, expects=0),
-        Bind(vf=VfRef(pf=pf_address(0), index=3, address=None), driver="vfio-pci"),
+        Bind(function=FunctionRef(pf=pf_address(0), index=3, address=None), driver="vfio-pci"),
     ),
     blocked=(),
     disturbs=(pf_address(1),),

@@ -108,7 +108,7 @@ def test_a_held_vf_on_the_wrong_driver_waits_and_its_neighbours_do_not() -> None
     inventory = an_inventory(pf)
     made = plan(inventory, desired_of(inventory, a_policy(count=2)), held((0, 0)))
     assert [blocked.device for blocked in made.blocked] == [pf.vfs[0].address]
-    assert {step.vf.index for step in made.steps if isinstance(step, Unbind | Bind)} == {1}
+    assert {step.function.index for step in made.steps if isinstance(step, Unbind | Bind)} == {1}
 
 
 def test_a_driver_that_is_not_registered_is_loaded_before_the_first_bind() -> None:
@@ -261,7 +261,7 @@ def test_a_held_vf_is_never_disturbed(
     assert not protected & set(made.disturbs)
     emptied = {step.pf for step in made.steps if isinstance(step, SetNumVfs) and step.value == 0}
     assert not any(vf.address in protected for pf in inventory.pfs if pf.address in emptied for vf in pf.vfs)
-    touching = [s.vf.address for s in made.steps if isinstance(s, Unbind | Bind | Probe)]
+    touching = [s.function.address for s in made.steps if isinstance(s, Unbind | Bind | Probe)]
     assert not protected & set(touching)
 
 
@@ -270,7 +270,7 @@ def test_disturbs_names_every_vf_that_is_unbound_or_destroyed(
     inventory: Inventory, asked: tuple[PolicyConfig, ...]
 ) -> None:
     made = plan(inventory, desired_of(inventory, *asked), FREE)
-    unbound = {s.vf.address for s in made.steps if isinstance(s, Unbind)}
+    unbound = {s.function.address for s in made.steps if isinstance(s, Unbind)}
     emptied = {s.pf for s in made.steps if isinstance(s, SetNumVfs) and s.value == 0}
     destroyed = {vf.address for pf in inventory.pfs if pf.address in emptied for vf in pf.vfs}
     assert unbound | destroyed == set(made.disturbs)

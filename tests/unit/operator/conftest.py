@@ -157,21 +157,21 @@ class FakeNode:
                 self.pf = replace(self.pf, vfs=tuple(virtual(n, driver) for n in range(value)))
             case SetAutoprobe(value=value):
                 self.pf = replace(self.pf, autoprobe=value)
-            case Unbind(vf=ref):
+            case Unbind(function=ref):
                 assert ref.address not in self.open
                 self._change(ref.index, driver=None, vfio_bound=False)
-            case SetDriverOverride(vf=ref, value=override):
+            case SetDriverOverride(function=ref, value=override):
                 self._change(ref.index, driver_override=override)
-            case Bind(vf=ref, driver=driver):
+            case Bind(function=ref, driver=driver):
                 self._change(ref.index, driver=driver, vfio_bound=driver == "vfio-pci")
-            case Probe(vf=ref):
+            case Probe(function=ref):
                 self._change(ref.index, driver="igbvf", vfio_bound=False)
             case Forget():
                 self.original = None
             case _:
                 pass
 
-    def _change(self, index: int, **fields: Any) -> None:
+    def _change(self, index: int | None, **fields: Any) -> None:
         vfs = tuple(replace(vf, **fields) if vf.index == index else vf for vf in self.pf.vfs)
         self.pf = replace(self.pf, vfs=vfs)
 
