@@ -114,7 +114,8 @@ def _apply(options: argparse.Namespace, sysfs: Sysfs) -> int:
 
 
 def _bind(options: argparse.Namespace, sysfs: Sysfs) -> int:
-    return _carry_out(options, sysfs, lambda inventory: bound(inventory, options.address, options.driver))
+    originals = Journal(_journal(options)).originals()
+    return _carry_out(options, sysfs, lambda inventory: bound(inventory, originals, options.address, options.driver))
 
 
 def _restore(options: argparse.Namespace, sysfs: Sysfs) -> int:

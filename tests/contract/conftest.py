@@ -43,6 +43,10 @@ def _real_machine(tmp_path: Path) -> Machine:
 def _empty(lab: Lab) -> None:
     for pf in lab.pfs:
         if Path(lab.sysfs.device(pf)).exists():
+            if lab.sysfs.vfio_bound(pf):
+                lab.raw(lab.sysfs.device(pf, "driver/unbind"), str(pf))
+                lab.raw(lab.sysfs.device(pf, "driver_override"), "\n")
+                lab.raw(lab.sysfs.driver("igb", "bind"), str(pf))
             lab.raw(lab.sysfs.device(pf, "sriov_numvfs"), "0")
             lab.raw(lab.sysfs.device(pf, "sriov_drivers_autoprobe"), "1")
 

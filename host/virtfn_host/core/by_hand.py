@@ -1,6 +1,6 @@
 """What a person at the node asks of one function -> Desired, so that hand steps are planned like everything else.
 
-`virtfn bind` wants one VF on a driver; `virtfn restore` wants a PF, or one VF, as the journal says it was.
+`virtfn bind` wants one function on a driver; `virtfn restore` wants a PF, or one VF, as the journal says it was.
 """
 
 from virtfn_host.core.address import PciAddress
@@ -17,20 +17,36 @@ from virtfn_host.core.model import (
 )
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution, given_back_vf, resolve
+from virtfn_host.core.whole import RefusalError, check_whole, whole_pf
 
 BIND, RESTORE = "virtfn bind", "virtfn restore"
 """Who asks, where a policy would be named."""
 
 
-def bound(inventory: Inventory, address: PciAddress, driver: str) -> Resolution:
-    """One VF on a driver, everything else as it is."""
+def bound(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress, driver: str) -> Resolution:
+    """One function on a driver, everything else as it is."""
     found = _vf(inventory, address)
     if found is None:
-        return _refused(BIND, address, Reason.NO_MATCHING_DEVICE, _no_vf(inventory, address))
+        return _bound_whole(inventory, originals, address, driver)
     pf, index = found
     override = None if driver == KERNEL_DRIVER else driver
     vf = DesiredVf(index=index, driver=driver, driver_override=override, resource_name=None, policy=BIND)
     return _only(pf, vf, BIND)
+
+
+def _bound_whole(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress, driver: str) -> Resolution:
+    pf = inventory.pf(address)
+    if pf is None:
+        text = "is no function that can be handed out; `virtfn list --all` shows those that are there"
+        return _refused(BIND, address, Reason.NO_MATCHING_DEVICE, text)
+    try:
+        check_whole(pf, driver, next((entry for entry in originals if entry.address == address), None))
+    except RefusalError as refusal:
+        return _refused(BIND, address, refusal.reason, str(refusal))
+    # The VFs of a PF are not ended by the way: who wants that says so, with a policy or `restore`.
+    if pf.vfs:
+        return _refused(BIND, address, Reason.FUNCTION_TAKEN, f"has {pf.num_vfs} VFs; `virtfn restore {address}` first")
+    return Resolution(desired=Desired(pfs=(whole_pf(pf, driver, None, BIND),)), rejected=())
 
 
 def restored(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress | None) -> Resolution:
@@ -54,12 +70,6 @@ def restored(inventory: Inventory, originals: tuple[Original, ...], address: Pci
 
 def _vf(inventory: Inventory, address: PciAddress) -> tuple[PhysicalFunction, int] | None:
     return next(((pf, vf.index) for pf in inventory.pfs for vf in pf.vfs if vf.address == address), None)
-
-
-def _no_vf(inventory: Inventory, address: PciAddress) -> str:
-    if inventory.pf(address) is not None:
-        return "is a PF; this version binds VFs only. `virtfn apply -f POLICY.yaml` makes them"
-    return "is not a VF of this machine; `virtfn list` shows those that are there"
 
 
 def _only(pf: PhysicalFunction, vf: DesiredVf, who: str) -> Resolution:

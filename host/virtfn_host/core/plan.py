@@ -7,13 +7,15 @@ A write of 0 detaches the VFs itself, all under one lock
 (docs/decisions/0004): as single steps a holder could come between two of them.
 """
 
+from typing import TypeAlias
+
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.groups import spoilers
 from virtfn_host.core.model import (
     KERNEL_DRIVER,
     Desired,
+    DesiredFunction,
     DesiredPf,
-    DesiredVf,
     Holder,
     HolderKind,
     InUse,
@@ -38,6 +40,8 @@ from virtfn_host.core.steps import (
     Unbind,
 )
 
+Function: TypeAlias = PhysicalFunction | VirtualFunction
+
 
 def plan(inventory: Inventory, desired: Desired, in_use: InUse) -> Plan:
     """Every step that brings the machine to `desired` without touching what is in use; what must wait is `blocked`."""
@@ -51,11 +55,11 @@ def plan(inventory: Inventory, desired: Desired, in_use: InUse) -> Plan:
     )
 
 
-def in_place(wanted: DesiredVf, vf: VirtualFunction) -> bool:
-    """Whether a VF is on the driver that is wanted for it."""
+def in_place(wanted: DesiredFunction, function: Function) -> bool:
+    """Whether a function is on the driver that is wanted for it."""
     if wanted.driver == KERNEL_DRIVER:
-        return vf.driver is not None and not vf.vfio_bound
-    return vf.driver == wanted.driver
+        return function.driver is not None and not function.vfio_bound
+    return function.driver == wanted.driver
 
 
 class _PfPlan:
@@ -71,13 +75,19 @@ class _PfPlan:
         self.overrides: list[Step] = []
         self.binds: list[Step] = []
         self.cleared: list[Step] = []
+        self.own: list[Step] = []
         self.last: list[Step] = []
         self.blocked: list[Blocked] = []
         self.disturbs: list[PciAddress] = []
 
     @property
     def steps(self) -> list[Step]:
-        return [*self.detach, *self.resize, *self._modules(), *self.overrides, *self.binds, *self.cleared, *self.last]
+        """Modules first: one that does not load leaves everything as it was."""
+        vfs = [*self.detach, *self.resize, *self.overrides, *self.binds, *self.cleared]
+        # A PF needs its own driver before it can make VFs, and must have none any more when it goes to a vfio driver.
+        returns = self.wanted.own is not None and self.wanted.own.policy is None
+        parts = [*self.own, *vfs] if returns else [*vfs, *self.own]
+        return [*self._modules(), *parts, *self.last]
 
     def decide(self, desired: Desired) -> None:
         pf = self.inventory.pf(self.wanted.address)
@@ -91,6 +101,8 @@ class _PfPlan:
             self._recreate(pf)
         else:
             self._rearrange(pf, desired)
+        if self.wanted.own is not None and not self.blocked:
+            self._arrange(pf, FunctionRef(pf=pf.address, index=None, address=pf.address), self.wanted.own, desired)
         if not self.blocked:
             self._finish(pf)
 
@@ -117,46 +129,54 @@ class _PfPlan:
         """The number of VFs stands; only VFs on the wrong driver are touched."""
         for wanted in self.wanted.vfs:
             vf = pf.vf(wanted.index)
-            if vf is None or (in_place(wanted, vf) and vf.driver_override == wanted.driver_override):
-                continue
-            if in_place(wanted, vf):
-                self._override(self.overrides, _ref(pf, vf), wanted.driver_override, vf.driver_override)
-            elif not self._hindered(vf, wanted, desired):
-                if vf.driver is not None:
-                    self.detach.append(Unbind(function=_ref(pf, vf), expects=vf.driver))
-                    self.disturbs.append(vf.address)
-                self._attach(_ref(pf, vf), wanted, override=vf.driver_override)
+            if vf is not None:
+                self._arrange(vf, _ref(pf, vf), wanted, desired)
 
-    def _hindered(self, vf: VirtualFunction, wanted: DesiredVf, desired: Desired) -> bool:
-        if holders := self._holders(vf):
-            now, then = vf.driver or "no driver", wanted.driver or "no driver"
+    def _arrange(self, function: Function, ref: FunctionRef, wanted: DesiredFunction, desired: Desired) -> None:
+        """One function that is there to the driver and override that are wanted for it."""
+        override = function.driver_override
+        if in_place(wanted, function):
+            self._override(self.overrides, ref, wanted.driver_override, override)
+        elif not self._hindered(function, wanted, desired):
+            if function.driver is not None:
+                (self.own if ref.index is None else self.detach).append(Unbind(function=ref, expects=function.driver))
+                self.disturbs.append(function.address)
+            self._attach(ref, wanted, override)
+
+    def _hindered(self, function: Function, wanted: DesiredFunction, desired: Desired) -> bool:
+        if holders := self._holders(function):
+            now, then = function.driver or "no driver", wanted.driver or "no driver"
             text = f"cannot go from {now} to {then} while {_names(holders)}"
-            self._block(vf.address, Reason.VFS_IN_USE, text, holders)
+            self._block(function.address, Reason.VFS_IN_USE, text, holders)
             return True
         if wanted.driver in (None, KERNEL_DRIVER) or wanted.policy is None:
             return False
-        if vf.iommu_group is None:
-            self._block(vf.address, Reason.NO_IOMMU, f"has no IOMMU group, so {wanted.driver} would refuse it")
+        number = function.iommu_group
+        if number is None:
+            self._block(function.address, Reason.NO_IOMMU, f"has no IOMMU group, so {wanted.driver} would refuse it")
             return True
-        if members := spoilers(self.inventory.group(vf.iommu_group), _bound_for_vfio(desired, self.inventory)):
+        if members := spoilers(self.inventory.group(number), _bound_for_vfio(desired, self.inventory)):
             others = ", ".join(f"{m.address} ({m.driver})" for m in members)
-            self._block(vf.address, Reason.GROUP_NOT_VIABLE, f"shares IOMMU group {vf.iommu_group} with {others}")
+            self._block(function.address, Reason.GROUP_NOT_VIABLE, f"shares IOMMU group {number} with {others}")
             return True
         return False
 
-    def _attach(self, ref: FunctionRef, wanted: DesiredVf, override: str | None) -> None:
+    def _attach(self, ref: FunctionRef, wanted: DesiredFunction, override: str | None) -> None:
         """From no driver to the wanted one, and the override to what it should read in the end."""
+        overrides, binds, cleared = self.overrides, self.binds, self.cleared
+        if ref.index is None:
+            overrides = binds = cleared = self.own  # one function: no steps of others to go side by side with
         if wanted.driver in (None, KERNEL_DRIVER):
-            override = self._override(self.overrides, ref, None, override)
+            override = self._override(overrides, ref, None, override)
             if wanted.driver == KERNEL_DRIVER:
-                self.binds.append(Probe(function=ref))
+                binds.append(Probe(function=ref))
         elif wanted.driver is not None:
             # With autoprobe off a bind without override is refused with ENODEV (measured), so it is set for the bind
             # also where it does not stay.
-            override = self._override(self.overrides, ref, wanted.driver, override)
+            override = self._override(overrides, ref, wanted.driver, override)
             self.loading.add(wanted.driver)
-            self.binds.append(Bind(function=ref, driver=wanted.driver))
-        self._override(self.cleared, ref, wanted.driver_override, override)
+            binds.append(Bind(function=ref, driver=wanted.driver))
+        self._override(cleared, ref, wanted.driver_override, override)
 
     def _override(self, steps: list[Step], ref: FunctionRef, value: str | None, expects: str | None) -> str | None:
         if value != expects:
@@ -176,11 +196,11 @@ class _PfPlan:
         missing = sorted(self.loading - set(self.inventory.drivers))
         return [LoadModule(pf=self.wanted.address, module=driver) for driver in missing]
 
-    def _holders(self, vf: VirtualFunction) -> list[Holder]:
-        """Who holds the VF or, as a group is handed out as one, a member of its group on a vfio driver."""
-        group = self.inventory.group(vf.iommu_group) if vf.vfio_bound else None
+    def _holders(self, function: Function) -> list[Holder]:
+        """Who holds it or, as a group is handed out as one, a member of its group on a vfio driver."""
+        group = self.inventory.group(function.iommu_group) if function.vfio_bound else None
         siblings = {m.address for m in group.members if m.vfio_bound} if group else set()
-        return [holder for address in sorted({vf.address} | siblings) for holder in self.in_use.of(address)]
+        return [holder for address in sorted({function.address} | siblings) for holder in self.in_use.of(address)]
 
     def _block(self, device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None = None) -> None:
         names = tuple(dict.fromkeys(holder.text for holder in holders or ()))
@@ -196,8 +216,8 @@ def _family(pf: PhysicalFunction) -> set[PciAddress]:
 
 
 def _bound_for_vfio(desired: Desired, inventory: Inventory) -> set[PciAddress]:
-    """VFs that will be on a vfio driver, so that they cannot spoil a group they share."""
-    found = set()
+    """Functions that will be on a vfio driver, so that they cannot spoil a group they share."""
+    found = {pf.address for pf in desired.pfs if pf.own and pf.own.policy and pf.own.driver != KERNEL_DRIVER}
     for wanted in desired.pfs:
         pf = inventory.pf(wanted.address)
         for vf in wanted.vfs:

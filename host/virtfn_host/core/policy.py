@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DeviceMatcher, PolicyConfig, PoolRequest, Rejected
+from virtfn_host.core.model import DeviceMatcher, PolicyConfig, PoolRequest, Rejected, WholeRequest
 from virtfn_host.core.reasons import Reason
 
 RESOURCE_DOMAIN = "virtfn.dev"
@@ -22,7 +22,7 @@ _CLASS = re.compile(r"([0-9a-f]{2}){1,3}")
 _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-_NOT_YET = {"link": "link settings are", "wholeFunctions": "whole functions are"}
+_NOT_YET = {"link": "link settings are"}
 
 
 class PolicyError(ValueError):
@@ -40,22 +40,41 @@ def policy_config(*, name: str, uid: str, generation: int, spec: Mapping[str, ob
 def _policy_config(name: str, uid: str, generation: int, spec: Mapping[str, object]) -> PolicyConfig:
     known = ("nodeSelector", "priority", "devices", "virtualFunctions", "wholeFunctions", "disruption")
     fields = _object(spec, "spec", known)
-    vfs = _object(fields.get("virtualFunctions"), "spec.virtualFunctions", ("count", "pools"))
-    count = _count(vfs.get("count"))
     disruption = _object(fields.get("disruption", {}), "spec.disruption", ("whenInUse", "maxUnavailable"))
     if disruption.get("whenInUse", "Wait") != "Wait":
         raise PolicyError("spec.disruption.whenInUse: only Wait is carried out by this version")
-    pools = tuple(
-        _pool(item, f"spec.virtualFunctions.pools[{n}]")
-        for n, item in enumerate(_list(vfs.get("pools", []), "spec.virtualFunctions.pools"))
-    )
-    _check_pools(pools, count)
     devices = tuple(
         _matcher(item, f"spec.devices[{n}]") for n, item in enumerate(_list(fields.get("devices"), "spec.devices"))
     )
     if not devices:
         raise PolicyError("spec.devices: name at least one device")
+    if "wholeFunctions" in fields:
+        if "virtualFunctions" in fields:
+            raise PolicyError("spec: has both virtualFunctions and wholeFunctions; a policy is about one of them")
+        whole = _whole(fields["wholeFunctions"])
+        return PolicyConfig(
+            name=name, uid=uid, generation=generation, devices=devices, count=None, pools=(), whole=whole
+        )
+    count, pools = _virtual_functions(fields.get("virtualFunctions"))
     return PolicyConfig(name=name, uid=uid, generation=generation, devices=devices, count=count, pools=pools)
+
+
+def _whole(value: object) -> WholeRequest:
+    path = "spec.wholeFunctions"
+    fields = _object(value, path, ("resourceName", "driver"))
+    return WholeRequest(
+        resource_name=_resource_name(fields.get("resourceName"), f"{path}.resourceName"), driver=_driver(fields, path)
+    )
+
+
+def _virtual_functions(value: object) -> tuple[int | None, tuple[PoolRequest, ...]]:
+    path = "spec.virtualFunctions"
+    fields = _object(value, path, ("count", "pools"))
+    count = _count(fields.get("count"))
+    items = _list(fields.get("pools", []), f"{path}.pools")
+    pools = tuple(_pool(item, f"{path}.pools[{n}]") for n, item in enumerate(items))
+    _check_pools(pools, count)
+    return count, pools
 
 
 def parse_indexes(text: str, path: str = "indexes") -> tuple[int, ...]:
@@ -107,8 +126,12 @@ def _pool(item: object, path: str) -> PoolRequest:
     return PoolRequest(
         resource_name=_resource_name(fields.get("resourceName"), f"{path}.resourceName"),
         indexes=None if indexes is None else parse_indexes(indexes, f"{path}.indexes"),
-        driver=_matching(fields.get("driver", "vfio-pci"), _DRIVER, f"{path}.driver", "a driver name like vfio-pci"),
+        driver=_driver(fields, path),
     )
+
+
+def _driver(fields: Mapping[str, object], path: str) -> str:
+    return _matching(fields.get("driver", "vfio-pci"), _DRIVER, f"{path}.driver", "a driver name like vfio-pci")
 
 
 def _resource_name(value: object, path: str) -> str:

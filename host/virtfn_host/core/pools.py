@@ -12,16 +12,16 @@ from virtfn_host.core.groups import spoilers
 from virtfn_host.core.model import (
     KERNEL_DRIVER,
     Desired,
-    DesiredVf,
+    DesiredFunction,
+    DesiredPf,
     DevicePool,
     InUse,
     Inventory,
     PhysicalFunction,
     PoolDevice,
     PoolSet,
-    VirtualFunction,
 )
-from virtfn_host.core.plan import in_place
+from virtfn_host.core.plan import Function, in_place
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Plan
 
@@ -47,21 +47,26 @@ def pools(
     offers: dict[str, dict[PciAddress, PoolDevice]] = defaultdict(dict)
     for pf in inventory.pfs:
         wanted = desired.pf(pf.address)
-        to_come = pf.address in waiting or any(vf.address in disturbed for vf in pf.vfs)
+        to_come = pf.address in waiting | disturbed or any(vf.address in disturbed for vf in pf.vfs)
         frozen = to_come and wanted is not None and not wanted.given_back
-        for vf in pf.vfs:
-            claim = wanted.vf(vf.index) if wanted else None
-            resource = claim.resource_name if claim else None
-            old_resource, old = before.get(vf.address, (None, None))
+        for function, claim in _claims(pf, wanted):
+            address, resource = function.address, claim.resource_name if claim else None
+            old_resource, old = before.get(address, (None, None))
             if old_resource is not None and old is not None and old_resource != resource:
-                held = bool(in_use.of(vf.address))
-                if frozen or held or vf.address in withdrawn:
-                    offers[old_resource][vf.address] = _kept(old, vf, withdrawn, leaving=held and not frozen)
+                held = bool(in_use.of(address))
+                if frozen or held or address in withdrawn:
+                    offers[old_resource][address] = _kept(old, function, withdrawn, leaving=held and not frozen)
                     continue
             if claim is not None and resource is not None:
-                offers[resource][vf.address] = _offered(claim, pf, vf, inventory, withdrawn)
+                offers[resource][address] = _offered(claim, pf, function, inventory, withdrawn)
     published = tuple(_pool(name, offers[name].values()) for name in sorted(offers))
     return PoolSet(boot_id=inventory.boot_id, pools=published)
+
+
+def _claims(pf: PhysicalFunction, wanted: DesiredPf | None) -> list[tuple[Function, DesiredFunction | None]]:
+    """The function itself and its VFs, each with what is desired of it."""
+    own: list[tuple[Function, DesiredFunction | None]] = [(pf, wanted.own if wanted else None)]
+    return own + [(vf, wanted.vf(vf.index) if wanted else None) for vf in pf.vfs]
 
 
 def _pool(resource_name: str, devices: Iterable[PoolDevice]) -> DevicePool:
@@ -69,27 +74,29 @@ def _pool(resource_name: str, devices: Iterable[PoolDevice]) -> DevicePool:
 
 
 def _offered(
-    claim: DesiredVf, pf: PhysicalFunction, vf: VirtualFunction, inventory: Inventory, withdrawn: Set[PciAddress]
+    claim: DesiredFunction, pf: PhysicalFunction, function: Function, inventory: Inventory, withdrawn: Set[PciAddress]
 ) -> PoolDevice:
     reason = None
-    if not in_place(claim, vf):
-        reason = Reason.DRIFTED if vf.driver is not None else Reason.BIND_FAILED
-    elif claim.driver != KERNEL_DRIVER and spoilers(inventory.group(vf.iommu_group), {vf.address}):
+    if not in_place(claim, function):
+        reason = Reason.DRIFTED if function.driver is not None else Reason.BIND_FAILED
+    elif claim.driver != KERNEL_DRIVER and spoilers(inventory.group(function.iommu_group), {function.address}):
         reason = Reason.GROUP_NOT_VIABLE
-    return _device(vf, driver=vf.driver or claim.driver or "", numa=pf.numa_node, reason=reason, withdrawn=withdrawn)
+    return _device(
+        function, driver=function.driver or claim.driver or "", numa=pf.numa_node, reason=reason, withdrawn=withdrawn
+    )
 
 
-def _kept(old: PoolDevice, vf: VirtualFunction, withdrawn: Set[PciAddress], *, leaving: bool) -> PoolDevice:
-    reason = Reason.VFS_IN_USE if leaving else Reason.DRIFTED if vf.driver != old.driver else None
-    return _device(vf, driver=old.driver, numa=old.numa_node, reason=reason, withdrawn=withdrawn)
+def _kept(old: PoolDevice, function: Function, withdrawn: Set[PciAddress], *, leaving: bool) -> PoolDevice:
+    reason = Reason.VFS_IN_USE if leaving else Reason.DRIFTED if function.driver != old.driver else None
+    return _device(function, driver=old.driver, numa=old.numa_node, reason=reason, withdrawn=withdrawn)
 
 
 def _device(
-    vf: VirtualFunction, *, driver: str, numa: int | None, reason: Reason | None, withdrawn: Set[PciAddress]
+    function: Function, *, driver: str, numa: int | None, reason: Reason | None, withdrawn: Set[PciAddress]
 ) -> PoolDevice:
-    if reason is None and vf.address in withdrawn:
+    if reason is None and function.address in withdrawn:
         reason = Reason.RECONFIGURING
-    return PoolDevice(address=vf.address, driver=driver, numa_node=numa, healthy=reason is None, reason=reason)
+    return PoolDevice(address=function.address, driver=driver, numa_node=numa, healthy=reason is None, reason=reason)
 
 
 def _by_address(published: PoolSet) -> dict[PciAddress, tuple[str, PoolDevice]]:

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     INDEX_TAKEN = "IndexTaken"  # an earlier policy has these VF indexes
     NOTHING_LEFT = "NothingLeft"  # no VF index is left for this pool
     FUNCTION_TAKEN = "FunctionTaken"  # the PF is handed out whole, or its VFs are
+    NEEDED_BY_MACHINE = "NeededByMachine"  # it carries a mounted file system, the default route or a console
     RESOURCE_MISMATCH = "ResourceMismatch"  # one resource name, two drivers
     TOO_MANY_VFS = "TooManyVfs"  # more than sriov_totalvfs
     SRIOV_UNSUPPORTED = "SriovUnsupported"  # no sriov_configure, or no PF driver

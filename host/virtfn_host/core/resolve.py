@@ -5,7 +5,7 @@ bad policy stops no other. PFs that no policy claims any more but that the journ
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.groups import HARMLESS_DRIVERS
@@ -23,9 +23,11 @@ from virtfn_host.core.model import (
     PoolRequest,
     Rejected,
     VirtualFunction,
+    WholeRequest,
 )
 from virtfn_host.core.policy import indexes_text
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.whole import RefusalError, check_group, check_whole, given_back_own, whole_pf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +46,7 @@ class _Claims:
     count_policy: str = ""
     policies: list[str] = field(default_factory=list)
     vfs: dict[int, tuple[str, PoolRequest]] = field(default_factory=dict)
-
-
-class _RefusalError(Exception):
-    """A claim of one policy on one PF cannot stand."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+    whole: WholeRequest | None = None
 
 
 def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original, ...]) -> Resolution:
@@ -65,32 +60,48 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
     claims: dict[PciAddress, _Claims] = defaultdict(_Claims)
     drivers: dict[str, tuple[str, str]] = {}
     rejected: list[Rejected] = []
+    before = {pf.address: original for pf in inventory.pfs for original in originals if _same_card(original, pf)}
     accepted: list[tuple[PolicyConfig, PhysicalFunction]] = []
     for policy in config.policies:
-        makers = [pf for pf in inventory.pfs if pf.total_vfs is not None]
-        matching = [pf for pf in makers if any(matches(m, pf) for m in policy.devices)]
+        matching = [pf for pf in _candidates(policy, inventory) if _matches_any(policy, pf, before.get(pf.address))]
         if not matching:
-            rejected.append(_rejection(policy, None, Reason.NO_MATCHING_DEVICE, "no SR-IOV device matches"))
+            text = "no function matches" if policy.whole else "no SR-IOV device matches"
+            rejected.append(_rejection(policy, None, Reason.NO_MATCHING_DEVICE, text))
         for pf in matching:
             try:
-                _check(policy, pf, inventory, claims[pf.address])
-            except _RefusalError as refusal:
+                if policy.whole is not None:
+                    _claim_whole(policy, policy.whole, pf, claims[pf.address], before.get(pf.address), drivers)
+                    continue
+                _check(policy, pf, inventory, claims[pf.address], before.get(pf.address))
+            except RefusalError as refusal:
                 rejected.append(_rejection(policy, pf, refusal.reason, str(refusal)))
             else:
                 _claim_count(policy, claims[pf.address])
                 accepted.append((policy, pf))
+                for pool in policy.pools:
+                    drivers.setdefault(pool.resource_name, (policy.name, pool.driver))
     # Only now, when every number of VFs stands: a pool without indexes reaches up to it.
     for policy, pf in accepted:
         rejected += _claim_pools(policy, pf, claims[pf.address], drivers)
-    by_address = {original.address: original for original in originals}
     pfs = [
-        _claimed_pf(pf, claims[pf.address], by_address.get(pf.address))
+        _claimed_pf(pf, claims[pf.address], before.get(pf.address))
         if claims[pf.address].policies
-        else _given_back_pf(by_address[pf.address])
+        else _given_back_pf(before[pf.address])
         for pf in inventory.pfs
-        if claims[pf.address].policies or _same_card(by_address.get(pf.address), pf)
+        if claims[pf.address].policies or pf.address in before
     ]
     return Resolution(desired=Desired(pfs=tuple(pfs)), rejected=tuple(rejected))
+
+
+def _candidates(policy: PolicyConfig, inventory: Inventory) -> list[PhysicalFunction]:
+    return [pf for pf in inventory.pfs if policy.whole is not None or pf.total_vfs is not None]
+
+
+def _matches_any(policy: PolicyConfig, pf: PhysicalFunction, original: Original | None) -> bool:
+    """By what the function was before the first touch: while it is handed out, its driver and netdev are gone."""
+    if original is not None and original.own is not None:
+        pf = replace(pf, driver=original.own.driver, netdevs=original.own.netdevs)
+    return any(matches(matcher, pf) for matcher in policy.devices)
 
 
 def matches(matcher: DeviceMatcher, pf: PhysicalFunction) -> bool:
@@ -106,35 +117,61 @@ def matches(matcher: DeviceMatcher, pf: PhysicalFunction) -> bool:
     )
 
 
-def _check(policy: PolicyConfig, pf: PhysicalFunction, inventory: Inventory, claims: _Claims) -> None:
-    """Raise _RefusalError when the policy can have nothing of this PF."""
+def _check(
+    policy: PolicyConfig, pf: PhysicalFunction, inventory: Inventory, claims: _Claims, original: Original | None
+) -> None:
+    """Raise RefusalError when the policy can have nothing of this PF."""
+    if claims.whole is not None:
+        raise RefusalError(Reason.FUNCTION_TAKEN, f"is handed out whole by policy {claims.policies[0]}")
     count = policy.count
     if count is not None and claims.count is not None and count != claims.count:
         text = f"wants {count} VFs, but policy {claims.count_policy} has claimed the number {claims.count}"
-        raise _RefusalError(Reason.COUNT_CONFLICT, text)
+        raise RefusalError(Reason.COUNT_CONFLICT, text)
     if count is not None and count > (pf.total_vfs or 0):
         if not pf.total_vfs:
-            raise _RefusalError(Reason.SRIOV_UNSUPPORTED, "its driver or firmware offers no VFs (sriov_totalvfs is 0)")
-        raise _RefusalError(
-            Reason.TOO_MANY_VFS, f"wants {count} VFs, the device offers {pf.total_vfs} (sriov_totalvfs)"
+            raise RefusalError(Reason.SRIOV_UNSUPPORTED, "its driver or firmware offers no VFs (sriov_totalvfs is 0)")
+        raise RefusalError(Reason.TOO_MANY_VFS, f"wants {count} VFs, the device offers {pf.total_vfs} (sriov_totalvfs)")
+    handed_out = original is not None and original.own is not None  # and gets its own driver back first
+    if count and pf.vfio_bound and not handed_out:
+        raise RefusalError(
+            Reason.PF_DRIVER_MISSING, f"is on {pf.driver}, which makes no VFs; bind the driver of the PF"
         )
-    if count and pf.driver is None:
-        raise _RefusalError(Reason.PF_DRIVER_MISSING, "has no driver, so it can make no VFs; load the driver of the PF")
+    if count and pf.driver is None and not handed_out:
+        raise RefusalError(Reason.PF_DRIVER_MISSING, "has no driver, so it can make no VFs; load the driver of the PF")
     if any(pool.driver != KERNEL_DRIVER for pool in policy.pools):
         _check_iommu(pf, inventory)
 
 
 def _check_iommu(pf: PhysicalFunction, inventory: Inventory) -> None:
-    if pf.iommu_group is None:
-        text = "has no IOMMU group; switch the IOMMU on in the firmware, and on the kernel command line if it needs it"
-        raise _RefusalError(Reason.NO_IOMMU, text)
+    check_group(pf)
     group = inventory.group(pf.iommu_group)
     ports = [m for m in group.members if m.address != pf.address and m.driver in HARMLESS_DRIVERS] if group else []
     if ports:
         # Measured: behind a switch without ACS the port, the PF and all its VFs are one group, which is never viable
         # while the PF keeps its driver.
         text = f"shares IOMMU group {pf.iommu_group} with port {ports[0].address} (no ACS), so its VFs would too"
-        raise _RefusalError(Reason.GROUP_NOT_VIABLE, f"{text}; move the card to a slot with ACS")
+        raise RefusalError(Reason.GROUP_NOT_VIABLE, f"{text}; move the card to a slot with ACS")
+
+
+def _claim_whole(
+    policy: PolicyConfig,
+    whole: WholeRequest,
+    pf: PhysicalFunction,
+    claims: _Claims,
+    original: Original | None,
+    drivers: dict[str, tuple[str, str]],
+) -> None:
+    """Enter the function itself, or raise RefusalError."""
+    if claims.policies:
+        what = "is handed out whole by" if claims.whole else "has its VFs claimed by"
+        raise RefusalError(Reason.FUNCTION_TAKEN, f"{what} policy {claims.policies[0]}")
+    check_whole(pf, whole.driver, original)
+    winner, driver = drivers.setdefault(whole.resource_name, (policy.name, whole.driver))
+    if driver != whole.driver:
+        text = f"{whole.resource_name} wants driver {whole.driver}, but policy {winner} gives it {driver}"
+        raise RefusalError(Reason.RESOURCE_MISMATCH, text)
+    claims.policies.append(policy.name)
+    claims.whole = whole
 
 
 def _claim_count(policy: PolicyConfig, claims: _Claims) -> None:
@@ -190,6 +227,8 @@ def _rejection(policy: PolicyConfig, pf: PhysicalFunction | None, reason: Reason
 
 
 def _claimed_pf(pf: PhysicalFunction, claims: _Claims, original: Original | None) -> DesiredPf:
+    if claims.whole is not None:
+        return whole_pf(pf, claims.whole.driver, claims.whole.resource_name, claims.policies[0])
     ours = [_claimed_vf(index, policy, pool) for index, (policy, pool) in claims.vfs.items()]
     kept = pf.num_vfs if claims.count is None else claims.count
     stale = [
@@ -204,6 +243,7 @@ def _claimed_pf(pf: PhysicalFunction, claims: _Claims, original: Original | None
         autoprobe=None if claims.count is None else False,
         vfs=tuple(sorted(ours + stale, key=lambda vf: vf.index)),
         policies=tuple(claims.policies),
+        own=given_back_own(original) if original else None,  # it was handed out whole before
     )
 
 
@@ -241,8 +281,10 @@ def _given_back_pf(original: Original) -> DesiredPf:
         autoprobe=original.autoprobe,
         vfs=tuple(given_back_vf(vf.index, original) for vf in original.vfs),
         policies=(),
+        own=given_back_own(original),
     )
 
 
-def _same_card(original: Original | None, pf: PhysicalFunction) -> bool:
-    return original is not None and (original.vendor, original.device) == (pf.vendor, pf.device)
+def _same_card(original: Original, pf: PhysicalFunction) -> bool:
+    known = (original.address, original.vendor, original.device)
+    return known == (pf.address, pf.vendor, pf.device)

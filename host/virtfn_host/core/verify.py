@@ -6,14 +6,12 @@ from virtfn_host.core.groups import spoilers
 from virtfn_host.core.model import (
     KERNEL_DRIVER,
     Desired,
+    DesiredFunction,
     DesiredPf,
-    DesiredVf,
     Inventory,
     Mismatch,
-    PhysicalFunction,
-    VirtualFunction,
 )
-from virtfn_host.core.plan import in_place
+from virtfn_host.core.plan import Function, in_place
 from virtfn_host.core.reasons import Reason
 
 
@@ -37,24 +35,27 @@ def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
         return
     if wanted.autoprobe not in (None, pf.autoprobe):
         yield _differs(pf, f"sriov_drivers_autoprobe is {pf.autoprobe:d}, wanted {wanted.autoprobe:d}")
+    if wanted.own is not None:
+        yield from _function(wanted.own, pf, inventory)
     for vf in wanted.vfs:
         there = pf.vf(vf.index)
         if there is not None:
-            yield from _vf(vf, there, inventory)
+            yield from _function(vf, there, inventory)
 
 
-def _vf(wanted: DesiredVf, vf: VirtualFunction, inventory: Inventory) -> Iterator[Mismatch]:
-    if not in_place(wanted, vf):
-        yield _differs(vf, f"is on {vf.driver or 'no driver'}, wanted {wanted.driver or 'no driver'}")
-    elif vf.driver_override != wanted.driver_override:
-        now, then = vf.driver_override or "empty", wanted.driver_override or "empty"
-        yield _differs(vf, f"driver_override is {now}, wanted {then}")
+def _function(wanted: DesiredFunction, function: Function, inventory: Inventory) -> Iterator[Mismatch]:
+    if not in_place(wanted, function):
+        yield _differs(function, f"is on {function.driver or 'no driver'}, wanted {wanted.driver or 'no driver'}")
+    elif function.driver_override != wanted.driver_override:
+        now, then = function.driver_override or "empty", wanted.driver_override or "empty"
+        yield _differs(function, f"driver_override is {now}, wanted {then}")
     elif wanted.policy is not None and wanted.driver != KERNEL_DRIVER:
-        for member in spoilers(inventory.group(vf.iommu_group), {vf.address}):
-            text = f"{vf.address}: shares IOMMU group {vf.iommu_group} with {member.address} on {member.driver}"
-            yield Mismatch(device=str(vf.address), reason=Reason.GROUP_NOT_VIABLE, message=text)
+        for member in spoilers(inventory.group(function.iommu_group), {function.address}):
+            text = f"shares IOMMU group {function.iommu_group} with {member.address} on {member.driver}"
+            address = str(function.address)
+            yield Mismatch(device=address, reason=Reason.GROUP_NOT_VIABLE, message=f"{address}: {text}")
 
 
-def _differs(function: PhysicalFunction | VirtualFunction, text: str) -> Mismatch:
+def _differs(function: Function, text: str) -> Mismatch:
     address = str(function.address)
     return Mismatch(device=address, reason=Reason.DRIFTED, message=f"{address}: {text}")

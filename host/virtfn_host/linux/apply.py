@@ -64,8 +64,8 @@ class Machine:
     writer: Writer
     journal: Journal
     modules: Modules
-    remembered: set[PciAddress] = field(default_factory=set)
-    """PFs whose journal entry is known to be there during one apply."""
+    remembered: set[tuple[PciAddress, bool]] = field(default_factory=set)
+    """PFs, and whether whole, whose journal entry is known to be there during one apply."""
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def _side_by_side(steps: Sequence[SetDriverOverride | Bind], machine: Machine) -
     errors: dict[int, HostError] = {}
     for number, step in enumerate(steps):
         try:
-            _remember(machine, step.function.pf)
+            _remember(machine, step.function.pf, whole=step.function.index is None)
             address = _address(machine.sysfs, step.function)
             ready[number] = address, _write_of(step, address, machine.sysfs)
         except HostError as error:
@@ -196,7 +196,8 @@ def _wrong(
 
 def _carry_out(step: Step, machine: Machine) -> None:
     match step:
-        case LoadModule(module=module):
+        case LoadModule(pf=pf, module=module):
+            _remember(machine, pf)  # a module may bind what waits for it
             machine.modules.load(module, patience(step))
         case Settle(pf=pf, num_vfs=num_vfs):
             _settle(machine.sysfs, pf, num_vfs, patience(step))
@@ -206,7 +207,7 @@ def _carry_out(step: Step, machine: Machine) -> None:
             _remember(machine, step.pf)
             _set_autoprobe(step, machine) if isinstance(step, SetAutoprobe) else _set_num_vfs(step, machine)
         case Unbind() | Probe():
-            _remember(machine, step.function.pf)
+            _remember(machine, step.function.pf, whole=step.function.index is None)
             address = _address(machine.sysfs, step.function)
             _unbind(step, address, machine) if isinstance(step, Unbind) else _probe(step, address, machine)
         case SetDriverOverride() | Bind():
@@ -215,16 +216,16 @@ def _carry_out(step: Step, machine: Machine) -> None:
             assert_never(step)
 
 
-def _remember(machine: Machine, pf: PciAddress) -> None:
-    """Before the first touch of a PF: how it was."""
-    if pf not in machine.remembered:
-        machine.journal.remember(_look(machine.sysfs, pf))
-        machine.remembered.add(pf)
+def _remember(machine: Machine, pf: PciAddress, *, whole: bool = False) -> None:
+    """Before the first touch of a PF, or of the function itself: how it was."""
+    if (pf, whole) not in machine.remembered:
+        machine.journal.remember(_look(machine.sysfs, pf), whole=whole)
+        machine.remembered.update({(pf, whole), (pf, False)})
 
 
 def _forget(machine: Machine, pf: PciAddress) -> None:
     machine.journal.forget(_look(machine.sysfs, pf))
-    machine.remembered.discard(pf)
+    machine.remembered.difference_update({(pf, True), (pf, False)})
 
 
 def _look(sysfs: Sysfs, pf: PciAddress) -> PhysicalFunction:
@@ -280,12 +281,13 @@ def _probe(step: Probe, address: PciAddress, machine: Machine) -> None:
     """With autoprobe off and no override a probe does nothing and says OK (measured), so it is on for this moment."""
     sysfs = machine.sysfs
     _expect(f"driver of {address}", sysfs.bound_driver(address), None)
-    autoprobe = sysfs.device(step.function.pf, "sriov_drivers_autoprobe")
-    was = sysfs.read(autoprobe)
     alias = sysfs.read(sysfs.device(address, "modalias"))
     if alias:
         machine.modules.load(alias, patience(step))
-    machine.writer.write(autoprobe, "1", patience(step))
+    autoprobe = sysfs.device(step.function.pf, "sriov_drivers_autoprobe")
+    was = "1" if step.function.index is None else sysfs.read(autoprobe)
+    if was == "0":
+        machine.writer.write(autoprobe, "1", patience(step))
     try:
         machine.writer.write(sysfs.sys / "bus/pci/drivers_probe", str(address), patience(step))
     finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory
 from virtfn_host.linux.errors import FunctionInUseError, HostError
+from virtfn_host.linux.needs import needed
 from virtfn_host.linux.sysfs import Sysfs
 
 IFF_UP = 1
@@ -30,8 +31,9 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress]) -> Iterator[None]:
         groups = {sysfs.group(address) for address in wanted if sysfs.vfio_bound(address)}
         for number in sorted(number for number in groups if number is not None):
             stack.callback(os.close, _open_group(sysfs, number))
+        nodes = OpenNodes(sysfs)
         for address in wanted:
-            if found := holders(sysfs, address):
+            if found := holders(sysfs, address, nodes, open_files=True):
                 raise FunctionInUseError(f"{address} is in use: {found[0].text}; it is left alone until that ends")
         yield
 
@@ -98,20 +100,31 @@ def evidence(sysfs: Sysfs, inventory: Inventory, *, name_processes: bool = False
     found: list[Holder] = []
     nodes = OpenNodes(sysfs)
     for pf in inventory.pfs:
-        for vf in pf.vfs:
-            found += holders(sysfs, vf.address, nodes, name_processes=name_processes)
+        for address in (pf.address, *(vf.address for vf in pf.vfs)):
+            found += holders(sysfs, address, nodes, name_processes=name_processes, open_files=name_processes)
     return InUse(holders=tuple(found))
 
 
 def holders(
-    sysfs: Sysfs, address: PciAddress, nodes: OpenNodes | None = None, *, name_processes: bool = False
+    sysfs: Sysfs,
+    address: PciAddress,
+    nodes: OpenNodes | None = None,
+    *,
+    name_processes: bool = False,
+    open_files: bool = False,
 ) -> tuple[Holder, ...]:
-    """What the kernel shows of a user of this function; one that cannot be read counts as used."""
+    """What the kernel shows of a user of this function; one that cannot be read counts as used.
+
+    Args:
+        name_processes: see `evidence`.
+        open_files: look in /proc also for a function on a driver that is neither vfio's nor a network driver.
+    """
+    nodes = nodes or OpenNodes(sysfs)
     try:
         if sysfs.vfio_bound(address):
-            text = _vfio_user(sysfs, address, nodes or OpenNodes(sysfs), name_processes)
+            text = _vfio_user(sysfs, address, nodes, name_processes)
         elif sysfs.bound_driver(address) is not None:
-            text = _netdev_user(sysfs, address)
+            text = _netdev_user(sysfs, address) or _node_user(sysfs, address, nodes if open_files else None)
         else:
             text = None
     except HostError as error:
@@ -150,4 +163,19 @@ def _netdev_user(sysfs: Sysfs, address: PciAddress) -> str | None:
             return f"its netdev {name} is up"
         if sysfs.link(sysfs.device(address, "net", name, "master")) is not None:
             return f"its netdev {name} has a master"
+    return None
+
+
+def _node_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes | None) -> str | None:
+    """A function with device nodes of its own (disks, displays, accelerators): mounted, or open in a process.
+
+    Args:
+        nodes: None: only mounts are looked at, because reading every open file of the machine costs.
+    """
+    names = sysfs.device_nodes(address)
+    if names and (text := needed(sysfs).get(address)):
+        return text
+    for name in names if nodes else ():
+        if nodes and (process := nodes.user(name)):
+            return f"{process} has {name} open"
     return None

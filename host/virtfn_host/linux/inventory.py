@@ -1,11 +1,11 @@
-"""read_inventory(sysfs) -> Inventory: one look at every function that can make VFs, of any class and vendor.
+"""read_inventory(sysfs) -> Inventory: one look at every function that can be handed out, of any class and vendor.
 
 One bad device never fails the list; what could not be read is listed as such. Reads that can hang behind a blocked
 write of somebody else (`driver_override` on Linux 6.1) go through a reader with a deadline.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from virtfn_host.core.address import PciAddress
@@ -18,14 +18,19 @@ from virtfn_host.core.model import (
     VirtualFunction,
 )
 from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.needs import needed
 from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.sysfs import Sysfs, override_text
+
+BRIDGE = "06"
+"""Base class of bridges and ports (PCI Code and ID Assignment Specification)."""
 
 
 @dataclass(slots=True)
 class _Look:
     sysfs: Sysfs
     reader: Reader | None
+    needs: Mapping[PciAddress, str] = field(default_factory=dict)
     unreadable: list[Unreadable] = field(default_factory=list)
 
     def override(self, address: PciAddress) -> str | None:
@@ -45,7 +50,7 @@ def read_inventory(sysfs: Sysfs, reader: Reader | None = None) -> Inventory:
     Raises:
         SysfsReadError: not even the list of PCI devices can be read.
     """
-    look = _Look(sysfs, reader)
+    look = _Look(sysfs, reader, needed(sysfs))
     pfs = []
     for name in sysfs.names(sysfs.sys / "bus/pci/devices") or ():
         try:
@@ -81,29 +86,33 @@ def _guarded(
 
 def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
     sysfs = look.sysfs
+    class_code = _hex(sysfs, address, "class")
     total = sysfs.read(sysfs.device(address, "sriov_totalvfs"))
-    if total is None:
+    # A bridge is part of the way to others; a VF belongs to its PF.
+    if not class_code or class_code.startswith(BRIDGE) or sysfs.link(sysfs.device(address, "physfn")) is not None:
         return None
-    addresses = sysfs.vf_addresses(address)
+    addresses = {} if total is None else sysfs.vf_addresses(address)
     return PhysicalFunction(
         address=address,
         vendor=_hex(sysfs, address, "vendor"),
         device=_hex(sysfs, address, "device"),
-        class_code=_hex(sysfs, address, "class"),
+        class_code=class_code,
         driver=sysfs.bound_driver(address),
         netdevs=netdevs(sysfs, address),
         numa_node=_numa_node(sysfs, address),
         iommu_group=sysfs.group(address),
-        total_vfs=int(total),
+        total_vfs=None if total is None else int(total),
         autoprobe=sysfs.read(sysfs.device(address, "sriov_drivers_autoprobe")) != "0",
         vfs=tuple(_vf(look, index, addresses[index]) for index in sorted(addresses)),
+        driver_override=look.override(address),
+        vfio_bound=sysfs.vfio_bound(address),
+        cdev=_cdev(sysfs, address),
+        needed_for=look.needs.get(address),
     )
 
 
 def _vf(look: _Look, index: int, address: PciAddress) -> VirtualFunction:
     sysfs = look.sysfs
-    bound = sysfs.names(sysfs.device(address, "vfio-dev")) or ()
-    cdevs = [name for name in bound if sysfs.read(sysfs.device(address, "vfio-dev", name, "dev")) is not None]
     return VirtualFunction(
         address=address,
         index=index,
@@ -113,9 +122,15 @@ def _vf(look: _Look, index: int, address: PciAddress) -> VirtualFunction:
         driver_override=look.override(address),
         iommu_group=sysfs.group(address),
         vfio_bound=sysfs.vfio_bound(address),
-        cdev=cdevs[0] if cdevs else None,
+        cdev=_cdev(sysfs, address),
         netdevs=netdevs(sysfs, address),
     )
+
+
+def _cdev(sysfs: Sysfs, address: PciAddress) -> str | None:
+    """`vfioN` where the device has a node of its own, which is so only on kernels with VFIO_DEVICE_CDEV."""
+    names = sysfs.names(sysfs.device(address, "vfio-dev")) or ()
+    return next((n for n in names if sysfs.read(sysfs.device(address, "vfio-dev", n, "dev")) is not None), None)
 
 
 def netdevs(sysfs: Sysfs, address: PciAddress) -> tuple[str, ...]:
@@ -154,7 +169,7 @@ def read_pf(sysfs: Sysfs, address: PciAddress) -> PhysicalFunction | None:
     Raises:
         SysfsReadError: something of it cannot be read.
     """
-    look = _Look(sysfs, None)
+    look = _Look(sysfs, None, {})
     pf = _pf(look, address)
     if look.unreadable:
         raise SysfsReadError(look.unreadable[0].path, OSError(look.unreadable[0].error))

@@ -3,11 +3,11 @@
 A journal that cannot be read is never replaced: whoever mends or removes it decides what becomes of the machine.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from virtfn_host.core.codec import CodecError, dumps, loads
-from virtfn_host.core.model import Original, OriginalVf, PhysicalFunction
+from virtfn_host.core.model import Original, OriginalOwn, OriginalVf, PhysicalFunction
 from virtfn_host.linux.errors import JournalUnreadableError, StaleSnapshotError
 from virtfn_host.linux.files import write_atomically
 
@@ -37,17 +37,24 @@ class Journal:
             text = f"the journal {self.path} cannot be read: {error}; it is kept as it is, and nothing is touched"
             raise JournalUnreadableError(f"{text} until it is mended or moved away") from error
 
-    def remember(self, pf: PhysicalFunction) -> None:
+    def remember(self, pf: PhysicalFunction, *, whole: bool = False) -> None:
         """Note how a PF is, unless it is noted already for this very card.
+
+        Args:
+            whole: the function itself is about to be touched, not only its VFs.
 
         Raises:
             JournalUnreadableError: see `originals`, or the file could not be written.
         """
         known = self.originals()
-        if any(_same_card(original, pf) for original in known):
+        entry = next((original for original in known if _same_card(original, pf)), None)
+        if entry is None:
+            entry = original_of(pf, whole=whole)
+        elif whole and entry.own is None:
+            entry = replace(entry, own=original_of(pf, whole=True).own)
+        else:
             return
-        others = [original for original in known if original.address != pf.address]
-        self._write([*others, original_of(pf)])
+        self._write([*(original for original in known if original.address != pf.address), entry])
 
     def forget(self, pf: PhysicalFunction) -> None:
         """Drop a PF's entry, now that it is as it was.
@@ -60,7 +67,7 @@ class Journal:
         entry = next((original for original in known if original.address == pf.address), None)
         if entry is None:
             return
-        if entry != original_of(pf):
+        if not _as_before(entry, original_of(pf, whole=entry.own is not None)):
             raise StaleSnapshotError(
                 f"{pf.address} is not as it was before the first touch, so it stays in the journal"
             )
@@ -75,8 +82,9 @@ class Journal:
             raise JournalUnreadableError(f"the journal {self.path} cannot be written: {error}") from error
 
 
-def original_of(pf: PhysicalFunction) -> Original:
-    """The state of a PF that giving back restores."""
+def original_of(pf: PhysicalFunction, *, whole: bool = False) -> Original:
+    """The state of a PF, and of the function itself where `whole`, that giving back restores."""
+    own = OriginalOwn(driver=pf.driver, driver_override=pf.driver_override, netdevs=pf.netdevs) if whole else None
     vfs = [OriginalVf(index=vf.index, driver=vf.driver, driver_override=vf.driver_override) for vf in pf.vfs]
     return Original(
         address=pf.address,
@@ -85,7 +93,14 @@ def original_of(pf: PhysicalFunction) -> Original:
         num_vfs=pf.num_vfs,
         autoprobe=pf.autoprobe,
         vfs=tuple(vfs),
+        own=own,
     )
+
+
+def _as_before(entry: Original, now: Original) -> bool:
+    """Names of netdevs are for matching only: which name comes back is udev's affair."""
+    own = replace(now.own, netdevs=entry.own.netdevs) if now.own and entry.own else now.own
+    return entry == replace(now, own=own)
 
 
 def _same_card(original: Original, pf: PhysicalFunction) -> bool:

@@ -6,6 +6,7 @@ is never read here or anywhere: reading it hangs behind a blocked write of anybo
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
@@ -113,6 +114,20 @@ class Sysfs:
         """Address of one VF, or None where there is none of this index."""
         target = self.link(self.device(pf, f"virtfn{index}"))
         return None if target is None else PciAddress.parse(target)
+
+    def device_nodes(self, address: PciAddress) -> tuple[str, ...]:
+        """`/dev/nvme0n1` and the like: the nodes of every device below a function."""
+        return tuple(sorted(self._nodes_below(self.device(address))))
+
+    def _nodes_below(self, folder: str) -> Iterator[str]:
+        names = self.names(folder) or ()
+        if "dev" in names:
+            lines = (self.read(f"{folder}/uevent") or "").splitlines()
+            yield from (f"/dev/{line.removeprefix('DEVNAME=')}" for line in lines if line.startswith("DEVNAME="))
+        for name in names:
+            path = f"{folder}/{name}"
+            if os.path.isdir(path) and not os.path.islink(path):
+                yield from self._nodes_below(path)
 
     def group_node(self, number: int) -> Path:
         """`/dev/vfio/N`, or `/dev/vfio/noiommu-N` where vfio runs without an IOMMU."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, Rejected
+from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, Rejected, WholeRequest
 from virtfn_host.core.policy import indexes_text, policy_config
 from virtfn_host.core.reasons import Reason
 from virtfn_operator.api.conditions import Condition, read_conditions
@@ -52,9 +52,17 @@ def _policy(policy: PolicyConfig) -> dict[str, Any]:
         "uid": policy.uid,
         "generation": policy.generation,
         "devices": [_matcher(matcher) for matcher in policy.devices],
-        **({} if policy.count is None else {"count": policy.count}),
-        "pools": [_pool(pool) for pool in policy.pools],
+        **(_virtual(policy) if policy.whole is None else {"wholeFunctions": _whole(policy.whole)}),
     }
+
+
+def _virtual(policy: PolicyConfig) -> dict[str, Any]:
+    count = {} if policy.count is None else {"count": policy.count}
+    return {**count, "pools": [_pool(pool) for pool in policy.pools]}
+
+
+def _whole(whole: WholeRequest) -> dict[str, Any]:
+    return {"resourceName": whole.resource_name, "driver": whole.driver}
 
 
 def _matcher(matcher: DeviceMatcher) -> dict[str, Any]:
@@ -91,7 +99,8 @@ def _read_policy(item: object) -> PolicyConfig | Rejected:
     fields = item if isinstance(item, Mapping) else {}
     head = {"name", "uid", "generation", "devices"}
     rest = {key: value for key, value in fields.items() if key not in head}
-    spec = {"devices": fields.get("devices"), "virtualFunctions": rest}
+    what = rest if "wholeFunctions" in rest else {"virtualFunctions": rest}
+    spec = {"devices": fields.get("devices"), **what}
     generation = fields.get("generation")
     return policy_config(
         name=str(fields.get("name", "")),

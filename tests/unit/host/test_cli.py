@@ -45,7 +45,7 @@ def test_plan_prints_the_steps_and_writes_nothing(
 ) -> None:
     assert run(["plan", "--root", str(machine), "-f", str(policy)]) == DONE
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "0000:01:00.0: set sriov_numvfs 0 -> 2"
+    assert lines[2] == "0000:01:00.0: set sriov_numvfs 0 -> 2"
     assert not (machine / "var").exists()
 
 
