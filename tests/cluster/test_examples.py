@@ -45,6 +45,12 @@ def test_node_selector(node: Node) -> None:
         node.cluster.kubectl("label", "node", "node-1", "node-role.example.com/dpdk-")
 
 
+def test_whole_functions_of_a_kind_that_is_not_there(node: Node) -> None:
+    """The emulated node has no NVMe controller; test_whole_functions.py hands out a card that it has."""
+    node.apply(EXAMPLES.pop("policy-whole.yaml"))
+    node.until("no function matches", lambda: "spec.devices" in _ready_message(node, "storage"))
+
+
 def test_no_example_is_forgotten() -> None:
     assert EXAMPLES == {}
 
@@ -53,6 +59,6 @@ def _offers(node: Node, *resources: str) -> list[int]:
     return [allocatable(node.cluster, resource) for resource in resources]
 
 
-def _ready_message(node: Node) -> str:
+def _ready_message(node: Node, policy: str = "node-selector") -> str:
     path = '{.status.conditions[?(@.type=="Ready")].message}'
-    return node.cluster.kubectl("get", "svp", "node-selector", "-o", f"jsonpath={path}").stdout
+    return node.cluster.kubectl("get", "svp", policy, "-o", f"jsonpath={path}").stdout

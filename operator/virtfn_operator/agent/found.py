@@ -51,7 +51,7 @@ class Done:
 def undisturbing(plan: Plan, inventory: Inventory) -> Plan:
     """The steps of PFs of which no VF is disturbed: these wait for no turn and for no beat."""
     disturbed = set(plan.disturbs)
-    touched = {pf.address for pf in inventory.pfs for vf in pf.vfs if vf.address in disturbed}
+    touched = {pf.address for pf in inventory.pfs if disturbed & {pf.address, *(vf.address for vf in pf.vfs)}}
     return Plan(steps=tuple(s for s in plan.steps if pf_of(s) not in touched), blocked=(), disturbs=())
 
 

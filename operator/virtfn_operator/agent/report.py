@@ -78,9 +78,9 @@ def node_status(turn: Turn, old: Mapping[str, Any], now: str) -> dict[str, Any]:
             for r in ((turn.spec.rejected if turn.spec else ()) + found.resolution.rejected)[:LIST_LIMIT]
         ),
         summary=NodeSummary(
-            pfs=len(inventory.pfs),
+            pfs=sum(pf.total_vfs is not None for pf in inventory.pfs),
             vfs=sum(pf.num_vfs for pf in inventory.pfs),
-            in_use=sum(vf.address in held for pf in inventory.pfs for vf in pf.vfs),
+            in_use=sum(address in held for address in _offerable(found, turn.published)),
             pools=",".join(f"{pool.resource_name}={pool.healthy}/{pool.capacity}" for pool in pools),
         ),
         conditions=with_conditions(old, (verdict, preflight(turn.generation, found)), now),
@@ -97,11 +97,19 @@ def with_conditions(old: Mapping[str, Any], new: tuple[Condition, ...], now: str
     return conditions
 
 
+def _offerable(found: Found, published: PoolSet) -> set[PciAddress]:
+    """Every VF, and functions that are offered themselves: that a PF is up is no news."""
+    offered = {device.address for pool in published.pools for device in pool.devices}
+    return offered | {vf.address for pf in found.inventory.pfs for vf in pf.vfs}
+
+
 def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionStatus, ...]:
     offered = {device.address: pool.resource_name for pool in published.pools for device in pool.devices}
     budget = RUN_LIMIT
     functions = []
     for pf in found.inventory.pfs:
+        if pf.total_vfs is None and found.resolution.desired.pf(pf.address) is None and pf.address not in offered:
+            continue
         runs = _runs(pf, offered, held, budget)
         budget -= sum(bool(run.held_by) for run in runs)
         wanted = found.resolution.desired.pf(pf.address)
@@ -115,8 +123,10 @@ def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionSt
                 driver=pf.driver,
                 numa_node=pf.numa_node,
                 iommu_group=pf.iommu_group,
-                total_vfs=pf.total_vfs or 0,
+                total_vfs=pf.total_vfs,
                 num_vfs=pf.num_vfs,
+                pool=offered.get(pf.address),
+                held_by=held.get(pf.address, ())[:NAME_LIMIT] if pf.address in offered else (),
                 policies=wanted.policies if wanted else (),
                 vfs=runs,
             )
@@ -181,6 +191,9 @@ def recall(old: Mapping[str, Any], inventory: Inventory) -> PoolSet | None:
     offers: dict[str, list[PoolDevice]] = defaultdict(list)
     for function in old["functions"]:
         pf = next((pf for pf in inventory.pfs if str(pf.address) == function.get("address")), None)
+        if pf and function.get("pool"):
+            driver = str(function.get("driver") or "")
+            offers[function["pool"]].append(_device(pf.address, driver, pf.numa_node))
         for run in function.get("vfs") or () if pf else ():
             if pf and run.get("pool"):
                 offers[run["pool"]] += _offered(pf, run)
@@ -193,8 +206,8 @@ def recall(old: Mapping[str, Any], inventory: Inventory) -> PoolSet | None:
 
 def _offered(pf: PhysicalFunction, run: Mapping[str, Any]) -> list[PoolDevice]:
     indexes, driver = set(parse_indexes(run["indexes"])), str(run.get("driver") or "")
-    return [
-        PoolDevice(address=vf.address, driver=driver, numa_node=pf.numa_node, healthy=True, reason=None)
-        for vf in pf.vfs
-        if vf.index in indexes
-    ]
+    return [_device(vf.address, driver, pf.numa_node) for vf in pf.vfs if vf.index in indexes]
+
+
+def _device(address: PciAddress, driver: str, numa_node: int | None) -> PoolDevice:
+    return PoolDevice(address=address, driver=driver, numa_node=numa_node, healthy=True, reason=None)

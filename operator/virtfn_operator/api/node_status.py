@@ -37,7 +37,7 @@ class VfRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionStatus:
-    """One PF and its VFs."""
+    """One PF and its VFs, or a function that is handed out itself."""
 
     address: str
     vendor: str
@@ -47,8 +47,13 @@ class FunctionStatus:
     driver: str | None
     numa_node: int | None
     iommu_group: int | None
-    total_vfs: int
+    total_vfs: int | None
+    """None: it can make none."""
     num_vfs: int
+    pool: str | None
+    """The resource name that offers the function itself."""
+    held_by: tuple[str, ...]
+    """Who holds the function itself, when it is offered."""
     policies: tuple[str, ...]
     """Every policy with a claim on it."""
     vfs: tuple[VfRun, ...]

@@ -61,7 +61,8 @@ def test_defaults() -> None:
         ({"devices": []}, "spec.devices"),
         ({"devices": [{"vendor": "intel"}]}, "spec.devices[0].vendor"),
         ({"virtualFunctions": None}, "spec.virtualFunctions"),
-        ({"wholeFunctions": {"resourceName": "gpu"}}, "spec.wholeFunctions"),
+        ({"wholeFunctions": {"resourceName": "gpu"}}, "spec: has both virtualFunctions and wholeFunctions"),
+        ({"virtualFunctions": None, "wholeFunctions": {"resourceName": "gpu"}}, "spec: has both"),
         ({"disruption": {"whenInUse": "Evict"}}, "spec.disruption.whenInUse"),
         ({"disruption": {"maxUnavailable": 0}}, "spec.disruption.maxUnavailable"),
         ({"disruption": {"maxUnavailable": "0%"}}, "spec.disruption.maxUnavailable"),
@@ -83,6 +84,18 @@ def test_a_refusal_names_the_field_and_keeps_the_rank(changes: dict[str, Any], f
 )
 def test_whatever_the_spec_is_it_is_rejected_and_never_raised(spec: object) -> None:
     assert isinstance(read_policy({"metadata": METADATA, "spec": spec}).config, Rejected)
+
+
+def test_whole_functions_reach_the_node_as_they_were_asked() -> None:
+    metadata = {"name": "gpu", "uid": "u", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    spec = {"devices": [{"class": "03"}], "wholeFunctions": {"resourceName": "gpu"}}
+    policy = read_policy({"metadata": metadata, "spec": spec})
+    assert isinstance(policy.config, PolicyConfig)
+    wire = write_spec(NodeConfig(policies=(policy.config,)), may_change=False)
+    assert wire["policies"][0]["wholeFunctions"] == {"resourceName": "virtfn.dev/gpu", "driver": "vfio-pci"}
+    back = read_spec(wire)
+    assert back is not None
+    assert back.config.policies == (policy.config,)
 
 
 def test_the_node_spec_is_the_wire_of_the_interface_and_read_back() -> None:

@@ -1,0 +1,115 @@
+"""What the machine needs to live is found through partitions, device mapper, bridges and bonds, in the host's view."""
+
+from pathlib import Path
+
+import pytest
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.linux.needs import needed
+from virtfn_host.linux.sysfs import Sysfs
+
+DISK, CARD, SCREEN = (PciAddress(0, n, 0, 0) for n in (1, 2, 3))
+ROUTES = "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
+
+
+class Tree:
+    """A /sys and /proc in which one can name what is where."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for folder in ("sys/class/block", "sys/class/net", "sys/dev/block", "dev", "proc/1/net"):
+            (root / folder).mkdir(parents=True)
+
+    def device(self, function: PciAddress, kind: str, name: str, number: str = "") -> Path:
+        """A block device or netdev of a function."""
+        folder = self.root / f"sys/devices/pci0000:00/{function}/{kind}/{name}"
+        return self.known(folder, kind, name, number)
+
+    def known(self, folder: Path, kind: str, name: str, number: str = "") -> Path:
+        folder.mkdir(parents=True)
+        (self.root / f"sys/class/{kind}/{name}").symlink_to(folder)
+        if number:
+            (self.root / f"sys/dev/block/{number}").symlink_to(folder)
+        return folder
+
+    def mount(self, number: str, where: str, source: str = "/dev/x") -> None:
+        line = f"22 1 {number} / {where} rw,relatime shared:1 - ext4 {source} rw\n"
+        (self.root / "proc/1/mountinfo").write_text(line)
+
+    def needed(self) -> dict[PciAddress, str]:
+        return dict(needed(Sysfs(self.root / "sys", self.root / "dev", self.root / "proc")))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+def test_a_mounted_partition_needs_the_disk_s_controller(tree: Tree) -> None:
+    disk = tree.device(DISK, "block", "nvme0n1", "259:0")
+    tree.known(disk / "nvme0n1p2", "block", "nvme0n1p2", "259:2")
+    tree.mount("259:2", "/")
+    assert tree.needed() == {DISK: "the file system on / is on it"}
+
+
+def test_a_volume_on_device_mapper_needs_what_is_below_it(tree: Tree) -> None:
+    tree.device(DISK, "block", "sda", "8:0")
+    volume = tree.known(tree.root / "sys/devices/virtual/block/dm-0", "block", "dm-0", "253:0")
+    (volume / "slaves/sda").mkdir(parents=True)
+    tree.mount("253:0", "/var")
+    assert tree.needed() == {DISK: "the file system on /var is on it"}
+
+
+def test_a_file_system_with_a_number_of_its_own_is_found_by_its_source(tree: Tree) -> None:
+    tree.device(DISK, "block", "sda", "8:0")
+    tree.mount("0:31", "/home", "/dev/sda")
+    assert tree.needed() == {DISK: "the file system on /home is on it"}
+
+
+def test_swap_needs_its_disk(tree: Tree) -> None:
+    tree.device(DISK, "block", "sda", "8:0")
+    (tree.root / "proc/swaps").write_text("Filename Type Size Used Priority\n/dev/sda partition 1 0 -2\n")
+    assert tree.needed() == {DISK: "the swap space /dev/sda is on it"}
+
+
+def test_the_default_route_through_a_bridge_needs_the_card_below_it(tree: Tree) -> None:
+    tree.device(CARD, "net", "eth0")
+    bridge = tree.known(tree.root / "sys/devices/virtual/net/br0", "net", "br0")
+    (bridge / "lower_eth0").mkdir()
+    (tree.root / "proc/1/net/route").write_text(f"{ROUTES}br0 00000000 0100A8C0 0003 0 0 0 00000000\n")
+    assert tree.needed() == {CARD: "the default route goes through br0"}
+
+
+def test_a_route_to_some_network_needs_nothing(tree: Tree) -> None:
+    tree.device(CARD, "net", "eth0")
+    (tree.root / "proc/1/net/route").write_text(f"{ROUTES}eth0 0000A8C0 00000000 0001 0 0 0 00FFFFFF\n")
+    assert tree.needed() == {}
+
+
+def test_an_ipv6_default_route_counts_and_the_one_that_leads_nowhere_does_not(tree: Tree) -> None:
+    tree.device(CARD, "net", "eth0")
+    zero = "0" * 32
+    nowhere = f"{zero} 00 {zero} 00 {zero} ffffffff 00000001 00000000 00200200 lo\n"
+    (tree.root / "proc/1/net/ipv6_route").write_text(nowhere)
+    assert tree.needed() == {}
+    through = f"{zero} 00 {zero} 00 fe80{'0' * 28} 00000400 00000001 00000000 00000003 eth0\n"
+    (tree.root / "proc/1/net/ipv6_route").write_text(nowhere + through)
+    assert tree.needed() == {CARD: "the IPv6 default route goes through eth0"}
+
+
+def test_a_console_and_the_firmware_s_display_are_needed(tree: Tree) -> None:
+    port = tree.root / f"sys/devices/pci0000:00/{CARD}/tty/ttyS4"
+    port.mkdir(parents=True)
+    (tree.root / "sys/class/tty/console").mkdir(parents=True)
+    (tree.root / "sys/class/tty/console/active").write_text("tty0 ttyS4\n")
+    (tree.root / "sys/class/tty/ttyS4").symlink_to(port)
+    screen = tree.root / f"sys/devices/pci0000:00/{SCREEN}"
+    screen.mkdir(parents=True)
+    (screen / "boot_vga").write_text("1\n")
+    (tree.root / "sys/bus/pci/devices").mkdir(parents=True)
+    (tree.root / f"sys/bus/pci/devices/{SCREEN}").symlink_to(screen)
+    assert tree.needed() == {CARD: "the console ttyS4 is on it", SCREEN: "the firmware's display is on it"}
+
+
+def test_a_machine_of_which_nothing_can_be_seen_needs_nothing(tmp_path: Path) -> None:
+    assert dict(needed(Sysfs(tmp_path / "sys", tmp_path / "dev", tmp_path / "proc"))) == {}
