@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import IO
 
-from virtfn_lab.node_image import KERNELS, node_image
+from virtfn_lab.kernels import KERNELS
+from virtfn_lab.node_image import node_image
 from virtfn_lab.paths import repository, run_dir
 from virtfn_lab.prereqs import ensure
 from virtfn_lab.progress import say
@@ -104,7 +105,7 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--topology", choices=sorted(TOPOLOGIES), default="igb2")
-    parser.add_argument("--kernel", choices=sorted(KERNELS), default="6.1")
+    parser.add_argument("--kernel", choices=KERNELS, default="6.1")
     parser.add_argument("--no-iommu", action="store_true")
     parser.add_argument("--threads", choices=("single", "multi"), default="single")
     parser.add_argument("--timeout", type=float, default=900)

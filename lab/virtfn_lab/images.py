@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from virtfn_lab.cache import cached, digest
-from virtfn_lab.node_image import debootstrap
+from virtfn_lab.debian import debootstrap
 from virtfn_lab.paths import repository
 from virtfn_lab.progress import step
 from virtfn_lab.run import CommandFailedError, run

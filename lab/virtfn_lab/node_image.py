@@ -1,4 +1,4 @@
-"""The node: Debian's kernel, a small Debian root on one ext4 file, and an initrd that finds it.
+"""The node: a kernel, a small Debian root on one ext4 file, and an initrd that finds it.
 
 Built without loop mounts and without booting anything. What changes often (our code, binaries, credentials) is not in
 here: the guest mounts it from the machine (qemu.py).
@@ -7,17 +7,14 @@ here: the guest mounts it from the machine (qemu.py).
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from virtfn_lab import kernels
 from virtfn_lab.cache import cached, digest
-from virtfn_lab.paths import repository
-from virtfn_lab.prereqs import mirror
+from virtfn_lab.debian import debootstrap
+from virtfn_lab.paths import cache_dir, repository
 from virtfn_lab.run import run
-
-KERNELS = {"6.1": ("bookworm", "linux-image-amd64"), "6.12": ("bookworm-backports", "linux-image-amd64")}
-"""Kernel series to Debian suite and metapackage."""
 
 PACKAGES: tuple[str, ...] = (
     "ca-certificates",
@@ -32,7 +29,14 @@ PACKAGES: tuple[str, ...] = (
     "runc",
 )
 
-PYTHON_PACKAGES: tuple[str, ...] = ("pytest>=9", "pytest-timeout", "pytest-asyncio", "hypothesis", "PyYAML")
+PYTHON_PACKAGES: tuple[str, ...] = (
+    "pytest>=9",
+    "pytest-timeout",
+    "pytest-asyncio",
+    "hypothesis",
+    "PyYAML",
+    "pyroute2",
+)
 """For tests that run in the guest; in /opt/site, because Debian's own are too old."""
 
 LEFT_OUT: tuple[str, ...] = (
@@ -64,16 +68,6 @@ DISK_SIZE = "2G"
 """Sparse; the guest writes to a snapshot of it, so this is also how much a node can write."""
 
 
-_FETCH_KERNEL = """#!/bin/sh
-set -eu
-chroot "$1" sh -c 'cd /
-package=$(apt-get -s -t {suite} install --no-install-recommends {metapackage} |
-    sed -n "s/^Inst \\(linux-image-[0-9][^ ]*\\).*/\\1/p")
-apt-get -qq -t {suite} download "$package"'
-"""
-"""The metapackage names the newest kernel of its suite; only that package is wanted, not what it would set up."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeImage:
     """What QEMU boots; none of it is ever written to."""
@@ -86,9 +80,9 @@ class NodeImage:
 def node_image(series: str = "6.1") -> NodeImage:
     """The node with a kernel of this series, built when it is not cached."""
     guest = repository() / "lab/guest"
-    kernel = _kernel(series)
+    kernel = kernels.kernel(series)
     inputs = {
-        "kernel": kernel.name,
+        "kernel": str(kernel.relative_to(cache_dir())),
         "packages": " ".join(PACKAGES),
         "python": " ".join(PYTHON_PACKAGES),
         "left out": " ".join(LEFT_OUT),
@@ -97,32 +91,6 @@ def node_image(series: str = "6.1") -> NodeImage:
     }
     folder = cached(f"node-{series}", inputs, lambda made: _build(made, kernel, guest))
     return NodeImage(vmlinuz=folder / "vmlinuz", initrd=folder / "initrd", disk=folder / "node.ext4")
-
-
-def _kernel(series: str) -> Path:
-    suite, metapackage = KERNELS[series]
-
-    def fetch(folder: Path) -> None:
-        root, hook = folder / "apt", folder / "hook"
-        hook.write_text(_FETCH_KERNEL.format(suite=suite, metapackage=metapackage))
-        hook.chmod(0o755)
-        debootstrap(root, suite, (), hook)
-        (package,) = root.glob("linux-image-*.deb")
-        run(["dpkg", "-x", package, folder])
-        hook.unlink()
-        shutil.rmtree(root)
-
-    return cached(f"kernel-{series}", {"suite": suite, "package": metapackage}, fetch)
-
-
-def debootstrap(root: Path, suite: str, packages: Sequence[str], hook: Path | None = None) -> None:
-    """A minimal Debian in `root`; the program `hook` runs at the end with the root's path as its argument."""
-    site = mirror()
-    sources = [f"deb {site} {name} main" for name in dict.fromkeys(("bookworm", suite))]
-    words = ["mmdebstrap", "--variant=minbase"]
-    words += [f"--include={','.join(packages)}"] if packages else []
-    words += [f"--customize-hook={hook}"] if hook else []
-    run([*words, "bookworm", root, *sources])
 
 
 def _build(folder: Path, kernel: Path, guest: Path) -> None:
@@ -173,8 +141,11 @@ def _initrd(folder: Path, root: Path, release: str, guest: Path) -> None:
     (tree / "init").chmod(0o755)
     base = root / "lib/modules" / release
     needs = dict(line.split(":", 1) for line in (base / "modules.dep").read_text().splitlines())
+    built_in = {Path(line).stem for line in (base / "modules.builtin").read_text().splitlines()}
     order: list[str] = []
     for wanted in ("virtio_pci", "virtio_blk", "ext4", "crc32c_generic"):
+        if wanted in built_in:
+            continue
         path = next(name for name in needs if Path(name).name.split(".")[0] == wanted)
         order += [name for name in (*reversed(needs[path].split()), path) if name not in order]
     for number, name in enumerate(order):

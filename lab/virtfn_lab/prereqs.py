@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from virtfn_lab.progress import step
@@ -23,6 +24,9 @@ PROGRAMS = {
 }
 """Program to the Debian package that brings it."""
 
+KERNEL_BUILD = ("bc", "bison", "flex", "gcc", "libc6-dev", "libelf-dev", "make", "xz-utils")
+"""Debian packages that only a kernel of our own needs; some bring no program to look for."""
+
 OLDEST_QEMU = (8, 0)
 """The first with an igb that makes VFs; Debian 12 itself has 7.2, its backports 10."""
 
@@ -39,7 +43,21 @@ def ensure() -> None:
     Raises:
         MissingProgramsError: anything is missing anywhere else.
     """
-    packages = sorted({package for program, package in PROGRAMS.items() if not _there(program)})
+    _bring(sorted({package for program, package in PROGRAMS.items() if not _there(program)}))
+    if missing := [program for program in PROGRAMS if not _there(program)]:
+        raise MissingProgramsError(f"still missing after installing their packages: {', '.join(missing)}")
+
+
+def ensure_kernel_build() -> None:
+    """The same for what builds a kernel.
+
+    Raises:
+        MissingProgramsError: anything is missing where nothing may be installed.
+    """
+    _bring([package for package in KERNEL_BUILD if not _installed(package)])
+
+
+def _bring(packages: Sequence[str]) -> None:
     if not packages:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -51,8 +69,11 @@ def ensure() -> None:
             _add_backports()
         newer = ["-t", "bookworm-backports"] if codename() == "bookworm" and "qemu-system-x86" in packages else []
         _apt("install", "-y", "-qq", "--no-install-recommends", *newer, *packages)
-    if missing := [program for program in PROGRAMS if not _there(program)]:
-        raise MissingProgramsError(f"still missing after installing their packages: {', '.join(missing)}")
+
+
+def _installed(package: str) -> bool:
+    words = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout == "installed"
 
 
 def codename() -> str:
