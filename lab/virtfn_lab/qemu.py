@@ -44,6 +44,25 @@ _NVME = [
     _NVME_CARD,
 ]
 
+
+def _on_numa_node(number: int, bus: int) -> list[str]:
+    """A root complex of its own with one igb, and the memory and processor of the node it belongs to."""
+    return [
+        *["-object", f"memory-backend-ram,id=m{number},size=1G"],
+        *["-numa", f"node,nodeid={number},cpus={number},memdev=m{number}"],
+        *["-device", f"pxb-pcie,id=pxb{number},bus_nr={bus},bus=pcie.0,numa_node={number}"],
+        *["-device", f"pcie-root-port,id=rp{number},bus=pxb{number},chassis={11 + number},slot={11 + number}"],
+        *_net(number, "igb"),
+    ]
+
+
+_TWO_FUNCTIONS = [
+    *_port(4, ""),
+    *["-netdev", "user,id=n4,restrict=on", "-device", "e1000e,netdev=n4,bus=rp4,multifunction=on,addr=0.0,romfile="],
+    *["-netdev", "user,id=n5,restrict=on", "-device", "e1000e,netdev=n5,bus=rp4,addr=0.1,romfile="],
+]
+"""One card with two functions and no ACS between them: one IOMMU group."""
+
 TOPOLOGIES: Mapping[str, list[str]] = {
     "igb2": [*_port(1, "igb"), *_port(2, "igb")],
     "igb2-nvme": [*_port(1, "igb"), *_port(2, "igb"), *_NVME],
@@ -56,6 +75,16 @@ TOPOLOGIES: Mapping[str, list[str]] = {
         *["-netdev", "user,id=n1,restrict=on", "-device", "igb,id=nic1,netdev=n1,bus=dn1"],
         *["-netdev", "user,id=n2,restrict=on", "-device", "igb,id=nic2,netdev=n2,bus=dn2"],
     ],
+    "numa": [*_on_numa_node(0, 32), *_on_numa_node(1, 64)],
+    "multifunction": _TWO_FUNCTIONS,
+    "bridge": [
+        *["-device", "pcie-pci-bridge,id=br1,bus=pcie.0"],
+        *["-netdev", "user,id=n1,restrict=on"],
+        *["-device", "virtio-net-pci,disable-legacy=on,netdev=n1,bus=br1,addr=1,romfile="],
+        *["-netdev", "user,id=n2,restrict=on"],
+        *["-device", "virtio-net-pci,disable-legacy=on,netdev=n2,bus=br1,addr=2,romfile="],
+    ],
+    "contract": [*_port(1, "igb"), *_port(2, "igb"), *_TWO_FUNCTIONS],
     "none": [],
 }
 """Name to QEMU's words for the cards of a machine."""
