@@ -17,7 +17,7 @@ DEBIAN = {"6.1": "bookworm", "6.12": "bookworm-backports"}
 """Series to the suite that has it."""
 
 OWN = {"cdev": ("cdev.config",), "cdev-only": ("cdev.config", "no-group.config")}
-"""Series to its configuration in lab/kernel: all that is not named there is off, and a later file wins."""
+"""Series to its configuration in lab/kernel-config: all that is not named there is off, and a later file wins."""
 
 KERNELS = (*DEBIAN, *OWN)
 
@@ -36,7 +36,11 @@ def kernel(series: str) -> Path:
 
 def _own_kernels() -> Path:
     """Both in one tree, one after the other: the second compiles only what the first does not have."""
-    inputs = {"source": " ".join(SOURCE), "series": str(OWN), "configuration": digest(repository() / "lab/kernel")}
+    inputs = {
+        "source": " ".join(SOURCE),
+        "series": str(OWN),
+        "configuration": digest(repository() / "lab/kernel-config"),
+    }
     return cached("kernels", inputs, _build)
 
 
@@ -54,8 +58,18 @@ def _build(folder: Path) -> None:
 def _compile(tree: Path, series: str, target: Path) -> None:
     # No .config is kept: what a file no longer names would stay on.
     wanted = tree / "wanted.config"
-    wanted.write_text("".join((repository() / "lab/kernel" / name).read_text() for name in OWN[series]))
-    make = ["nice", "make", "-s", "-C", str(tree), "ARCH=x86_64", f"LOCALVERSION=-{series}", f"-j{os.cpu_count() or 1}"]
+    wanted.write_text("".join((repository() / "lab/kernel-config" / name).read_text() for name in OWN[series]))
+    make = [
+        "nice",
+        "-n5",
+        "make",
+        "-s",
+        "-C",
+        str(tree),
+        "ARCH=x86_64",
+        f"LOCALVERSION=-{series}",
+        f"-j{os.cpu_count() or 1}",
+    ]
     run([*make, f"KCONFIG_ALLCONFIG={wanted}", "allnoconfig"])
     run([*make, "bzImage", "modules"])
     run([*make, f"INSTALL_MOD_PATH={target}", "INSTALL_MOD_STRIP=1", "modules_install"])
