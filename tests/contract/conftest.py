@@ -1,14 +1,15 @@
 """One machine for the contract: the fake kernel on the host, the real one where VIRTFN_IN_GUEST is set.
 
-The real machine has at least two idle igb PFs with an IOMMU, and the tests run as root. Every test leaves it as it was.
+The real machine has at least two idle igb PFs and two functions in one IOMMU group, and the tests run as root. Every
+test leaves it as it was. A file for another machine has a `fake` of its own, and tests/fakes/real_kernels.py says which
+kernel it needs.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hardware import Lab
+from hardware import IN_GUEST, Lab
 from kernel import FakeKernel
 
 from virtfn_host.linux.apply import Machine
@@ -18,13 +19,16 @@ from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
 
-IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeKernel | None:
+    """Stands in for the real machine where there is none."""
+    return None if IN_GUEST else FakeKernel(tmp_path / "root", siblings=2)
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def lab(tmp_path: Path, fake: FakeKernel | None) -> Iterator[Lab]:
     """The machine, with no VFs at the start and none at the end."""
-    fake = None if IN_GUEST else FakeKernel(tmp_path / "root")
     machine = fake.machine() if fake else _real_machine(tmp_path)
     if IN_GUEST:
         machine.modules.load("igb", 30)

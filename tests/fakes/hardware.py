@@ -11,8 +11,13 @@ from kernel import FakeKernel
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.linux.apply import Machine
-from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.sysfs import Sysfs
+
+IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))
+"""Whether this is the real machine, not the fake one."""
+NOBODY = 65534
+VFIO = ord(";") << 8
+TYPE1_IOMMU, NO_IOMMU = 1, 8
 
 
 class Lab:
@@ -22,8 +27,14 @@ class Lab:
         self.machine = machine
         self.sysfs = machine.sysfs
         self.fake = fake
-        found = read_inventory(self.sysfs).pfs
-        self.pfs = [pf.address for pf in found if (pf.vendor, pf.device) == ("8086", "10c9")]
+        self.pfs = self._of_kind("0x10c9")
+        self.siblings = self._of_kind("0x10d3")
+        """Functions that share one IOMMU group."""
+
+    def _of_kind(self, device: str) -> list[PciAddress]:
+        names = self.sysfs.names(self.sysfs.sys / "bus/pci/devices") or ()
+        found = map(PciAddress.parse, names)
+        return [each for each in found if self.sysfs.read(self.sysfs.device(each, "device")) == device]
 
     @property
     def pf(self) -> PciAddress:
@@ -62,6 +73,11 @@ class Lab:
         self.raw(self.sysfs.device(vf, "driver_override"), "vfio-pci")
         self.raw(self.sysfs.driver("vfio-pci", "bind"), str(vf))
 
+    def off_vfio(self, address: PciAddress) -> None:
+        """Unbind by hand, and ask for no driver any more."""
+        self.raw(self.sysfs.device(address, "driver/unbind"), str(address))
+        self.raw(self.sysfs.device(address, "driver_override"), "\n")
+
     @contextmanager
     def used(self, vf: PciAddress) -> Iterator[None]:
         """Hold a VF open through vfio, as a pod does."""
@@ -72,20 +88,73 @@ class Lab:
             finally:
                 self.fake.close_device(vf)
             return
-        fds = _open_vfio(self.sysfs, vf)
+        group = self.sysfs.group(vf)
+        if group is None or not self.sysfs.has_group_node(group):
+            with self.cdev_open(vf, bound=True):
+                yield
+            return
+        with _closing(open_vfio(self.sysfs, vf)):
+            yield
+
+    @contextmanager
+    def cdev_open(self, vf: PciAddress, bound: bool = False) -> Iterator[None]:
+        """Have its cdev open and no more, or bound to an IOMMU context too, as a program that uses it does."""
+        if self.fake is not None:
+            self.fake.vfio.open_cdev(vf)
+            try:
+                if bound:
+                    self.fake.vfio.bind_cdev(vf, self.fake.node(vf))
+                yield
+            finally:
+                self.fake.close_device(vf)
+            return
+        device = os.open(f"/dev/vfio/devices/{self.sysfs.cdev(vf)}", os.O_RDWR | os.O_CLOEXEC)
+        with _closing([device]), _closing(_bind_iommufd(device) if bound else []):
+            yield
+
+    @contextmanager
+    def without_privilege(self) -> Iterator[None]:
+        """Be somebody who may not look at the open files of others."""
+        if self.fake is not None:
+            self.fake.hidden = True
+            try:
+                yield
+            finally:
+                self.fake.hidden = False
+            return
+        os.seteuid(NOBODY)
         try:
             yield
         finally:
-            for fd in fds:
-                os.close(fd)
+            os.seteuid(0)
 
 
-def _open_vfio(sysfs: Sysfs, vf: PciAddress) -> list[int]:
-    """Container, group, device: <linux/vfio.h>, type 1 IOMMU."""
-    vfio = ord(";") << 8
+@contextmanager
+def _closing(fds: list[int]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def open_vfio(sysfs: Sysfs, vf: PciAddress) -> list[int]:
+    """Device, group, container: <linux/vfio.h>."""
+    node = sysfs.group_node(sysfs.group(vf) or 0)
+    iommu = NO_IOMMU if node.name.startswith("noiommu") else TYPE1_IOMMU
     container = os.open("/dev/vfio/vfio", os.O_RDWR | os.O_CLOEXEC)
-    group = os.open(sysfs.group_node(sysfs.group(vf) or 0), os.O_RDWR | os.O_CLOEXEC)
-    fcntl.ioctl(group, vfio | 104, struct.pack("i", container))  # VFIO_GROUP_SET_CONTAINER
-    fcntl.ioctl(container, vfio | 102, 1)  # VFIO_SET_IOMMU, VFIO_TYPE1_IOMMU
-    device = fcntl.ioctl(group, vfio | 106, bytearray(str(vf).encode() + b"\0"))  # VFIO_GROUP_GET_DEVICE_FD
+    group = os.open(node, os.O_RDWR | os.O_CLOEXEC)
+    fcntl.ioctl(group, VFIO | 104, struct.pack("i", container))  # VFIO_GROUP_SET_CONTAINER
+    fcntl.ioctl(container, VFIO | 102, iommu)  # VFIO_SET_IOMMU
+    device = fcntl.ioctl(group, VFIO | 106, bytearray(str(vf).encode() + b"\0"))  # VFIO_GROUP_GET_DEVICE_FD
     return [device, group, container]
+
+
+def _bind_iommufd(device: int) -> list[int]:
+    iommufd = os.open("/dev/iommu", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(device, VFIO | 118, struct.pack("IIiI", 16, 0, iommufd, 0))  # VFIO_DEVICE_BIND_IOMMUFD
+    except OSError:
+        os.close(iommufd)
+        raise
+    return [iommufd]

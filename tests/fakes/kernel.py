@@ -10,15 +10,19 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from groups import FakeGroups
+from vfio import FakeVfio
+
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Stuck
 from virtfn_host.linux.apply import Machine
-from virtfn_host.linux.errors import ModuleMissingError, StuckError, SysfsWriteError
+from virtfn_host.linux.errors import ModuleMissingError, StuckError, SysfsReadError, SysfsWriteError
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
 
 VF_IDS = ("8086", "10ca")
+E1000E_IDS = ("8086", "10d3")
 MATCHING = {("8086", "10c9"): "igb", VF_IDS: "igbvf"}
 """Which driver takes which device by its own ids; vfio-pci takes what its override names."""
 
@@ -26,20 +30,36 @@ MATCHING = {("8086", "10c9"): "igb", VF_IDS: "igbvf"}
 class FakeKernel:
     """PFs, VFs, drivers, IOMMU groups and vfio users under `root`."""
 
-    def __init__(self, root: Path, pfs: int = 2, total_vfs: int = 7, iommu: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        pfs: int = 2,
+        total_vfs: int = 7,
+        iommu: bool = True,
+        *,
+        noiommu: bool = False,
+        groups: bool = True,
+        cdevs: bool = False,
+        siblings: int = 0,
+    ) -> None:
+        """`noiommu`: vfio does without an IOMMU; `groups`, `cdevs`: the device nodes that vfio makes; `siblings`:
+        functions without VFs that share one IOMMU group.
+        """
         self.root = root
         self.iommu = iommu
+        self.noiommu = noiommu
+        self.groups = FakeGroups(root)
+        self.vfio = FakeVfio(root, groups=groups, cdevs=cdevs)
         self.devices = root / "sys/bus/pci/devices"
         self.drivers = root / "sys/bus/pci/drivers"
-        self.groups_opened: set[int] = set()
-        self.devices_opened: set[PciAddress] = set()
+        self.hidden = False
+        """Whether we may not look at the open files of other processes."""
         self.fail: dict[str, int] = {}
         """Name of an attribute to the errno that the next write to it gets."""
         self.killed_after: int | None = None
         """Writes until the writer is 'killed': every later one raises."""
         self.writes: list[tuple[str, str]] = []
-        self._next_group = 0
-        for folder in (self.devices, self.drivers, root / "sys/kernel/iommu_groups", root / "dev/vfio"):
+        for folder in (self.devices, self.drivers):
             folder.mkdir(parents=True)
         (root / "proc/sys/kernel/random").mkdir(parents=True)
         (root / "proc/sys/kernel/random/boot_id").write_text("0b7e\n")
@@ -49,6 +69,9 @@ class FakeKernel:
             self.register(driver)
         for number in range(pfs):
             self._add_pf(PciAddress(0, number + 1, 0, 0), total_vfs)
+        shared = self.groups.new() if siblings else None
+        for number in range(siblings):
+            self._add(PciAddress(0, 0x20, 0, number), E1000E_IDS, "0x020000", shared)
 
     # --- the machine as the tests see it --------------------------------------------------------------------------
 
@@ -66,22 +89,19 @@ class FakeKernel:
             (folder / name).write_text("")
 
     def open_device(self, address: PciAddress) -> None:
-        """Somebody opens the VF through vfio: group and device."""
-        group = self._group(address)
-        assert group is not None
+        """Somebody opens the VF through vfio, to use it."""
         assert self._driver(address) == "vfio-pci"
-        if group in self.groups_opened:
-            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-        self.groups_opened.add(group)
-        self.devices_opened.add(address)
-        (self.devices / str(address) / "enable").write_text("1\n")
+        self.vfio.use(address, self.node(address))
 
     def close_device(self, address: PciAddress) -> None:
         """That somebody ends."""
-        self.devices_opened.discard(address)
-        self.groups_opened.discard(self._group(address) or -1)
         if (self.devices / str(address)).exists():
-            (self.devices / str(address) / "enable").write_text("0\n")
+            self.vfio.close(address, self.node(address))
+
+    def node(self, address: PciAddress) -> str:
+        """Name of its group's device node."""
+        group = self._group(address)
+        return f"noiommu-{group}" if self.noiommu else f"{-1 if group is None else group}"
 
     def add_pf(self, address: PciAddress, total_vfs: int = 7) -> None:
         """Hot-plug a card, or put it back."""
@@ -176,7 +196,7 @@ class FakeKernel:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         if self._takes(address) != driver:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        if driver == "vfio-pci" and not self.iommu:
+        if driver == "vfio-pci" and not (self.iommu or self.noiommu):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         self._bind(driver, address)
 
@@ -187,7 +207,7 @@ class FakeKernel:
         self._unbind(address)
 
     def _would_block(self, address: PciAddress) -> None:
-        if address in self.devices_opened:
+        if address in self.vfio.opened:
             raise BlockingIOError(f"{address} is open: the write blocks until its user closes it")
 
     # --- state ----------------------------------------------------------------------------------------------------
@@ -210,9 +230,9 @@ class FakeKernel:
         (folder / "driver").symlink_to(f"../../drivers/{driver}")
         (self.drivers / driver / str(address)).symlink_to(f"../../devices/{address}")
         if driver == "vfio-pci":
-            group = self._group(address)
-            (folder / "vfio-dev" / f"vfio{group}").mkdir(parents=True)
-            (self.root / f"dev/vfio/{group}").write_text("")
+            if self.noiommu:
+                self.groups.join(folder, self.groups.new("vfio-noiommu"))
+            self.vfio.bind(address, self.node(address))
             (folder / "enable").write_text("0\n")
         else:
             (folder / "net" / f"eth{address.bus}v{address.device}{address.function}").mkdir(parents=True)
@@ -224,9 +244,11 @@ class FakeKernel:
         driver = self._driver(address)
         (folder / "driver").unlink()
         (self.drivers / str(driver) / str(address)).unlink()
-        for name in ("vfio-dev", "net"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        (self.root / f"dev/vfio/{self._group(address)}").unlink(missing_ok=True)
+        shutil.rmtree(folder / "net", ignore_errors=True)
+        if driver == "vfio-pci":
+            self.vfio.unbind(address, self.node(address), alone=self.groups.on_vfio(folder) == 1)
+            if self.noiommu:
+                self.groups.leave(folder)
         (folder / "enable").write_text("0\n")
 
     def _add_pf(self, address: PciAddress, total_vfs: int) -> None:
@@ -235,7 +257,7 @@ class FakeKernel:
             (self.devices / str(address) / name).write_text(f"{text}\n")
         self._bind("igb", address)
 
-    def _add(self, address: PciAddress, ids: tuple[str, str], class_code: str) -> None:
+    def _add(self, address: PciAddress, ids: tuple[str, str], class_code: str, group: Path | None = None) -> None:
         folder = self.devices / str(address)
         folder.mkdir()
         attributes = {
@@ -250,18 +272,13 @@ class FakeKernel:
         for name, text in attributes.items():
             (folder / name).write_text(f"{text}\n")
         if self.iommu:
-            # Numbers are handed out anew each time, so a group that moves is noticed.
-            group = self.root / f"sys/kernel/iommu_groups/{self._next_group}"
-            self._next_group += 1
-            (group / "devices").mkdir(parents=True)
-            (group / "devices" / str(address)).symlink_to(f"../../../../bus/pci/devices/{address}")
-            (folder / "iommu_group").symlink_to(f"../../../../kernel/iommu_groups/{group.name}")
+            self.groups.join(folder, group or self.groups.new())
 
     def _remove(self, address: PciAddress) -> None:
         if self._driver(address) is not None:
             self._unbind(address)
-        if (group := self._group(address)) is not None:
-            shutil.rmtree(self.root / f"sys/kernel/iommu_groups/{group}")
+        if self._group(address) is not None:
+            self.groups.leave(self.devices / str(address))
         shutil.rmtree(self.devices / str(address))
 
     def _known(self, value: str) -> PciAddress:
@@ -278,8 +295,7 @@ class FakeKernel:
         return link.readlink().name if link.is_symlink() else None
 
     def _group(self, address: PciAddress) -> int | None:
-        link = self.devices / str(address) / "iommu_group"
-        return int(link.readlink().name) if link.is_symlink() else None
+        return self.groups.number(self.devices / str(address))
 
     def _vfs(self, pf: PciAddress) -> list[PciAddress]:
         links = sorted(self.devices.joinpath(str(pf)).glob("virtfn*"), key=lambda link: int(link.name[6:]))
@@ -287,7 +303,7 @@ class FakeKernel:
 
 
 class FakeSysfs(Sysfs):
-    """Reads the tree; a group node that somebody has open says EBUSY."""
+    """Reads the tree; a group node that somebody has open says EBUSY, and open files may be hidden."""
 
     def __init__(self, kernel: FakeKernel) -> None:
         super().__init__(kernel.root / "sys", kernel.root / "dev", kernel.root / "proc")
@@ -295,9 +311,13 @@ class FakeSysfs(Sysfs):
 
     def open_group(self, node: Path) -> int:
         """See Sysfs: exclusive while it is open."""
-        if int(node.name) in self._kernel.groups_opened:
-            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-        return super().open_group(node)
+        return self._kernel.vfio.open_group(node)
+
+    def names(self, path: str | Path) -> tuple[str, ...] | None:
+        """See Sysfs; what others have open may be hidden from us."""
+        if self._kernel.hidden and Path(path).name == "fd":
+            raise SysfsReadError(str(path), OSError(errno.EACCES, os.strerror(errno.EACCES)))
+        return super().names(path)
 
 
 class FakeWriter(Writer):

@@ -2,18 +2,22 @@
 
 Opening `/dev/vfio/GROUP` is exclusive: EBUSY means somebody has it, success means nobody else can start. Measured:
 2,501 cycles against two competitors, not one blocked write. It has no effect on the device. Unknown counts as in use.
+
+A kernel with cdevs lets a program open `/dev/vfio/devices/vfioN` all the same, though not use it: whoever has one open
+is looked for in /proc after the lock is taken. A kernel without groups gives no lock at all: there, looking is all that
+can be done, and a program that comes after the look blocks the write until it ends.
 """
 
 import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory
 from virtfn_host.linux.errors import FunctionInUseError, HostError
 from virtfn_host.linux.needs import needed
+from virtfn_host.linux.open_nodes import OpenNodes
 from virtfn_host.linux.sysfs import Sysfs
 
 IFF_UP = 1
@@ -28,14 +32,26 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress]) -> Iterator[None]:
     """
     wanted = sorted(addresses)
     with ExitStack() as stack:
-        groups = {sysfs.group(address) for address in wanted if sysfs.vfio_bound(address)}
-        for number in sorted(number for number in groups if number is not None):
+        for number in sorted({number for address in wanted for number in _lockable(sysfs, address)}):
             stack.callback(os.close, _open_group(sysfs, number))
         nodes = OpenNodes(sysfs)
         for address in wanted:
             if found := holders(sysfs, address, nodes, open_files=True):
                 raise FunctionInUseError(f"{address} is in use: {found[0].text}; it is left alone until that ends")
         yield
+
+
+def _lockable(sysfs: Sysfs, address: PciAddress) -> tuple[int, ...]:
+    """The group of a function, if vfio could hand it out and this kernel has groups to open."""
+    number = sysfs.group(address)
+    if number is None:
+        if sysfs.vfio_bound(address):
+            raise FunctionInUseError(f"{address} is on a vfio driver and in no IOMMU group, so nobody can tell")
+        return ()
+    on_vfio = [member for member in sysfs.group_members(number) if sysfs.vfio_bound(member)]
+    if not on_vfio or (sysfs.cdev(on_vfio[0]) is not None and not sysfs.has_group_node(number)):
+        return ()
+    return (number,)
 
 
 def _open_group(sysfs: Sysfs, number: int) -> int:
@@ -45,50 +61,10 @@ def _open_group(sysfs: Sysfs, number: int) -> int:
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise FunctionInUseError(f"IOMMU group {number} is in use: somebody has {node} open") from error
-        if error.errno == errno.ENOENT and not (sysfs.dev / "vfio").exists() and _has_cdevs(sysfs):
-            raise FunctionInUseError(f"this kernel has no {node}, so nobody can tell that it is free") from error
         text = f"cannot tell whether IOMMU group {number} is in use: opening {node}: {error.strerror}"
         raise FunctionInUseError(
             f"{text}; is /dev of the host mounted here, and is this process privileged?"
         ) from error
-
-
-def _has_cdevs(sysfs: Sysfs) -> bool:
-    return (sysfs.dev / "iommu").exists()
-
-
-class OpenNodes:
-    """Who has which file open on this machine, as /proc shows it; looked up once, when first asked."""
-
-    def __init__(self, sysfs: Sysfs) -> None:
-        self._sysfs = sysfs
-        self._users: dict[str, str] | None = None
-
-    def user(self, path: str) -> str | None:
-        """`process 4242 (qemu-system-x86)`, or None.
-
-        Raises:
-            SysfsReadError: some process may not be looked at, so nobody can tell.
-        """
-        if self._users is None:
-            self._users = dict(self._found())
-        return self._users.get(path)
-
-    def _found(self) -> Iterator[tuple[str, str]]:
-        sysfs = self._sysfs
-        for pid in sysfs.names(sysfs.proc) or ():
-            if pid.isdigit():
-                for name in sysfs.names(sysfs.proc / pid / "fd") or ():
-                    target = _target(sysfs.proc / pid / "fd" / name)
-                    if target is not None and target.startswith("/dev/"):
-                        yield target, f"process {pid} ({(sysfs.read(sysfs.proc / pid / 'comm') or 'gone').strip()})"
-
-
-def _target(link: Path) -> str | None:
-    try:
-        return os.readlink(link)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
 
 
 def evidence(sysfs: Sysfs, inventory: Inventory, *, name_processes: bool = False) -> InUse:
@@ -113,7 +89,7 @@ def holders(
     name_processes: bool = False,
     open_files: bool = False,
 ) -> tuple[Holder, ...]:
-    """What the kernel shows of a user of this function; one that cannot be read counts as used.
+    """What the kernel shows of a user of this function or its group; one that cannot be read counts as used.
 
     Args:
         name_processes: see `evidence`.
@@ -127,26 +103,39 @@ def holders(
             text = _netdev_user(sysfs, address) or _node_user(sysfs, address, nodes if open_files else None)
         else:
             text = None
+        text = text or _sibling_user(sysfs, address, nodes, name_processes)
     except HostError as error:
         return (Holder(address=address, kind=HolderKind.UNKNOWN, text=str(error)),)
     return (Holder(address=address, kind=HolderKind.KERNEL, text=text),) if text else ()
 
 
 def _vfio_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes, name_processes: bool) -> str | None:
-    group = sysfs.group(address)
+    group, cdev = sysfs.group(address), sysfs.cdev(address)
+    cdev_node = None if cdev is None else f"/dev/vfio/devices/{cdev}"
     if name_processes and group is not None and (process := nodes.user(f"/dev/vfio/{sysfs.group_node(group).name}")):
         return f"{process} has its group open"
+    if name_processes and cdev_node is not None and (process := nodes.user(cdev_node)):
+        return f"{process} has {cdev_node} open"
     # `enable` is raised at open by vfio_pci_core, so it holds for every variant driver, also with disable_idle_d3.
     enabled = sysfs.read(sysfs.device(address, "enable"))
     if enabled is None:
         return "its enable count is not there, so nobody can tell"
     if enabled != "0":
         return "its vfio device is open"
-    for name in sysfs.names(sysfs.device(address, "vfio-dev")) or ():
-        if sysfs.read(sysfs.device(address, "vfio-dev", name, "dev")) is not None:
-            # A cdev that is open and not bound shows nowhere but among the open files of its process.
-            target = f"/dev/vfio/devices/{name}"
-            return f"{process} has {target} open" if (process := nodes.user(target)) else None
+    # A cdev that is open and not bound shows nowhere but among the open files of its process.
+    if cdev_node is not None and (process := nodes.user_among_all(cdev_node)):
+        return f"{process} has {cdev_node} open"
+    return None
+
+
+def _sibling_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes, name_processes: bool) -> str | None:
+    """The group is what vfio hands out: a user of one member has all of them."""
+    number = sysfs.group(address)
+    for member in () if number is None else sysfs.group_members(number):
+        if member != address and sysfs.vfio_bound(member):
+            text = _vfio_user(sysfs, member, nodes, name_processes)
+            if text is not None:
+                return f"{member} of the same IOMMU group: {text}"
     return None
 
 

@@ -106,7 +106,7 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
         vfs=tuple(_vf(look, index, addresses[index]) for index in sorted(addresses)),
         driver_override=look.override(address),
         vfio_bound=sysfs.vfio_bound(address),
-        cdev=_cdev(sysfs, address),
+        cdev=sysfs.cdev(address),
         needed_for=look.needs.get(address),
     )
 
@@ -122,15 +122,9 @@ def _vf(look: _Look, index: int, address: PciAddress) -> VirtualFunction:
         driver_override=look.override(address),
         iommu_group=sysfs.group(address),
         vfio_bound=sysfs.vfio_bound(address),
-        cdev=_cdev(sysfs, address),
+        cdev=sysfs.cdev(address),
         netdevs=netdevs(sysfs, address),
     )
-
-
-def _cdev(sysfs: Sysfs, address: PciAddress) -> str | None:
-    """`vfioN` where the device has a node of its own, which is so only on kernels with VFIO_DEVICE_CDEV."""
-    names = sysfs.names(sysfs.device(address, "vfio-dev")) or ()
-    return next((n for n in names if sysfs.read(sysfs.device(address, "vfio-dev", n, "dev")) is not None), None)
 
 
 def netdevs(sysfs: Sysfs, address: PciAddress) -> tuple[str, ...]:

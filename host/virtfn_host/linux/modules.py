@@ -4,6 +4,7 @@ Busybox's modprobe ignores soft dependencies: vfio-pci then comes without vfio_i
 it sets up its container (measured).
 """
 
+import os
 import shutil
 import subprocess
 from typing import Protocol
@@ -12,6 +13,9 @@ from virtfn_host.linux.errors import ModuleMissingError
 
 ALSO = {"vfio-pci": ("vfio_iommu_type1",)}
 """Asked for by name, because not every distribution's module carries the soft dependency."""
+
+CONTAINERS = "/sys/class/misc/vfio"
+"""/dev/vfio/vfio, once vfio is loaded. A kernel whose vfio has no groups has no containers and none of ALSO either."""
 
 
 class Modules(Protocol):
@@ -33,8 +37,10 @@ class Modprobe:
         modprobe = shutil.which("modprobe", path="/usr/sbin:/sbin:/usr/bin:/bin")
         if modprobe is None:
             raise ModuleMissingError(f"cannot load the module of {driver}: there is no modprobe here; install kmod")
-        for module in (driver, *ALSO.get(driver, ())):
-            self._run(modprobe, module, deadline)
+        self._run(modprobe, driver, deadline)
+        if os.path.exists(CONTAINERS):
+            for module in ALSO.get(driver, ()):
+                self._run(modprobe, module, deadline)
 
     def _run(self, modprobe: str, module: str, deadline: float) -> None:
         try:

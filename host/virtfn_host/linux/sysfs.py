@@ -134,6 +134,21 @@ class Sysfs:
         name = self.read(self.sys / f"kernel/iommu_groups/{number}/name")
         return self.dev / "vfio" / (f"noiommu-{number}" if name == "vfio-noiommu" else str(number))
 
+    def has_group_node(self, number: int) -> bool:
+        """Whether this kernel made a device node for a group: without CONFIG_VFIO_GROUP it makes none."""
+        return self.group_node(number).name in (self.names(self.sys / "class/vfio") or ())
+
+    def group_members(self, number: int) -> tuple[PciAddress, ...]:
+        """Every function of an IOMMU group."""
+        return tuple(map(PciAddress.parse, self.names(self.sys / f"kernel/iommu_groups/{number}/devices") or ()))
+
+    def cdev(self, address: PciAddress) -> str | None:
+        """`vfioN` where the kernel made /dev/vfio/devices/vfioN of it; the folder alone is there without cdevs too."""
+        for name in self.names(self.device(address, "vfio-dev")) or ():
+            if self.read(self.device(address, "vfio-dev", name, "dev")) is not None:
+                return name
+        return None
+
     def open_group(self, node: Path) -> int:
         """Open a group's device node; the caller closes it.
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.linux.custody import OpenNodes
 from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.open_nodes import OpenNodes
 from virtfn_host.linux.sysfs import Sysfs
 
 
@@ -46,3 +46,36 @@ def test_what_may_not_be_looked_at_is_an_error(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "listdir", refused)
     with pytest.raises(SysfsReadError, match="7/fd could not be read: Permission denied"):
         nodes(tmp_path).user("/dev/vfio/11")
+
+
+def test_a_node_that_was_removed_is_still_open(tmp_path: Path) -> None:
+    a_process(tmp_path, 7, "/dev/vfio/devices/vfio3 (deleted)")
+    assert nodes(tmp_path).user("/dev/vfio/devices/vfio3") == "process 7 (qemu-system-x86)"
+
+
+def test_a_file_that_may_not_be_looked_at_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_process(tmp_path, 7, "/dev/vfio/11")
+
+    def refused(path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "readlink", refused)
+    with pytest.raises(SysfsReadError, match="7/fd/0 could not be read: Permission denied"):
+        nodes(tmp_path).user("/dev/vfio/11")
+
+
+def test_a_proc_without_processes_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    with pytest.raises(SysfsReadError, match="no process is shown there"):
+        nodes(tmp_path).user("/dev/vfio/11")
+
+
+def test_only_the_machines_own_proc_shows_everybody(tmp_path: Path) -> None:
+    a_process(tmp_path, 1, "/dev/vfio/devices/vfio3")
+    (tmp_path / "proc/1/ns").mkdir()
+    (tmp_path / "proc/1/ns/pid").symlink_to("pid:[4026532000]")
+    with pytest.raises(SysfsReadError, match="does not show every process"):
+        nodes(tmp_path).user_among_all("/dev/vfio/devices/vfio3")
+    (tmp_path / "proc/1/ns/pid").unlink()
+    (tmp_path / "proc/1/ns/pid").symlink_to("pid:[4026531836]")
+    assert nodes(tmp_path).user_among_all("/dev/vfio/devices/vfio3") == "process 1 (qemu-system-x86)"

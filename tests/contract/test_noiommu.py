@@ -1,0 +1,64 @@
+"""A machine without an IOMMU whose vfio was told to do without: the lock is the same, under another name."""
+
+from pathlib import Path
+
+import pytest
+from hardware import IN_GUEST, Lab
+from kernel import FakeKernel
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import Outcome, Plan, SetNumVfs
+from virtfn_host.linux.apply import apply
+from virtfn_host.linux.custody import held, holders
+from virtfn_host.linux.errors import FunctionInUseError
+
+TOLD = Path("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeKernel | None:
+    return None if IN_GUEST else FakeKernel(tmp_path / "root", iommu=False, noiommu=True)
+
+
+@pytest.fixture
+def vf(lab: Lab) -> PciAddress:
+    """One on vfio-pci."""
+    if lab.fake is None:
+        lab.machine.modules.load("vfio", 30)
+        TOLD.write_text("1")
+    (made,) = lab.make(lab.pf, 1)
+    assert lab.sysfs.group(made) is None
+    lab.to_vfio(made)
+    return made
+
+
+def test_the_bind_makes_a_group_with_a_name_of_its_own(lab: Lab, vf: PciAddress) -> None:
+    group = lab.sysfs.group(vf)
+    assert group is not None
+    node = lab.sysfs.group_node(group)
+    assert node == lab.sysfs.dev / f"vfio/noiommu-{group}"
+    assert node.exists()
+    assert lab.sysfs.has_group_node(group)
+    assert lab.sysfs.cdev(vf) is None
+    lab.off_vfio(vf)
+    assert lab.sysfs.group(vf) is None
+    assert not node.exists()
+
+
+def test_an_idle_vf_can_be_locked(lab: Lab, vf: PciAddress) -> None:
+    assert holders(lab.sysfs, vf) == ()
+    with held(lab.sysfs, [vf]):
+        pass
+
+
+def test_a_vf_in_use_is_left_alone(lab: Lab, vf: PciAddress) -> None:
+    step = SetNumVfs(pf=lab.pf, value=0, expects=1)
+    with lab.used(vf):
+        assert [holder.text for holder in holders(lab.sysfs, vf)] == ["its vfio device is open"]
+        with pytest.raises(FunctionInUseError, match=r"somebody has .*noiommu-"), held(lab.sysfs, [vf]):
+            pytest.fail("locked a VF that is open")
+        (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), lab.machine).results
+        assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.VFS_IN_USE)
+    (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), lab.machine).results
+    assert result.outcome is Outcome.DONE

@@ -1,0 +1,44 @@
+"""IOMMU groups in the fake kernel's tree; no two groups of a machine's life have the same number."""
+
+import shutil
+from pathlib import Path
+
+
+class FakeGroups:
+    """Who shares a group with whom; `device` is a function's folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "sys/kernel/iommu_groups"
+        self._folder.mkdir(parents=True)
+        self._next = 0
+
+    def new(self, name: str = "") -> Path:
+        """An empty one. Numbers are handed out anew each time, so a group that moves is noticed."""
+        group = self._folder / str(self._next)
+        self._next += 1
+        (group / "devices").mkdir(parents=True)
+        if name:
+            (group / "name").write_text(f"{name}\n")
+        return group
+
+    def join(self, device: Path, group: Path) -> None:
+        """A function is in it from now on."""
+        (group / "devices" / device.name).symlink_to(f"../../../../bus/pci/devices/{device.name}")
+        (device / "iommu_group").symlink_to(f"../../../../kernel/iommu_groups/{group.name}")
+
+    def leave(self, device: Path) -> None:
+        """And is not; a group ends with its last member."""
+        group = (device / "iommu_group").resolve()
+        (group / "devices" / device.name).unlink()
+        if not any((group / "devices").iterdir()):
+            shutil.rmtree(group)
+        (device / "iommu_group").unlink()
+
+    def number(self, device: Path) -> int | None:
+        """Which one it is in, or None."""
+        link = device / "iommu_group"
+        return int(link.readlink().name) if link.is_symlink() else None
+
+    def on_vfio(self, device: Path) -> int:
+        """How many members of its group are on vfio-pci."""
+        return sum((member / "vfio-dev").exists() for member in (device / "iommu_group/devices").iterdir())

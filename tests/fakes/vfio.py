@@ -1,0 +1,113 @@
+"""What vfio makes of a function that is bound to it, and the programs that use it, in the fake kernel's tree."""
+
+import errno
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+from virtfn_host.core.address import PciAddress
+
+PROGRAM = "4242"
+"""The process that has cdevs open."""
+
+
+class FakeVfio:
+    """Groups, cdevs and their users; a kernel has one of the two, or both."""
+
+    def __init__(self, root: Path, *, groups: bool, cdevs: bool) -> None:
+        self.root = root
+        self.groups = groups
+        self.cdevs = cdevs
+        self.opened: set[PciAddress] = set()
+        """Functions that a program has open, so that unbinding them blocks."""
+        self._taken: set[int] = set()
+        """Groups with a user: who opens them next gets EBUSY."""
+        for folder in ("dev/vfio", "sys/class/vfio"):
+            (root / folder).mkdir(parents=True)
+        for pid, name in (("1", "init"), (PROGRAM, "program")):
+            (root / f"proc/{pid}/ns").mkdir(parents=True)
+            (root / f"proc/{pid}/ns/pid").symlink_to("pid:[4026531836]")
+            (root / f"proc/{pid}/fd").mkdir()
+            (root / f"proc/{pid}/comm").write_text(f"{name}\n")
+
+    # --- the driver -----------------------------------------------------------------------------------------------
+
+    def bind(self, address: PciAddress, node: str) -> None:
+        """vfio-pci takes a function; `node` is the name of its group's device node."""
+        folder = self._device(address) / "vfio-dev" / self._cdev(address)
+        folder.mkdir(parents=True)
+        if self.groups:
+            self._group_node(node).touch()
+            (self.root / "sys/class/vfio" / node).mkdir(exist_ok=True)
+        if self.cdevs:
+            (folder / "dev").write_text("510:0\n")
+            (self.root / "dev/vfio/devices").mkdir(exist_ok=True)
+            (self.root / "dev/vfio/devices" / folder.name).touch()
+
+    def unbind(self, address: PciAddress, node: str, alone: bool) -> None:
+        """And gives it back; the last of a group takes the group's node along."""
+        (self.root / "dev/vfio/devices" / self._cdev(address)).unlink(missing_ok=True)
+        shutil.rmtree(self._device(address) / "vfio-dev")
+        if alone:
+            self._group_node(node).unlink(missing_ok=True)
+            shutil.rmtree(self.root / "sys/class/vfio" / node, ignore_errors=True)
+
+    # --- its users ------------------------------------------------------------------------------------------------
+
+    def open_group(self, node: Path) -> int:
+        """Exclusive until it is closed, as the kernel's is."""
+        if _number(node.name) in self._taken:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        fd = os.open(node, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from None
+        return fd
+
+    def use(self, address: PciAddress, node: str) -> None:
+        """A program opens a function to use it: through its group or, where there is none, its cdev."""
+        if self.groups:
+            os.close(self.open_group(self._group_node(node)))
+            self._taken.add(_number(node))
+        else:
+            self.open_cdev(address)
+        self.opened.add(address)
+        (self._device(address) / "enable").write_text("1\n")
+
+    def open_cdev(self, address: PciAddress) -> None:
+        """A program opens a cdev and no more: nothing but its open file shows it, and no group stops it."""
+        cdev = self._cdev(address)
+        (self.root / "proc" / PROGRAM / "fd" / cdev).symlink_to(f"/dev/vfio/devices/{cdev}")
+        self.opened.add(address)
+
+    def bind_cdev(self, address: PciAddress, node: str) -> None:
+        """VFIO_DEVICE_BIND_IOMMUFD on an open cdev: refused while somebody has the group."""
+        if self.groups:
+            os.close(self.open_group(self._group_node(node)))
+            self._taken.add(_number(node))
+        (self._device(address) / "enable").write_text("1\n")
+
+    def close(self, address: PciAddress, node: str) -> None:
+        """The program ends, however it used the function."""
+        self.opened.discard(address)
+        self._taken.discard(_number(node))
+        (self.root / "proc" / PROGRAM / "fd" / self._cdev(address)).unlink(missing_ok=True)
+        if (enable := self._device(address) / "enable").exists():
+            enable.write_text("0\n")
+
+    def _device(self, address: PciAddress) -> Path:
+        return self.root / "sys/bus/pci/devices" / str(address)
+
+    def _group_node(self, node: str) -> Path:
+        return self.root / "dev/vfio" / node
+
+    def _cdev(self, address: PciAddress) -> str:
+        """A number that no other function has; the kernel's are small, and no more than that is known of them."""
+        return f"vfio{address.bus << 8 | address.device << 3 | address.function}"
+
+
+def _number(node: str) -> int:
+    return int(node.removeprefix("noiommu-"))
