@@ -26,7 +26,7 @@ lint: setup ## style, types, import contracts
 unit: setup ## unit tests, scenarios and the contract on the fake kernel
 	$(PY) -m pytest tests/unit tests/scenarios tests/contract tests/test_house.py
 
-kernel: setup ## the contract on a real kernel, in an emulated machine (minutes; VIRTFN_KERNEL=6.12 for another one)
+kernel: setup ## the contract on real kernels, in emulated machines (minutes; VIRTFN_KERNEL=cdev for another than Debian's two)
 	$(PY) -m pytest -s tests/kernel
 
 cluster: setup ## a real cluster in the lab: chart to pod, restarts, uninstall (minutes)

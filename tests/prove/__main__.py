@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import hypothesis
 from histories import Histories
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
+from real_kernels import OWN, Boot, run_on
 
 from virtfn_lab.cluster import LabError, down, up
 from virtfn_lab.guest import run_in_guest
@@ -94,6 +96,20 @@ def in_guest(name: str, settings_: str, test: str, seed: int) -> Proof:
     return Proof(name=name, tried=tried, violations=int(status != 0), seed=seed, seconds=seconds)
 
 
+def contract(boot: Boot) -> Proof:
+    """The contract on one of our own kernels: what no kernel of Debian has."""
+    began = time.monotonic()
+    results = run_on(boot, Path(tempfile.mkdtemp(prefix="prove-", dir=run_dir())))
+    said = [(f"{file}: {name}", what) for file, tests in results.items() for name, what in tests.items()]
+    wrong = [f"{name}: {what}" for name, what in said if what != "passed"]
+    wrong += [f"{file}: nothing was run" for file, tests in results.items() if not tests]
+    for line in wrong:
+        say(f"violated: {line}")
+    seconds = round(time.monotonic() - began, 1)
+    name = f"the contract on a kernel of our own: {boot}"
+    return Proof(name=name, tried=len(said), violations=len(wrong), seed=0, seconds=seconds)
+
+
 LONG = settings(stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 PROOFS: tuple[Callable[[], Proof], ...] = (
@@ -110,6 +126,7 @@ PROOFS: tuple[Callable[[], Proof], ...] = (
         "test_killed.py",
         seed=0,
     ),
+    *(partial(contract, boot) for boot in OWN),
     lambda: restarts(100, seed=20261124),
 )
 

@@ -1,0 +1,70 @@
+"""Which files of the contract run on which real kernel, and their results from one boot.
+
+A file of tests/contract that is not named here runs on every kernel. Each boot is given its files by name, so no guest
+skips any, and a skip is a failure.
+"""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from virtfn_lab.guest import run_in_guest
+from virtfn_lab.paths import repository
+from virtfn_lab.qemu import Hardware
+
+CDEV, CDEV_ONLY, NOIOMMU = (f"tests/contract/test_{name}.py" for name in ("cdev", "cdev_only", "noiommu"))
+
+
+def _files(folder: str) -> tuple[str, ...]:
+    return tuple(sorted(f"{folder}/{path.name}" for path in (repository() / folder).glob("test_*.py")))
+
+
+EVERYWHERE = tuple(file for file in _files("tests/contract") if file not in (CDEV, CDEV_ONLY, NOIOMMU))
+GUEST = _files("tests/kernel/guest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boot:
+    """A machine, and what is run on it."""
+
+    kernel: str
+    files: tuple[str, ...]
+    iommu: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.kernel}{'' if self.iommu else ', no IOMMU'}"
+
+
+DEBIANS = (Boot(kernel="6.1", files=(*EVERYWHERE, *GUEST)), Boot(kernel="6.12", files=EVERYWHERE))
+"""Part of `make test`."""
+
+OWN = (
+    Boot(kernel="cdev", files=(*EVERYWHERE, CDEV)),
+    Boot(kernel="cdev", files=(NOIOMMU,), iommu=False),
+    Boot(kernel="cdev-only", files=(*EVERYWHERE, CDEV_ONLY)),
+)
+"""Kernels that are compiled first: part of `make prove`."""
+
+Results = Mapping[str, Mapping[str, str]]
+"""File to test to `passed` or what went wrong."""
+
+
+def run_on(boot: Boot, out: Path) -> Results:
+    """Boot it and run its files; `out` is a folder that the guest writes to.
+
+    Raises:
+        GuestFailedError: the guest did not come to its end.
+    """
+    words = "python3 -m pytest -p no:cacheprovider --timeout=180 --junit-xml=/out/results.xml"
+    hardware = Hardware(topology="contract", iommu=boot.iommu)
+    run_in_guest(f"{words} {' '.join(boot.files)}", hardware=hardware, kernel=boot.kernel, out=out, timeout=900)
+    found: dict[str, dict[str, str]] = {file: {} for file in boot.files}
+    # Written by our own guest.
+    for case in ET.parse(out / "results.xml").iter("testcase"):
+        wrong = [
+            f"{child.tag}: {child.get('message')}" for child in case if child.tag in ("failure", "error", "skipped")
+        ]
+        file = case.get("classname", "").replace(".", "/") + ".py"
+        found.setdefault(file, {})[case.get("name", "")] = "; ".join(wrong) or "passed"
+    return found
