@@ -133,7 +133,8 @@ def command(guest: Guest) -> list[str]:
     for tag, (folder, writable) in guest.shares.items():
         mode = "" if writable else ",readonly=on"
         words += ["-virtfs", f"local,path={folder},mount_tag={tag},security_model=none,multidevs=remap{mode}"]
-    return [*words, *TOPOLOGIES[hardware.topology], *guest.more]
+    # Last: what names no bus goes to the newest one that takes it, and the bus of a NUMA node takes only bridges.
+    return [*words, *guest.more, *TOPOLOGIES[hardware.topology]]
 
 
 KVM_PATIENCE = 20
