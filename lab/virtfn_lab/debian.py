@@ -30,6 +30,7 @@ def debootstrap(root: Path, suite: str, packages: Sequence[str], hook: Path | No
 def unpack(folder: Path, suite: str, package: str, pattern: str) -> None:
     """Lay the files of one package in `folder`: the one among those that `package` brings whose name fits `pattern`."""
     root, hook = folder / "apt", folder / "hook"
+    folder.mkdir(parents=True, exist_ok=True)
     hook.write_text(_FETCH.format(suite=suite, package=package, pattern=pattern))
     hook.chmod(0o755)
     debootstrap(root, suite, (), hook)
