@@ -23,11 +23,13 @@ from virtfn_host.core.steps import Outcome, Plan, describe
 from virtfn_host.core.verify import verify
 from virtfn_host.linux.apply import Machine, apply, only_writer
 from virtfn_host.linux.custody import evidence, holders
-from virtfn_host.linux.errors import HostError
+from virtfn_host.linux.errors import HostError, StuckError
+from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.modules import Modprobe
-from virtfn_host.linux.reader import Reader
+from virtfn_host.linux.reader import Reader, patient
+from virtfn_host.linux.stuck import blocked_write
 from virtfn_host.linux.surroundings import read_function, read_surroundings
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
@@ -82,7 +84,9 @@ def _list(options: argparse.Namespace, sysfs: Sysfs) -> int:
 
 
 def _explain(options: argparse.Namespace, sysfs: Sysfs) -> int:
-    function = read_function(sysfs, options.address)
+    _mind_blocked_write(sysfs, _inventory_now(sysfs))
+    with patient(sysfs) as asked:
+        function = read_function(asked, options.address)
     if function is None:
         print(f"virtfn: {options.address} is not there; `virtfn list` shows functions that can be", file=sys.stderr)
         return NOTHING_MATCHES
@@ -129,15 +133,15 @@ def _restore(options: argparse.Namespace, sysfs: Sysfs) -> int:
 
 def _carry_out(options: argparse.Namespace, sysfs: Sysfs, decide: Callable[[Inventory], Resolution]) -> int:
     """Look, decide, plan, apply, look again; one process on this node at a time."""
-    writer = Writer()
+    writer = Writer(lambda path, value: who_blocks(sysfs, path, value))
     machine = Machine(sysfs=sysfs, writer=writer, journal=Journal(_journal(options)), modules=Modprobe())
     try:
         with only_writer(_journal(options).parent):
-            inventory, in_use = _look(sysfs)
+            inventory, in_use = _look(sysfs, to_write=True)
             resolution = decide(inventory)
             made = plan(inventory, resolution.desired, in_use)
             report = apply(made, machine, lambda r: _say(options, f"{r.outcome.value:<8} {r.message}"))
-            mismatches = verify(resolution.desired, read_inventory(sysfs))
+            mismatches = verify(resolution.desired, _inventory_now(sysfs))
     finally:
         writer.close()
     if options.json:
@@ -172,13 +176,31 @@ def _mismatch(mismatch: Mismatch) -> str:
     return f"{mismatch.reason}: {mismatch.message}"
 
 
-def _look(sysfs: Sysfs) -> tuple[Inventory, InUse]:
+def _look(sysfs: Sysfs, *, to_write: bool = False) -> tuple[Inventory, InUse]:
+    """Looking goes on behind a blocked write of somebody; writing does not, it would queue.
+
+    Raises:
+        StuckError: a write of somebody is blocked, and this look is there to write.
+    """
+    inventory = _inventory_now(sysfs)
+    _mind_blocked_write(sysfs, inventory, to_write=to_write)
+    return inventory, evidence(sysfs, inventory, name_processes=True)
+
+
+def _mind_blocked_write(sysfs: Sysfs, inventory: Inventory, *, to_write: bool = False) -> None:
+    if (stuck := blocked_write(sysfs, inventory)) is None:
+        return
+    if to_write:
+        raise StuckError(f"nothing was written: {stuck.text}")
+    _complain([f"{Reason.STUCK}: {stuck.text}"])
+
+
+def _inventory_now(sysfs: Sysfs) -> Inventory:
     reader = Reader()
     try:
-        inventory = read_inventory(sysfs, reader)
+        return read_inventory(sysfs, reader)
     finally:
         reader.close()
-    return inventory, evidence(sysfs, inventory, name_processes=True)
 
 
 def _resolve(options: argparse.Namespace, inventory: Inventory) -> Resolution:

@@ -2,6 +2,7 @@
 
 -> {"observe": null}         <- {"observation": Observation}
 -> {"apply": Plan}           <- {"result": StepResult} for each step as it ends, then {"report": Report}
+-> {"ping": null}            <- {"pong": null}, at once and without a look at the machine
 -> {"watch": null}           <- {"event": "..."} for each burst of kernel events, for ever
                              <- {"error": {"reason": "...", "message": "..."}} instead, where it cannot be done
 """

@@ -16,20 +16,27 @@ import threading
 from pathlib import Path
 
 from virtfn_host.core.codec import CodecError
-from virtfn_host.core.model import Observation
+from virtfn_host.core.model import Inventory, Observation, Stuck
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Outcome, Plan, StepResult
 from virtfn_host.linux.apply import Machine, apply, only_writer
+from virtfn_host.linux.canary import Canary
 from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.errors import HostError, JournalUnreadableError
+from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.modules import Modprobe
+from virtfn_host.linux.preflight import read_preflight
 from virtfn_host.linux.reader import Reader
+from virtfn_host.linux.stuck import hanging, others_write, pfs_now, refused
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.uevents import next_event, open_uevents
 from virtfn_host.linux.writer import Writer
 from virtfn_host.protocol import LINE_LIMIT, error_line, line, parse, value
+
+GRACE = 20.0
+"""Seconds for the step which runs when we are told to end; a pod has 30 in all. A blocked write takes for ever."""
 
 log = logging.getLogger("virtfn.host")
 
@@ -42,10 +49,14 @@ class Host:
         self._reader = reader
         self._looking = threading.Lock()
         self._applying = threading.Lock()
+        self._canary = Canary()
+        self._asking = threading.Lock()
+        self._writes = False
+        """Whether a plan is being carried out; under `_asking`, so that no read waits for a write of our own."""
         self._ending = threading.Event()
 
     def observe(self) -> Observation:
-        """One look at the machine, its users, the journal and the writer.
+        """One look at the machine, its users, the journal, the writer, and whether somebody else's write is blocked.
 
         Raises:
             HostError: not even the list of devices can be read.
@@ -62,25 +73,51 @@ class Host:
             evidence=evidence(machine.sysfs, inventory),
             originals=originals,
             journal_error=journal_error,
-            stuck=machine.writer.stuck(),
+            stuck=machine.writer.stuck() or self._others_write(inventory),
+            preflight=read_preflight(machine.sysfs),
         )
+
+    def _others_write(self, inventory: Inventory) -> Stuck | None:
+        with self._asking:
+            return None if self._writes else others_write(self.machine.sysfs, self._canary, inventory)
 
     def apply(self, plan: Plan, tell: "Connection") -> None:
         """Carry out a plan and tell the connection of each step; its loss stops nothing."""
         with self._applying:
-            report = apply(plan, self.machine, lambda result: self._told(result, tell), self._ending.is_set)
+            if (stuck := self._begin()) is not None:
+                report = refused(plan, stuck)
+                for result in report.results:
+                    self._told(result, tell)
+            else:
+                try:
+                    report = apply(plan, self.machine, lambda result: self._told(result, tell), self._ending.is_set)
+                finally:
+                    with self._asking:
+                        self._writes = False
         tell.send(line("report", report))
+
+    def _begin(self) -> Stuck | None:
+        """Why not to: a write of ours would queue behind somebody else's, and be executed when nobody expects it."""
+        sysfs = self.machine.sysfs
+        with self._asking:
+            stuck = self.machine.writer.stuck() or hanging(sysfs, self._canary, pfs_now(sysfs))
+            self._writes = stuck is None
+        return stuck
 
     def _told(self, result: StepResult, tell: "Connection") -> None:
         level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
         log.log(level, "%s (%s, %.3f s)", result.message, result.outcome.value, result.seconds)
         tell.send(line("result", result))
 
-    def end(self) -> None:
-        """Let the step that runs end and start no other."""
+    def end(self, grace: float = GRACE) -> None:
+        """Let the step that runs end and start no other; one that does not end goes on without this process."""
         self._ending.set()
-        with self._applying:
-            self.machine.writer.close()
+        if not self._applying.acquire(timeout=grace):
+            log.warning("a write has not returned in %.0f s; the kernel ends it without us", grace)
+            return
+        self.machine.writer.close()
+        with self._asking:
+            self._canary.close()
 
 
 class Connection(socketserver.StreamRequestHandler):
@@ -104,8 +141,10 @@ class Connection(socketserver.StreamRequestHandler):
                     self.server.host.apply(value(Plan, body), self)
                 case "watch":
                     self._watch()
+                case "ping":
+                    self.send(line("pong"))
                 case _:
-                    raise CodecError(f"no request {word!r}; known are observe, apply, watch")
+                    raise CodecError(f"no request {word!r}; known are observe, apply, watch, ping")
         except CodecError as error:
             log.warning("refused a request: %s", error)
             self.send(error_line(Reason.WRITE_REFUSED, f"refused, nothing was done: {error}"))
@@ -143,12 +182,15 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 def check(path: Path) -> int:
-    """Exit status of a probe: 0 when a host process answers on the socket within 5 s."""
+    """Exit status of a probe: 0 when a host process answers on the socket within 5 s.
+
+    It is not asked to look at the machine: a look takes its time behind a blocked write, which no restart mends.
+    """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(5)
             client.connect(str(path))
-            client.sendall(line("observe"))
+            client.sendall(line("ping"))
             return 0 if client.recv(1) == b"{" else 1
     except OSError as error:
         print(f"{path}: {error}", file=sys.stderr)
@@ -161,9 +203,10 @@ def main() -> None:
     if options.check:
         sys.exit(check(options.socket))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    sysfs = Sysfs(options.sys, options.dev, options.proc)
     machine = Machine(
-        sysfs=Sysfs(options.sys, options.dev, options.proc),
-        writer=Writer(),
+        sysfs=sysfs,
+        writer=Writer(lambda path, value: who_blocks(sysfs, path, value)),
         journal=Journal(options.journal),
         modules=Modprobe(),
     )

@@ -113,6 +113,8 @@ class Inventory:
     pfs: tuple[PhysicalFunction, ...]
     groups: tuple[IommuGroup, ...]
     unreadable: tuple[Unreadable, ...]
+    loadable: tuple[str, ...] | None = None
+    """vfio drivers that the running kernel's modules could bring; None: its modules are not to be seen here."""
 
     def __post_init__(self) -> None:
         # Sorted here too, because they are searched as sorted, and one that was missed would count as no group.
@@ -333,14 +335,24 @@ class InUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """A write that blocked past its deadline and is still inside the kernel: no further PCI writes on this node."""
+    """A write, ours or somebody else's, that is still inside the kernel: no further PCI writes on this node."""
 
     path: str
     value: str
     seconds: float
-    """How long it has been blocked."""
+    """How long it has been blocked, or still running where it is somebody else's."""
     text: str
-    """Who holds it, where that is visible."""
+    """A sentence: what is blocked, and who holds it, where that is visible. The same as long as nothing changes."""
+    held: tuple[PciAddress, ...] = ()
+    """Functions that are open, as far as it shows; one whose removal has begun is in no Inventory any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """What has to be so before anything may be changed, beside what an Inventory shows."""
+
+    lock_error: str | None = None
+    """Why the in-use lock cannot be used here; None: it can, as far as looking shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,6 +365,7 @@ class Observation:
     journal_error: str | None
     """The journal exists and cannot be read: nothing may be given back, nothing new may be touched."""
     stuck: Stuck | None
+    preflight: Preflight = Preflight()
 
 
 # --- what pods are offered -------------------------------------------------------------------------------------------

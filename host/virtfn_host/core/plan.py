@@ -23,6 +23,7 @@ from virtfn_host.core.model import (
     PhysicalFunction,
     VirtualFunction,
 )
+from virtfn_host.core.preflight import wanted_driver_trouble
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import (
     Bind,
@@ -96,6 +97,9 @@ class _PfPlan:
             return
         if lost := [u for u in self.inventory.unreadable if u.device in _family(pf)]:
             self._block(pf.address, Reason.UNREADABLE, f"{lost[0].path} could not be read: {lost[0].error}")
+            return
+        if (trouble := wanted_driver_trouble(self.inventory, self.wanted)) is not None:
+            self._block(pf.address, *trouble)
             return
         if self.wanted.num_vfs not in (None, pf.num_vfs):
             self._recreate(pf)

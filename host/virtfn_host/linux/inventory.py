@@ -19,6 +19,7 @@ from virtfn_host.core.model import (
 )
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.needs import needed
+from virtfn_host.linux.preflight import loadable_drivers
 from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.sysfs import Sysfs, override_text
 
@@ -60,14 +61,16 @@ def read_inventory(sysfs: Sysfs, reader: Reader | None = None) -> Inventory:
         pf = _guarded(look, address, _pf)
         if pf is not None:
             pfs.append(pf)
+    kernel = sysfs.read(sysfs.proc / "sys/kernel/osrelease") or os.uname().release
     numbers = {pf.iommu_group for pf in pfs} | {vf.iommu_group for pf in pfs for vf in pf.vfs}
     return Inventory(
         boot_id=sysfs.read(sysfs.proc / "sys/kernel/random/boot_id") or "unknown",
-        kernel=sysfs.read(sysfs.proc / "sys/kernel/osrelease") or os.uname().release,
+        kernel=kernel,
         drivers=sysfs.names(sysfs.sys / "bus/pci/drivers") or (),
         pfs=tuple(sorted(pfs, key=lambda pf: pf.address)),
         groups=tuple(read_group(sysfs, number) for number in sorted(n for n in numbers if n is not None)),
         unreadable=tuple(look.unreadable),
+        loadable=loadable_drivers(sysfs, kernel),
     )
 
 

@@ -3,10 +3,10 @@ and not bound. What may not be looked at is not nobody.
 """
 
 import errno
-import os
 from collections.abc import Iterator
 
 from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.open_files import open_files, pids, process
 from virtfn_host.linux.sysfs import Sysfs
 
 MACHINES_OWN = "pid:[4026531836]"
@@ -43,22 +43,11 @@ class OpenNodes:
         return self.user(path)
 
     def _found(self) -> Iterator[tuple[str, str]]:
-        sysfs = self._sysfs
-        pids = [name for name in sysfs.names(sysfs.proc) or () if name.isdigit()]
-        if not pids:
-            raise SysfsReadError(str(sysfs.proc), OSError(errno.ENOENT, "no process is shown there"))
-        for pid in pids:
-            for name in sysfs.names(sysfs.proc / pid / "fd") or ():
-                target = self._target(pid, name)
-                if target is not None and target.startswith("/dev/"):
-                    yield target, f"process {pid} ({(sysfs.read(sysfs.proc / pid / 'comm') or 'gone').strip()})"
-
-    def _target(self, pid: str, name: str) -> str | None:
-        path = self._sysfs.proc / pid / "fd" / name
-        try:
-            # A node that was removed meanwhile is as open as before.
-            return os.readlink(path).removesuffix(" (deleted)")
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        except OSError as error:
-            raise SysfsReadError(str(path), error) from error
+        known = tuple(pids(self._sysfs))
+        if not known:
+            raise SysfsReadError(str(self._sysfs.proc), OSError(errno.ENOENT, "no process is shown there"))
+        for pid in known:
+            for file in open_files(self._sysfs, pid):
+                if file.target.startswith("/dev/"):
+                    # A node that was removed meanwhile is as open as before.
+                    yield file.target.removesuffix(" (deleted)"), process(self._sysfs, pid)

@@ -2,9 +2,13 @@
 
 import errno as errnos
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from virtfn_host.core.address import PciAddress
 from virtfn_host.linux.child import Child
 from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.sysfs import Sysfs, override_text
 
 READ_DEADLINE = 2.0
 """Seconds; a read that does not hang takes well under a millisecond."""
@@ -28,7 +32,7 @@ class Reader:
         try:
             answer = self._ask(name)
         except ChildProcessError as error:
-            self._child = None
+            self._child, self._hangs = None, False
             raise SysfsReadError(name, OSError(errnos.EIO, str(error))) from error
         if answer is None:
             self._hangs = True
@@ -39,6 +43,11 @@ class Reader:
         if errno:
             raise SysfsReadError(name, OSError(errno, os.strerror(errno)))
         return data.decode(errors="replace").rstrip()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the last read has not come back yet."""
+        return self._hangs
 
     def _ask(self, name: str) -> tuple[int, bytes] | None:
         if self._child is None:
@@ -54,5 +63,24 @@ class Reader:
         """End the child."""
         if self._child is not None:
             self._child.end()
-            self._child.reap(1.0)
+            self._child.reap(0.0 if self._hangs else 1.0)
             self._child = None
+
+
+class _PatientSysfs(Sysfs):
+    def __init__(self, sysfs: Sysfs, reader: Reader) -> None:
+        super().__init__(sysfs.sys, sysfs.dev, sysfs.proc)
+        self._reader = reader
+
+    def override(self, address: PciAddress) -> str | None:
+        return override_text(self._reader.read(self.device(address, "driver_override")))
+
+
+@contextmanager
+def patient(sysfs: Sysfs) -> Iterator[Sysfs]:
+    """The same machine, read with a deadline where a read may hang."""
+    reader = Reader()
+    try:
+        yield _PatientSysfs(sysfs, reader)
+    finally:
+        reader.close()

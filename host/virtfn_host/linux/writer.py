@@ -7,20 +7,31 @@ would queue behind the same node-wide lock, and be executed when that lock is fr
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from virtfn_host.core.model import Stuck
 from virtfn_host.linux.child import Child
 from virtfn_host.linux.errors import StuckError, SysfsWriteError
+from virtfn_host.linux.holding import Holding
 
 MAX_CHILDREN = 16
 """Unbinding side by side pays up to 16 at once: the time is waiting, not CPU (measured with 127 VFs)."""
+
+HELD_AFTER = 5.0
+"""Seconds after which a write counts as blocked, whatever its deadline, when somebody shows who holds what it wants."""
+
+NOBODY = "nobody shows that has the device open"
+
+Who = Callable[[str, str], Holding | None]
+"""Who holds what a write of this value to this path waits for; None: nobody shows."""
 
 
 class Writer:
     """Writes with deadlines; refuses to start one while another is stuck. Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, who: Who | None = None, held_after: float = HELD_AFTER) -> None:
+        self._who = who or (lambda *_: None)
+        self._held_after = held_after
         self._lock = threading.Lock()
         self._idle: list[Child] = []
         self._stuck: dict[Child, tuple[str, str, float]] = {}
@@ -67,16 +78,26 @@ class Writer:
         until = time.monotonic() + deadline
         answers: list[SysfsWriteError | StuckError | None] = []
         for child, path, value in running:
-            answer = child.answer(until - time.monotonic())
+            answer = self._answer(child, path, value, until - deadline, until)
             if answer is None:
                 with self._lock:
                     self._stuck[child] = (path, value, until - deadline)
-                answers.append(StuckError(f"writing {value!r} to {path} has not returned in {deadline:.0f} s"))
+                waited = time.monotonic() - (until - deadline)
+                text = f"writing {value.strip()!r} to {path} has not returned in {waited:.0f} s"
+                answers.append(StuckError(f"{text}: {self._told(path, value)}"))
                 continue
             with self._lock:
                 self._idle.append(child)
             answers.append(SysfsWriteError(path, value, answer[0]) if answer[0] else None)
         return answers
+
+    def _answer(self, child: Child, path: str, value: str, began: float, until: float) -> tuple[int, bytes] | None:
+        """None when it is blocked. One that somebody holds up is known to be so long before the slowest healthy one."""
+        look_at = min(began + self._held_after, until)
+        answer = child.answer(look_at - time.monotonic())
+        if answer is not None or self._who(path, value) is not None:
+            return answer
+        return child.answer(until - time.monotonic())
 
     def stuck(self) -> Stuck | None:
         """The longest blocked write, or None; a write that came back meanwhile is forgotten here."""
@@ -89,8 +110,13 @@ class Writer:
                 return None
             path, value, since = min(self._stuck.values(), key=lambda entry: entry[2])
         seconds = time.monotonic() - since
-        text = f"writing {value.strip()!r} to {path} is blocked in the kernel: somebody has the device open"
-        return Stuck(path=path, value=value, seconds=round(seconds), text=text)
+        who = self._who(path, value)
+        text = f"writing {value.strip()!r} to {path} is blocked in the kernel: {who.text if who else NOBODY}"
+        return Stuck(path=path, value=value, seconds=round(seconds), text=text, held=who.functions if who else ())
+
+    def _told(self, path: str, value: str) -> str:
+        who = self._who(path, value)
+        return who.text if who else NOBODY
 
     def close(self) -> None:
         """End the children; a stuck one ends when the kernel lets it go."""
