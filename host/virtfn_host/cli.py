@@ -4,6 +4,7 @@ Wiring and printing only; the same pure functions and the same law as in the hos
 """
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -133,7 +134,7 @@ def _restore(options: argparse.Namespace, sysfs: Sysfs) -> int:
 
 def _carry_out(options: argparse.Namespace, sysfs: Sysfs, decide: Callable[[Inventory], Resolution]) -> int:
     """Look, decide, plan, apply, look again; one process on this node at a time."""
-    writer = Writer(lambda path, value: who_blocks(sysfs, path, value))
+    writer = Writer(functools.partial(who_blocks, sysfs))
     machine = Machine(sysfs=sysfs, writer=writer, journal=Journal(_journal(options)), modules=Modprobe())
     try:
         with only_writer(_journal(options).parent):

@@ -6,6 +6,7 @@ out one at a time, to their end, also when the agent goes away in the middle: ha
 
 import argparse
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -13,12 +14,13 @@ import socket
 import socketserver
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from virtfn_host.core.codec import CodecError
 from virtfn_host.core.model import Inventory, Observation, Stuck
 from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Outcome, Plan, StepResult
+from virtfn_host.core.steps import Outcome, Plan, Report, StepResult
 from virtfn_host.linux.apply import Machine, apply, only_writer
 from virtfn_host.linux.canary import Canary
 from virtfn_host.linux.custody import evidence
@@ -81,20 +83,20 @@ class Host:
         with self._asking:
             return None if self._writes else others_write(self.machine.sysfs, self._canary, inventory)
 
-    def apply(self, plan: Plan, tell: "Connection") -> None:
-        """Carry out a plan and tell the connection of each step; its loss stops nothing."""
+    def apply(self, plan: Plan, told: Callable[[StepResult], None]) -> Report:
+        """Carry out a plan, `told` of each step as it ends; all of it is left undone while a write is blocked."""
         with self._applying:
             if (stuck := self._begin()) is not None:
+                log.warning("%d steps not tried: %s", len(plan.steps), stuck.text)
                 report = refused(plan, stuck)
                 for result in report.results:
-                    self._told(result, tell)
-            else:
-                try:
-                    report = apply(plan, self.machine, lambda result: self._told(result, tell), self._ending.is_set)
-                finally:
-                    with self._asking:
-                        self._writes = False
-        tell.send(line("report", report))
+                    told(result)
+                return report
+            try:
+                return apply(plan, self.machine, lambda result: self._ended(result, told), self._ending.is_set)
+            finally:
+                with self._asking:
+                    self._writes = False
 
     def _begin(self) -> Stuck | None:
         """Why not to: a write of ours would queue behind somebody else's, and be executed when nobody expects it."""
@@ -104,10 +106,10 @@ class Host:
             self._writes = stuck is None
         return stuck
 
-    def _told(self, result: StepResult, tell: "Connection") -> None:
+    def _ended(self, result: StepResult, told: Callable[[StepResult], None]) -> None:
         level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
         log.log(level, "%s (%s, %.3f s)", result.message, result.outcome.value, result.seconds)
-        tell.send(line("result", result))
+        told(result)
 
     def end(self, grace: float = GRACE) -> None:
         """Let the step that runs end and start no other; one that does not end goes on without this process."""
@@ -138,7 +140,9 @@ class Connection(socketserver.StreamRequestHandler):
                 case "observe":
                     self.send(line("observation", self.server.host.observe()))
                 case "apply":
-                    self.server.host.apply(value(Plan, body), self)
+                    plan = value(Plan, body)
+                    report = self.server.host.apply(plan, lambda result: self.send(line("result", result)))
+                    self.send(line("report", report))
                 case "watch":
                     self._watch()
                 case "ping":
@@ -206,7 +210,7 @@ def main() -> None:
     sysfs = Sysfs(options.sys, options.dev, options.proc)
     machine = Machine(
         sysfs=sysfs,
-        writer=Writer(lambda path, value: who_blocks(sysfs, path, value)),
+        writer=Writer(functools.partial(who_blocks, sysfs)),
         journal=Journal(options.journal),
         modules=Modprobe(),
     )

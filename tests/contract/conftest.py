@@ -5,6 +5,7 @@ test leaves it as it was. A file for another machine has a `fake` of its own, an
 kernel it needs.
 """
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hardware import IN_GUEST, Lab
 from kernel import FakeKernel
 
 from virtfn_host.linux.apply import Machine
+from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.reader import Reader
@@ -36,12 +38,15 @@ def lab(tmp_path: Path, fake: FakeKernel | None) -> Iterator[Lab]:
     assert len(made.pfs) >= 2, "the contract needs two igb PFs"
     _empty(made)
     yield made
+    made.outsiders_end()
     _empty(made)
     machine.writer.close()
 
 
 def _real_machine(tmp_path: Path) -> Machine:
-    return Machine(sysfs=Sysfs(), writer=Writer(), journal=Journal(tmp_path / "journal.json"), modules=Modprobe())
+    sysfs = Sysfs()
+    writer = Writer(functools.partial(who_blocks, sysfs))
+    return Machine(sysfs=sysfs, writer=writer, journal=Journal(tmp_path / "journal.json"), modules=Modprobe())
 
 
 def _empty(lab: Lab) -> None:

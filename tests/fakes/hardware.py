@@ -3,11 +3,13 @@
 import fcntl
 import os
 import struct
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kernel import FakeKernel
+from outsider import HOLDER, WRITER, Outsider
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.linux.apply import Machine
@@ -27,6 +29,7 @@ class Lab:
         self.machine = machine
         self.sysfs = machine.sysfs
         self.fake = fake
+        self._outsiders: list[subprocess.Popen[bytes]] = []
         self.pfs = self._of_kind("0x10c9")
         self.siblings = self._of_kind("0x10d3")
         """Functions that share one IOMMU group."""
@@ -77,6 +80,24 @@ class Lab:
         """Unbind by hand, and ask for no driver any more."""
         self.raw(self.sysfs.device(address, "driver/unbind"), str(address))
         self.raw(self.sysfs.device(address, "driver_override"), "\n")
+
+    @property
+    def holder(self) -> int:
+        """Process id of who has VFs open in `used`."""
+        return HOLDER if self.fake is not None else os.getpid()
+
+    def outsider(self, path: str | Path, value: str) -> int:
+        """Somebody writes by hand, and is blocked; his process id."""
+        if self.fake is not None:
+            self.fake.outsider = Outsider(self.fake, Path(path), value)
+            return WRITER
+        self._outsiders.append(subprocess.Popen(["sh", "-c", f"echo {value} > {path}"]))
+        return self._outsiders[-1].pid
+
+    def outsiders_end(self) -> None:
+        """Wait for every such write: whoever had the device has let go."""
+        while self._outsiders:
+            assert self._outsiders.pop().wait(30) == 0
 
     @contextmanager
     def used(self, vf: PciAddress) -> Iterator[None]:

@@ -5,18 +5,21 @@ of group nodes through `FakeSysfs`; everything else is plain reading of plain fi
 """
 
 import errno
+import functools
 import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from groups import FakeGroups
+from outsider import Outsider
 from vfio import FakeVfio
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Stuck
 from virtfn_host.linux.apply import Machine
 from virtfn_host.linux.errors import ModuleMissingError, StuckError, SysfsReadError, SysfsWriteError
+from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
@@ -59,6 +62,8 @@ class FakeKernel:
         self.killed_after: int | None = None
         """Writes until the writer is 'killed': every later one raises."""
         self.writes: list[tuple[str, str]] = []
+        self.outsider: Outsider | None = None
+        """Somebody whose write is blocked."""
         for folder in (self.devices, self.drivers):
             folder.mkdir(parents=True)
         (root / "proc/sys/kernel/random").mkdir(parents=True)
@@ -97,6 +102,8 @@ class FakeKernel:
         """That somebody ends."""
         if (self.devices / str(address)).exists():
             self.vfio.close(address, self.node(address))
+        if self.outsider is not None and self.outsider.goes_on():
+            self.outsider = None
 
     def node(self, address: PciAddress) -> str:
         """Name of its group's device node."""
@@ -147,6 +154,8 @@ class FakeKernel:
         number = int(value)
         if number > int((self.devices / str(pf) / "sriov_totalvfs").read_text()):
             raise OSError(errno.ERANGE, os.strerror(errno.ERANGE))
+        if self.outsider is not None:
+            raise BlockingIOError("a write of somebody else has the lock of all PCI devices")
         current = len(self._vfs(pf))
         if number == current:
             return
@@ -255,6 +264,8 @@ class FakeKernel:
         self._add(address, ("8086", "10c9"), "0x020000")
         for name, text in (("sriov_totalvfs", total_vfs), ("sriov_drivers_autoprobe", 1), ("sriov_numvfs", 0)):
             (self.devices / str(address) / name).write_text(f"{text}\n")
+        for name, number in (("sriov_offset", 0x80), ("sriov_stride", 2)):
+            (self.devices / str(address) / name).write_text(f"{number}\n")
         self._bind("igb", address)
 
     def _add(self, address: PciAddress, ids: tuple[str, str], class_code: str, group: Path | None = None) -> None:
@@ -324,7 +335,7 @@ class FakeWriter(Writer):
     """Hands writes to the fake kernel; one that would block is stuck until its holder is gone."""
 
     def __init__(self, kernel: FakeKernel) -> None:
-        super().__init__()
+        super().__init__(functools.partial(who_blocks, FakeSysfs(kernel)))
         self._kernel = kernel
         self._blocked: tuple[Path, str] | None = None
 
@@ -341,7 +352,7 @@ class FakeWriter(Writer):
             self._kernel.write(path, value)
         except BlockingIOError as error:
             self._blocked = (path, value)
-            return StuckError(str(error))
+            return StuckError(f"{error}; {self._told(os.fspath(path), value)}")
         except InterruptedError:
             raise
         except OSError as error:
@@ -356,7 +367,9 @@ class FakeWriter(Writer):
         try:
             self._kernel.write(path, value)
         except BlockingIOError as error:
-            return Stuck(path=str(path), value=value, seconds=0, text=str(error))
+            who = self._who(str(path), value)
+            held = who.functions if who else ()
+            return Stuck(path=str(path), value=value, seconds=0, text=f"{error}; {who and who.text}", held=held)
         except OSError:
             pass  # It came back with an errno: it is not stuck any more.
         self._blocked = None

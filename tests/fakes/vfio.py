@@ -25,7 +25,7 @@ class FakeVfio:
         """Groups with a user: who opens them next gets EBUSY."""
         for folder in ("dev/vfio", "sys/class/vfio"):
             (root / folder).mkdir(parents=True)
-        for pid, name in (("1", "init"), (PROGRAM, "program")):
+        for pid, name in (("1", "init"), (PROGRAM, "python3")):
             (root / f"proc/{pid}/ns").mkdir(parents=True)
             (root / f"proc/{pid}/ns/pid").symlink_to("pid:[4026531836]")
             (root / f"proc/{pid}/fd").mkdir()
@@ -72,6 +72,7 @@ class FakeVfio:
         if self.groups:
             os.close(self.open_group(self._group_node(node)))
             self._taken.add(_number(node))
+            (self.root / "proc" / PROGRAM / "fd" / node).symlink_to(f"/dev/vfio/{node}")
         else:
             self.open_cdev(address)
         self.opened.add(address)
@@ -94,7 +95,8 @@ class FakeVfio:
         """The program ends, however it used the function."""
         self.opened.discard(address)
         self._taken.discard(_number(node))
-        (self.root / "proc" / PROGRAM / "fd" / self._cdev(address)).unlink(missing_ok=True)
+        for name in (node, self._cdev(address)):
+            (self.root / "proc" / PROGRAM / "fd" / name).unlink(missing_ok=True)
         if (enable := self._device(address) / "enable").exists():
             enable.write_text("0\n")
 

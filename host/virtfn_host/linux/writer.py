@@ -78,7 +78,7 @@ class Writer:
         until = time.monotonic() + deadline
         answers: list[SysfsWriteError | StuckError | None] = []
         for child, path, value in running:
-            answer = self._answer(child, path, value, until - deadline, until)
+            answer = self._awaited(child, path, value, until - deadline, until)
             if answer is None:
                 with self._lock:
                     self._stuck[child] = (path, value, until - deadline)
@@ -91,7 +91,7 @@ class Writer:
             answers.append(SysfsWriteError(path, value, answer[0]) if answer[0] else None)
         return answers
 
-    def _answer(self, child: Child, path: str, value: str, began: float, until: float) -> tuple[int, bytes] | None:
+    def _awaited(self, child: Child, path: str, value: str, began: float, until: float) -> tuple[int, bytes] | None:
         """None when it is blocked. One that somebody holds up is known to be so long before the slowest healthy one."""
         look_at = min(began + self._held_after, until)
         answer = child.answer(look_at - time.monotonic())

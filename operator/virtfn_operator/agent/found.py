@@ -31,6 +31,11 @@ class Found:
         """Nothing may be touched: a write is stuck in the kernel, or the original state cannot be read."""
         return self.observation.stuck is not None or self.observation.journal_error is not None
 
+    @property
+    def lock_error(self) -> str | None:
+        """Why the in-use lock cannot be used, so that nobody may be disturbed; None when it can."""
+        return self.observation.preflight.lock_error
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:

@@ -24,6 +24,7 @@ def in_use(
     pods: Mapping[str, Sequence[str]] | None,
     ledger: Ledger | None,
     now: float,
+    also: Sequence[PciAddress] = (),
 ) -> InUse:
     """Who holds what.
 
@@ -32,8 +33,9 @@ def in_use(
         pods: device id to the pods that have it, as the kubelet says; None when it does not answer.
         ledger: what was handed out lately; None when there is no ledger.
         now: seconds since the epoch.
+        also: functions that are in no inventory any more, because their removal has begun and is blocked.
     """
-    functions = {pf.address for pf in inventory.pfs} | {vf.address for pf in inventory.pfs for vf in pf.vfs}
+    functions = {pf.address for pf in inventory.pfs} | {vf.address for pf in inventory.pfs for vf in pf.vfs} | {*also}
     if pods is None:
         said = [Holder(address=a, kind=HolderKind.UNKNOWN, text=UNKNOWN_TEXT) for a in functions]
     else:

@@ -150,6 +150,8 @@ class Agent:
         if failed or undone or done.obstacle is not None:
             return self._back_off()
         self._failures = 0
+        if found.observation.stuck is not None:
+            return self._patience.blocked  # Nothing tells when it returns.
         if any(blocked.holders for blocked in found.plan.blocked) or being_started(found.in_use):
             return self._patience.blocked
         if found.in_use.holders:

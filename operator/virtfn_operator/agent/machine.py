@@ -105,6 +105,9 @@ class Machine:
         reports = (await self._apply(calm),) if calm.steps else ()
         if not (found.plan.disturbs and may_change):
             return Done(reports=reports, stale=bool(reports))
+        if found.lock_error is not None:
+            obstacle = _obstacle(min(found.plan.disturbs), Reason.UNREADABLE, f"not touched: {found.lock_error}")
+            return Done(reports=reports, obstacle=obstacle, stale=bool(reports))
         changed = await self._change(found)
         return Done(reports=reports + changed.reports, obstacle=changed.obstacle, stale=True)
 
@@ -159,7 +162,8 @@ def _decide(
 ) -> Found:
     """In a thread: a node with 2,048 VFs must not hold up the event loop."""
     inventory = observation.inventory
-    holders = in_use(inventory=inventory, evidence=observation.evidence, pods=pods, ledger=ledger, now=now)
+    held = observation.stuck.held if observation.stuck else ()
+    holders = in_use(inventory=inventory, evidence=observation.evidence, pods=pods, ledger=ledger, now=now, also=held)
     if config is None:
         resolution = Resolution(desired=Desired(pfs=()), rejected=())
     else:

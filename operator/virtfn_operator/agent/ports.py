@@ -12,18 +12,19 @@ from virtfn_host.core.steps import Plan, Report, StepResult
 class Patience:
     """Seconds."""
 
-    idle: float = 30.0
-    """Between turns when nothing happens."""
+    idle: float = 6.0
+    """Between turns when nothing happens: what sends no event is told of within 10 s all the same."""
     blocked: float = 1.0
     """While a holder is in the way, so that the node converges within 10 s of the pod's end, or the kubelet has yet to
     list a pod that is being started."""
-    in_use: float = 10.0
+    in_use: float = 6.0
     """While anything is in use: nothing tells of a pod's end."""
     settle: float = 0.1
     """After a wake-up: what comes together is looked at together."""
     retry: float = 1.0
     """After a failure, doubled each time."""
-    retry_limit: float = 30.0
+    retry_limit: float = 8.0
+    """A repair is seen within 10 s of it."""
     withdraw: float = 30.0
     """Until the kubelet must have stopped offering what was withdrawn."""
     poll: float = 0.25

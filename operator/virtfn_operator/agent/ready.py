@@ -1,6 +1,7 @@
 """What a turn found and did -> the verdicts: conditions of the node, and how every policy stands on it. Pure."""
 
-from virtfn_host.core.model import PolicyConfig, Rejected
+from virtfn_host.core.model import HolderKind, PolicyConfig, Rejected
+from virtfn_host.core.preflight import driver_trouble, wanted_driver_trouble
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Blocked, Outcome, pf_of
 from virtfn_operator.agent.found import Done, Found, families
@@ -52,7 +53,7 @@ def _node_verdict(found: Found, done: Done, changing: Reason | None) -> tuple[Re
 
 def preflight(generation: int, found: Found) -> Condition:
     """Whether this node can carry out anything at all."""
-    reason, text = Reason.CONVERGED, "IOMMU, journal and kubelet are in order"
+    reason, text = Reason.CONVERGED, "IOMMU, modules, in-use lock, journal and kubelet are in order"
     if hindrance := halt(found):
         reason, text = hindrance
     elif found.kubelet_error is not None:
@@ -60,9 +61,19 @@ def preflight(generation: int, found: Found) -> Condition:
     elif found.inventory.pfs and not found.inventory.groups:
         text = "there are no IOMMU groups; switch the IOMMU on in the firmware, and on the kernel command line"
         reason = Reason.NO_IOMMU
+    elif found.lock_error is not None:
+        reason, text = Reason.UNREADABLE, f"{found.lock_error}; no function is taken from a driver until then"
+    elif trouble := _drivers(found):
+        reason, text = trouble
     elif lost := found.inventory.unreadable:
         reason, text = Reason.UNREADABLE, _with_more(f"{lost[0].path}: {lost[0].error}", len(lost))
     return _condition(PREFLIGHT, TRUE if reason is Reason.CONVERGED else FALSE, reason, text, generation)
+
+
+def _drivers(found: Found) -> tuple[Reason, str] | None:
+    """A driver that a policy of this node wants and this kernel has not; vfio-pci where no policy wants any."""
+    wanted = (trouble for pf in found.resolution.desired.pfs if (trouble := wanted_driver_trouble(found.inventory, pf)))
+    return next(wanted, None) or driver_trouble(found.inventory, "vfio-pci")
 
 
 def unreachable(generation: int, reason: Reason, error: str) -> Condition:
@@ -73,10 +84,10 @@ def unreachable(generation: int, reason: Reason, error: str) -> Condition:
 def halt(found: Found) -> tuple[Reason, str] | None:
     """Why nothing may be touched at all, or None."""
     if (stuck := found.observation.stuck) is not None:
-        text = (
-            f"writing {stuck.value} to {stuck.path} is stuck in the kernel: {stuck.text}; end what holds it or reboot"
-        )
-        return Reason.STUCK, text
+        held = (holder for address in stuck.held for holder in found.in_use.of(address))
+        pods = sorted({holder.text for holder in held if holder.kind is HolderKind.POD})
+        whose = f"; held for {', '.join(pods)}" if pods else ""
+        return Reason.STUCK, f"{stuck.text}{whose}; nothing is written on this node until it returns: end what holds it"
     if found.observation.journal_error is not None:
         return Reason.JOURNAL_UNREADABLE, f"{found.observation.journal_error}; repair or remove it by hand"
     return None

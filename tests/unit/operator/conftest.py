@@ -24,6 +24,8 @@ from virtfn_host.core.model import (
     PhysicalFunction,
     PolicyConfig,
     PoolSet,
+    Preflight,
+    Stuck,
     VirtualFunction,
 )
 from virtfn_host.core.policy import policy_config
@@ -96,6 +98,8 @@ class FakeNode:
         self.refuse: type[Step] | None = None
         self.host_away = self.kubelet_away = self.api_away = self.plugin_away = False
         self.journal_error: str | None = None
+        self.stuck: Stuck | None = None
+        self.preflight = Preflight()
         self.file: PoolSet | None = None
         self.published_sets: list[PoolSet] = []
         self.handed_out: Ledger | None = None
@@ -123,7 +127,8 @@ class FakeNode:
             evidence=InUse(holders=tuple(holders)),
             originals=(self.original,) if self.original else (),
             journal_error=self.journal_error,
-            stuck=None,
+            stuck=self.stuck,
+            preflight=self.preflight,
         )
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:

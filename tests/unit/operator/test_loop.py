@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from virtfn_host.core.model import NodeConfig, Original, PoolSet
+from virtfn_host.core.model import NodeConfig, Original, PoolSet, Preflight, Stuck
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Bind
+from virtfn_operator.agent.ports import Patience
 
 if TYPE_CHECKING:
     from tests.unit.operator.conftest import FakeNode
+
+SWIFT_BLOCKED = 0.01
+"""Seconds that the fake node's agent waits while something is in the way."""
 
 
 async def test_an_empty_pf_gets_its_vfs_without_waiting_for_a_turn(fake_node: type[FakeNode]) -> None:
@@ -273,3 +278,54 @@ async def test_a_restart_without_pool_file_remembers_what_pods_hold(fake_node: t
     assert node.file is not None
     held = {d.address: d.reason for pool in node.file.pools for d in pool.devices}
     assert held == {node.pf.vfs[0].address: Reason.VFS_IN_USE}
+
+
+async def test_a_stuck_write_is_told_once_with_its_pod_and_all_resumes_by_itself(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    node.hold(0)
+    held = node.pf.vfs[0].address
+    text = f"/sys/x does not read; {held} is open: process 7 (dpdk) has /dev/vfio/20 open"
+    node.stuck = Stuck(path="/sys/x", value="", seconds=1.0, text=text, held=(held,))
+    node.pf = replace(node.pf, vfs=node.pf.vfs[1:])  # its removal has begun
+    agent.see(node.ask(node.config(4)))
+    written, applied = len(node.statuses), len(node.applied)
+    for seconds in (2.0, 3.0, 4.0):
+        node.stuck = replace(node.stuck, seconds=seconds)
+        pause = await agent.turn()
+    assert pause == SWIFT_BLOCKED
+    assert node.ready() == ("False", "Stuck")
+    message = next(c["message"] for c in node.status["conditions"] if c["type"] == "Ready")
+    assert "process 7 (dpdk)" in message
+    assert "pod default/dpdk-0" in message
+    assert (len(node.statuses), len(node.applied)) == (written + 1, applied)
+    node.stuck, node.pf = None, replace(node.pf, vfs=())
+    node.release()
+    await node.until(agent, lambda: node.ready() == ("True", "Converged"))
+    assert node.drivers == ["vfio-pci"] * 4
+
+
+async def test_without_the_lock_what_disturbs_nobody_is_done_and_the_rest_is_not(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    node.preflight = Preflight(lock_error="opening /dev/vfio/vfio: Operation not permitted")
+    agent = node.agent()
+    await agent.turn()
+    assert node.drivers == ["vfio-pci", "vfio-pci"]
+    agent.see(node.ask(node.config(4)))
+    await agent.turn()
+    assert node.pf.num_vfs == 2
+    assert node.healthy == 2
+    assert node.ready() == ("False", "Unreadable")
+    node.preflight = Preflight()
+    await node.until(agent, lambda: node.ready() == ("True", "Converged"))
+    assert node.pf.num_vfs == 4
+
+
+def test_no_pause_is_longer_than_a_fault_may_stay_unseen() -> None:
+    """Ten seconds from a fault without event to its condition; what is left is for the look and the word."""
+    patience = Patience()
+    assert patience.idle * 1.2 + patience.settle <= 8
+    assert max(patience.in_use, patience.blocked, patience.retry_limit) <= 8

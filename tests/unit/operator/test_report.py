@@ -16,11 +16,13 @@ from virtfn_host.core.model import (
     HolderKind,
     InUse,
     Inventory,
+    IommuGroup,
     NodeConfig,
     Observation,
     PhysicalFunction,
     PoolDevice,
     PoolSet,
+    Preflight,
     Stuck,
     VirtualFunction,
 )
@@ -172,6 +174,24 @@ def test_a_stuck_write_comes_before_everything() -> None:
         ("Preflight", "False", "Stuck"),
     ]
     assert "130" not in json.dumps(status)  # its age would make a new status every turn
+
+
+def preflight_of(status: dict[str, Any]) -> tuple[str, str, str]:
+    found = next(c for c in status["conditions"] if c["type"] == "Preflight")
+    return found["status"], found["reason"], found["message"]
+
+
+def test_preflight_says_what_is_missing_one_thing_at_a_time() -> None:
+    good = replace(inventory(), groups=(IommuGroup(number=1, members=()),), drivers=("vfio-pci",))
+    assert preflight_of(node_status(turn(good), {}, NOW))[:2] == ("True", "Converged")
+    assert preflight_of(node_status(turn(inventory()), {}, NOW))[:2] == ("False", "NoIommu")
+    locked = Preflight(lock_error="opening /dev/vfio/vfio: Operation not permitted")
+    status, reason, message = preflight_of(node_status(turn(good, preflight=locked), {}, NOW))
+    assert (status, reason) == ("False", "Unreadable")
+    assert "Operation not permitted" in message
+    bare = replace(good, drivers=("igb",), loadable=())
+    assert preflight_of(node_status(turn(bare), {}, NOW))[:2] == ("False", "ModuleMissing")
+    assert preflight_of(node_status(turn(replace(bare, loadable=("vfio-pci",))), {}, NOW))[0] == "True"
 
 
 def test_what_was_published_is_recalled() -> None:

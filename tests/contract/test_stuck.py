@@ -1,0 +1,152 @@
+"""A write that blocks, ours or anybody's: seen and named in time, and nothing is written until it returns."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hardware import Lab
+
+from virtfn_host.cli import DONE, MACHINE_SAID_NO, run
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import Observation, Stuck
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import Outcome, Plan, SetNumVfs
+from virtfn_host.linux.errors import StuckError
+from virtfn_host.linux.reader import Reader
+from virtfn_host.serve import Host
+
+SEEN, GONE = 10.0, 5.0
+"""Seconds until a fault must be shown, and until one that has ended must not be; emulation is slow."""
+
+
+@pytest.fixture
+def host(lab: Lab, reader: Reader) -> Iterator[Host]:
+    made = Host(lab.machine, reader)
+    yield made
+    made.end()
+
+
+def look_until(host: Host, true: Callable[[Observation], bool], seconds: float) -> Observation:
+    until = time.monotonic() + seconds
+    while not true(seen := host.observe()):
+        assert time.monotonic() < until, f"not in {seconds} s: {seen.stuck}"
+    return seen
+
+
+def is_stuck(seen: Observation) -> bool:
+    return seen.stuck is not None
+
+
+def stuck_of(seen: Observation) -> Stuck:
+    assert seen.stuck is not None
+    return seen.stuck
+
+
+def on_vfio(lab: Lab, pf: PciAddress, number: int) -> list[PciAddress]:
+    vfs = lab.make(pf, number)
+    for vf in vfs:
+        lab.to_vfio(vf)
+    return vfs
+
+
+def make_vfs(pf: PciAddress) -> Plan:
+    return Plan(steps=(SetNumVfs(pf=pf, value=2, expects=0),), blocked=(), disturbs=())
+
+
+def test_a_blocked_write_of_somebody_else_is_seen_with_writer_and_holder_and_goes_with_it(lab: Lab, host: Host) -> None:
+    vfs = on_vfio(lab, lab.pf, 2)
+    numvfs = lab.sysfs.device(lab.pf, "sriov_numvfs")
+    assert host.observe().stuck is None
+    with lab.used(vfs[0]):
+        assert host.observe().stuck is None, "in use is not stuck"
+        writer = lab.outsider(numvfs, "0")
+        stuck = stuck_of(look_until(host, is_stuck, SEEN))
+        assert stuck.path == numvfs
+        assert stuck.held == (vfs[0],)
+        assert f"process {writer} (sh) has /sys/" in stuck.text
+        assert f"{vfs[0]} is open: process {lab.holder} (python3) has /dev/vfio/" in stuck.text
+        again = stuck_of(host.observe())
+        assert again.text == stuck.text, "the same as long as nothing changes"
+    look_until(host, lambda seen: seen.stuck is None, GONE)
+    assert lab.sysfs.vf_addresses(lab.pf) == {}
+
+
+def test_while_somebody_elses_write_is_blocked_nothing_is_written_and_then_it_is(lab: Lab, host: Host) -> None:
+    vfs = on_vfio(lab, lab.pf, 1)
+    other = lab.pfs[1]
+    with lab.used(vfs[0]):
+        lab.outsider(lab.sysfs.device(lab.pf, "sriov_numvfs"), "0")
+        look_until(host, is_stuck, SEEN)
+        told: list[Outcome] = []
+        (result,) = host.apply(make_vfs(other), lambda result: told.append(result.outcome)).results
+        assert (result.outcome, result.reason) == (Outcome.NOT_TRIED, Reason.STUCK)
+        assert told == [Outcome.NOT_TRIED]
+        assert f"process {lab.holder}" in result.message
+    lab.outsiders_end()
+    look_until(host, lambda seen: seen.stuck is None, GONE)
+    assert lab.sysfs.vf_addresses(other) == {}, "nothing was queued"
+    (result,) = host.apply(make_vfs(other), lambda _: None).results
+    assert result.outcome is Outcome.DONE
+
+
+def test_a_blocked_unbind_of_somebody_else_is_seen_too(lab: Lab, host: Host) -> None:
+    """It holds the lock of its VF alone, so `sriov_numvfs` reads well."""
+    free, held = on_vfio(lab, lab.pf, 2)
+    with lab.used(held):
+        writer = lab.outsider(lab.sysfs.driver("vfio-pci", "unbind"), str(held))
+        stuck = stuck_of(look_until(host, is_stuck, SEEN))
+        assert str(held) in stuck.path
+        assert stuck.held == (held,)
+        assert f"process {writer} (sh)" in stuck.text
+    look_until(host, lambda seen: seen.stuck is None, GONE)
+    assert [lab.sysfs.bound_driver(vf) for vf in (free, held)] == ["vfio-pci", None]
+
+
+def test_our_own_blocked_write_is_given_up_early_because_its_holder_shows(lab: Lab, host: Host) -> None:
+    vfs = on_vfio(lab, lab.pf, 1)
+    numvfs = lab.sysfs.device(lab.pf, "sriov_numvfs")
+    with lab.used(vfs[0]):
+        began = time.monotonic()
+        with pytest.raises(StuckError, match=f"process {lab.holder} "):
+            lab.machine.writer.write(numvfs, "0", 60)
+        assert time.monotonic() - began < SEEN
+        stuck = stuck_of(host.observe())
+        assert (stuck.path, stuck.held) == (numvfs, (vfs[0],))
+        assert f"process {lab.holder} " in stuck.text
+    look_until(host, lambda seen: seen.stuck is None, GONE)
+    assert lab.sysfs.vf_addresses(lab.pf) == {}
+
+
+def test_the_command_line_looks_and_writes_nothing(
+    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vfs = on_vfio(lab, lab.pf, 2)
+    root = ["--root", str(lab.fake.root if lab.fake else "/")]
+    policy = tmp_path / "policy.json"
+    matcher, pools = {"address": str(lab.pfs[1])}, [{"resourceName": "fast"}]
+    spec = {"devices": [matcher], "virtualFunctions": {"count": 2, "pools": pools}}
+    policy.write_text(json.dumps({"kind": "SriovPolicy", "metadata": {"name": "fast"}, "spec": spec}))
+    with lab.used(vfs[0]):
+        lab.outsider(lab.sysfs.device(lab.pf, "sriov_numvfs"), "0")
+        until = time.monotonic() + SEEN
+        while "Stuck: " not in (said := _said(capsys, ["list", *root], DONE)):
+            assert time.monotonic() < until
+        assert f"process {lab.holder} " in said
+        for words in (["plan", "-f", str(policy)], ["explain", str(lab.pf)], ["explain", str(vfs[1])]):
+            began = time.monotonic()
+            assert "Stuck: " in _said(capsys, [*words, *root], None)
+            assert time.monotonic() - began < SEEN
+        for words in (["apply", "-f", str(policy)], ["bind", str(vfs[1])], ["restore", "--all"]):
+            assert "Stuck: nothing was written: " in _said(capsys, [*words, *root], MACHINE_SAID_NO)
+        assert lab.sysfs.vf_addresses(lab.pfs[1]) == {}
+    lab.outsiders_end()
+    assert lab.sysfs.vf_addresses(lab.pfs[1]) == {}
+
+
+def _said(capsys: pytest.CaptureFixture[str], words: list[str], status: int | None) -> str:
+    got = run(words)
+    text = capsys.readouterr().err
+    assert status in (None, got), text
+    return text
