@@ -2,20 +2,25 @@
 
 import asyncio
 import json
+import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from kernel import FakeKernel
 
 from virtfn_host.client import HostClient, HostRefused, HostUnreachable
+from virtfn_host.core.model import PhysicalFunction
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Outcome, Plan, SetAutoprobe, SetNumVfs, Settle, StepResult
 from virtfn_host.linux.apply import only_writer
 from virtfn_host.linux.errors import AnotherWriterError
 from virtfn_host.linux.inventory import read_inventory
+from virtfn_host.linux.writer import Writer
 from virtfn_host.protocol import line
 from virtfn_host.serve import Host, Server, check
 
@@ -133,3 +138,44 @@ def test_there_is_one_writer_on_a_node(tmp_path: Path) -> None:
     with only_writer(folder):
         pass
     assert list(folder.iterdir()) == []
+
+
+def test_a_probe_is_answered_while_a_look_hangs(kernel: FakeKernel, tmp_path: Path) -> None:
+    """A restart would mend nothing: whoever blocks the look is not this process."""
+    host = Host(kernel.machine(), None)
+    with Server(tmp_path / "host.sock", host) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        with host._looking, host._asking:
+            assert check(tmp_path / "host.sock") == 0
+        server.shutdown()
+        thread.join()
+    host.end()
+
+
+def test_the_end_does_not_wait_for_ever_for_a_write_that_hangs(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sysfs = kernel.machine().sysfs
+    (pf,) = read_inventory(sysfs).pfs
+    plan = Plan(steps=(SetNumVfs(pf=pf.address, value=2, expects=0),), blocked=(), disturbs=())
+    numvfs = Path(sysfs.device(pf.address, "sriov_numvfs"))
+    host = Host(replace(kernel.machine(), writer=Writer()), None)
+    started = threading.Event()
+
+    def on_remember(_: PhysicalFunction) -> None:
+        numvfs.unlink()
+        os.mkfifo(numvfs)  # from here on a write of it blocks, as behind a holder
+        started.set()
+
+    monkeypatch.setattr(host.machine.journal, "remember", on_remember)
+    applying = threading.Thread(target=host.apply, args=(plan, lambda _: None))
+    applying.start()
+    assert started.wait(20)
+    began = time.monotonic()
+    host.end(grace=0.3)
+    assert time.monotonic() - began < 5
+    assert applying.is_alive(), "the write goes on"
+    assert numvfs.read_text() == "2"
+    applying.join()
+    host.end()
