@@ -66,6 +66,7 @@ class Outsider:
         folder = self._kernel.devices / str(vf)
         (folder / "driver").unlink(missing_ok=True)
         if self._numvfs is not None:
+            (folder / "physfn").unlink(missing_ok=True)
             for link in self._numvfs.parent.glob("virtfn*"):
                 if link.readlink().name == str(vf):
                     link.unlink()

@@ -26,8 +26,10 @@ def others_write(sysfs: Sysfs, canary: Canary, inventory: Inventory) -> Stuck | 
     pfs = [pf.address for pf in inventory.pfs if pf.total_vfs is not None]
     if (stuck := hanging(sysfs, canary, pfs)) is not None:
         return stuck
-    # A blocked unbind of a VF holds the lock of that VF only. What shows is a VF without driver that is enabled.
-    halves = [vf.address for pf in inventory.pfs for vf in pf.vfs if vf.driver is None and enabled(sysfs, vf.address)]
+    # A blocked unbind of a VF holds the lock of that VF only. What shows is one without driver that is enabled.
+    loose = [pf.address for pf in inventory.pfs if pf.driver is None]
+    loose += [vf.address for pf in inventory.pfs for vf in pf.vfs if vf.driver is None]
+    halves = [address for address in loose if enabled(sysfs, address)]
     return _unbinding(sysfs, halves) if halves else None
 
 
