@@ -1,7 +1,7 @@
 """The only file that opens /sys. Knows paths and bytes, not what they mean.
 
 Absent is not unreadable: a missing file gives None, anything else that goes wrong raises with the path. `sriov_numvfs`
-is never read here or anywhere: reading it hangs behind a blocked write of anybody (measured).
+is never read here: reading it hangs behind a blocked write of anybody (measured). `canary.py` does, in a child.
 """
 
 import errno
