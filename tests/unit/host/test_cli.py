@@ -93,7 +93,7 @@ def test_a_holder_blocks_and_is_named(tmp_path: Path, policy: Path, capsys: pyte
     kernel.write(kernel.drivers / "vfio-pci/bind", str(vf))
     kernel.open_device(vf)
     assert run(["plan", "--root", str(kernel.root), "-f", str(policy)]) == BLOCKED
-    assert f"{vf} is in use (its vfio device is open)" in capsys.readouterr().err
+    assert f"{vf} is in use (process 4242 (python3) has its group open)" in capsys.readouterr().err
 
 
 def test_verify_says_what_differs(machine: Path, policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
