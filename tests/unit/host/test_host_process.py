@@ -163,7 +163,7 @@ def test_the_end_does_not_wait_for_ever_for_a_write_that_hangs(
     host = Host(replace(kernel.machine(), writer=Writer()), None)
     started = threading.Event()
 
-    def on_remember(_: PhysicalFunction) -> None:
+    def on_remember(_: PhysicalFunction, *, whole: bool = False) -> None:
         numvfs.unlink()
         os.mkfifo(numvfs)  # from here on a write of it blocks, as behind a holder
         started.set()
