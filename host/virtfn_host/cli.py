@@ -193,12 +193,16 @@ def _restore(options: argparse.Namespace, output: Output) -> int:
     if (options.address is None) != options.all:
         raise UsageError("restore: name one ADDRESS, or --all for everything that was ever touched")
     originals = Journal(_journal(options)).originals()
-    if options.all and not originals:
-        output.say("nothing to do: nothing was ever touched")
-    return _carry_out(options, output, lambda inventory: restored(inventory, originals, options.address))
+    idle = "it is so already" if originals else "nothing was ever touched"
+    return _carry_out(options, output, lambda inventory: restored(inventory, originals, options.address), idle)
 
 
-def _carry_out(options: argparse.Namespace, output: Output, decide: Callable[[Inventory], Resolution]) -> int:
+def _carry_out(
+    options: argparse.Namespace,
+    output: Output,
+    decide: Callable[[Inventory], Resolution],
+    idle: str = "it is so already",
+) -> int:
     """Look, decide, plan, apply, look again; one process on this node at a time."""
     sysfs = _machine(options)
     _must_be_root(sysfs)
@@ -218,7 +222,7 @@ def _carry_out(options: argparse.Namespace, output: Output, decide: Callable[[In
         )
     _complain(output, made, resolution)
     if not made.steps and not made.blocked and not resolution.rejected and not mismatches:
-        output.say("nothing to do: it is so already")
+        output.say(f"nothing to do: {idle}")
     if stopping():
         return INTERRUPTED
     if any(result.outcome is not Outcome.DONE for result in report.results):

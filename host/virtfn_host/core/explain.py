@@ -124,7 +124,7 @@ def explain(function: Function, surroundings: Surroundings, holders: tuple[Holde
         variants=tuple(name for name in vfio if name != VFIO_PCI),
         modules_seen=bool(surroundings.modules or surroundings.aliases),
         hindrances=tuple(whole if not function.bridge else whole[:1]),
-        vf_hindrances=None if function.total_vfs is None else tuple(vfs),
+        vf_hindrances=None if function.total_vfs is None or function.bridge else tuple(vfs),
     )
 
 
