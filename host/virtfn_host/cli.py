@@ -121,7 +121,9 @@ def _explain(options: argparse.Namespace, output: Output) -> int:
         text = f"{options.address} is not there; `virtfn list --all` shows functions that are"
         output.failed(text, Reason.NO_MATCHING_DEVICE)
         return NOTHING_MATCHES
-    found = explain(function, read_surroundings(sysfs), holders(sysfs, options.address, name_processes=True))
+    found = explain(
+        function, read_surroundings(sysfs), holders(sysfs, options.address, name_processes=True, open_files=True)
+    )
     numbers = ids(function.vendor, function.device, function.class_code, function.modalias)
     names = read_pci_ids(options.root, {numbers}).names(numbers)
     if options.json:
@@ -168,7 +170,7 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
         output.say(f"{output.paint.bad(reason)}: {message}")
     if not troubles:
         output.say(output.paint.good(f"{Reason.CONVERGED}: everything is as the policies ask"))
-    if resolution.rejected and not resolution.desired.pfs:
+    if _nothing_matches(resolution):
         return NOTHING_MATCHES
     return MACHINE_SAID_NO if troubles else DONE
 
@@ -186,7 +188,8 @@ def _apply(options: argparse.Namespace, output: Output) -> int:
 
 
 def _bind(options: argparse.Namespace, output: Output) -> int:
-    return _carry_out(options, output, lambda inventory: bound(inventory, options.address, options.driver))
+    originals = Journal(_journal(options)).originals()
+    return _carry_out(options, output, lambda inventory: bound(inventory, originals, options.address, options.driver))
 
 
 def _restore(options: argparse.Namespace, output: Output) -> int:
@@ -247,8 +250,13 @@ def _status(made: Plan, resolution: Resolution) -> int:
     if made.blocked:
         return BLOCKED
     if resolution.rejected:
-        return MACHINE_SAID_NO if resolution.desired.pfs else NOTHING_MATCHES
+        return NOTHING_MATCHES if _nothing_matches(resolution) else MACHINE_SAID_NO
     return DONE
+
+
+def _nothing_matches(resolution: Resolution) -> bool:
+    reasons = {refusal.reason for refusal in resolution.rejected}
+    return reasons == {Reason.NO_MATCHING_DEVICE} and not resolution.desired.pfs
 
 
 @contextmanager
@@ -289,7 +297,7 @@ def _hands(sysfs: Sysfs, options: argparse.Namespace) -> Machine:
 def _must_be_root(sysfs: Sysfs) -> None:
     probe = sysfs.sys / "bus/pci/drivers_probe"
     if os.geteuid() and not os.access(probe, os.W_OK):
-        raise PermissionError(0, "only root may write there", str(probe))
+        raise HostError(f"{probe} may be written by root alone; run it as root")
 
 
 def _look(sysfs: Sysfs) -> tuple[Inventory, InUse]:

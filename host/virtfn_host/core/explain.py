@@ -176,7 +176,7 @@ def _group(function: Function) -> Iterator[Hindrance]:
 def _needed(function: Function) -> Iterator[Hindrance]:
     if function.needed_for is not None:
         text = f"this machine needs it: {function.needed_for}; move that elsewhere first"
-        yield Hindrance(reason=Reason.VFS_IN_USE, message=text)
+        yield Hindrance(reason=Reason.NEEDED_BY_MACHINE, message=text)
 
 
 def _has_vfs(function: Function) -> Iterator[Hindrance]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.explain import Function, Surroundings
 from virtfn_host.core.model import Inventory
-from virtfn_host.linux.inventory import netdevs, read_group
+from virtfn_host.linux.inventory import BRIDGE, netdevs, read_group
 from virtfn_host.linux.sysfs import Sysfs
 
 TABLES = ("DMAR", "IVRS", "IORT")
@@ -56,7 +56,7 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Fu
         total_vfs=None if total is None else int(total),
         num_vfs=len(sysfs.vf_addresses(address)),
         netdevs=netdevs(sysfs, address),
-        bridge=class_code.startswith("06"),
+        bridge=class_code.startswith(BRIDGE),
         needed_for=whole.needed_for if whole else None,
         lock_trouble=_lock_trouble(sysfs, number) if sysfs.vfio_bound(address) and number is not None else None,
     )

@@ -53,7 +53,7 @@ def test_plan_prints_the_steps_and_writes_nothing(
 ) -> None:
     assert run(["plan", "--root", str(kernel.root), "-f", str(policy)]) == DONE
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == f"{PF}: set sriov_numvfs 0 -> 2"
+    assert lines[2] == f"{PF}: set sriov_numvfs 0 -> 2"
     assert not (kernel.root / "var").exists()
 
 
@@ -138,8 +138,8 @@ def test_a_step_that_fails_has_its_reason_and_what_follows_is_not_tried(
     kernel.fail["sriov_numvfs"] = errno.ENOMEM
     assert run(["apply", "--root", str(kernel.root), "-f", str(policy)]) == MACHINE_SAID_NO
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith(f"failed     WriteRefused: {PF}: set sriov_numvfs 0 -> 2: ")
-    assert lines[2].startswith("not tried  WriteRefused: ")
+    assert lines[2].startswith(f"failed     WriteRefused: {PF}: set sriov_numvfs 0 -> 2: ")
+    assert lines[3].startswith("not tried  WriteRefused: ")
 
 
 def test_bind_and_restore_one_vf(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,6 +169,21 @@ def test_a_read_only_sysfs_is_a_failed_step(kernel: FakeKernel, capsys: pytest.C
     assert run(["bind", VF, "--root", str(kernel.root)]) == MACHINE_SAID_NO
     assert "failed     WriteRefused: " in (shown := capsys.readouterr().out)
     assert "sysfs is mounted read-only here" in shown
+
+
+def test_what_the_machine_needs_is_refused_with_its_reason(
+    kernel: FakeKernel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (netdev,) = (kernel.devices / PF / "net").iterdir()
+    route = kernel.root / "proc/1/net/route"
+    route.parent.mkdir(parents=True)
+    route.write_text(f"Iface\tDestination\n{netdev.name} 00000000 0100000A 0003 0 0 0 00000000 0 0 0\n")
+    (kernel.root / "sys/class/net").mkdir(parents=True)
+    (kernel.root / "sys/class/net" / netdev.name).symlink_to(f"../../bus/pci/devices/{PF}/net/{netdev.name}")
+    assert run(["bind", PF, "--root", str(kernel.root)]) == MACHINE_SAID_NO
+    assert capsys.readouterr().err.startswith(f"virtfn: NeededByMachine: {PF}: ")
+    run(["list", "--root", str(kernel.root)])
+    assert f"needed: the default route goes through {netdev.name}" in capsys.readouterr().out
 
 
 def test_no_verb_is_usage() -> None:
