@@ -2,8 +2,8 @@
 
 A bug report becomes a folder: `inventory.json` is what `virtfn inventory --json` printed, `node.yaml` the policies in
 the order of their precedence, `in_use.json` the holders (absent: nobody), `originals.json` the journal's entries
-(absent: nothing was touched before), `plan.txt` the sentences, `list.txt` (absent: not looked at) what `virtfn list --all`
-shows where modules are not to be seen. VIRTFN_UPDATE=1 writes both anew, to be read as a diff.
+(absent: nothing was touched before), `plan.txt` the sentences, `list.txt` (absent: not looked at) the table of
+`virtfn list --all` where modules are not to be seen. VIRTFN_UPDATE=1 writes both anew, to be read as a diff.
 
 The machines are real kernels that looked at themselves with `virtfn inventory --json`, their output unchanged but for
 the boot id where a README says so: emulated ones of the lab (`python -m virtfn_lab.guest --topology NAME`) and a
