@@ -19,6 +19,7 @@ def function_table(rows: tuple[Row, ...], *, names: bool = False, paint: Paint =
     lines = []
     for number, line in enumerate(cells):
         padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        padded[-1] = padded[-1].rstrip()
         if number == 0:
             padded = [paint.head(cell) for cell in padded]
         elif line[8]:
