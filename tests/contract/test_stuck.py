@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hardware import Lab
 
-from virtfn_host.cli import DONE, MACHINE_SAID_NO, run
+from virtfn_host.cli import run
+from virtfn_host.cli_options import DONE, MACHINE_SAID_NO
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Observation, Stuck
 from virtfn_host.core.reasons import Reason

@@ -2,8 +2,12 @@
 
 A bug report becomes a folder: `inventory.json` is what `virtfn inventory --json` printed, `node.yaml` the policies in
 the order of their precedence, `in_use.json` the holders (absent: nobody), `originals.json` the journal's entries
-(absent: nothing was touched before), `plan.txt` the sentences. VIRTFN_UPDATE=1 writes plan.txt anew, to be read as a
-diff.
+(absent: nothing was touched before), `plan.txt` the sentences, `list.txt` (absent: not looked at) the table of
+`virtfn list --all` where modules are not to be seen. VIRTFN_UPDATE=1 writes both anew, to be read as a diff.
+
+The machines are real kernels that looked at themselves with `virtfn inventory --json`, their output unchanged but for
+the boot id where a README says so: emulated ones of the lab (`python -m virtfn_lab.guest --topology NAME`) and a
+virtual machine in a data centre. No physical card was at hand. The states around them are written by hand.
 """
 
 import json
@@ -15,13 +19,16 @@ import pytest
 import yaml
 
 from virtfn_host.core.codec import decode
+from virtfn_host.core.listing import Lookup, listing
 from virtfn_host.core.model import InUse, Inventory, NodeConfig, Original, PolicyConfig
 from virtfn_host.core.plan import plan
 from virtfn_host.core.policy import policy_config
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import describe
+from virtfn_host.show import function_table
 
 FOLDERS = sorted(path.parent for path in Path(__file__).parent.glob("*/plan.txt"))
+LISTED = [folder for folder in FOLDERS if (folder / "list.txt").exists()]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -30,6 +37,21 @@ def test_the_plan_is_the_one_that_was_agreed(folder: Path) -> None:
     if os.environ.get("VIRTFN_UPDATE"):
         (folder / "plan.txt").write_text(found)
     assert found == (folder / "plan.txt").read_text()
+
+
+@pytest.mark.parametrize("folder", LISTED, ids=lambda folder: folder.name)
+def test_the_list_is_the_one_that_was_agreed(folder: Path) -> None:
+    found = listed(folder)
+    if os.environ.get("VIRTFN_UPDATE"):
+        (folder / "list.txt").write_text(found)
+    assert found == (folder / "list.txt").read_text()
+
+
+def listed(folder: Path) -> str:
+    inventory = decode(Inventory, _json(folder / "inventory.json"), "inventory")
+    holders = _json(folder / "in_use.json") if (folder / "in_use.json").exists() else []
+    lookup = Lookup(modalias=lambda _: "", aliases="", touched=frozenset())
+    return function_table(listing(inventory, decode(InUse, {"holders": holders}, "inUse"), lookup)) + "\n"
 
 
 def planned(folder: Path) -> str:

@@ -1,17 +1,31 @@
 """Reads what `core/explain.py` asks: one PCI function of any kind, and what the machine offers for passthrough."""
 
 import os
+from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.explain import Function, Surroundings
-from virtfn_host.linux.inventory import netdevs, read_group
+from virtfn_host.core.model import Inventory
+from virtfn_host.linux.inventory import BRIDGE, netdevs, read_group
 from virtfn_host.linux.sysfs import Sysfs
 
 TABLES = ("DMAR", "IVRS", "IORT")
+PACKAGES = {
+    "debian": "linux-image-{release}",
+    "ubuntu": "linux-modules-{release} and linux-modules-extra-{release}",
+    "fedora": "kernel-modules-{release}",
+    "rhel": "kernel-modules-{release}",
+    "suse": "kernel-default",
+    "arch": "linux",
+}
+"""Which package has vfio-pci and the drivers of cards, by the ID or ID_LIKE of os-release(5)."""
 
 
-def read_function(sysfs: Sysfs, address: PciAddress) -> Function | None:
+def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Function | None:
     """One function, or None where there is none.
+
+    Args:
+        inventory: a look at the machine; `driver_override` comes from there, because reading it may hang.
 
     Raises:
         SysfsReadError: something of it cannot be read.
@@ -23,14 +37,17 @@ def read_function(sysfs: Sysfs, address: PciAddress) -> Function | None:
     siblings = sysfs.vf_addresses(pf) if pf else {}
     total = sysfs.read(sysfs.device(address, "sriov_totalvfs"))
     numa = sysfs.read(sysfs.device(address, "numa_node"))
+    class_code = _hex(sysfs, address, "class")
+    whole = inventory.pf(address)
+    vf = next((vf for known in inventory.pfs for vf in known.vfs if vf.address == address), None)
     return Function(
         address=address,
         vendor=_hex(sysfs, address, "vendor"),
         device=_hex(sysfs, address, "device"),
-        class_code=_hex(sysfs, address, "class"),
+        class_code=class_code,
         driver=sysfs.bound_driver(address),
-        driver_override=sysfs.override(address),
-        modalias=sysfs.read(sysfs.device(address, "modalias")) or "",
+        driver_override=whole.driver_override if whole else vf.driver_override if vf else None,
+        modalias=modalias(sysfs, address),
         numa_node=None if numa is None or int(numa) < 0 else int(numa),
         group=None if number is None else read_group(sysfs, number),
         vfio_bound=sysfs.vfio_bound(address),
@@ -39,7 +56,25 @@ def read_function(sysfs: Sysfs, address: PciAddress) -> Function | None:
         total_vfs=None if total is None else int(total),
         num_vfs=len(sysfs.vf_addresses(address)),
         netdevs=netdevs(sysfs, address),
+        bridge=class_code.startswith(BRIDGE),
+        needed_for=whole.needed_for if whole else None,
+        lock_trouble=_lock_trouble(sysfs, number) if sysfs.vfio_bound(address) and number is not None else None,
     )
+
+
+def modalias(sysfs: Sysfs, address: PciAddress) -> str:
+    """What the kernel asks user space for when it looks for a function's driver; empty where there is none."""
+    return sysfs.read(sysfs.device(address, "modalias")) or ""
+
+
+def read_aliases(sysfs: Sysfs) -> str:
+    """`modules.alias` of the running kernel, and the aliases of what is built in; empty: not to be seen."""
+    folder = _modules_folder(sysfs)
+    built_in = (sysfs.read(folder / "modules.builtin.modinfo") or "").split("\0")
+    # `vfio_pci.alias=vfio_pci:v*d*...`: modules.alias has only what is no part of the kernel image itself.
+    pairs = [line.partition(".alias=") for line in built_in if ".alias=" in line]
+    text = sysfs.read(folder / "modules.alias") or ""
+    return "\n".join([text, *(f"alias {pattern} {module}" for module, _, pattern in pairs)]).strip()
 
 
 def read_surroundings(sysfs: Sysfs) -> Surroundings:
@@ -48,8 +83,7 @@ def read_surroundings(sysfs: Sysfs) -> Surroundings:
     Raises:
         SysfsReadError: something is there and cannot be read.
     """
-    release = sysfs.read(sysfs.proc / "sys/kernel/osrelease") or os.uname().release
-    folder = sysfs.sys.parent / "lib/modules" / release
+    folder = _modules_folder(sysfs)
     tables = sysfs.names(sysfs.sys / "firmware/acpi/tables")
     listed = "\n".join(sysfs.read(folder / name) or "" for name in ("modules.dep", "modules.builtin"))
     return Surroundings(
@@ -57,9 +91,48 @@ def read_surroundings(sysfs: Sysfs) -> Surroundings:
         firmware_tables=None if tables is None else tuple(name for name in TABLES if name in tables),
         command_line=sysfs.read(sysfs.proc / "cmdline") or "",
         modules=tuple(sorted({_module(line) for line in listed.splitlines() if line})),
-        aliases=sysfs.read(folder / "modules.alias") or "",
+        aliases=read_aliases(sysfs),
         drivers=sysfs.names(sysfs.sys / "bus/pci/drivers") or (),
+        virtual_machine="hypervisor" in (sysfs.read(sysfs.proc / "cpuinfo") or "").split(),
+        package=_package(sysfs),
     )
+
+
+def _release(sysfs: Sysfs) -> str:
+    return sysfs.read(sysfs.proc / "sys/kernel/osrelease") or os.uname().release
+
+
+def _modules_folder(sysfs: Sysfs) -> Path:
+    return sysfs.sys.parent / "lib/modules" / _release(sysfs)
+
+
+def _package(sysfs: Sysfs) -> str | None:
+    text = sysfs.read(sysfs.sys.parent / "etc/os-release") or ""
+    told = dict(line.replace('"', "").split("=", 1) for line in text.splitlines() if "=" in line)
+    for name in f"{told.get('ID', '')} {told.get('ID_LIKE', '')}".split():
+        if name in PACKAGES:
+            return PACKAGES[name].format(release=_release(sysfs))
+    return None
+
+
+def _lock_trouble(sysfs: Sysfs, group: int) -> str | None:
+    """Why the in-use lock cannot be taken from here; the group's own node is looked at and not opened.
+
+    Opening it would make a pod that starts at that moment find it busy. `/dev/vfio/vfio` may be open any number of
+    times, and tells whether the device cgroup of a container lets us.
+    """
+    node, shared = sysfs.group_node(group), sysfs.dev / "vfio/vfio"
+    if not os.path.lexists(node):
+        return f"there is no {node}; is /dev of the host mounted here?"
+    if not os.access(node, os.R_OK | os.W_OK):
+        return f"{node} may not be opened; run it as root"
+    try:
+        os.close(os.open(shared, os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return None  # A kernel with iommufd alone.
+    except OSError as error:
+        return f"opening {shared}: {error.strerror}; run it on the host, or in a privileged container"
+    return None
 
 
 def _module(line: str) -> str:

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.explain import Explanation, Function, Surroundings, explain, vfio_drivers
+from virtfn_host.core.explain import Explanation, Function, Surroundings, explain
 from virtfn_host.core.model import GroupMember, Holder, HolderKind, IommuGroup
+from virtfn_host.core.pci_ids import Names
 from virtfn_host.core.reasons import Reason
 from virtfn_host.show import explanation
 
@@ -14,6 +15,7 @@ ADDRESS = PciAddress(0, 1, 0x10, 0)
 MODALIAS = "pci:v00008086d000010CAsv00001AF4sd00001100bc02sc00i00"
 ALIASES = """# Aliases extracted from modules themselves.
 alias pci:v00008086d000010CAsv*sd*bc*sc*i* igbvf
+alias pci:v00008086d000010C9sv*sd*bc*sc*i* igb
 alias pci:v000015B3d0000101Esv*sd*bc*sc*i* mlx5_core
 alias vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i* mlx5_vfio_pci
 alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci
@@ -22,14 +24,19 @@ MACHINE = Surroundings(
     iommus=("dmar0",),
     firmware_tables=("DMAR",),
     command_line="root=/dev/vda quiet",
-    modules=("igbvf", "vfio-pci"),
+    modules=("igb", "igbvf", "mlx5_core", "mlx5_vfio_pci", "vfio-pci"),
     aliases=ALIASES,
     drivers=("igb", "igbvf"),
 )
+BARE = replace(MACHINE, modules=("igb", "igbvf"), aliases=ALIASES.partition("alias vfio_pci")[0])
 
 
-def member(device: int, driver: str | None) -> GroupMember:
-    return GroupMember(address=PciAddress(0, 1, device, 0), driver=driver, vfio_bound=driver == "vfio-pci")
+def member(device: int, driver: str | None, function: int = 0) -> GroupMember:
+    return GroupMember(address=PciAddress(0, 1, device, function), driver=driver, vfio_bound=driver == "vfio-pci")
+
+
+def group(*members: GroupMember) -> IommuGroup:
+    return IommuGroup(number=14, members=members)
 
 
 FUNCTION = Function(
@@ -41,13 +48,24 @@ FUNCTION = Function(
     driver_override=None,
     modalias=MODALIAS,
     numa_node=None,
-    group=IommuGroup(number=14, members=(member(0x10, "igbvf"),)),
+    group=group(member(0x10, "igbvf")),
     vfio_bound=False,
     pf=PciAddress(0, 1, 0, 0),
     index=0,
     total_vfs=None,
     num_vfs=0,
     netdevs=("eth3",),
+)
+PF = replace(
+    FUNCTION,
+    address=PciAddress(0, 1, 0, 0),
+    device="10c9",
+    driver="igb",
+    modalias=MODALIAS.replace("10CA", "10C9"),
+    group=group(member(0, "igb")),
+    pf=None,
+    index=None,
+    total_vfs=7,
 )
 UP = Holder(address=ADDRESS, kind=HolderKind.KERNEL, text="its netdev eth3 is up")
 
@@ -56,13 +74,17 @@ def words(found: Explanation) -> list[Reason]:
     return [hindrance.reason for hindrance in found.hindrances]
 
 
+def vf_words(found: Explanation) -> list[Reason]:
+    return [hindrance.reason for hindrance in found.vf_hindrances or ()]
+
+
 def test_a_free_vf_in_a_group_of_its_own_works() -> None:
     found = explain(FUNCTION, MACHINE, ())
     assert found.hindrances == ()
-    assert found.could_drive == ("igbvf", "vfio-pci")
     assert explanation(found).splitlines() == [
         "function        0000:01:10.0  8086:10ca  class 0200",
         "is              VF 0 of 0000:01:00.0",
+        "netdev          eth3",
         "driver          igbvf",
         "could drive it  igbvf, vfio-pci",
         "IOMMU group     14, alone in it",
@@ -72,52 +94,89 @@ def test_a_free_vf_in_a_group_of_its_own_works() -> None:
     ]
 
 
-def test_a_variant_driver_is_found_by_what_the_modules_say() -> None:
+def test_names_stand_below_the_numbers() -> None:
+    names = Names(vendor="Intel Corporation", device="82576 Virtual Function", class_name="Ethernet controller")
+    shown = explanation(explain(FUNCTION, MACHINE, ()), names).splitlines()
+    assert shown[1] == "name            Ethernet controller: Intel Corporation 82576 Virtual Function"
+
+
+def test_a_variant_driver_is_named_by_its_driver_and_offered() -> None:
     modalias = "pci:v000015B3d0000101Esv000015B3sd00000001bc02sc00i00"
-    assert vfio_drivers(ALIASES, modalias) == ("mlx5-vfio-pci", "vfio-pci")
-    assert vfio_drivers("", modalias) == ("vfio-pci",)
+    found = explain(replace(FUNCTION, modalias=modalias), MACHINE, ())
+    assert found.could_drive == ("mlx5_core", "mlx5_vfio_pci", "vfio-pci")
+    assert "works: virtfn bind 0000:01:10.0 (or, made for it: --driver mlx5_vfio_pci)" in explanation(found)
 
 
 @pytest.mark.parametrize(
-    ("iommus", "tables", "line", "hint"),
+    ("iommus", "tables", "line", "guest", "hint"),
     [
-        ((), (), "quiet", "switch VT-d, AMD-Vi or SMMU on in the firmware"),
-        ((), ("DMAR",), "quiet", "start the kernel with intel_iommu=on"),
-        ((), ("IVRS",), "amd_iommu=off quiet", "amd_iommu=off: remove it"),
-        ((), None, "quiet", "not to be seen here"),
-        (("dmar0",), ("DMAR",), "intel_iommu=on", "behind no IOMMU"),
+        ((), (), "quiet", False, "switch VT-d, AMD-Vi or SMMU on in the firmware"),
+        ((), (), "quiet", True, "this is a virtual machine without an IOMMU of its own"),
+        ((), ("DMAR",), "quiet", False, "start the kernel with intel_iommu=on"),
+        ((), ("DMAR",), "intel_iommu=on,sm_off", True, "start the kernel with intel_iommu=on"),
+        ((), ("IVRS",), "amd_iommu=off quiet", False, "started with amd_iommu=off: remove it"),
+        ((), ("DMAR",), "intel_iommu=on intel_iommu=off", False, "started with intel_iommu=off: remove it"),
+        ((), ("DMAR",), "intel_iommu=off intel_iommu=on", False, "start the kernel with intel_iommu=on"),
+        ((), None, "iommu=pt", False, "not to be seen here"),
+        (("dmar0",), ("DMAR",), "intel_iommu=on", False, "behind no IOMMU"),
     ],
 )
 def test_without_a_group_it_says_where_to_switch_the_iommu_on(
-    iommus: tuple[str, ...], tables: tuple[str, ...] | None, line: str, hint: str
+    iommus: tuple[str, ...], tables: tuple[str, ...] | None, line: str, guest: bool, hint: str
 ) -> None:
-    around = replace(MACHINE, iommus=iommus, firmware_tables=tables, command_line=line)
+    around = replace(MACHINE, iommus=iommus, firmware_tables=tables, command_line=line, virtual_machine=guest)
     found = explain(replace(FUNCTION, group=None), around, ())
     assert words(found) == [Reason.NO_IOMMU]
     assert hint in found.hindrances[0].message
     assert f"NoIommu: {found.hindrances[0].message}" in explanation(found)
 
 
-def test_a_shared_group_names_who_shares_it() -> None:
-    group = IommuGroup(number=14, members=(member(0x10, "igbvf"), member(0, "igb"), member(0x1C, "pcieport")))
-    found = explain(replace(FUNCTION, group=group), MACHINE, ())
+def test_a_shared_group_names_who_shares_it_and_leaves_out_ports() -> None:
+    shared = group(member(0x10, "igbvf"), member(0, "igb"), member(0x1C, "pcieport"))
+    found = explain(replace(FUNCTION, group=shared), MACHINE, ())
     assert words(found) == [Reason.GROUP_NOT_VIABLE]
     assert "0000:01:00.0 (igb)" in found.hindrances[0].message
+    assert "ACS" in found.hindrances[0].message
     assert "pcieport" not in found.hindrances[0].message
 
 
-def test_a_kernel_without_vfio_is_said() -> None:
-    found = explain(FUNCTION, replace(MACHINE, modules=("igbvf",)), ())
+def test_two_functions_of_one_card_are_told_to_go_together() -> None:
+    both = group(member(0, "e1000e"), member(0, "e1000e", 1))
+    found = explain(replace(PF, total_vfs=None, group=both), MACHINE, ())
+    assert words(found) == [Reason.GROUP_NOT_VIABLE]
+    assert "give those to a vfio driver too" in found.hindrances[0].message
+
+
+def test_a_kernel_without_vfio_names_the_package() -> None:
+    found = explain(FUNCTION, replace(BARE, package="linux-image-6.1"), ())
     assert words(found) == [Reason.MODULE_MISSING]
+    assert "install the package linux-image-6.1" in found.hindrances[0].message
+    assert found.could_drive == ("igbvf",)
+
+
+def test_vfio_pci_that_is_built_in_is_there() -> None:
+    """No module and no alias of its own, but the driver is registered."""
+    found = explain(FUNCTION, replace(BARE, drivers=("igbvf", "vfio-pci")), ())
+    assert found.hindrances == ()
+    assert found.could_drive == ("igbvf", "vfio-pci")
 
 
 def test_modules_that_cannot_be_seen_are_no_hindrance() -> None:
     """Unknown is not no; modprobe will tell."""
-    assert explain(FUNCTION, replace(MACHINE, modules=()), ()).hindrances == ()
+    found = explain(FUNCTION, replace(MACHINE, modules=(), aliases=""), ())
+    assert found.hindrances == ()
+    assert "could drive it  the kernel's modules are not to be seen from here" in explanation(found)
 
 
 def test_a_user_is_in_the_way_of_a_function_that_is_not_passed_through_yet() -> None:
     assert words(explain(FUNCTION, MACHINE, (UP,))) == [Reason.VFS_IN_USE]
+
+
+def test_a_user_that_cannot_be_told_counts_as_one() -> None:
+    unknown = Holder(address=ADDRESS, kind=HolderKind.UNKNOWN, text="/proc/1/fd could not be read")
+    found = explain(FUNCTION, MACHINE, (unknown,))
+    assert words(found) == [Reason.VFS_IN_USE]
+    assert "in use by       cannot be told: /proc/1/fd could not be read" in explanation(found)
 
 
 def test_what_is_passed_through_is_set_up_whoever_holds_it() -> None:
@@ -128,6 +187,72 @@ def test_what_is_passed_through_is_set_up_whoever_holds_it() -> None:
     assert "its vfio device is open" in explanation(found)
 
 
+def test_a_lock_that_cannot_be_taken_is_said() -> None:
+    bound = replace(FUNCTION, driver="vfio-pci", vfio_bound=True, lock_trouble="there is no /dev/vfio/14")
+    found = explain(bound, MACHINE, ())
+    assert words(found) == [Reason.VFS_IN_USE]
+    assert "there is no /dev/vfio/14" in found.hindrances[0].message
+
+
 def test_every_hindrance_is_told_not_only_the_first() -> None:
-    found = explain(replace(FUNCTION, group=None), replace(MACHINE, modules=("igbvf",)), (UP,))
+    found = explain(replace(FUNCTION, group=None), BARE, (UP,))
     assert words(found) == [Reason.NO_IOMMU, Reason.MODULE_MISSING, Reason.VFS_IN_USE]
+
+
+def test_a_bridge_has_one_clear_sentence() -> None:
+    found = explain(replace(PF, total_vfs=None, class_code="060400", bridge=True, group=None), BARE, (UP,))
+    assert words(found) == [Reason.NO_MATCHING_DEVICE]
+    assert "it is a bridge" in found.hindrances[0].message
+    assert "is              a bridge" in explanation(found)
+
+
+def test_vfs_of_a_pf_that_is_in_use_itself_can_be_passed_through() -> None:
+    found = explain(PF, MACHINE, (UP,))
+    assert (words(found), found.vf_hindrances, found.possible) == ([Reason.VFS_IN_USE], (), True)
+    assert "VFs of it       can be made and passed through: virtfn apply -f POLICY.yaml" in explanation(found)
+
+
+def test_a_pf_with_vfs_cannot_be_handed_out_whole() -> None:
+    found = explain(replace(PF, num_vfs=3), MACHINE, ())
+    assert words(found) == [Reason.FUNCTION_TAKEN]
+    assert "it has 3 VFs" in found.hindrances[0].message
+
+
+@pytest.mark.parametrize(
+    ("around", "hint"),
+    [
+        (MACHINE, "`modprobe igb`"),
+        (replace(MACHINE, aliases="alias pci:v0000FFFFd*sv*sd*bc*sc*i* other"), "no module of the running kernel"),
+        (replace(MACHINE, aliases=""), "not to be seen"),
+    ],
+)
+def test_a_pf_without_driver_makes_no_vfs_and_says_which_module(around: Surroundings, hint: str) -> None:
+    found = explain(replace(PF, driver=None), around, ())
+    assert vf_words(found) == [Reason.PF_DRIVER_MISSING]
+    assert hint in (found.vf_hindrances or ())[0].message
+
+
+def test_a_pf_that_offers_no_vfs_says_so() -> None:
+    found = explain(replace(PF, total_vfs=0), MACHINE, ())
+    assert vf_words(found) == [Reason.SRIOV_UNSUPPORTED]
+    assert "sriov_totalvfs is 0" in (found.vf_hindrances or ())[0].message
+
+
+def test_a_pf_behind_a_port_without_acs_has_no_vfs_to_give() -> None:
+    found = explain(replace(PF, group=group(member(0, "igb"), member(0x1C, "pcieport"))), MACHINE, ())
+    assert (words(found), vf_words(found)) == ([], [Reason.GROUP_NOT_VIABLE])
+
+
+def test_a_plain_function_has_nothing_to_say_of_vfs() -> None:
+    found = explain(replace(PF, total_vfs=None), MACHINE, ())
+    assert found.vf_hindrances is None
+    assert "VFs of it" not in explanation(found)
+
+
+def test_what_the_machine_needs_is_named() -> None:
+    needed = replace(PF, needed_for="the file system on / is on it")
+    holder = replace(UP, text="the file system on / is on it")
+    found = explain(needed, MACHINE, (holder,))
+    assert len(found.hindrances) == 1
+    assert "this machine needs it: the file system on / is on it" in found.hindrances[0].message
+    assert "in use by       needed: the file system on / is on it\n" in explanation(found)

@@ -1,12 +1,15 @@
-"""What a person at a node sees: tables, sentences and exit statuses, never a traceback."""
+"""What a person at a node sees of plan, verify, bind and restore: sentences and exit statuses, never a traceback."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.cli import BLOCKED, DONE, MACHINE_SAID_NO, NOTHING_MATCHES, USAGE, run
+from virtfn_host import cli
+from virtfn_host.cli import run
+from virtfn_host.cli_options import BLOCKED, DONE, MACHINE_SAID_NO, NOTHING_MATCHES, USAGE
 
 POLICY = """
 apiVersion: virtfn.dev/v1alpha1
@@ -18,11 +21,15 @@ spec:
     count: 2
     pools: [{resourceName: fast}]
 """
+PF, VF = "0000:01:00.0", "0000:01:10.0"
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Path:
-    return FakeKernel(tmp_path / "root", pfs=1).root
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
+    """One PF; the steps of `apply` go to the fake kernel."""
+    made = FakeKernel(tmp_path / "root", pfs=1)
+    monkeypatch.setattr(cli, "_hands", lambda *_: made.machine())
+    return made
 
 
 @pytest.fixture
@@ -32,32 +39,28 @@ def policy(tmp_path: Path) -> Path:
     return path
 
 
-def test_list_shows_functions_as_a_table(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["list", "--root", str(machine)]) == DONE
-    assert capsys.readouterr().out.splitlines() == [
-        "ADDRESS       ID         CLASS  DRIVER  GROUP  NUMA  FUNCTION                 IN USE BY",
-        "0000:01:00.0  8086:10c9  0200   igb     0      -     PF, 0 of 7 VFs, eth1v00",
-    ]
+def make_vfs(kernel: FakeKernel, number: int) -> None:
+    kernel.write(kernel.devices / PF / "sriov_numvfs", str(number))
+
+
+def driver(kernel: FakeKernel, address: str) -> str | None:
+    link = kernel.devices / address / "driver"
+    return link.readlink().name if link.is_symlink() else None
 
 
 def test_plan_prints_the_steps_and_writes_nothing(
-    machine: Path, policy: Path, capsys: pytest.CaptureFixture[str]
+    kernel: FakeKernel, policy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["plan", "--root", str(machine), "-f", str(policy)]) == DONE
+    assert run(["plan", "--root", str(kernel.root), "-f", str(policy)]) == DONE
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2] == "0000:01:00.0: set sriov_numvfs 0 -> 2"
-    assert not (machine / "var").exists()
+    assert lines[2] == f"{PF}: set sriov_numvfs 0 -> 2"
+    assert not (kernel.root / "var").exists()
 
 
-def test_a_machine_without_sriov_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = FakeKernel(tmp_path / "root", pfs=0).root
-    assert run(["list", "--root", str(root)]) == NOTHING_MATCHES
-    assert "no function of this machine can make VFs" in capsys.readouterr().err
-
-
-def test_a_place_without_sys_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["list", "--root", str(tmp_path)]) == USAGE
-    assert "/sys is not mounted" in capsys.readouterr().err
+def test_plan_says_whom_it_disturbs(kernel: FakeKernel, policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_vfs(kernel, 1)
+    run(["plan", "--root", str(kernel.root), "-f", str(policy)])
+    assert capsys.readouterr().out.splitlines()[-1] == f"disturbs {VF}"
 
 
 @pytest.mark.parametrize(
@@ -66,40 +69,121 @@ def test_a_place_without_sys_is_a_sentence(tmp_path: Path, capsys: pytest.Captur
         ("kind: Pod", "want kind SriovPolicy"),
         ("a: [", "no YAML"),
         ("", "want SriovPolicy objects"),
-        (POLICY.replace("count: 2", "count: -2"), "spec.virtualFunctions.count"),
+        ("[1]", "want SriovPolicy objects"),
+        (POLICY.replace("{name: fast}", "fast").replace("count: 2", "count: -2"), "spec.virtualFunctions.count"),
+        (POLICY.replace("spec:", "spec:\n  priority: high"), "spec.priority"),
+        (POLICY.partition("spec:")[0] + "spec: all", "spec"),
     ],
 )
 def test_a_bad_policy_file_names_what_is_wrong(
-    machine: Path, policy: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+    kernel: FakeKernel, policy: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
 ) -> None:
     policy.write_text(text)
-    assert run(["plan", "--root", str(machine), "-f", str(policy)]) == USAGE
+    assert run(["plan", "--root", str(kernel.root), "-f", str(policy)]) == USAGE
     assert message in capsys.readouterr().err
 
 
-def test_a_policy_that_matches_nothing_has_its_own_status(machine: Path, policy: Path) -> None:
+def test_a_policy_file_that_is_no_text_is_usage(
+    kernel: FakeKernel, policy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy.write_bytes(b"\xff\xfe\x00")
+    assert run(["plan", "--root", str(kernel.root), "-f", str(policy)]) == USAGE
+    assert "no text in UTF-8" in capsys.readouterr().err
+
+
+def test_a_policy_that_matches_nothing_has_its_own_status(
+    kernel: FakeKernel, policy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     policy.write_text(POLICY.replace("8086", "15b3"))
-    assert run(["plan", "--root", str(machine), "-f", str(policy)]) == NOTHING_MATCHES
+    assert run(["plan", "--root", str(kernel.root), "-f", str(policy)]) == NOTHING_MATCHES
+    assert capsys.readouterr().err.startswith("virtfn: NoMatchingDevice: ")
 
 
-def test_a_holder_blocks_and_is_named(tmp_path: Path, policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kernel = FakeKernel(tmp_path / "root", pfs=1)
-    kernel.register("vfio-pci")
-    pf = next(iter(kernel.machine().sysfs.names(kernel.devices) or ()))
-    kernel.write(kernel.devices / pf / "sriov_numvfs", "3")
-    (vf, *_) = kernel.machine().sysfs.vf_addresses(kernel._known(pf)).values()
-    kernel.write(kernel.devices / str(vf) / "driver/unbind", str(vf))
-    kernel.write(kernel.devices / str(vf) / "driver_override", "vfio-pci")
-    kernel.write(kernel.drivers / "vfio-pci/bind", str(vf))
+def test_a_holder_blocks_and_is_named(kernel: FakeKernel, policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["apply", "--root", str(kernel.root), "-f", str(policy)]) == DONE
+    (vf, *_) = kernel.machine().sysfs.vf_addresses(kernel._known(PF)).values()
     kernel.open_device(vf)
+    policy.write_text(POLICY.replace("count: 2", "count: 3"))
+    capsys.readouterr()
     assert run(["plan", "--root", str(kernel.root), "-f", str(policy)]) == BLOCKED
-    assert f"{vf} is in use (process 4242 (python3) has its group open)" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("virtfn: VfsInUse: ")) == ("", 1)
+    assert f"{vf} is in use (process 4242 (python3) has its group open)" in shown.err
 
 
-def test_verify_says_what_differs(machine: Path, policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["verify", "--json", "--root", str(machine), "-f", str(policy)]) == MACHINE_SAID_NO
+def test_verify_says_what_differs(kernel: FakeKernel, policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", "--root", str(kernel.root), "-f", str(policy)]) == MACHINE_SAID_NO
+    assert capsys.readouterr().out == f"Drifted: {PF}: has 0 VFs, wanted 2\n"
+    assert run(["verify", "--json", "--root", str(kernel.root), "-f", str(policy)]) == MACHINE_SAID_NO
     (mismatch,) = json.loads(capsys.readouterr().out)["mismatches"]
-    assert mismatch["message"] == "0000:01:00.0: has 0 VFs, wanted 2"
+    assert mismatch["message"] == f"{PF}: has 0 VFs, wanted 2"
+
+
+def test_apply_tells_each_step_in_columns_and_verify_then_agrees(
+    kernel: FakeKernel, policy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["apply", "--root", str(kernel.root), "-f", str(policy)]) == DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert f"done       {PF}: set sriov_numvfs 0 -> 2" in lines
+    assert all(line.startswith("done       ") for line in lines)
+    assert run(["verify", "--root", str(kernel.root), "-f", str(policy)]) == DONE
+    assert capsys.readouterr().out == "Converged: everything is as the policies ask\n"
+    assert run(["apply", "--root", str(kernel.root), "-f", str(policy)]) == DONE
+    assert capsys.readouterr().out == "nothing to do: it is so already\n"
+
+
+def test_a_step_that_fails_has_its_reason_and_what_follows_is_not_tried(
+    kernel: FakeKernel, policy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.fail["sriov_numvfs"] = errno.ENOMEM
+    assert run(["apply", "--root", str(kernel.root), "-f", str(policy)]) == MACHINE_SAID_NO
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith(f"failed     WriteRefused: {PF}: set sriov_numvfs 0 -> 2: ")
+    assert lines[3].startswith("not tried  WriteRefused: ")
+
+
+def test_bind_and_restore_one_vf(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
+    make_vfs(kernel, 2)
+    assert run(["bind", VF, "--root", str(kernel.root)]) == DONE
+    assert driver(kernel, VF) == "vfio-pci"
+    assert f"done       VF 0 of {PF} ({VF}): bind to vfio-pci" in capsys.readouterr().out.splitlines()
+
+
+def test_bind_in_json_is_one_document(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
+    make_vfs(kernel, 1)
+    assert run(["bind", VF, "--json", "--root", str(kernel.root)]) == DONE
+    document = json.loads(capsys.readouterr().out)
+    assert {result["outcome"] for result in document["report"]["results"]} == {"done"}
+    assert (document["rejected"], document["mismatches"]) == ([], [])
+
+
+def test_a_driver_that_is_not_there_is_a_failed_step(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
+    make_vfs(kernel, 1)
+    assert run(["bind", VF, "--driver", "no_such_driver", "--root", str(kernel.root)]) == MACHINE_SAID_NO
+    assert "\nfailed     ModuleMissing: load module no_such_driver: " in f"\n{capsys.readouterr().out}"
+
+
+def test_a_read_only_sysfs_is_a_failed_step(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
+    make_vfs(kernel, 1)
+    kernel.fail["unbind"] = errno.EROFS
+    assert run(["bind", VF, "--root", str(kernel.root)]) == MACHINE_SAID_NO
+    assert "failed     WriteRefused: " in (shown := capsys.readouterr().out)
+    assert "sysfs is mounted read-only here" in shown
+
+
+def test_what_the_machine_needs_is_refused_with_its_reason(
+    kernel: FakeKernel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (netdev,) = (kernel.devices / PF / "net").iterdir()
+    route = kernel.root / "proc/1/net/route"
+    route.parent.mkdir(parents=True)
+    route.write_text(f"Iface\tDestination\n{netdev.name} 00000000 0100000A 0003 0 0 0 00000000 0 0 0\n")
+    (kernel.root / "sys/class/net").mkdir(parents=True)
+    (kernel.root / "sys/class/net" / netdev.name).symlink_to(f"../../bus/pci/devices/{PF}/net/{netdev.name}")
+    assert run(["bind", PF, "--root", str(kernel.root)]) == MACHINE_SAID_NO
+    assert capsys.readouterr().err.startswith(f"virtfn: NeededByMachine: {PF}: ")
+    run(["list", "--root", str(kernel.root)])
+    assert f"needed: the default route goes through {netdev.name}" in capsys.readouterr().out
 
 
 def test_no_verb_is_usage() -> None:
@@ -108,46 +192,27 @@ def test_no_verb_is_usage() -> None:
     assert ended.value.code == USAGE
 
 
-def test_explain_says_what_a_function_is_and_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = FakeKernel(tmp_path / "root", pfs=1, iommu=False).root
-    assert run(["explain", "0000:01:00.0", "--root", str(root)]) == MACHINE_SAID_NO
-    shown = capsys.readouterr().out
-    assert "a PF with 0 of 7 VFs" in shown
-    assert "NoIommu: the IOMMU is off" in shown
-
-
-def test_explain_in_json_has_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = FakeKernel(tmp_path / "root", pfs=1, iommu=False).root
-    assert run(["explain", "0000:01:00.0", "--json", "--root", str(root)]) == MACHINE_SAID_NO
-    (hindrance,) = json.loads(capsys.readouterr().out)["hindrances"]
-    assert hindrance["reason"] == "NoIommu"
-
-
 @pytest.mark.parametrize("verb", ["explain", "bind", "restore"])
 def test_a_function_that_is_not_there_is_a_sentence(
-    machine: Path, capsys: pytest.CaptureFixture[str], verb: str
+    kernel: FakeKernel, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
-    assert run([verb, "0000:7f:00.0", "--root", str(machine)]) == NOTHING_MATCHES
-    assert "0000:7f:00.0" in capsys.readouterr().err
+    assert run([verb, "0000:7f:00.0", "--root", str(kernel.root)]) == NOTHING_MATCHES
+    assert capsys.readouterr().err.startswith("virtfn: NoMatchingDevice: 0000:7f:00.0")
 
 
-@pytest.mark.parametrize("words", [["restore"], ["restore", "--all", "0000:01:00.0"]])
-def test_restore_wants_one_address_or_all(machine: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
-    assert run([*words, "--root", str(machine)]) == USAGE
+@pytest.mark.parametrize("words", [["restore"], ["restore", "--all", PF]])
+def test_restore_wants_one_address_or_all(
+    kernel: FakeKernel, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert run([*words, "--root", str(kernel.root)]) == USAGE
     assert "--all" in capsys.readouterr().err
 
 
-def test_restore_all_of_nothing_is_done(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["restore", "--all", "--root", str(machine)]) == DONE
+def test_restore_all_of_nothing_is_done(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["restore", "--all", "--root", str(kernel.root)]) == DONE
     assert "nothing was ever touched" in capsys.readouterr().out
 
 
-def test_what_may_not_be_read_is_a_sentence(
-    machine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("os.listdir", refused)
-    assert run(["list", "--root", str(machine)]) == MACHINE_SAID_NO
-    assert "Permission denied" in capsys.readouterr().err
+def test_the_domain_0000_may_be_left_out(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["explain", "01:00.0", "--root", str(kernel.root)])
+    assert capsys.readouterr().out.startswith(f"function        {PF}  8086:10c9")

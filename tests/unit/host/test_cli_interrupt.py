@@ -1,0 +1,45 @@
+"""Ctrl-C in the middle of the work ends it between two steps; the rest is told as not tried."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from kernel import FakeKernel, FakeWriter
+
+from virtfn_host import cli
+from virtfn_host.cli import run
+from virtfn_host.cli_options import INTERRUPTED
+from virtfn_host.linux.apply import Machine
+
+PF, VF = "0000:01:00.0", "0000:01:10.0"
+
+
+class Interrupted(FakeKernel):
+    """Somebody presses Ctrl-C while the VF is taken from its driver."""
+
+    def write(self, path: Path, value: str) -> None:
+        super().write(path, value)
+        if path.name == "unbind":
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_step_that_runs_is_ended_and_the_next_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel = Interrupted(tmp_path / "root", pfs=1)
+    kernel.write(kernel.devices / PF / "sriov_numvfs", "1")
+
+    def hands(*_: object) -> Machine:
+        machine = kernel.machine()
+        assert isinstance(machine.writer, FakeWriter)
+        return machine
+
+    monkeypatch.setattr(cli, "_hands", hands)
+    before = signal.getsignal(signal.SIGINT)
+    assert run(["bind", VF, "--root", str(kernel.root)]) == INTERRUPTED
+    lines = capsys.readouterr().out.splitlines()
+    (last,) = (number for number, line in enumerate(lines) if "unbind from igbvf" in line)
+    assert {line[:9] for line in lines[: last + 1]} == {"done     "}
+    assert {line[:9] for line in lines[last + 1 :]} == {"not tried"}
+    assert signal.getsignal(signal.SIGINT) is before
