@@ -5,9 +5,10 @@ of group nodes through `FakeSysfs`; everything else is plain reading of plain fi
 """
 
 import errno
+import fcntl
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
@@ -18,8 +19,9 @@ from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
 
+IGB = ("8086", "10c9")
 VF_IDS = ("8086", "10ca")
-MATCHING = {("8086", "10c9"): "igb", VF_IDS: "igbvf"}
+MATCHING = {IGB: "igb", VF_IDS: "igbvf"}
 """Which driver takes which device by its own ids; vfio-pci takes what its override names."""
 
 
@@ -37,6 +39,8 @@ class FakeKernel:
         """Name of an attribute to the errno that the next write to it gets."""
         self.killed_after: int | None = None
         """Writes until the writer is 'killed': every later one raises."""
+        self.before_write: Callable[[], None] = lambda: None
+        """Called before each write: what others do in that moment."""
         self.writes: list[tuple[str, str]] = []
         self._next_group = 0
         for folder in (self.devices, self.drivers, root / "sys/kernel/iommu_groups", root / "dev/vfio"):
@@ -67,14 +71,19 @@ class FakeKernel:
 
     def open_device(self, address: PciAddress) -> None:
         """Somebody opens the VF through vfio: group and device."""
+        self.open_group(address)
+        self.devices_opened.add(address)
+        (self.devices / str(address) / "enable").write_text("1\n")
+
+    def open_group(self, address: PciAddress) -> None:
+        """Somebody opens the group of a VF, and no device; EBUSY while anybody else has it."""
         group = self._group(address)
         assert group is not None
         assert self._driver(address) == "vfio-pci"
         if group in self.groups_opened:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        os.close(_exclusive(os.open(self.root / f"dev/vfio/{group}", os.O_RDWR | os.O_CLOEXEC)))
         self.groups_opened.add(group)
-        self.devices_opened.add(address)
-        (self.devices / str(address) / "enable").write_text("1\n")
 
     def close_device(self, address: PciAddress) -> None:
         """That somebody ends."""
@@ -83,9 +92,9 @@ class FakeKernel:
         if (self.devices / str(address)).exists():
             (self.devices / str(address) / "enable").write_text("0\n")
 
-    def add_pf(self, address: PciAddress, total_vfs: int = 7) -> None:
-        """Hot-plug a card, or put it back."""
-        self._add_pf(address, total_vfs)
+    def add_pf(self, address: PciAddress, total_vfs: int = 7, ids: tuple[str, str] = IGB) -> None:
+        """Hot-plug a card, or put it back, or another one in its place."""
+        self._add_pf(address, total_vfs, ids)
 
     def remove_pf(self, address: PciAddress) -> None:
         """Hot-unplug a card."""
@@ -98,6 +107,7 @@ class FakeKernel:
         """One write(2); raises OSError as the kernel does, BlockingIOError where it would block for ever."""
         if not path.exists():
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        self.before_write()
         if self.killed_after is not None:
             if self.killed_after == 0:
                 raise InterruptedError("the writer was killed")
@@ -229,8 +239,8 @@ class FakeKernel:
         (self.root / f"dev/vfio/{self._group(address)}").unlink(missing_ok=True)
         (folder / "enable").write_text("0\n")
 
-    def _add_pf(self, address: PciAddress, total_vfs: int) -> None:
-        self._add(address, ("8086", "10c9"), "0x020000")
+    def _add_pf(self, address: PciAddress, total_vfs: int, ids: tuple[str, str] = IGB) -> None:
+        self._add(address, ids, "0x020000")
         for name, text in (("sriov_totalvfs", total_vfs), ("sriov_drivers_autoprobe", 1), ("sriov_numvfs", 0)):
             (self.devices / str(address) / name).write_text(f"{text}\n")
         self._bind("igb", address)
@@ -297,7 +307,17 @@ class FakeSysfs(Sysfs):
         """See Sysfs: exclusive while it is open."""
         if int(node.name) in self._kernel.groups_opened:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-        return super().open_group(node)
+        return _exclusive(super().open_group(node))
+
+
+def _exclusive(fd: int) -> int:
+    """The fd, or EBUSY while another one has the same node open: a vfio group is opened once at a time."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from None
+    return fd
 
 
 class FakeWriter(Writer):
