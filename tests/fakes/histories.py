@@ -1,26 +1,71 @@
 """Random histories of a node on the fake kernel, and the laws that hold in every one of them.
 
-What may happen: policies come, change and go; pods get VFs, open and close them; netdevs of VFs go up, into a bond, into
-a namespace; outsiders rebind, resize, unplug and swap cards; pods and outsiders come between any two writes of ours, and
-our process dies there, too. What must hold: a function that is held is never touched; on a stuck node nothing is
-written; once nobody holds anything, a few turns bring the node to what is asked; and when nothing is asked any more it
-is exactly as it was before the first touch.
+What may happen: policies come, change and go; pods get VFs, open and close them; netdevs of VFs go up, into a bond,
+into a namespace; outsiders rebind, resize, unplug and swap cards; pods and outsiders come between any two writes of
+ours, and our process dies there, too. What must hold: a function that is held is never touched; on a stuck node nothing
+is written; once nobody holds anything, a few turns bring the node to what is asked; and when nothing is asked any more
+it is exactly as it was before the first touch.
 """
 
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from unittest.mock import patch
 
-from history_node import ANOTHER_CARD, NETDEV_HOLDS, TOTAL_VFS, VFIO_HOLDS, HistoryNode, How, pick, seen
+from history_node import ANOTHER_CARD, NETDEV_HOLDS, RAN, TOTAL_VFS, VFIO_HOLDS, HistoryNode, How, pick, seen
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from kernel import IGB
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.steps import StepResult
+from virtfn_host.linux import apply as applying
+from virtfn_host.linux.sysfs import Sysfs
 
 PFS = 2
+
+NOT_TIMED = settings(
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+)
+"""Without shrinking, which takes minutes: a broken history is short enough to be read."""
+SAMPLE = settings(NOT_TIMED, max_examples=80, stateful_step_count=12, derandomize=True)
+COUNTER_PROOF = settings(SAMPLE, max_examples=3000)
+"""Far more histories than are needed to break a law once the lock is dropped; the first one ends it."""
+
+
+def run_histories(how: settings) -> None:
+    """As many histories as the settings say.
+
+    Raises:
+        AssertionError: a law was broken; its notes say how.
+    """
+    run_state_machine_as_test(Histories, settings=how)
+
+
+@contextmanager
+def without_the_lock() -> Iterator[None]:
+    """The mutation that the laws must catch: whoever asks for the in-use lock gets it."""
+
+    @contextmanager
+    def unlocked(sysfs: Sysfs, addresses: Iterable[PciAddress]) -> Iterator[None]:
+        yield
+
+    with patch.object(applying, "held", unlocked):
+        yield
+
 
 drivers = st.sampled_from(["vfio-pci", "vfio-pci", "kernel"])
 indexes = st.sampled_from([None, None, (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
@@ -37,6 +82,7 @@ policies = st.builds(
     count=st.sampled_from([3, 2, 1, 3, 2, None, 0, TOTAL_VFS + 1]),
     pools=st.lists(pools, min_size=1, max_size=2, unique_by=lambda pool: pool.resource_name).map(tuple),
 )
+# Policies for whole functions join here, as a second kind beside `policies`, and `HistoryNode` learns to hold one.
 configs = st.lists(policies, min_size=1, max_size=3, unique_by=lambda policy: policy.name).map(
     lambda found: NodeConfig(policies=tuple(found))
 )
@@ -55,14 +101,23 @@ class Histories(RuleBasedStateMachine):
 
     # --- what others do -------------------------------------------------------------------------------------------
 
-    @initialize(made=st.tuples(*[st.sampled_from([0, 0, 1, TOTAL_VFS])] * PFS), config=configs)
-    def machine_comes_up(self, made: tuple[int, ...], config: NodeConfig) -> None:
-        """With VFs of somebody, or none; with policies, of which the half is carried out before the history begins."""
+    @initialize(
+        made=st.tuples(*[st.sampled_from([0, 0, 1, TOTAL_VFS])] * PFS),
+        config=configs,
+        turn=st.sampled_from([True, True, True, False]),
+        holds=st.lists(st.tuples(numbers, st.sampled_from([*VFIO_HOLDS, *NETDEV_HOLDS])), max_size=3),
+    )
+    def machine_comes_up(
+        self, made: tuple[int, ...], config: NodeConfig, turn: bool, holds: list[tuple[int, How]]
+    ) -> None:
+        """With VFs of somebody, or none; with policies that mostly are carried out, and pods that run already."""
         for pf, number in zip(sorted(self.node.cards), made, strict=True):
             self._write_number(pf, number)
         self.node.config = config
-        if made[0]:
+        if turn:
             self.a_turn()
+        for number, how in holds:
+            self.a_pod_gets_a_vf(number, how) if how in VFIO_HOLDS else self.a_netdev_is_used(number, how)
 
     @rule(config=configs)
     def policies_change(self, config: NodeConfig) -> None:
@@ -181,6 +236,7 @@ class Histories(RuleBasedStateMachine):
             self.node.apply(self.node.plan(), count)
         self.node.killed()
 
+    @precondition(lambda self: self.node.stuck is None)
     @rule(
         attribute=st.sampled_from(["bind", "unbind", "sriov_numvfs", "driver_override"]), errno=st.sampled_from([5, 19])
     )
@@ -218,7 +274,7 @@ class Histories(RuleBasedStateMachine):
             node.config = NodeConfig(policies=())
             node.converge()
             node.check_restored()
-            seen["histories"] += 1
+            seen[RAN] += 1
         finally:
             node.close()
 
