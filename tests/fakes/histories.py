@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from kernel import IGB
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.core.steps import StepResult
 from virtfn_host.linux import apply as applying
 from virtfn_host.linux.sysfs import Sysfs
@@ -82,12 +82,22 @@ policies = st.builds(
     count=st.sampled_from([3, 2, 1, 3, 2, None, 0, TOTAL_VFS + 1]),
     pools=st.lists(pools, min_size=1, max_size=2, unique_by=lambda pool: pool.resource_name).map(tuple),
 )
-# Policies for whole functions join here, as a second kind beside `policies`, and `HistoryNode` learns to hold one.
-configs = st.lists(policies, min_size=1, max_size=3, unique_by=lambda policy: policy.name).map(
+whole = st.builds(
+    PolicyConfig,
+    name=st.sampled_from(["p", "q", "r"]),
+    uid=st.just("u"),
+    generation=st.just(1),
+    devices=st.tuples(matchers),
+    count=st.none(),
+    pools=st.just(()),
+    whole=st.builds(WholeRequest, resource_name=st.sampled_from(["a.b/x", "a.b/z"]), driver=drivers),
+)
+either = policies | policies | policies | whole
+configs = st.lists(either, min_size=1, max_size=3, unique_by=lambda policy: policy.name).map(
     lambda found: NodeConfig(policies=tuple(found))
 )
 numbers = st.integers(0, 63)
-moments = st.integers(0, 12)
+moments = st.sampled_from([*range(10), 0, 1, 2, 3, 14])
 """After how many writes, or steps, of a turn something happens."""
 outsiders_drivers = st.sampled_from(["vfio-pci", "igbvf", None])
 
@@ -117,7 +127,7 @@ class Histories(RuleBasedStateMachine):
         if turn:
             self.a_turn()
         for number, how in holds:
-            self.a_pod_gets_a_vf(number, how) if how in VFIO_HOLDS else self.a_netdev_is_used(number, how)
+            self.a_pod_gets_a_function(number, how) if how in VFIO_HOLDS else self.a_netdev_is_used(number, how)
 
     @rule(config=configs)
     def policies_change(self, config: NodeConfig) -> None:
@@ -130,9 +140,9 @@ class Histories(RuleBasedStateMachine):
         self.node.config = NodeConfig(policies=())
 
     @rule(number=numbers, how=st.sampled_from(VFIO_HOLDS))
-    def a_pod_gets_a_vf(self, number: int, how: How) -> None:
-        """One that is on vfio-pci, and opens it, or its group, or nothing yet."""
-        if (vf := pick(self.node.free_vfs("vfio-pci"), number)) is not None:
+    def a_pod_gets_a_function(self, number: int, how: How) -> None:
+        """A VF, or a whole one, that is on vfio-pci, and opens it, or its group, or nothing yet."""
+        if (vf := pick(self.node.free_for_pods(), number)) is not None:
             self.node.hold(vf, how)
 
     @rule(number=numbers, how=st.sampled_from(NETDEV_HOLDS))
@@ -203,7 +213,7 @@ class Histories(RuleBasedStateMachine):
     @rule(number=numbers, after=moments, how=st.sampled_from([How.OPENED, How.GROUP]))
     def a_turn_into_which_a_pod_comes(self, number: int, after: int, how: How) -> None:
         """Between any two writes, also before the first: only the in-use lock knows."""
-        self._turn_with(after, lambda: self.a_pod_gets_a_vf(number, how))
+        self._turn_with(after, lambda: self.a_pod_gets_a_function(number, how))
 
     @rule(number=numbers, after=moments, driver=outsiders_drivers)
     def a_turn_into_which_an_outsider_comes(self, number: int, after: int, driver: str | None) -> None:
@@ -211,29 +221,21 @@ class Histories(RuleBasedStateMachine):
         self._turn_with(after, lambda: self.an_outsider_rebinds(number, driver))
 
     @precondition(lambda self: self.node.stuck is None)
-    @rule(after=moments)
-    def a_turn_that_is_killed_between_two_writes(self, after: int) -> None:
-        """A crash that only the machine remembers."""
+    @rule(after=moments, boundary=st.sampled_from(["write", "step"]))
+    def a_turn_that_is_killed(self, after: int, boundary: str) -> None:
+        """Behind so many writes or steps; the next process knows only what is on the machine."""
         made = self.node.plan()
-        self.node.kernel.killed_after = after
-        with suppress(InterruptedError):
-            self.node.apply(made)
-        self.node.killed()
-
-    @precondition(lambda self: self.node.stuck is None)
-    @rule(after=moments)
-    def a_turn_that_is_killed_between_two_steps(self, after: int) -> None:
-        """The same, at a step boundary."""
         left = after
 
         def count(_: StepResult) -> None:
             nonlocal left
             left -= 1
-            if left < 0:
+            if left < 0 and boundary == "step":
                 raise InterruptedError
 
+        self.node.kernel.killed_after = after if boundary == "write" else None
         with suppress(InterruptedError):
-            self.node.apply(self.node.plan(), count)
+            self.node.apply(made, count)
         self.node.killed()
 
     @precondition(lambda self: self.node.stuck is None)
@@ -247,12 +249,11 @@ class Histories(RuleBasedStateMachine):
         self.node.apply(made)
         self.node.kernel.fail.clear()
 
-    @precondition(lambda self: self.node.stuck is None)
+    @precondition(lambda self: self.node.stuck is None and self.node.opened())
     @rule(number=numbers)
     def a_write_of_ours_gets_stuck(self, number: int) -> None:
         """As if the lock had failed for once: an unbind of a VF that is open."""
-        opened = [vf for vf, hold in self.node.holds.items() if hold.how is How.OPENED]
-        if (vf := pick(opened, number)) is not None:
+        if (vf := pick(self.node.opened(), number)) is not None:
             self.node.get_stuck(vf)
 
     # --- laws -----------------------------------------------------------------------------------------------------

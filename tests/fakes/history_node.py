@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -87,6 +87,8 @@ class HistoryNode:
         """The journal as it was looked at last."""
         self._journal: tuple[str, dict[PciAddress, Original]] = ("", {})
         self._checked = 0
+        self.failures: list[str] = []
+        """What the last turn could not do."""
 
     def close(self) -> None:
         """End it."""
@@ -98,10 +100,19 @@ class HistoryNode:
     def vfs_of(self, pf: PciAddress) -> set[PciAddress]:
         return set(self.machine.sysfs.vf_addresses(pf).values())
 
-    def free_vfs(self, *drivers: str | None) -> list[PciAddress]:
-        """Nobody holds them; on one of the drivers, or on any."""
+    def free_vfs(self, driver: str | None = None) -> list[PciAddress]:
+        """Nobody holds them; on this driver, or on any."""
         found = sorted(vf for pf in self.cards for vf in self.vfs_of(pf) if vf not in self.holds)
-        return [vf for vf in found if not drivers or self.machine.sysfs.bound_driver(vf) in drivers]
+        return [vf for vf in found if driver in (None, self.machine.sysfs.bound_driver(vf))]
+
+    def free_for_pods(self) -> list[PciAddress]:
+        """VFs and whole functions on vfio-pci that nobody holds."""
+        whole = [pf for pf in self.cards if pf not in self.holds and self.machine.sysfs.bound_driver(pf) == "vfio-pci"]
+        return sorted([*whole, *self.free_vfs("vfio-pci")])
+
+    def opened(self) -> list[PciAddress]:
+        """Those with an open device: only their unbinding blocks."""
+        return [address for address, hold in self.holds.items() if hold.how is How.OPENED]
 
     def free_pfs(self) -> list[PciAddress]:
         """Those of which nothing is held."""
@@ -125,7 +136,7 @@ class HistoryNode:
             self.kernel.write(Path(path), value)
 
     def hold(self, vf: PciAddress, how: How) -> None:
-        """Somebody begins to hold a free VF; a VF that our tool has locked just now cannot be opened."""
+        """Somebody begins to hold a free VF, or a whole function; one that our tool has locked now cannot be opened."""
         sysfs = self.machine.sysfs
         try:
             match how:
@@ -141,7 +152,8 @@ class HistoryNode:
             seen["pods that met our lock"] += 1
             return
         seen[f"holders: {how}"] += 1
-        pf = next(pf for pf in self.cards if vf in self.vfs_of(pf))
+        pf = vf if vf in self.cards else next(pf for pf in self.cards if vf in self.vfs_of(pf))
+        seen["holders of whole functions"] += vf == pf
         self.holds[vf] = Hold(how, pf, sysfs.bound_driver(vf) or "", sysfs.group(vf))
 
     def let_go(self, vf: PciAddress) -> None:
@@ -197,15 +209,16 @@ class HistoryNode:
 
     def apply(self, made: Plan, on_result: Callable[[StepResult], None] = lambda _: None) -> None:
         """Carry it out, and look at every write that was made."""
-        touched = {pf_of(step) for step in made.steps}
-        self._before = {pf: self._original(pf) for pf in touched if not self._remembered(pf)}
+        self._before = {pf: self._original(pf) for pf in set(map(pf_of, made.steps)) if not self._remembered(pf)}
         self._checked = len(self.kernel.writes)
         seen["turns with steps"] += bool(made.steps)
+        self.failures.clear()
 
         def ended(result: StepResult) -> None:
             seen[f"steps {result.outcome}"] += 1
             if result.outcome is Outcome.FAILED:
                 seen[f"refused: {result.reason}"] += 1
+                self.failures.append(result.message)
             self._check_journal()
             on_result(result)
 
@@ -238,7 +251,7 @@ class HistoryNode:
             if not made.steps:
                 return
             self.apply(made)
-        raise AssertionError(f"not converged after {TURNS} turns, still: {made.steps}")
+        raise AssertionError(f"not converged after {TURNS} turns: {self.failures}; still: {made.steps}")
 
     # --- laws -----------------------------------------------------------------------------------------------------
 
@@ -272,24 +285,38 @@ class HistoryNode:
         if now is self._known:
             return
         for pf, entry in now.items():
-            if self._known.get(pf) != entry:
-                assert entry == self._before.get(pf)
+            known = self._known.get(pf)
+            if known != entry:
+                self._check_entry(known, entry)
                 self.expected[pf] = entry
         for pf in self._known.keys() - now.keys():
             seen["PFs given back"] += 1
-            assert self._original(pf) == self.expected.pop(pf)
+            entry, found = self.expected.pop(pf), self._original(pf)
+            assert found is not None
+            assert entry == (found if entry.own else replace(found, own=None))
         self._known = now
 
+    def _check_entry(self, known: Original | None, entry: Original) -> None:
+        """A new one is how the PF was; one of ours gets the function itself, too, before that is handed out whole."""
+        before = self._before[entry.address]
+        assert before is not None
+        if known is None or not self._is_in(known):
+            assert entry == (before if entry.own else replace(before, own=None))
+        else:
+            seen["whole functions"] += 1
+            assert entry == replace(known, own=before.own)
+
     def _remembered(self, pf: PciAddress) -> bool:
+        """With all that can be: the function itself, too."""
         entry = self.originals().get(pf)
-        return entry is not None and self._is_in(entry)
+        return entry is not None and self._is_in(entry) and entry.own is not None
 
     def _is_in(self, entry: Original) -> bool:
         return self.cards.get(entry.address) == (entry.vendor, entry.device)
 
     def _original(self, address: PciAddress) -> Original | None:
         pf = read_pf(self.machine.sysfs, address)
-        return None if pf is None else original_of(pf)
+        return None if pf is None else original_of(pf, whole=True)
 
 
 def _touches(path: str, value: str, vf: PciAddress, pf: PciAddress) -> bool:

@@ -88,7 +88,8 @@ class FakeKernel:
     def close_device(self, address: PciAddress) -> None:
         """That somebody ends."""
         self.devices_opened.discard(address)
-        self.groups_opened.discard(self._group(address) or -1)
+        group = self._group(address)
+        self.groups_opened.discard(-1 if group is None else group)
         if (self.devices / str(address)).exists():
             (self.devices / str(address) / "enable").write_text("0\n")
 
@@ -140,7 +141,7 @@ class FakeKernel:
         current = len(self._vfs(pf))
         if number == current:
             return
-        if self._driver(pf) is None:
+        if self._driver(pf) in (None, "vfio-pci"):
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         if number and current:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))

@@ -94,7 +94,7 @@ def _portion(number: int, seed: int) -> tuple[str, Counter[str]]:
     hypothesis.seed(seed)(Histories)
     answer = ""
     try:
-        run_histories(settings(NOT_TIMED, stateful_step_count=15, max_examples=number))
+        run_histories(settings(NOT_TIMED, stateful_step_count=20, max_examples=number))
     except Exception as error:  # whatever ends a history is a violation, and is told
         answer = "\n".join([repr(error), *getattr(error, "__notes__", ())])
     return answer, Counter(seen)
