@@ -183,6 +183,7 @@ class HistoryNode:
     def others(self, happens: Callable[[], None]) -> None:
         """Something that others do in the middle of a turn of ours."""
         self.check_writes()
+        self._check_journal()
         happens()
         self._before |= {pf: self._original(pf) for pf in self._before if not self._remembered(pf)}
         self._checked = len(self.kernel.writes)
@@ -209,7 +210,7 @@ class HistoryNode:
 
     def apply(self, made: Plan, on_result: Callable[[StepResult], None] = lambda _: None) -> None:
         """Carry it out, and look at every write that was made."""
-        self._before = {pf: self._original(pf) for pf in set(map(pf_of, made.steps)) if not self._remembered(pf)}
+        self._before = {pf: self._original(pf) for pf in set(map(pf_of, made.steps)) if not self._remembered_whole(pf)}
         self._checked = len(self.kernel.writes)
         seen["turns with steps"] += bool(made.steps)
         self.failures.clear()
@@ -276,7 +277,7 @@ class HistoryNode:
 
     def check_restored(self) -> None:
         """The journal is empty but for cards that were pulled, or are another one now."""
-        assert self.originals() == self.expected
+        assert self.originals() == self.expected, (self.originals(), self.expected)
         assert not any(self._is_in(entry) for entry in self.expected.values())
 
     def _check_journal(self) -> None:
@@ -293,23 +294,25 @@ class HistoryNode:
             seen["PFs given back"] += 1
             entry, found = self.expected.pop(pf), self._original(pf)
             assert found is not None
-            assert entry == (found if entry.own else replace(found, own=None))
+            assert entry == (found if entry.own else replace(found, own=None)), (entry, found)
         self._known = now
 
     def _check_entry(self, known: Original | None, entry: Original) -> None:
         """A new one is how the PF was; one of ours gets the function itself, too, before that is handed out whole."""
         before = self._before[entry.address]
-        assert before is not None
+        assert before is not None, f"{entry.address} is not there"
         if known is None or not self._is_in(known):
-            assert entry == (before if entry.own else replace(before, own=None))
+            assert entry == (before if entry.own else replace(before, own=None)), (entry, before)
         else:
             seen["whole functions"] += 1
-            assert entry == replace(known, own=before.own)
+            assert entry == replace(known, own=before.own), (entry, known, before)
 
     def _remembered(self, pf: PciAddress) -> bool:
-        """With all that can be: the function itself, too."""
         entry = self.originals().get(pf)
-        return entry is not None and self._is_in(entry) and entry.own is not None
+        return entry is not None and self._is_in(entry)
+
+    def _remembered_whole(self, pf: PciAddress) -> bool:
+        return self._remembered(pf) and self.originals()[pf].own is not None
 
     def _is_in(self, entry: Original) -> bool:
         return self.cards.get(entry.address) == (entry.vendor, entry.device)

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -96,7 +97,7 @@ def _portion(number: int, seed: int) -> tuple[str, Counter[str]]:
     try:
         run_histories(settings(NOT_TIMED, stateful_step_count=20, max_examples=number))
     except Exception as error:  # whatever ends a history is a violation, and is told
-        answer = "\n".join([repr(error), *getattr(error, "__notes__", ())])
+        answer = "".join(traceback.format_exception(error))  # its notes are the history
     return answer, Counter(seen)
 
 
