@@ -76,7 +76,7 @@ def histories(number: int, seed: int) -> Proof:
             if answer:
                 violations += 1
                 say(f"violated: {answer}")
-            if not done % 20:
+            if not done % 10:
                 say(f"{counted[RAN]} histories, {violations} violations, {time.monotonic() - began:.0f} s")
     for what, times in sorted(counted.items()):
         say(f"{times:9} {what}")

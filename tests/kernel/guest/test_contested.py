@@ -166,8 +166,8 @@ def test_nothing_is_pulled_from_under_a_program(machine: Machine, tried: Callabl
     )
     print(f"programs refused {sum(one.refused for one in told)} times; {dict(sorted(seen.items()))}")
     print(
-        f"longest unbind {max(write.seconds for write in unbinds):.3f} s; longest write of sriov_numvfs {_longest(writer.written):.3f} s, "
-        f"without competitors {_longest(alone):.3f} s"
+        f"longest unbind {max(write.seconds for write in unbinds):.3f} s; longest write of sriov_numvfs "
+        f"{_longest(writer.written):.3f} s, without competitors {_longest(alone):.3f} s"
     )
     print(f"held VFs touched: {len(pulled)}; writes that met a holder: {len(met)}; blocked over 1 s: {len(blocked)}")
     tried(OPERATIONS)

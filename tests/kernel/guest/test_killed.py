@@ -1,6 +1,6 @@
 """SIGKILL between any two steps of a plan on the real kernel: a fresh start converges, and restores byte for byte.
 
-`VIRTFN_BOUNDARIES=1` tries every boundary; by default every ninth is tried. Beside them the process is killed at
+`VIRTFN_BOUNDARIES=1` tries every boundary; by default one or two of each plan. Beside them the process is killed at
 random moments, mostly in the middle of a write, which the kernel then ends without it. What was is given back by the
 command that people type: `virtfn restore --all`.
 """
@@ -31,7 +31,7 @@ from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
 
-STRIDE = int(os.environ.get("VIRTFN_BOUNDARIES", "9"))
+STRIDE = int(os.environ.get("VIRTFN_BOUNDARIES", "17"))
 MOMENTS = 3 if STRIDE == 1 else 1
 """Kills of each plan at a random moment."""
 
