@@ -24,6 +24,19 @@ def test_numvfs_does_not_change_from_n_to_m(lab: Lab) -> None:
     assert len(lab.sysfs.vf_addresses(lab.pf)) == 2
 
 
+def test_a_pf_on_vfio_makes_no_vfs(lab: Lab) -> None:
+    lab.machine.modules.load("vfio-pci", 30)
+    override = lab.sysfs.device(lab.pf, "driver_override")
+    lab.raw(lab.sysfs.device(lab.pf, "driver/unbind"), str(lab.pf))
+    try:
+        lab.to_vfio(lab.pf)
+        assert lab.errno(lab.sysfs.device(lab.pf, "sriov_numvfs"), "1") == ENOENT
+        lab.raw(lab.sysfs.device(lab.pf, "driver/unbind"), str(lab.pf))
+    finally:
+        lab.raw(override, "\n")
+        lab.raw(lab.sysfs.driver("igb", "bind"), str(lab.pf))
+
+
 def test_vfs_come_with_links_and_groups_and_go_with_them(lab: Lab) -> None:
     vfs = lab.make(lab.pf, 7)
     assert len(set(vfs)) == 7

@@ -8,7 +8,7 @@ import errno
 import functools
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from groups import FakeGroups
@@ -24,9 +24,10 @@ from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
 
+IGB = ("8086", "10c9")
 VF_IDS = ("8086", "10ca")
 E1000E_IDS = ("8086", "10d3")
-MATCHING = {("8086", "10c9"): "igb", VF_IDS: "igbvf"}
+MATCHING = {IGB: "igb", VF_IDS: "igbvf"}
 """Which driver takes which device by its own ids; vfio-pci takes what its override names."""
 
 
@@ -61,6 +62,8 @@ class FakeKernel:
         """Name of an attribute to the errno that the next write to it gets."""
         self.killed_after: int | None = None
         """Writes until the writer is 'killed': every later one raises."""
+        self.before_write: Callable[[], None] = lambda: None
+        """Called before each write: what others do in that moment."""
         self.writes: list[tuple[str, str]] = []
         self.outsider: Outsider | None = None
         """Somebody whose write is blocked."""
@@ -98,6 +101,11 @@ class FakeKernel:
         assert self._driver(address) == "vfio-pci"
         self.vfio.use(address, self.node(address))
 
+    def open_group(self, address: PciAddress) -> None:
+        """Somebody opens the group of a VF, and no device; EBUSY while anybody else has it."""
+        assert self._driver(address) == "vfio-pci"
+        self.vfio.take_group(self.node(address))
+
     def close_device(self, address: PciAddress) -> None:
         """That somebody ends."""
         if (self.devices / str(address)).exists():
@@ -110,9 +118,9 @@ class FakeKernel:
         group = self._group(address)
         return f"noiommu-{group}" if self.noiommu else f"{-1 if group is None else group}"
 
-    def add_pf(self, address: PciAddress, total_vfs: int = 7) -> None:
-        """Hot-plug a card, or put it back."""
-        self._add_pf(address, total_vfs)
+    def add_pf(self, address: PciAddress, total_vfs: int = 7, ids: tuple[str, str] = IGB) -> None:
+        """Hot-plug a card, or put it back, or another one in its place."""
+        self._add_pf(address, total_vfs, ids)
 
     def remove_pf(self, address: PciAddress) -> None:
         """Hot-unplug a card."""
@@ -125,6 +133,7 @@ class FakeKernel:
         """One write(2); raises OSError as the kernel does, BlockingIOError where it would block for ever."""
         if not path.exists():
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        self.before_write()
         if self.killed_after is not None:
             if self.killed_after == 0:
                 raise InterruptedError("the writer was killed")
@@ -159,7 +168,7 @@ class FakeKernel:
         current = len(self._vfs(pf))
         if number == current:
             return
-        if self._driver(pf) is None:
+        if self._driver(pf) in (None, "vfio-pci"):
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         if number and current:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
@@ -260,8 +269,8 @@ class FakeKernel:
                 self.groups.leave(folder)
         (folder / "enable").write_text("0\n")
 
-    def _add_pf(self, address: PciAddress, total_vfs: int) -> None:
-        self._add(address, ("8086", "10c9"), "0x020000")
+    def _add_pf(self, address: PciAddress, total_vfs: int, ids: tuple[str, str] = IGB) -> None:
+        self._add(address, ids, "0x020000")
         for name, text in (("sriov_totalvfs", total_vfs), ("sriov_drivers_autoprobe", 1), ("sriov_numvfs", 0)):
             (self.devices / str(address) / name).write_text(f"{text}\n")
         for name, number in (("sriov_offset", 0x80), ("sriov_stride", 2)):

@@ -70,13 +70,17 @@ class FakeVfio:
     def use(self, address: PciAddress, node: str) -> None:
         """A program opens a function to use it: through its group or, where there is none, its cdev."""
         if self.groups:
-            os.close(self.open_group(self._group_node(node)))
-            self._taken.add(_number(node))
-            (self.root / "proc" / PROGRAM / "fd" / node).symlink_to(f"/dev/vfio/{node}")
+            self.take_group(node)
         else:
             self.open_cdev(address)
         self.opened.add(address)
         (self._device(address) / "enable").write_text("1\n")
+
+    def take_group(self, node: str) -> None:
+        """A program opens a group and keeps it; EBUSY while anybody else has it."""
+        os.close(self.open_group(self._group_node(node)))
+        self._taken.add(_number(node))
+        (self.root / "proc" / PROGRAM / "fd" / node).symlink_to(f"/dev/vfio/{node}")
 
     def open_cdev(self, address: PciAddress) -> None:
         """A program opens a cdev and no more: nothing but its open file shows it, and no group stops it."""

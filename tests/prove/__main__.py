@@ -1,20 +1,25 @@
-"""`make prove`: the long proofs in full, of which `make test` runs short samples. Writes prove-results.json."""
+"""`make prove`: the long proofs in full, of which `make test` runs short samples. Writes prove-results.json.
+
+`make prove PROOFS='histories contested'` runs only those, and keeps the results of the others.
+"""
 
 import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import hypothesis
-from histories import Histories
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
+from histories import COUNTER_PROOF, NOT_TIMED, Histories, run_histories, without_the_lock
+from history_node import RAN, seen
+from hypothesis import settings
 from real_kernels import OWN, Boot, run_on
 
 from virtfn_lab.cluster import LabError, down, up
@@ -26,6 +31,10 @@ from virtfn_lab.progress import say
 from virtfn_lab.restarts import rounds
 
 RESULTS = Path("prove-results.json")
+"""The last result of each proof; one that is run alone replaces its own."""
+
+PORTION = 500
+"""Histories in one go of hypothesis: it remembers all it has tried, and grows slower with them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,31 +67,62 @@ def restarts(number: int, seed: int) -> Proof:
 
 
 def histories(number: int, seed: int) -> Proof:
-    """Random histories on the fake kernel, on every core; a worker ends at its first violation and says which."""
+    """Random histories on the fake kernel, on every core, in portions with seeds of their own."""
     began = time.monotonic()
-    workers = os.cpu_count() or 1
-    portions = [number // workers + (worker < number % workers) for worker in range(workers)]
-    with ProcessPoolExecutor(workers) as pool:
-        answers = list(pool.map(_portion, portions, range(seed, seed + workers)))
-    for answer in filter(None, answers):
-        say(f"violated: {answer}")
+    portions = [(min(PORTION, number - start), seed + start // PORTION) for start in range(0, number, PORTION)]
+    counted: Counter[str] = Counter()
+    violations = 0
+    with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
+        for done, (answer, happened) in enumerate(pool.map(_portion, *zip(*portions, strict=True)), start=1):
+            counted += happened
+            if answer:
+                violations += 1
+                say(f"violated: {answer}")
+            if not done % 10:
+                say(f"{counted[RAN]} histories, {violations} violations, {time.monotonic() - began:.0f} s")
+    for what, times in sorted(counted.items()):
+        say(f"{times:9} {what}")
     return Proof(
         name="random histories on the fake kernel: no held function touched, converged, originals exact",
-        tried=number,
-        violations=sum(map(bool, answers)),
+        tried=counted[RAN] + violations,
+        violations=violations,
         seed=seed,
         seconds=round(time.monotonic() - began, 1),
     )
 
 
-def _portion(number: int, seed: int) -> str:
-    """What went wrong, or nothing."""
+def _portion(number: int, seed: int) -> tuple[str, Counter[str]]:
+    """What went wrong, or nothing; and how often what happened."""
+    seen.clear()
     hypothesis.seed(seed)(Histories)
+    answer = ""
     try:
-        run_state_machine_as_test(Histories, settings=settings(LONG, max_examples=number))
-    except AssertionError as error:
-        return "\n".join([str(error), *getattr(error, "__notes__", ())])
-    return ""
+        run_histories(settings(NOT_TIMED, stateful_step_count=20, max_examples=number))
+    except Exception as error:  # whatever ends a history is a violation, and is told
+        answer = "".join(traceback.format_exception(error))  # its notes are the history
+    return answer, Counter(seen)
+
+
+def counter_proofs(number: int, seed: int) -> Proof:
+    """The histories again, the in-use lock dropped: each time a law must break. One that holds is the violation."""
+    began = time.monotonic()
+    tried = caught = 0
+    with without_the_lock():
+        for turn in range(number):
+            hypothesis.seed(seed + turn)(Histories)
+            try:
+                run_histories(settings(COUNTER_PROOF, derandomize=False))
+            except AssertionError as error:
+                caught += 1
+                say(f"caught without the lock: {str(error).splitlines()[0]}")
+            tried += 1
+    return Proof(
+        name="counter-proof: random histories with the in-use lock dropped are caught",
+        tried=tried,
+        violations=tried - caught,
+        seed=seed,
+        seconds=round(time.monotonic() - began, 1),
+    )
 
 
 def in_guest(name: str, settings_: str, test: str, seed: int) -> Proof:
@@ -110,33 +150,38 @@ def contract(boot: Boot) -> Proof:
     return Proof(name=name, tried=len(said), violations=len(wrong), seed=0, seconds=seconds)
 
 
-LONG = settings(stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-
-PROOFS: tuple[Callable[[], Proof], ...] = (
-    lambda: histories(100_000, seed=20261124),
-    lambda: in_guest(
+PROOFS: Mapping[str, Callable[[], Proof]] = {
+    "counter": lambda: counter_proofs(10, seed=20261124),
+    "contested": lambda: in_guest(
         "real kernel: operations against programs that open VFs: none pulled from under one, no write blocked 1 s",
         "VIRTFN_CONTESTED=1000",
         "test_contested.py",
         seed=1,
     ),
-    lambda: in_guest(
+    "killed": lambda: in_guest(
         "real kernel: SIGKILL at every step boundary of five plans: converged, restored byte for byte",
         "VIRTFN_BOUNDARIES=1",
         "test_killed.py",
         seed=0,
     ),
-    *(partial(contract, boot) for boot in OWN),
-    lambda: restarts(100, seed=20261124),
-)
+    **{f"{boot.kernel}{'' if boot.iommu else '-noiommu'}": partial(contract, boot) for boot in OWN},
+    "histories": lambda: histories(100_000, seed=20261124),
+    "restarts": lambda: restarts(100, seed=20261124),
+}
+"""By the word that chooses it, the heaviest last."""
 
 
-def main() -> int:
-    """1 when anything was violated."""
+def main(words: Sequence[str]) -> int:
+    """1 when anything was violated, 2 for a word that is no proof."""
+    if unknown := set(words) - set(PROOFS):
+        print(f"no such proof: {', '.join(sorted(unknown))}; there are: {', '.join(PROOFS)}", file=sys.stderr)
+        return 2
+    results = {proof["name"]: proof for proof in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
     proofs = []
-    for prove in PROOFS:
-        proofs.append(prove())
-        RESULTS.write_text(json.dumps([asdict(proof) for proof in proofs], indent=1) + "\n")
+    for word in [word for word in PROOFS if not words or word in words]:
+        proofs.append(PROOFS[word]())
+        results[proofs[-1].name] = asdict(proofs[-1])
+        RESULTS.write_text(json.dumps(list(results.values()), indent=1) + "\n")
     for proof in proofs:
         print(
             f"{proof.tried:8} tried  {proof.violations} violations  seed {proof.seed}  {proof.seconds} s  {proof.name}"
@@ -145,4 +190,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

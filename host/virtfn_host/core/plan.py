@@ -85,10 +85,13 @@ class _PfPlan:
     def steps(self) -> list[Step]:
         """Modules first: one that does not load leaves everything as it was."""
         vfs = [*self.detach, *self.resize, *self.overrides, *self.binds, *self.cleared]
-        # A PF needs its own driver before it can make VFs, and must have none any more when it goes to a vfio driver.
-        returns = self.wanted.own is not None and self.wanted.own.policy is None
-        parts = [*self.own, *vfs] if returns else [*vfs, *self.own]
+        parts = [*self.own, *vfs] if self._returns else [*vfs, *self.own]
         return [*self._modules(), *parts, *self.last]
+
+    @property
+    def _returns(self) -> bool:
+        """Whether the function itself comes first: a PF needs its own driver before it can make VFs."""
+        return self.wanted.own is not None and self.wanted.own.policy is None
 
     def decide(self, desired: Desired) -> None:
         pf = self.inventory.pf(self.wanted.address)
@@ -101,14 +104,23 @@ class _PfPlan:
         if (trouble := wanted_driver_trouble(self.inventory, self.wanted)) is not None:
             self._block(pf.address, *trouble)
             return
+        parts = [self._decide_own, self._decide_vfs] if self._returns else [self._decide_vfs, self._decide_own]
+        for part in parts:
+            # What comes second builds on the first: VFs of a PF that somebody still has as a whole are not to be made.
+            if not self.blocked:
+                part(pf, desired)
+        if not self.blocked:
+            self._finish(pf)
+
+    def _decide_own(self, pf: PhysicalFunction, desired: Desired) -> None:
+        if self.wanted.own is not None:
+            self._arrange(pf, FunctionRef(pf=pf.address, index=None, address=pf.address), self.wanted.own, desired)
+
+    def _decide_vfs(self, pf: PhysicalFunction, desired: Desired) -> None:
         if self.wanted.num_vfs not in (None, pf.num_vfs):
             self._recreate(pf)
         else:
             self._rearrange(pf, desired)
-        if self.wanted.own is not None and not self.blocked:
-            self._arrange(pf, FunctionRef(pf=pf.address, index=None, address=pf.address), self.wanted.own, desired)
-        if not self.blocked:
-            self._finish(pf)
 
     def _recreate(self, pf: PhysicalFunction) -> None:
         """n to m is n to 0 to m: every VF of the PF ends, so every one must be free."""

@@ -1,15 +1,21 @@
 """Opens and closes VFs of a PF at random, as pods do, until it is told to stop: `competitor.py PF SEED`.
 
-Prints how often it held a VF, and how often one was pulled from under it while it did.
+It holds a group only, a group and its device, or a device whose group is closed again. Prints JSON: every time it held
+a VF (address, from, to on the machine's monotonic clock), how often one was pulled from under it, how often it was
+refused because the group was taken.
 """
 
+import errno
 import fcntl
+import json
 import os
 import random
 import signal
 import struct
 import sys
 import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 VFIO = ord(";") << 8
@@ -23,45 +29,77 @@ def stop(*_: object) -> None:
     stopping = True
 
 
-def hold(vf: Path, seconds: float) -> bool | None:
-    """Whether it stayed ours; None when it could not be had."""
-    fds = []
-    try:
-        group = (vf / "iommu_group").readlink().name
-        fds.append(os.open("/dev/vfio/vfio", os.O_RDWR | os.O_CLOEXEC))
-        fds.append(os.open(f"/dev/vfio/{group}", os.O_RDWR | os.O_CLOEXEC))
-        fcntl.ioctl(fds[1], SET_CONTAINER, struct.pack("i", fds[0]))
-        fcntl.ioctl(fds[0], SET_IOMMU, 1)
-        fds.append(fcntl.ioctl(fds[1], GET_DEVICE_FD, bytearray(vf.name.encode() + b"\0")))
-    except OSError:
-        for fd in reversed(fds):
-            os.close(fd)
+@dataclass
+class Told:
+    """What it prints."""
+
+    held: list[tuple[str, float, float]] = field(default_factory=list)
+    pulled: list[str] = field(default_factory=list)
+    refused: int = 0
+
+
+def hold(vf: Path, how: str, seconds: float, told: Told) -> None:
+    with ExitStack() as fds:
+        try:
+            group = (vf / "iommu_group").readlink().name
+            device = _open(vf, group, how, fds)
+        except OSError as error:
+            told.refused += error.errno == errno.EBUSY
+            return
+        if _group(vf) != group:
+            return  # the VF was made anew before we had the group: we hold another one's
+        began = time.monotonic()
+        time.sleep(seconds)
+        if not _stayed(vf, group, device):
+            told.pulled.append(f"{vf.name} ({how})")
+        # Before it is closed: from then on it may be anybody's.
+        told.held.append((vf.name, began, time.monotonic()))
+
+
+def _open(vf: Path, group: str, how: str, fds: ExitStack) -> int | None:
+    """The device, or None where only the group is opened."""
+    group_fd = os.open(f"/dev/vfio/{group}", os.O_RDWR | os.O_CLOEXEC)
+    early = fds.enter_context(ExitStack())
+    early.callback(os.close, group_fd)
+    if how == "group":
         return None
-    time.sleep(seconds)
+    container = os.open("/dev/vfio/vfio", os.O_RDWR | os.O_CLOEXEC)
+    early.callback(os.close, container)
+    fcntl.ioctl(group_fd, SET_CONTAINER, struct.pack("i", container))
+    fcntl.ioctl(container, SET_IOMMU, 1)
+    device = int(fcntl.ioctl(group_fd, GET_DEVICE_FD, bytearray(vf.name.encode() + b"\0")))
+    fds.callback(os.close, device)
+    if how == "device alone":
+        early.close()
+    return device
+
+
+def _stayed(vf: Path, group: str, device: int | None) -> bool:
     try:
-        fcntl.ioctl(fds[2], GET_INFO, bytearray(struct.pack("IIIII", 20, 0, 0, 0, 0)))
-        return [(vf / name).readlink().name for name in ("driver", "iommu_group")] == ["vfio-pci", group]
+        if device is not None:
+            fcntl.ioctl(device, GET_INFO, bytearray(struct.pack("IIIII", 20, 0, 0, 0, 0)))
+        return (vf / "driver").readlink().name == "vfio-pci" and _group(vf) == group
     except OSError:
         return False
-    finally:
-        for fd in reversed(fds):
-            os.close(fd)
+
+
+def _group(vf: Path) -> str | None:
+    try:
+        return (vf / "iommu_group").readlink().name
+    except OSError:
+        return None
 
 
 def main() -> None:
-    pf, chance = Path(f"/sys/bus/pci/devices/{sys.argv[1]}"), random.Random(sys.argv[2])
+    pf, chance, told = Path(f"/sys/bus/pci/devices/{sys.argv[1]}"), random.Random(sys.argv[2]), Told()
     signal.signal(signal.SIGTERM, stop)
-    held = pulled = 0
     while not stopping:
         vfs = [pf.parent / link.readlink().name for link in pf.glob("virtfn*") if link.is_symlink()]
-        if not vfs:
-            time.sleep(0.01)  # none is made yet, and nothing tells this program when
-            continue
-        stayed = hold(chance.choice(vfs), chance.uniform(0, 0.1))
-        held += stayed is not None
-        pulled += stayed is False
-        time.sleep(chance.uniform(0, 0.3))
-    print(held, pulled)
+        if vfs:
+            how = chance.choice(["group", "device", "device alone"])
+            hold(chance.choice(vfs), how, chance.uniform(0, 0.1), told)
+        time.sleep(chance.uniform(0, 0.2))  # others' turn; nothing tells this program when VFs are made
+    print(json.dumps(asdict(told)))
 
 
 if __name__ == "__main__":

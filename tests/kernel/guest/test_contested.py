@@ -1,23 +1,28 @@
 """Programs open and close VFs at random while the tool resizes, binds and restores: none is ever pulled from under one.
 
-`VIRTFN_CONTESTED=1000` is the long way; by default a few dozen operations are tried.
+`VIRTFN_CONTESTED=1000` is the long way; by default a few dozen operations are tried. Only an unbind and a write of 0 to
+`sriov_numvfs` can wait for a holder. The second takes seconds by itself, so both are compared with the times at which
+the programs held a VF: a write that met one waited for it, however short; an unbind of over a second counts as well.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.model import DeviceMatcher, InUse, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.plan import plan
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Outcome
@@ -30,90 +35,184 @@ from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
 
-OPERATIONS = int(os.environ.get("VIRTFN_CONTESTED", "20"))
-QUICK = ("bind", "unbind", "driver_override")
-"""Attributes whose write takes milliseconds unless it is blocked; sriov_numvfs takes seconds by itself."""
+OPERATIONS = int(os.environ.get("VIRTFN_CONTESTED", "40"))
+SEED = int(os.environ.get("VIRTFN_SEED", "1"))
+DEVICES = Path("/sys/bus/pci/devices")
+THEIRS = 4
+"""VFs that are there before us, so that much can be bound and restored without making VFs anew."""
 
 COMPETITOR = Path(__file__).with_name("competitor.py")
 
 
+@dataclass(frozen=True)
+class Written:
+    """A write of ours that ends something."""
+
+    path: str
+    value: str
+    began: float
+    ended: float
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
+
+    @property
+    def resizes(self) -> bool:
+        return self.path.endswith("/sriov_numvfs")
+
+    def meets(self, pf: str, vf: str, began: float, ended: float) -> bool:
+        """Whether it went on while this VF was held."""
+        acts = f"/{pf}/" in self.path if self.resizes else self.path.endswith("/unbind") and self.value == vf
+        return acts and began < self.ended and self.began < ended
+
+
 class Timed(Writer):
-    """Remembers how long the quick writes took."""
+    """Remembers every write and its time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.longest = 0.0
+        self.written: list[Written] = []
 
     def write_each(
         self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float
     ) -> list[SysfsWriteError | StuckError | None]:
         began = time.monotonic()
         answers = super().write_each(writes, deadline)
-        if writes and Path(writes[0][0]).name in QUICK:
-            self.longest = max(self.longest, time.monotonic() - began)
+        self.written += [Written(os.fspath(path), value, began, time.monotonic()) for path, value in writes]
         return answers
 
 
-@pytest.mark.timeout(3600)
-def test_nothing_is_pulled_from_under_a_program(tmp_path: Path, tried: Callable[[int], None]) -> None:
-    subprocess.run(["modprobe", "-a", "igb", "igbvf", "vfio-pci"], check=True)
-    sysfs, writer, chance = Sysfs(), Timed(), random.Random(1)
-    writer.write_all([("/dev/null", "x")] * 16, 60)  # starting its children takes seconds in an emulated machine
-    machine = Machine(sysfs=sysfs, writer=writer, journal=Journal(tmp_path / "journal.json"), modules=Modprobe())
-    pf = next(p.address for p in read_inventory(sysfs).pfs if (p.vendor, p.device) == ("8086", "10c9"))
-    competitors = [
-        subprocess.Popen([sys.executable, str(COMPETITOR), str(pf), str(seed)], stdout=subprocess.PIPE, text=True)
-        for seed in (1, 2)
-    ]
-    seen: Counter[str] = Counter()
+@dataclass(frozen=True)
+class Told:
+    """What a competitor tells, see there."""
+
+    held: list[tuple[str, float, float]]
+    pulled: list[str]
+    refused: int
+
+
+@dataclass
+class Competitors:
+    """Two programs that want the VFs of one PF."""
+
+    pf: str
+    running: list[subprocess.Popen[str]]
+
+    def end(self) -> Iterator[Told]:
+        """What each tells."""
+        for one in self.running:
+            one.terminate()
+        for one in self.running:
+            found = json.loads(one.communicate(timeout=60)[0])
+            yield Told([tuple(hold) for hold in found["held"]], found["pulled"], found["refused"])
+
+
+@contextmanager
+def competing(pf: PciAddress) -> Iterator[Competitors]:
+    words = [[sys.executable, str(COMPETITOR), str(pf), str(SEED + number)] for number in range(2)]
+    made = Competitors(str(pf), [subprocess.Popen(w, stdout=subprocess.PIPE, text=True) for w in words])
     try:
-        for _ in range(OPERATIONS):
-            config = _asked(pf, chance)
-            inventory = read_inventory(sysfs)
-            made = plan(
-                inventory, resolve(config, inventory, machine.journal.originals()).desired, evidence(sysfs, inventory)
-            )
-            report = apply(made, machine)
-            seen["blocked in the plan"] += bool(made.blocked)
-            for result in report.results:
-                seen["steps done"] += result.outcome is Outcome.DONE
-                if result.outcome is Outcome.FAILED:
-                    seen[f"refused {result.reason}"] += 1
+        yield made
     finally:
-        for competitor in competitors:
-            competitor.terminate()
-    for competitor in competitors:
-        output, _ = competitor.communicate(timeout=30)
-        held, pulled = output.split()[-2:]
-        seen["times held"] += int(held)
-        seen["pulled from under a program"] += int(pulled)
-    print(f"{OPERATIONS} operations: {dict(seen)}; longest quick write {writer.longest:.3f} s")
-    _end(machine, pf)
+        for one in made.running:
+            one.kill()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    subprocess.run(["modprobe", "-a", "igb", "igbvf", "vfio-pci"], check=True)
+    writer = Timed()
+    writer.write_all([("/dev/null", "x")] * 16, 60)  # starting its children takes seconds in an emulated machine
+    writer.written.clear()
+    made = Machine(sysfs=Sysfs(), writer=writer, journal=Journal(tmp_path / "journal.json"), modules=Modprobe())
+    pf = _igb(made)
+    (pf / "sriov_drivers_autoprobe").write_text("0")
+    (pf / "sriov_numvfs").write_text(str(THEIRS))
+    yield made
+    writer.close()
+    (pf / "sriov_numvfs").write_text("0")
+    (pf / "sriov_drivers_autoprobe").write_text("1")
+
+
+def _igb(machine: Machine) -> Path:
+    found = read_inventory(machine.sysfs).pfs
+    return DEVICES / next(str(pf.address) for pf in found if (pf.vendor, pf.device) == ("8086", "10c9"))
+
+
+@pytest.mark.timeout(7200)
+def test_nothing_is_pulled_from_under_a_program(machine: Machine, tried: Callable[[int], None]) -> None:
+    pf, chance, seen = PciAddress.parse(_igb(machine).name), random.Random(SEED), Counter[str]()
+    writer = machine.writer
+    assert isinstance(writer, Timed)
+    for count in (7, 2):
+        _operate(machine, _asked(pf, count, None, "vfio-pci"), chance, Counter())
+    alone, writer.written = writer.written, []
+    began = time.monotonic()
+    with competing(pf) as competitors:
+        for _ in range(OPERATIONS):
+            kind, config = _operation(pf, chance)
+            seen[f"operations: {kind}"] += 1
+            _operate(machine, config, chance, seen)
+        seconds = time.monotonic() - began
+        told = list(competitors.end())
+    holds = [hold for one in told for hold in one.held]
+    met = [write for write in writer.written for hold in holds if write.meets(str(pf), *hold)]
+    pulled = [vf for one in told for vf in one.pulled]
+    unbinds = [write for write in writer.written if write.path.endswith("/unbind")]
+    blocked = [write for write in writer.written if write.seconds > 1 and (write in met or write in unbinds)]
+    print(
+        f"{OPERATIONS} operations in {seconds:.0f} s; {len(writer.written)} writes of ours; VFs held {len(holds)} times"
+    )
+    print(f"programs refused {sum(one.refused for one in told)} times; {dict(sorted(seen.items()))}")
+    print(
+        f"longest unbind {max(write.seconds for write in unbinds):.3f} s; longest write of sriov_numvfs "
+        f"{_longest(writer.written):.3f} s, without competitors {_longest(alone):.3f} s"
+    )
+    print(f"held VFs touched: {len(pulled)}; writes that met a holder: {len(met)}; blocked over 1 s: {len(blocked)}")
     tried(OPERATIONS)
-    assert seen["pulled from under a program"] == 0
-    assert writer.longest < 1.0
-    assert seen["times held"] > 0
-    assert seen["steps done"] > 0
-    assert not any(reason.endswith("Stuck") for reason in seen)
+    assert (pulled, met, blocked) == ([], [], [])
+    assert len(holds) > OPERATIONS / 4
+    assert seen["steps done"] > OPERATIONS / 4
+    assert seen["refused VfsInUse"] > OPERATIONS / 100, "not contested"
+    assert not any("Stuck" in what for what in seen)
 
 
-def _asked(pf: PciAddress, chance: random.Random) -> NodeConfig:
-    if chance.random() < 0.2:
-        return NodeConfig(policies=())
-    pool = PoolRequest(resource_name="a.b/x", indexes=None, driver=chance.choice(["vfio-pci", "vfio-pci", "kernel"]))
+def _longest(writes: list[Written]) -> float:
+    return max((write.seconds for write in writes if write.resizes), default=0.0)
+
+
+def _operate(machine: Machine, config: NodeConfig, chance: random.Random, seen: Counter[str]) -> None:
+    """Look, plan, apply; half of the plans know of no holder, so that only the lock stands between."""
+    inventory = read_inventory(machine.sysfs)
+    in_use = evidence(machine.sysfs, inventory) if chance.random() < 0.5 else InUse(holders=())
+    made = plan(inventory, resolve(config, inventory, machine.journal.originals()).desired, in_use)
+    seen["blocked in the plan"] += bool(made.blocked)
+    for result in apply(made, machine).results:
+        seen["steps done"] += result.outcome is Outcome.DONE
+        if result.outcome is Outcome.FAILED:
+            seen[f"refused {result.reason}"] += 1
+
+
+def _operation(pf: PciAddress, chance: random.Random) -> tuple[str, NodeConfig]:
+    kind = chance.choices(["resize", "bind", "restore"], [20, 60, 20])[0]
+    driver = chance.choice(["vfio-pci", "vfio-pci", "kernel"])
+    match kind:
+        case "resize":
+            return kind, _asked(pf, chance.choice([2, 4, 4, 7]), None, driver)
+        case "bind":
+            return kind, _asked(pf, None, tuple(sorted(chance.sample(range(THEIRS), 2))), driver)
+        case _:
+            return kind, NodeConfig(policies=())
+
+
+def _asked(pf: PciAddress, count: int | None, indexes: tuple[int, ...] | None, driver: str) -> NodeConfig:
     policy = PolicyConfig(
         name="x",
         uid="u",
         generation=1,
         devices=(DeviceMatcher(address=pf),),
-        count=chance.choice([3, 7, 7, None]),
-        pools=(pool,),
+        count=count,
+        pools=(PoolRequest(resource_name="a.b/x", indexes=indexes, driver=driver),),
     )
     return NodeConfig(policies=(policy,))
-
-
-def _end(machine: Machine, pf: PciAddress) -> None:
-    machine.writer.close()
-    folder = Path(f"/sys/bus/pci/devices/{pf}")
-    (folder / "sriov_numvfs").write_text("0")
-    (folder / "sriov_drivers_autoprobe").write_text("1")

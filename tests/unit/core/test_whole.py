@@ -9,6 +9,8 @@ from virtfn_host.core.model import (
     DeviceMatcher,
     DevicePool,
     GroupMember,
+    Holder,
+    HolderKind,
     InUse,
     Inventory,
     IommuGroup,
@@ -119,6 +121,15 @@ def test_a_pf_that_goes_from_whole_to_vfs_gets_its_own_driver_first() -> None:
     assert resolution.rejected == ()
     said = sentences(resolution, an_inventory(handed_out))
     assert said.index(f"{ADDRESS}: bind to igb") < said.index(f"{ADDRESS}: set sriov_numvfs 0 -> 1")
+
+
+def test_vfs_are_not_made_while_somebody_still_has_the_pf_as_a_whole() -> None:
+    pf = replace(HANDED_OUT, total_vfs=7)
+    resolution = resolved(a_policy(count=2), pf=pf, originals=(BEFORE,))
+    pod = Holder(address=ADDRESS, kind=HolderKind.POD, text="pod a/b")
+    made = plan(an_inventory(pf), resolution.desired, InUse(holders=(pod,)))
+    assert made.steps == ()
+    assert [(b.device, b.reason) for b in made.blocked] == [(ADDRESS, Reason.VFS_IN_USE)]
 
 
 def test_a_sibling_on_its_kernel_driver_spoils_the_group_and_a_sibling_handed_out_too_does_not() -> None:

@@ -1,0 +1,344 @@
+"""One node of a random history: the fake kernel, who holds what on it, and our tool, watched write by write.
+
+What it checks at every write of ours: nothing that is held is touched, and nothing is written while a write is stuck.
+`Histories` decides what happens; this file makes it happen and looks.
+"""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from kernel import IGB, FakeKernel
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import Holder, HolderKind, InUse, NodeConfig, Original
+from virtfn_host.core.plan import plan
+from virtfn_host.core.resolve import resolve
+from virtfn_host.core.steps import Outcome, Plan, StepResult, pf_of
+from virtfn_host.core.verify import verify
+from virtfn_host.linux.apply import apply
+from virtfn_host.linux.custody import evidence
+from virtfn_host.linux.inventory import read_inventory, read_pf
+from virtfn_host.linux.journal import original_of
+
+TOTAL_VFS = 3
+TURNS = 6
+"""Turns within which a node that nobody holds anything of converges."""
+
+ANOTHER_CARD = ("8086", "10e6")
+"""Ids of a card that takes the place of the first one."""
+
+seen: Counter[str] = Counter()
+"""How often what happened, over all histories of this process."""
+
+RAN = "histories"
+"""What `seen` counts a history as that came to its end with every law kept."""
+
+
+class How(StrEnum):
+    """How somebody holds a VF."""
+
+    GIVEN = "given to a pod, not opened"
+    OPENED = "opened by a pod"
+    GROUP = "group opened only"
+    UP = "netdev up"
+    ENSLAVED = "netdev enslaved"
+    ELSEWHERE = "netdev in a namespace"
+
+
+VFIO_HOLDS = (How.GIVEN, How.OPENED, How.GROUP)
+NETDEV_HOLDS = (How.UP, How.ENSLAVED, How.ELSEWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Who holds a VF, and by what it is known to be the same: a VF made anew has another group, a rebound one wrote."""
+
+    how: How
+    pf: PciAddress
+    driver: str
+    group: int | None
+
+
+class HistoryNode:
+    """The node, its holders and outsiders, and turns of ours."""
+
+    def __init__(self, pfs: int) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="history-", dir=_memory()))
+        self.kernel = FakeKernel(self.folder / "root", pfs=pfs, total_vfs=TOTAL_VFS)
+        self.machine = self.kernel.machine()
+        self.config = NodeConfig(policies=())
+        self.cards = {PciAddress(0, number + 1, 0, 0): IGB for number in range(pfs)}
+        """What is plugged in."""
+        self.pulled: set[PciAddress] = set()
+        self.holds: dict[PciAddress, Hold] = {}
+        self.stuck: tuple[str, str] | None = None
+        """A write of ours that got past the lock, path and value."""
+        self.expected: dict[PciAddress, Original] = {}
+        """How PFs were when we touched them first, as the test saw it."""
+        self._before: dict[PciAddress, Original | None] = {}
+        """How PFs are that a turn may touch first."""
+        self._known: dict[PciAddress, Original] = {}
+        """The journal as it was looked at last."""
+        self._journal: tuple[str, dict[PciAddress, Original]] = ("", {})
+        self._checked = 0
+        self.failures: list[str] = []
+        """What the last turn could not do."""
+
+    def close(self) -> None:
+        """End it."""
+        self.machine.writer.close()
+        shutil.rmtree(self.folder)
+
+    # --- what is there --------------------------------------------------------------------------------------------
+
+    def vfs_of(self, pf: PciAddress) -> set[PciAddress]:
+        return set(self.machine.sysfs.vf_addresses(pf).values())
+
+    def free_vfs(self, driver: str | None = None) -> list[PciAddress]:
+        """Nobody holds them; on this driver, or on any."""
+        found = sorted(vf for pf in self.cards for vf in self.vfs_of(pf) if vf not in self.holds)
+        return [vf for vf in found if driver in (None, self.machine.sysfs.bound_driver(vf))]
+
+    def free_for_pods(self) -> list[PciAddress]:
+        """VFs and whole functions on vfio-pci that nobody holds."""
+        whole = [pf for pf in self.cards if pf not in self.holds and self.machine.sysfs.bound_driver(pf) == "vfio-pci"]
+        return sorted([*whole, *self.free_vfs("vfio-pci")])
+
+    def opened(self) -> list[PciAddress]:
+        """Those with an open device: only their unbinding blocks."""
+        return [address for address, hold in self.holds.items() if hold.how is How.OPENED]
+
+    def free_pfs(self) -> list[PciAddress]:
+        """Those of which nothing is held."""
+        held = {hold.pf for hold in self.holds.values()}
+        return sorted(pf for pf in self.cards if pf not in held)
+
+    def originals(self) -> dict[PciAddress, Original]:
+        """The journal, read again only when it changed."""
+        path = self.machine.journal.path
+        text = path.read_text() if path.exists() else ""
+        if text != self._journal[0]:
+            found = {entry.address: entry for entry in self.machine.journal.originals()}
+            self._journal = text, found
+        return self._journal[1]
+
+    # --- what others do -------------------------------------------------------------------------------------------
+
+    def outsider(self, path: str, value: str) -> None:
+        """A write of somebody else; what the kernel refuses him is no affair of ours."""
+        with suppress(OSError):
+            self.kernel.write(Path(path), value)
+
+    def hold(self, vf: PciAddress, how: How) -> None:
+        """Somebody begins to hold a free VF, or a whole function; one that our tool has locked now cannot be opened."""
+        sysfs = self.machine.sysfs
+        try:
+            match how:
+                case How.OPENED:
+                    self.kernel.open_device(vf)
+                case How.GROUP:
+                    self.kernel.open_group(vf)
+                case How.GIVEN:
+                    pass
+                case _:
+                    self._netdev(vf, how)
+        except OSError:
+            seen["pods that met our lock"] += 1
+            return
+        seen[f"holders: {how}"] += 1
+        pf = vf if vf in self.cards else next(pf for pf in self.cards if vf in self.vfs_of(pf))
+        seen["holders of whole functions"] += vf == pf
+        self.holds[vf] = Hold(how, pf, sysfs.bound_driver(vf) or "", sysfs.group(vf))
+
+    def let_go(self, vf: PciAddress) -> None:
+        """Whoever holds it ends."""
+        hold = self.holds.pop(vf)
+        if hold.how in NETDEV_HOLDS:
+            self._netdev(vf, None)
+        else:
+            self.kernel.close_device(vf)
+            if self.stuck is not None and self.machine.writer.stuck() is None:
+                self.stuck = None
+                self._checked = len(self.kernel.writes)
+
+    def _netdev(self, vf: PciAddress, how: How | None) -> None:
+        """None: down, without a master, at home."""
+        folder = self.kernel.devices / str(vf) / "net"
+        netdev = folder / f"eth{vf.bus}v{vf.device}{vf.function}"
+        if how is How.ELSEWHERE:
+            shutil.rmtree(netdev)
+            return
+        netdev.mkdir(exist_ok=True)
+        (netdev / "flags").write_text("0x1003\n" if how is How.UP else "0x1002\n")
+        (netdev / "master").unlink(missing_ok=True)
+        if how is How.ENSLAVED:
+            (netdev / "master").symlink_to("../../../bond0")
+
+    def others(self, happens: Callable[[], None]) -> None:
+        """Something that others do in the middle of a turn of ours."""
+        self.check_writes()
+        self._check_journal()
+        happens()
+        self._before |= {pf: self._original(pf) for pf in self._before if not self._remembered(pf)}
+        self._checked = len(self.kernel.writes)
+        seen["came between two writes"] += 1
+
+    # --- what we do -----------------------------------------------------------------------------------------------
+
+    def plan(self) -> Plan:
+        """Look and decide; a converged plan is looked at by `verify` too."""
+        sysfs = self.machine.sysfs
+        inventory = read_inventory(sysfs)
+        given = tuple(
+            Holder(address=vf, kind=HolderKind.POD, text="pod a/b")
+            for vf, hold in self.holds.items()
+            if hold.how in (How.GIVEN, How.OPENED)
+        )
+        in_use = InUse(holders=(*evidence(sysfs, inventory).holders, *given))
+        desired = resolve(self.config, inventory, tuple(self.originals().values())).desired
+        made = plan(inventory, desired, in_use)
+        if not made.steps and not made.blocked:
+            assert verify(desired, inventory) == ()
+        seen["plans with something blocked"] += bool(made.blocked)
+        return made
+
+    def apply(self, made: Plan, on_result: Callable[[StepResult], None] = lambda _: None) -> None:
+        """Carry it out, and look at every write that was made."""
+        self._before = {pf: self._original(pf) for pf in set(map(pf_of, made.steps)) if not self._remembered_whole(pf)}
+        self._checked = len(self.kernel.writes)
+        seen["turns with steps"] += bool(made.steps)
+        self.failures.clear()
+
+        def ended(result: StepResult) -> None:
+            seen[f"steps {result.outcome}"] += 1
+            if result.outcome is Outcome.FAILED:
+                seen[f"refused: {result.reason}"] += 1
+                self.failures.append(result.message)
+            self._check_journal()
+            on_result(result)
+
+        try:
+            apply(made, self.machine, ended)
+        finally:
+            self.check_writes()
+            self._check_journal()
+
+    def get_stuck(self, vf: PciAddress) -> None:
+        """An unbind of a VF that is open starts all the same, and blocks."""
+        path = self.machine.sysfs.device(vf, "driver/unbind")
+        self.stuck = str(Path(path).relative_to(self.kernel.root)), str(vf)
+        self.machine.writer.write_each([(path, str(vf))], 1)
+        assert self.machine.writer.stuck() is not None
+        self._checked = len(self.kernel.writes)
+        seen["times stuck"] += 1
+
+    def killed(self) -> None:
+        """The next process knows only what is on the machine."""
+        self.kernel.killed_after = None
+        self.machine = self.kernel.machine()
+        seen["kills"] += 1
+
+    def converge(self) -> None:
+        """Nobody holds anything: a few turns are enough."""
+        for _ in range(TURNS):
+            made = self.plan()
+            assert made.blocked == (), made.blocked
+            if not made.steps:
+                return
+            self.apply(made)
+        raise AssertionError(f"not converged after {TURNS} turns: {self.failures}; still: {made.steps}")
+
+    # --- laws -----------------------------------------------------------------------------------------------------
+
+    def check_writes(self) -> None:
+        """No write of ours since the last look touched what is held, and none was made on a stuck node."""
+        writes = self.kernel.writes[self._checked :]
+        self._checked = len(self.kernel.writes)
+        seen["writes of ours"] += len(writes)
+        for path, value in writes:
+            if (path, value) == self.stuck:
+                continue  # The fake kernel tries the blocked write once more.
+            assert self.stuck is None, f"wrote {value!r} to {path} on a node that is stuck"
+            for vf, hold in self.holds.items():
+                assert not _touches(path, value, vf, hold.pf), f"wrote {value!r} to {path}; {vf} is held: {hold}"
+
+    def check_held(self) -> None:
+        """What is held is there, the same VF on the same driver."""
+        sysfs = self.machine.sysfs
+        for vf, hold in self.holds.items():
+            if self.stuck is None or str(vf) != self.stuck[1]:
+                assert (sysfs.bound_driver(vf), sysfs.group(vf)) == (hold.driver, hold.group), (vf, hold)
+
+    def check_restored(self) -> None:
+        """The journal is empty but for cards that were pulled, or are another one now."""
+        assert self.originals() == self.expected, (self.originals(), self.expected)
+        assert not any(self._is_in(entry) for entry in self.expected.values())
+
+    def _check_journal(self) -> None:
+        """An entry that came says how the PF was before the first touch; one that went, how it is again."""
+        now = self.originals()
+        if now is self._known:
+            return
+        for pf, entry in now.items():
+            known = self._known.get(pf)
+            if known != entry:
+                self._check_entry(known, entry)
+                self.expected[pf] = entry
+        for pf in self._known.keys() - now.keys():
+            seen["PFs given back"] += 1
+            entry, found = self.expected.pop(pf), self._original(pf)
+            assert found is not None
+            assert entry == (found if entry.own else replace(found, own=None)), (entry, found)
+        self._known = now
+
+    def _check_entry(self, known: Original | None, entry: Original) -> None:
+        """A new one is how the PF was; one of ours gets the function itself, too, before that is handed out whole."""
+        before = self._before[entry.address]
+        assert before is not None, f"{entry.address} is not there"
+        if known is None or not self._is_in(known):
+            assert entry == (before if entry.own else replace(before, own=None)), (entry, before)
+        else:
+            seen["whole functions"] += 1
+            assert entry == replace(known, own=before.own), (entry, known, before)
+
+    def _remembered(self, pf: PciAddress) -> bool:
+        entry = self.originals().get(pf)
+        return entry is not None and self._is_in(entry)
+
+    def _remembered_whole(self, pf: PciAddress) -> bool:
+        return self._remembered(pf) and self.originals()[pf].own is not None
+
+    def _is_in(self, entry: Original) -> bool:
+        return self.cards.get(entry.address) == (entry.vendor, entry.device)
+
+    def _original(self, address: PciAddress) -> Original | None:
+        pf = read_pf(self.machine.sysfs, address)
+        return None if pf is None else original_of(pf, whole=True)
+
+
+def _touches(path: str, value: str, vf: PciAddress, pf: PciAddress) -> bool:
+    """Whether a write acts on this VF: its binding, its own files, or the number of VFs of its PF.
+
+    Not `driver_override`: it says what the next bind is to be, and does nothing to a VF that is bound.
+    """
+    folder, _, name = path.rpartition("/")
+    if name == "driver_override":
+        return False
+    return value == str(vf) or f"/{vf}" in folder or (name == "sriov_numvfs" and folder.endswith(f"/{pf}"))
+
+
+def pick(found: Iterable[PciAddress], number: int) -> PciAddress | None:
+    """One of them, or None where there is none."""
+    some = sorted(found)
+    return some[number % len(some)] if some else None
+
+
+def _memory() -> str | None:
+    """A folder in memory, where there is one: a history writes a thousand small files."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
