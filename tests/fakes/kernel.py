@@ -7,7 +7,7 @@ of group nodes through `FakeSysfs`; everything else is plain reading of plain fi
 import errno
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
@@ -16,7 +16,7 @@ from virtfn_host.linux.apply import Machine
 from virtfn_host.linux.errors import ModuleMissingError, StuckError, SysfsWriteError
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import Writer
+from virtfn_host.linux.writer import MAX_CHILDREN, Answer, Writer
 
 VF_IDS = ("8086", "10ca")
 MATCHING = {("8086", "10c9"): "igb", VF_IDS: "igbvf"}
@@ -309,12 +309,18 @@ class FakeWriter(Writer):
         self._blocked: tuple[Path, str] | None = None
 
     def write_each(
-        self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float
-    ) -> list[SysfsWriteError | StuckError | None]:
+        self,
+        writes: Sequence[tuple[os.PathLike[str] | str, str]],
+        deadline: float,
+        at_once: int = MAX_CHILDREN,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> list[Answer]:
         """See Writer."""
-        return [self._answer(Path(path), value) for path, value in writes]
+        answers = [self._answer(Path(path), value) for path, value in writes]
+        meanwhile()
+        return answers
 
-    def _answer(self, path: Path, value: str) -> SysfsWriteError | StuckError | None:
+    def _answer(self, path: Path, value: str) -> Answer:
         if (stuck := self.stuck()) is not None:
             return StuckError(f"not written: {stuck.text}")
         try:

@@ -14,6 +14,7 @@ from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory
 from virtfn_host.linux.errors import FunctionInUseError, HostError
 from virtfn_host.linux.needs import needed
+from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.sysfs import Sysfs
 
 IFF_UP = 1
@@ -28,12 +29,15 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress]) -> Iterator[None]:
     """
     wanted = sorted(addresses)
     with ExitStack() as stack:
-        groups = {sysfs.group(address) for address in wanted if sysfs.vfio_bound(address)}
+        before = OneLook(sysfs)
+        groups = {before.group(address) for address in wanted if before.vfio_bound(address)}
         for number in sorted(number for number in groups if number is not None):
             stack.callback(os.close, _open_group(sysfs, number))
-        nodes = OpenNodes(sysfs)
+        # A new look: what was seen before the lock may have changed.
+        locked = OneLook(sysfs)
+        nodes = OpenNodes(locked)
         for address in wanted:
-            if found := holders(sysfs, address, nodes, open_files=True):
+            if found := holders(locked, address, nodes, open_files=True):
                 raise FunctionInUseError(f"{address} is in use: {found[0].text}; it is left alone until that ends")
         yield
 
@@ -98,6 +102,7 @@ def evidence(sysfs: Sysfs, inventory: Inventory, *, name_processes: bool = False
         name_processes: look in /proc for who it is; for people, because it reads every open file of the machine.
     """
     found: list[Holder] = []
+    sysfs = OneLook(sysfs)
     nodes = OpenNodes(sysfs)
     for pf in inventory.pfs:
         for address in (pf.address, *(vf.address for vf in pf.vfs)):

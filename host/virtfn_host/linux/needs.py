@@ -77,7 +77,7 @@ def _consoles(sysfs: Sysfs) -> Iterator[tuple[str, str]]:
         if name.startswith("fb") and name[2:].isdigit():
             yield _real(sysfs, "class/graphics", name), f"the console's frame buffer {name} is on it"
     for name in sysfs.names(sysfs.sys / "bus/pci/devices") or ():
-        if sysfs.read(sysfs.sys / "bus/pci/devices" / name / "boot_vga") == "1":
+        if sysfs.read(f"{sysfs.sys}/bus/pci/devices/{name}/boot_vga") == "1":
             yield _real(sysfs, "bus/pci/devices", name), "the firmware's display is on it"
 
 

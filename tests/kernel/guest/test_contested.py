@@ -23,12 +23,11 @@ from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Outcome
 from virtfn_host.linux.apply import Machine, apply
 from virtfn_host.linux.custody import evidence
-from virtfn_host.linux.errors import StuckError, SysfsWriteError
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import Writer
+from virtfn_host.linux.writer import MAX_CHILDREN, Answer, Writer
 
 OPERATIONS = int(os.environ.get("VIRTFN_CONTESTED", "20"))
 QUICK = ("bind", "unbind", "driver_override")
@@ -45,10 +44,14 @@ class Timed(Writer):
         self.longest = 0.0
 
     def write_each(
-        self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float
-    ) -> list[SysfsWriteError | StuckError | None]:
+        self,
+        writes: Sequence[tuple[os.PathLike[str] | str, str]],
+        deadline: float,
+        at_once: int = MAX_CHILDREN,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> list[Answer]:
         began = time.monotonic()
-        answers = super().write_each(writes, deadline)
+        answers = super().write_each(writes, deadline, at_once, meanwhile)
         if writes and Path(writes[0][0]).name in QUICK:
             self.longest = max(self.longest, time.monotonic() - began)
         return answers
