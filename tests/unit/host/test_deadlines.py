@@ -201,6 +201,23 @@ def test_children_end_with_the_writer_and_are_not_left_as_zombies(file: Path) ->
     assert _children(os.getpid()) == []
 
 
+def test_reads_asked_for_together_are_answered_each_and_what_stands_behind_one_that_hangs_is_not_known(
+    hanging: Path, file: Path
+) -> None:
+    reader = Reader(deadline=0.5)
+    file.write_text("vfio-pci\n")
+    absent = file.parent / "absent"
+    assert reader.read_each([file, absent, file]) == ["vfio-pci", None, "vfio-pci"]
+    first, *lost = reader.read_each([file, hanging, file])
+    assert first == "vfio-pci"
+    assert all(isinstance(error, SysfsReadError) and "no answer" in str(error) for error in lost)
+    with hanging.open("w") as partner:
+        partner.write("late")
+    _until(lambda: not isinstance(reader.read_each([file])[0], SysfsReadError))
+    assert reader.read_each([file, absent]) == ["vfio-pci", None]
+    reader.close()
+
+
 def _children(pid: int) -> list[int]:
     """Its children that live."""
     found = []
