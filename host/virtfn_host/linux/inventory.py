@@ -122,7 +122,7 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
         numa_node=_numa_node(sysfs, address),
         iommu_group=sysfs.group(address),
         total_vfs=None if total is None else int(total),
-        autoprobe=sysfs.read(sysfs.device(address, "sriov_drivers_autoprobe")) != "0",
+        autoprobe=total is None or sysfs.read(sysfs.device(address, "sriov_drivers_autoprobe")) != "0",
         vfs=tuple(_vf(look, index, addresses[index], ids) for index in sorted(addresses)),
         driver_override=look.override(address),
         vfio_bound=sysfs.vfio_bound(address),
