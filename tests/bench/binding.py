@@ -2,7 +2,8 @@
 
 `python binding.py --device 8086:10c9 --rounds 15 FILE` leaves the seconds of every round in FILE, as JSON. Both ways
 begin and end with no VF; what is measured ends when every VF is seen on vfio-pci. Reading the machine, deciding,
-journal, in-use lock and verification are in our time, not in theirs.
+journal, in-use lock and verification are in our time, not in theirs. Ours is warm, as in the long-running host process:
+its children run already, and one round that is not counted went before.
 """
 
 import argparse

@@ -21,8 +21,9 @@ from virtfn_host.linux.apply import Machine
 from virtfn_host.linux.errors import ModuleMissingError, StuckError, SysfsReadError, SysfsWriteError
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.lists import NOBODY
 from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import Writer
+from virtfn_host.linux.writer import MAX_CHILDREN, Answer, Writer
 
 IGB = ("8086", "10c9")
 VF_IDS = ("8086", "10ca")
@@ -349,19 +350,26 @@ class FakeWriter(Writer):
         self._blocked: tuple[Path, str] | None = None
 
     def write_each(
-        self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float
-    ) -> list[SysfsWriteError | StuckError | None]:
+        self,
+        writes: Sequence[tuple[os.PathLike[str] | str, str]],
+        deadline: float,
+        at_once: int = MAX_CHILDREN,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> list[Answer]:
         """See Writer."""
-        return [self._answer(Path(path), value) for path, value in writes]
+        answers = [self._answer(Path(path), value) for path, value in writes]
+        meanwhile()
+        return answers
 
-    def _answer(self, path: Path, value: str) -> SysfsWriteError | StuckError | None:
+    def _answer(self, path: Path, value: str) -> Answer:
         if (stuck := self.stuck()) is not None:
             return StuckError(f"not written: {stuck.text}")
         try:
             self._kernel.write(path, value)
         except BlockingIOError as error:
             self._blocked = (path, value)
-            return StuckError(f"{error}; {self._told(os.fspath(path), value)}")
+            who = self._who(os.fspath(path), value)
+            return StuckError(f"{error}; {who.text if who else NOBODY}")
         except InterruptedError:
             raise
         except OSError as error:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 _PATTERN = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([01][0-9a-f])\.([0-7])")
@@ -26,10 +27,21 @@ class PciAddress:
         Raises:
             ValueError: the text is no full PCI address.
         """
-        match = _PATTERN.fullmatch(text.lower())
-        if match is None:
-            raise ValueError(f"{text!r} is not a PCI address like 0000:3b:00.0 (domain:bus:device.function, hex)")
-        return cls(*(int(part, 16) for part in match.groups()))
+        return cls(*_numbers(text))
 
     def __str__(self) -> str:
-        return f"{self.domain:04x}:{self.bus:02x}:{self.device:02x}.{self.function}"
+        return _text(self.domain, self.bus, self.device, self.function)
+
+
+# Remembered, because a look at 127 VFs prints and reads the same addresses thousands of times (measured).
+@lru_cache(maxsize=8192)
+def _numbers(text: str) -> tuple[int, ...]:
+    match = _PATTERN.fullmatch(text.lower())
+    if match is None:
+        raise ValueError(f"{text!r} is not a PCI address like 0000:3b:00.0 (domain:bus:device.function, hex)")
+    return tuple(int(part, 16) for part in match.groups())
+
+
+@lru_cache(maxsize=8192)
+def _text(domain: int, bus: int, device: int, function: int) -> str:
+    return f"{domain:04x}:{bus:02x}:{device:02x}.{function}"

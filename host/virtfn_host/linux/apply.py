@@ -52,6 +52,9 @@ from virtfn_host.linux.modules import Modules
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import MAX_CHILDREN, Writer
 
+PORTION = 32
+"""Overrides or binds that are written in one go: a stop or a failure is noticed between two portions."""
+
 SETTLE_POLL = 0.01
 """Seconds between two looks while the kernel makes VFs: no event is sure to announce the last link or group."""
 
@@ -99,8 +102,10 @@ def apply(
     results: list[StepResult] = []
     machine.remembered.clear()
     for (pf, _), alike in groupby(plan.steps, key=lambda step: (pf_of(step), type(step))):
-        for some in _portions(list(alike)):
-            for result in _results(some, machine, failed.get(pf), stopping):
+        portions = _portions(list(alike))
+        for number, portion in enumerate(portions):
+            following = portions[number + 1] if number + 1 < len(portions) else None
+            for result in _results(portion, following, machine, failed.get(pf), stopping):
                 if result.outcome is Outcome.FAILED:
                     failed.setdefault(pf, result)
                 results.append(result)
@@ -108,25 +113,53 @@ def apply(
     return Report(results=tuple(results))
 
 
-def _portions(alike: list[Step]) -> Iterator[list[Step]]:
-    """What is carried out side by side: overrides and binds of one PF; everything else goes one by one."""
-    size = MAX_CHILDREN if isinstance(alike[0], SetDriverOverride | Bind) else 1
-    for start in range(0, len(alike), size):
-        yield alike[start : start + size]
+class _Portion:
+    """Overrides or binds of one PF that are checked, then written in one go, then looked at."""
+
+    def __init__(self, steps: Sequence[SetDriverOverride | Bind]) -> None:
+        self.steps = steps
+        self.ready: dict[int, tuple[PciAddress, tuple[str, str]]] | None = None
+        self.errors: dict[int, HostError] = {}
+
+    def check(self, machine: Machine) -> dict[int, tuple[PciAddress, tuple[str, str]]]:
+        """Number of each step that may be carried out to its address and write; only the first call looks."""
+        if self.ready is None:
+            self.ready = {}
+            for number, step in enumerate(self.steps):
+                try:
+                    _remember(machine, step.function.pf, whole=step.function.index is None)
+                    address = _address(machine.sysfs, step.function)
+                    self.ready[number] = address, _write_of(step, address, machine.sysfs)
+                except HostError as error:
+                    self.errors[number] = error
+        return self.ready
+
+
+def _portions(alike: list[Step]) -> list[_Portion | Step]:
+    """What is carried out together: overrides and binds of one PF; everything else goes one by one."""
+    together = [step for step in alike if isinstance(step, SetDriverOverride | Bind)]
+    if not together:
+        return list(alike)
+    return [_Portion(together[start : start + PORTION]) for start in range(0, len(together), PORTION)]
 
 
 def _results(
-    steps: list[Step], machine: Machine, former: StepResult | None, stopping: Callable[[], bool]
+    portion: _Portion | Step,
+    following: _Portion | Step | None,
+    machine: Machine,
+    former: StepResult | None,
+    stopping: Callable[[], bool],
 ) -> list[StepResult]:
+    steps = portion.steps if isinstance(portion, _Portion) else [portion]
     if former is not None:
         text = f"not tried after: {former.message}"
         return [_ended(step, Outcome.NOT_TRIED, former.reason, f"{describe(step)}: {text}") for step in steps]
     if stopping():
         text = "not tried, the process is ending"
         return [_ended(step, Outcome.NOT_TRIED, Reason.CHANGING, f"{describe(step)}: {text}") for step in steps]
-    if isinstance(steps[0], SetDriverOverride | Bind):
-        return _side_by_side([step for step in steps if isinstance(step, SetDriverOverride | Bind)], machine)
-    return [_result(step, machine) for step in steps]
+    if isinstance(portion, _Portion):
+        return _together(portion, following if isinstance(following, _Portion) else None, machine)
+    return [_result(portion, machine)]
 
 
 def _result(step: Step, machine: Machine) -> StepResult:
@@ -142,19 +175,16 @@ def _ended(step: Step, outcome: Outcome, reason: Reason | None, message: str, se
     return StepResult(step=step, outcome=outcome, seconds=round(seconds, 4), reason=reason, message=message)
 
 
-def _side_by_side(steps: Sequence[SetDriverOverride | Bind], machine: Machine) -> list[StepResult]:
-    """Check each, write all at once, look at each; a step's seconds are its share of the time."""
+def _together(portion: _Portion, following: _Portion | None, machine: Machine) -> list[StepResult]:
+    """Check each, write all, look at each; the next portion is checked meanwhile. Seconds are a share of the time."""
     started = time.monotonic()
-    ready: dict[int, tuple[PciAddress, tuple[str, str]]] = {}
-    errors: dict[int, HostError] = {}
-    for number, step in enumerate(steps):
-        try:
-            _remember(machine, step.function.pf, whole=step.function.index is None)
-            address = _address(machine.sysfs, step.function)
-            ready[number] = address, _write_of(step, address, machine.sysfs)
-        except HostError as error:
-            errors[number] = error
-    answers = machine.writer.write_each([write for _, write in ready.values()], patience(steps[0]))
+    steps, ready, errors = portion.steps, portion.check(machine), portion.errors
+    answers = machine.writer.write_each(
+        [write for _, write in ready.values()],
+        patience(steps[0]),
+        _at_once(steps[0]),
+        meanwhile=lambda: following.check(machine) if following else None,
+    )
     for (number, (address, _)), answer in zip(ready.items(), answers, strict=True):
         if (wrong := _wrong(steps[number], address, answer, machine.sysfs)) is not None:
             errors[number] = wrong
@@ -165,6 +195,11 @@ def _side_by_side(steps: Sequence[SetDriverOverride | Bind], machine: Machine) -
         else _ended(step, Outcome.DONE, None, describe(step), share)
         for n, step in enumerate(steps)
     ]
+
+
+def _at_once(step: SetDriverOverride | Bind) -> int:
+    """Children for such steps: a bind to a vfio driver is pure CPU, and slower side by side (measured); others wait."""
+    return MAX_CHILDREN if isinstance(step, Bind) and "vfio" not in step.driver else 1
 
 
 def _write_of(step: SetDriverOverride | Bind, address: PciAddress, sysfs: Sysfs) -> tuple[str, str]:
@@ -211,7 +246,7 @@ def _carry_out(step: Step, machine: Machine) -> None:
             address = _address(machine.sysfs, step.function)
             _unbind(step, address, machine) if isinstance(step, Unbind) else _probe(step, address, machine)
         case SetDriverOverride() | Bind():
-            raise AssertionError("carried out side by side")
+            raise AssertionError("carried out in portions")
         case _:
             assert_never(step)
 
@@ -219,7 +254,10 @@ def _carry_out(step: Step, machine: Machine) -> None:
 def _remember(machine: Machine, pf: PciAddress, *, whole: bool = False) -> None:
     """Before the first touch of a PF, or of the function itself: how it was."""
     if (pf, whole) not in machine.remembered:
-        machine.journal.remember(_look(machine.sysfs, pf), whole=whole)
+        vendor, device = (machine.sysfs.hex_digits(pf, name) for name in ("vendor", "device"))
+        # To look at 127 VFs for an entry that is there already would cost more than to unbind ten of them.
+        if whole or not machine.journal.knows(pf, vendor, device):
+            machine.journal.remember(_look(machine.sysfs, pf), whole=whole)
         machine.remembered.update({(pf, whole), (pf, False)})
 
 

@@ -1,91 +1,191 @@
-"""A child process that touches one sysfs file at a time, so that a touch that blocks is not ours.
+"""Child processes that touch sysfs files, so that a touch that blocks is not ours.
 
-A blocked read or write sits in state D: it cannot be killed, and a thread of ours in it would keep this process, and so
-its pod, from ending. Children hold none of our file descriptors and live in a session of their own. They are reused: an
-interpreter start for each VF would cost more than the bind.
+A blocked read or write cannot be killed, and a thread of ours in it would keep this process, and so its pod, from
+ending. Children hold none of our file descriptors and live in a session of their own. They are reused, take a whole
+list at a time, and come as a crew, forked from one small interpreter: starting one for each would cost seconds.
 """
 
 import os
 import select
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 _PROGRAM = """
-import os, sys
-for line in sys.stdin.buffer:
-    path, *value = line.rstrip(b"\\n").split(b"\\0")
-    data = b""
+import os, select, sys, time
+
+def touch(path, value):
+    fd = os.open(path, (os.O_WRONLY if value else os.O_RDONLY) | os.O_CLOEXEC)
     try:
-        fd = os.open(path, (os.O_WRONLY if value else os.O_RDONLY) | os.O_CLOEXEC)
+        if not value:
+            return os.read(fd, 65536)
+        os.write(fd, bytes.fromhex(value[1:].decode()))
+        return b""
+    finally:
+        os.close(fd)
+
+def work():
+    # Told before the next touch is begun, so whoever hangs up and then hears nothing knows that nothing was begun.
+    hung_up = select.poll()
+    hung_up.register(0, 0)
+    for line in open(0, "rb", closefd=False):
+        fields = line[:-1].split(b"\\0")
+        for path, value in zip(fields[::2], fields[1::2]):
+            if hung_up.poll(0):
+                return
+            try:
+                errno, data = 0, touch(path, value).hex()
+            except OSError as error:
+                errno, data = error.errno, ""
+            os.write(1, b"%d %r %s\\n" % (errno, time.monotonic(), data.encode()))
+        os.write(3, b".")
+
+ends = [tuple(map(int, fds.split(","))) for fds in sys.argv[1:]]
+for commands, answers, done in ends:
+    if os.fork() == 0:
         try:
-            if value:
-                os.write(fd, bytes.fromhex(value[0].decode()))
-            else:
-                data = os.read(fd, 65536)
+            os.setsid()
+            os.dup2(commands, 0)
+            os.dup2(answers, 1)
+            os.dup2(done, 3)
+            os.closerange(4, max(map(max, ends)) + 1)
+            work()
+        except BrokenPipeError:
+            pass  # Nobody waits for the answer any more.
         finally:
-            os.close(fd)
-        answer = 0
-    except OSError as error:
-        answer = error.errno
-    os.write(1, b"%d %s\\n" % (answer, data.hex().encode()))
+            os._exit(0)
+    for fd in (commands, answers, done):
+        os.close(fd)
+try:
+    while True:
+        os.wait()
+except ChildProcessError:
+    pass
 """
-"""A line in: path, or path NUL value in hex. A line out: errno (0 for success), the data read in hex."""
+"""A line in: path NUL value, for each touch; a value is `=` and hex, nothing for a read. Then for each touch a line
+out: errno (0 for success), when it returned, the data read in hex; after the last of a list a byte on a second pipe, so
+that nobody need wake up for every answer. The first process only waits for the others, so none is in its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a child answers."""
+
+    errno: int
+    """0: it worked."""
+    at: float
+    """When it returned, by time.monotonic."""
+    data: bytes
+    """What was read."""
 
 
 class Child:
-    """One such process; `ask`, then `answer`."""
+    """One such process; `ask`, wait until it is `done`, take as many `answers` as were asked for."""
 
-    def __init__(self) -> None:
-        read_end, self._commands = os.pipe2(os.O_CLOEXEC)
-        self._answers, write_end = os.pipe2(os.O_CLOEXEC)
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _PROGRAM],
-                stdin=read_end,
-                stdout=write_end,
-                close_fds=True,
-                start_new_session=True,
-            )
-        finally:
-            os.close(read_end)
-            os.close(write_end)
-        self._answered = select.poll()
-        self._answered.register(self._answers, select.POLLIN)
+    def __init__(self, commands: int, answers: int, done: int) -> None:
+        self._commands: int | None = commands
+        self._answers = answers
+        self._done = done
+        self._heard = b""
 
-    def ask_write(self, path: str, value: str) -> None:
-        """Begin one write(2) of `value`; the file must exist."""
-        os.write(self._commands, path.encode() + b"\0" + value.encode().hex().encode() + b"\n")
-
-    def ask_read(self, path: str) -> None:
-        """Begin one read(2) of at most 64 KiB."""
-        os.write(self._commands, path.encode() + b"\n")
-
-    def answer(self, seconds: float) -> tuple[int, bytes] | None:
-        """Errno (0: it worked) and what was read; None when it has not returned in time: ask again later.
+    def ask(self, touches: Sequence[tuple[str, str | None]]) -> None:
+        """Begin one write(2) of each value to its file, in this order; None: one read(2) of at most 64 KiB.
 
         Raises:
-            ChildProcessError: the child died, killed by somebody.
+            ChildProcessError: the child had died, so nothing was begun.
         """
-        if not self._answered.poll(max(0.0, seconds) * 1000):
+        if self._commands is None:
+            raise ChildProcessError("it was told to begin nothing more")
+        fields = [p.encode() + b"\0" + (b"" if v is None else b"=" + v.encode().hex().encode()) for p, v in touches]
+        rest = b"\0".join(fields) + b"\n"
+        try:
+            while rest:
+                rest = rest[os.write(self._commands, rest) :]
+        except BrokenPipeError as error:
+            raise ChildProcessError("a process that touches sysfs for us was killed") from error
+
+    def fileno(self) -> int:
+        """Readable when the whole list is done, or when the child has ended."""
+        return self._done
+
+    def done(self) -> None:
+        """Wait until the list is done, or the child has ended."""
+        os.read(self._done, 1)
+
+    def heard(self, seconds: float = 0.0) -> bool:
+        """Whether there is something to read from `answers`, or will be within so many seconds."""
+        poll = select.poll()
+        poll.register(self._answers, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
+
+    def answers(self) -> list[Touched] | None:
+        """What has returned; blocks until there is something.
+
+        None: the child has ended, and what it has not answered was not begun, but for the first if it was killed.
+        """
+        part = os.read(self._answers, 65536)
+        if not part:
             return None
-        line = b""
-        while not line.endswith(b"\n"):
-            part = os.read(self._answers, 65536)
-            if not part:
-                raise ChildProcessError("a process that touches sysfs for us was killed")
-            line += part
-        errno, _, data = line.partition(b" ")
-        return int(errno), bytes.fromhex(data.decode())
+        *lines, self._heard = (self._heard + part).split(b"\n")
+        found = []
+        for line in lines:
+            errno, at, data = line.split(b" ")
+            found.append(Touched(int(errno), float(at), bytes.fromhex(data.decode())))
+        return found
+
+    def hang_up(self) -> None:
+        """Let it begin nothing more, and end when what it is at returns; what returned before is still heard."""
+        if self._commands is not None:
+            os.close(self._commands)
+            self._commands = None
 
     def end(self) -> None:
-        """Kill it; one that is blocked dies when the kernel lets it go."""
-        self.process.kill()
-        os.close(self._commands)
+        """Hang up and hear nothing more. No signal: a blocked write would get worse by it (docs/decisions/0009)."""
+        self.hang_up()
         os.close(self._answers)
+        os.close(self._done)
 
-    def reap(self, seconds: float) -> None:
-        """Wait for its end; a blocked one is left to whoever becomes its parent."""
+
+class Crew:
+    """Children of one start; the process they were forked from ends after the last of them."""
+
+    def __init__(self, size: int) -> None:
+        """Start them.
+
+        Raises:
+            OSError: there are too many processes or open files.
+        """
+        theirs: list[tuple[int, int, int]] = []
+        self.children: list[Child] = []
         try:
-            self.process.wait(seconds)
+            for _ in range(size):
+                pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
+                theirs.append((pipes[0][0], pipes[1][1], pipes[2][1]))
+                self.children.append(Child(pipes[0][1], pipes[1][0], pipes[2][0]))
+            self._first = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _PROGRAM, *(f"{a},{b},{c}" for a, b, c in theirs)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[fd for ends in theirs for fd in ends],
+                start_new_session=True,
+            )
+        except OSError:
+            for child in self.children:
+                child.end()
+            raise
+        finally:
+            for ends in theirs:
+                for fd in ends:
+                    os.close(fd)
+
+    def ended(self) -> bool:
+        """Whether its last child is gone."""
+        return self._first.poll() is not None
+
+    def leave(self, seconds: float) -> None:
+        """Wait for its end at most so long; one that is blocked is left to whoever becomes its parent."""
+        try:
+            self._first.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.returncode = -9  # Not ours to wait for: it sits in the kernel.
+            self._first.returncode = -9  # Not ours to wait for: a child of it sits in the kernel.

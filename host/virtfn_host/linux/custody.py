@@ -17,6 +17,7 @@ from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory
 from virtfn_host.linux.errors import FunctionInUseError, HostError
 from virtfn_host.linux.needs import needed
+from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.open_nodes import OpenNodes
 from virtfn_host.linux.sysfs import Sysfs
 
@@ -32,11 +33,14 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress]) -> Iterator[None]:
     """
     wanted = sorted(addresses)
     with ExitStack() as stack:
-        for number in sorted({number for address in wanted for number in _lockable(sysfs, address)}):
+        before = OneLook(sysfs)
+        for number in sorted({number for address in wanted for number in _lockable(before, address)}):
             stack.callback(os.close, _open_group(sysfs, number))
-        nodes = OpenNodes(sysfs)
+        # A new look: what was seen before the lock may have changed.
+        locked = OneLook(sysfs)
+        nodes = OpenNodes(locked)
         for address in wanted:
-            if found := holders(sysfs, address, nodes, open_files=True):
+            if found := holders(locked, address, nodes, open_files=True):
                 raise FunctionInUseError(f"{address} is in use: {found[0].text}; it is left alone until that ends")
         yield
 
@@ -74,6 +78,7 @@ def evidence(sysfs: Sysfs, inventory: Inventory, *, name_processes: bool = False
         name_processes: look in /proc for who it is; for people, because it reads every open file of the machine.
     """
     found: list[Holder] = []
+    sysfs = OneLook(sysfs)
     nodes = OpenNodes(sysfs)
     for pf in inventory.pfs:
         for address in (pf.address, *(vf.address for vf in pf.vfs)):

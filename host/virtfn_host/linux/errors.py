@@ -107,5 +107,7 @@ _HINTS = {
     errnos.ERANGE: "more VFs than sriov_totalvfs",
     errnos.EACCES: "run as root",
     errnos.EROFS: "sysfs is mounted read-only here",
+    errnos.EINTR: "the process that wrote it for us was killed; look whether it reached the kernel",
+    errnos.ECANCELED: "not begun, because the process that was to write it was killed",
     errnos.ENOMEM: "the firmware left too little MMIO space; try pci=realloc on the kernel command line",
 }

@@ -5,7 +5,7 @@ write of somebody else (`driver_override` on Linux 6.1) go through a reader with
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from virtfn_host.core.address import PciAddress
@@ -19,6 +19,7 @@ from virtfn_host.core.model import (
 )
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.needs import needed
+from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.preflight import loadable_drivers
 from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.sysfs import Sysfs, override_text
@@ -33,13 +34,26 @@ class _Look:
     reader: Reader | None
     needs: Mapping[PciAddress, str] = field(default_factory=dict)
     unreadable: list[Unreadable] = field(default_factory=list)
+    ahead: dict[PciAddress, str | SysfsReadError | None] = field(default_factory=dict)
+    """What `driver_override` of some VFs says, read by the reader in one go."""
+
+    def read_ahead(self, addresses: Iterable[PciAddress]) -> None:
+        """Ask for the override of all of these in one message, not one by one."""
+        if self.reader is not None:
+            wanted = list(addresses)
+            paths = [self.sysfs.device(address, "driver_override") for address in wanted]
+            self.ahead |= zip(wanted, self.reader.read_each(paths), strict=True)
 
     def override(self, address: PciAddress) -> str | None:
         """`driver_override`, which hangs on Linux 6.1 while somebody's write is blocked."""
         try:
             if self.reader is None:
                 return self.sysfs.override(address)
-            return override_text(self.reader.read(self.sysfs.device(address, "driver_override")))
+            if address not in self.ahead:
+                self.read_ahead([address])
+            if isinstance(found := self.ahead[address], SysfsReadError):
+                raise found
+            return override_text(found)
         except SysfsReadError as error:
             self.unreadable.append(Unreadable(device=address, path=error.path, error=str(error)))
             return None
@@ -51,16 +65,20 @@ def read_inventory(sysfs: Sysfs, reader: Reader | None = None) -> Inventory:
     Raises:
         SysfsReadError: not even the list of PCI devices can be read.
     """
+    sysfs = OneLook(sysfs)
     look = _Look(sysfs, reader, needed(sysfs))
-    pfs = []
+    pfs: list[PhysicalFunction] = []
+    vfs: set[PciAddress] = set()
     for name in sysfs.names(sysfs.sys / "bus/pci/devices") or ():
         try:
             address = PciAddress.parse(name)
         except ValueError:
             continue
-        pf = _guarded(look, address, _pf)
+        # VFs come after their PF.
+        pf = None if address in vfs else _guarded(look, address, _pf)
         if pf is not None:
             pfs.append(pf)
+            vfs |= {vf.address for vf in pf.vfs}
     kernel = sysfs.read(sysfs.proc / "sys/kernel/osrelease") or os.uname().release
     numbers = {pf.iommu_group for pf in pfs} | {vf.iommu_group for pf in pfs for vf in pf.vfs}
     return Inventory(
@@ -95,6 +113,8 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
     if not class_code or class_code.startswith(BRIDGE) or sysfs.link(sysfs.device(address, "physfn")) is not None:
         return None
     addresses = {} if total is None else sysfs.vf_addresses(address)
+    look.read_ahead((address, *addresses.values()))
+    ids = _vf_ids(sysfs, addresses)
     return PhysicalFunction(
         address=address,
         vendor=_hex(sysfs, address, "vendor"),
@@ -105,8 +125,8 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
         numa_node=_numa_node(sysfs, address),
         iommu_group=sysfs.group(address),
         total_vfs=None if total is None else int(total),
-        autoprobe=sysfs.read(sysfs.device(address, "sriov_drivers_autoprobe")) != "0",
-        vfs=tuple(_vf(look, index, addresses[index]) for index in sorted(addresses)),
+        autoprobe=total is None or sysfs.read(sysfs.device(address, "sriov_drivers_autoprobe")) != "0",
+        vfs=tuple(_vf(look, index, addresses[index], ids) for index in sorted(addresses)),
         driver_override=look.override(address),
         vfio_bound=sysfs.vfio_bound(address),
         cdev=sysfs.cdev(address),
@@ -114,19 +134,29 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
     )
 
 
-def _vf(look: _Look, index: int, address: PciAddress) -> VirtualFunction:
+def _vf_ids(sysfs: Sysfs, addresses: dict[int, PciAddress]) -> tuple[str, str]:
+    """Vendor and device of the VFs of one PF: the card has one register for all of them (PCIe 6.0, 9.3.3.11)."""
+    if not addresses:
+        return "", ""
+    first = addresses[min(addresses)]
+    return _hex(sysfs, first, "vendor"), _hex(sysfs, first, "device")
+
+
+def _vf(look: _Look, index: int, address: PciAddress, ids: tuple[str, str]) -> VirtualFunction:
     sysfs = look.sysfs
+    driver, vfio_bound = sysfs.bound_driver(address), sysfs.vfio_bound(address)
     return VirtualFunction(
         address=address,
         index=index,
-        vendor=_hex(sysfs, address, "vendor"),
-        device=_hex(sysfs, address, "device"),
-        driver=sysfs.bound_driver(address),
+        vendor=ids[0],
+        device=ids[1],
+        driver=driver,
         driver_override=look.override(address),
         iommu_group=sysfs.group(address),
-        vfio_bound=sysfs.vfio_bound(address),
-        cdev=sysfs.cdev(address),
-        netdevs=netdevs(sysfs, address),
+        vfio_bound=vfio_bound,
+        cdev=sysfs.cdev(address) if vfio_bound else None,
+        # Only a network driver makes netdevs.
+        netdevs=() if driver is None or vfio_bound else netdevs(sysfs, address),
     )
 
 
@@ -139,13 +169,11 @@ def netdevs(sysfs: Sysfs, address: PciAddress) -> tuple[str, ...]:
 
 def read_group(sysfs: Sysfs, number: int) -> IommuGroup:
     """An IOMMU group and the drivers of its members."""
-    members = sysfs.names(sysfs.sys / f"kernel/iommu_groups/{number}/devices") or ()
-    addresses = [PciAddress.parse(name) for name in members]
     return IommuGroup(
         number=number,
         members=tuple(
             GroupMember(address=a, driver=sysfs.bound_driver(a), vfio_bound=sysfs.vfio_bound(a))
-            for a in sorted(addresses)
+            for a in sorted(sysfs.group_members(number))
         ),
     )
 
@@ -166,7 +194,7 @@ def read_pf(sysfs: Sysfs, address: PciAddress) -> PhysicalFunction | None:
     Raises:
         SysfsReadError: something of it cannot be read.
     """
-    look = _Look(sysfs, None, {})
+    look = _Look(OneLook(sysfs), None, {})
     pf = _pf(look, address)
     if look.unreadable:
         raise SysfsReadError(look.unreadable[0].path, OSError(look.unreadable[0].error))

@@ -6,6 +6,7 @@ A journal that cannot be read is never replaced: whoever mends or removes it dec
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from virtfn_host.core.address import PciAddress
 from virtfn_host.core.codec import CodecError, dumps, loads
 from virtfn_host.core.model import Original, OriginalOwn, OriginalVf, PhysicalFunction
 from virtfn_host.linux.errors import JournalUnreadableError, StaleSnapshotError
@@ -55,6 +56,15 @@ class Journal:
         else:
             return
         self._write([*(original for original in known if original.address != pf.address), entry])
+
+    def knows(self, address: PciAddress, vendor: str, device: str) -> bool:
+        """Whether it is noted how this very card was.
+
+        Raises:
+            JournalUnreadableError: see `originals`.
+        """
+        card = (address, vendor, device)
+        return any((known.address, known.vendor, known.device) == card for known in self.originals())
 
     def forget(self, pf: PhysicalFunction) -> None:
         """Drop a PF's entry, now that it is as it was.

@@ -44,7 +44,8 @@ def _file_systems(sysfs: Sysfs) -> Iterator[tuple[str, str]]:
             continue
         text = f"the file system on {words[4]} is on it"
         # Some file systems (btrfs) have a number of their own; then the source names the device.
-        name = sysfs.link(sysfs.sys / "dev/block" / words[2])
+        # Major 0 is no block device (most mounts: proc, cgroups), so there is nothing to look for.
+        name = None if words[2].startswith("0:") else sysfs.link(f"{sysfs.sys}/dev/block/{words[2]}")
         if name is None and source.startswith("/dev/"):
             name = os.path.basename(os.path.realpath(sysfs.dev / source.removeprefix("/dev/")))
         if name is not None:
@@ -77,7 +78,7 @@ def _consoles(sysfs: Sysfs) -> Iterator[tuple[str, str]]:
         if name.startswith("fb") and name[2:].isdigit():
             yield _real(sysfs, "class/graphics", name), f"the console's frame buffer {name} is on it"
     for name in sysfs.names(sysfs.sys / "bus/pci/devices") or ():
-        if sysfs.read(sysfs.sys / "bus/pci/devices" / name / "boot_vga") == "1":
+        if sysfs.read(f"{sysfs.sys}/bus/pci/devices/{name}/boot_vga") == "1":
             yield _real(sysfs, "bus/pci/devices", name), "the firmware's display is on it"
 
 

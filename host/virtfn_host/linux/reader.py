@@ -2,11 +2,11 @@
 
 import errno as errnos
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.child import Child
+from virtfn_host.linux.child import Child, Crew, Touched
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.sysfs import Sysfs, override_text
 
@@ -19,6 +19,7 @@ class Reader:
 
     def __init__(self, deadline: float = READ_DEADLINE) -> None:
         self._deadline = deadline
+        self._crew: Crew | None = None
         self._child: Child | None = None
         self._hangs = False
 
@@ -28,43 +29,75 @@ class Reader:
         Raises:
             SysfsReadError: it does not read, or not in time.
         """
-        name = os.fspath(path)
-        try:
-            answer = self._ask(name)
-        except ChildProcessError as error:
-            self._child, self._hangs = None, False
-            raise SysfsReadError(name, OSError(errnos.EIO, str(error))) from error
-        if answer is None:
-            self._hangs = True
-            raise SysfsReadError(name, OSError(errnos.ETIMEDOUT, "no answer: a write is blocked on this node"))
-        errno, data = answer
-        if errno in (errnos.ENOENT, errnos.ENODEV):
-            return None
-        if errno:
-            raise SysfsReadError(name, OSError(errno, os.strerror(errno)))
-        return data.decode(errors="replace").rstrip()
+        (answer,) = self.read_each([path])
+        if isinstance(answer, SysfsReadError):
+            raise answer
+        return answer
 
     @property
     def hangs(self) -> bool:
         """Whether the last read has not come back yet."""
         return self._hangs
 
-    def _ask(self, name: str) -> tuple[int, bytes] | None:
-        if self._child is None:
-            self._child = Child()
+    def read_each(self, paths: Sequence[os.PathLike[str] | str]) -> list[str | SysfsReadError | None]:
+        """The same for several, asked for in one message; an error in the place of what does not read."""
+        names = [os.fspath(path) for path in paths]
+        try:
+            found = self._answers(names)
+            text = "no answer: a write is blocked on this node"
+            lost = OSError(errnos.ETIMEDOUT, text)
+        except OSError as error:
+            found, lost = [], OSError(errnos.EIO, f"no process to read with: {error}")
+        answers: list[str | SysfsReadError | None] = [_read(n, t) for n, t in zip(names, found, strict=False)]
+        return answers + [SysfsReadError(name, lost) for name in names[len(found) :]]
+
+    def _answers(self, names: list[str]) -> list[Touched]:
+        """What was answered in time, the first ones of `names`."""
+        if not names:
+            return []
         if self._hangs:
-            if self._child.answer(0) is None:
-                return None
-            self._hangs = False
-        self._child.ask_read(name)
-        return self._child.answer(self._deadline)
+            if self._child is not None and not self._child.heard():
+                return []
+            self._let_go()
+        if self._child is None:
+            self._crew = Crew(1)
+            (self._child,) = self._crew.children
+        found: list[Touched] = []
+        try:
+            self._child.ask([(name, None) for name in names])
+            while len(found) < len(names):
+                if not self._child.heard(self._deadline):
+                    # What it has not begun is not wanted any more when it comes back.
+                    self._child.hang_up()
+                    self._hangs = True
+                    return found
+                if (some := self._child.answers()) is None:
+                    raise ChildProcessError("it was killed")
+                found += some
+            self._child.done()
+        except ChildProcessError:
+            self._let_go()
+            raise
+        return found
+
+    def _let_go(self) -> None:
+        if self._child is not None and self._crew is not None:
+            self._child.end()
+            self._crew.leave(1.0)
+        self._child = self._crew = None
+        self._hangs = False
 
     def close(self) -> None:
         """End the child."""
-        if self._child is not None:
-            self._child.end()
-            self._child.reap(0.0 if self._hangs else 1.0)
-            self._child = None
+        self._let_go()
+
+
+def _read(name: str, touched: Touched) -> str | SysfsReadError | None:
+    if touched.errno in (errnos.ENOENT, errnos.ENODEV):
+        return None
+    if touched.errno:
+        return SysfsReadError(name, OSError(touched.errno, os.strerror(touched.errno)))
+    return touched.data.decode(errors="replace").rstrip()
 
 
 class _PatientSysfs(Sysfs):

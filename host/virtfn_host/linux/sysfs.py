@@ -40,10 +40,11 @@ class Sysfs:
         # Text, not Path: a look at 256 VFs makes ten thousand paths, and making them was half of its time (measured).
         self._devices = f"{sys}/bus/pci/devices"
         self._drivers = f"{sys}/bus/pci/drivers"
+        self._groups = f"{sys}/kernel/iommu_groups"
 
     def device(self, address: PciAddress, *names: str) -> str:
         """Path of an attribute of a PCI function."""
-        return "/".join((self._devices, str(address), *names))
+        return f"{self._devices}/{address}/{'/'.join(names)}" if names else f"{self._devices}/{address}"
 
     def driver(self, name: str, *names: str) -> str:
         """Path of an attribute of a PCI driver."""
@@ -68,7 +69,7 @@ class Sysfs:
     def link(self, path: str | Path) -> str | None:
         """Last part of a link's target, or None where there is no link."""
         try:
-            return os.path.basename(os.readlink(path))
+            return os.readlink(path).rpartition("/")[2]
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -82,6 +83,10 @@ class Sysfs:
             return None
         except OSError as error:
             raise SysfsReadError(str(path), error) from error
+
+    def hex_digits(self, address: PciAddress, name: str) -> str:
+        """`vendor`, `device` or `class` without its 0x; empty where there is no such function."""
+        return (self.read(self.device(address, name)) or "").removeprefix("0x")
 
     def bound_driver(self, address: PciAddress) -> str | None:
         """The driver that has a function, or None."""
@@ -131,16 +136,16 @@ class Sysfs:
 
     def group_node(self, number: int) -> Path:
         """`/dev/vfio/N`, or `/dev/vfio/noiommu-N` where vfio runs without an IOMMU."""
-        name = self.read(self.sys / f"kernel/iommu_groups/{number}/name")
-        return self.dev / "vfio" / (f"noiommu-{number}" if name == "vfio-noiommu" else str(number))
+        name = self.read(f"{self._groups}/{number}/name")
+        return Path(f"{self.dev}/vfio/{'noiommu-' if name == 'vfio-noiommu' else ''}{number}")
+
+    def group_members(self, number: int) -> tuple[PciAddress, ...]:
+        """Every function of an IOMMU group."""
+        return tuple(map(PciAddress.parse, self.names(f"{self._groups}/{number}/devices") or ()))
 
     def has_group_node(self, number: int) -> bool:
         """Whether this kernel made a device node for a group: without CONFIG_VFIO_GROUP it makes none."""
         return self.group_node(number).name in (self.names(self.sys / "class/vfio") or ())
-
-    def group_members(self, number: int) -> tuple[PciAddress, ...]:
-        """Every function of an IOMMU group."""
-        return tuple(map(PciAddress.parse, self.names(self.sys / f"kernel/iommu_groups/{number}/devices") or ()))
 
     def cdev(self, address: PciAddress) -> str | None:
         """`vfioN` where the kernel made /dev/vfio/devices/vfioN of it; the folder alone is there without cdevs too."""

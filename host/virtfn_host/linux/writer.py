@@ -1,29 +1,26 @@
 """Every write to the kernel that may block, in a child process with a deadline.
 
-A child that misses its deadline is abandoned; until it comes back no further write starts on this node, because it
-would queue behind the same node-wide lock, and be executed when that lock is freed, killed or not (measured).
+A child that misses its deadline is abandoned; until its write comes back no further write starts on this node, because
+it would queue behind the same node-wide lock, and be executed when that lock is freed, killed or not (measured).
 """
 
+import errno as errnos
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 from virtfn_host.core.model import Stuck
-from virtfn_host.linux.child import Child
+from virtfn_host.linux.child import Child, Crew
 from virtfn_host.linux.errors import StuckError, SysfsWriteError
-from virtfn_host.linux.holding import Holding
+from virtfn_host.linux.lists import NOBODY, Lists, Who
+from virtfn_host.linux.lists import Answer as Answer
 
 MAX_CHILDREN = 16
 """Unbinding side by side pays up to 16 at once: the time is waiting, not CPU (measured with 127 VFs)."""
 
 HELD_AFTER = 5.0
 """Seconds after which a write counts as blocked, whatever its deadline, when somebody shows who holds what it wants."""
-
-NOBODY = "nobody shows that has the device open"
-
-Who = Callable[[str, str], Holding | None]
-"""Who holds what a write of this value to this path waits for; None: nobody shows."""
 
 
 class Writer:
@@ -33,6 +30,7 @@ class Writer:
         self._who = who or (lambda *_: None)
         self._held_after = held_after
         self._lock = threading.Lock()
+        self._crews: list[Crew] = []
         self._idle: list[Child] = []
         self._stuck: dict[Child, tuple[str, str, float]] = {}
 
@@ -57,55 +55,65 @@ class Writer:
             raise error
 
     def write_each(
-        self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float
-    ) -> list[SysfsWriteError | StuckError | None]:
-        """The same, with an answer for each; after one that is blocked no further ones are started."""
-        answers: list[SysfsWriteError | StuckError | None] = []
-        for start in range(0, len(writes), MAX_CHILDREN):
-            batch = [(os.fspath(p), v) for p, v in writes[start : start + MAX_CHILDREN]]
-            if (stuck := self.stuck()) is not None:
-                answers += [StuckError(f"not written: {stuck.text}") for _ in batch]
-            else:
-                answers += self._batch(batch, deadline)
-        return answers
+        self,
+        writes: Sequence[tuple[os.PathLike[str] | str, str]],
+        deadline: float,
+        at_once: int = MAX_CHILDREN,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> list[Answer]:
+        """The same with an answer for each, at most `at_once` side by side; after one that is late none is begun.
 
-    def _batch(self, writes: list[tuple[str, str]], deadline: float) -> list[SysfsWriteError | StuckError | None]:
-        running = []
-        for path, value in writes:
-            child = self._child()
-            child.ask_write(path, value)
-            running.append((child, path, value))
-        until = time.monotonic() + deadline
-        answers: list[SysfsWriteError | StuckError | None] = []
-        for child, path, value in running:
-            answer = self._awaited(child, path, value, until - deadline, until)
-            if answer is None:
-                with self._lock:
-                    self._stuck[child] = (path, value, until - deadline)
-                waited = time.monotonic() - (until - deadline)
-                text = f"writing {value.strip()!r} to {path} has not returned in {waited:.0f} s"
-                answers.append(StuckError(f"{text}: {self._told(path, value)}"))
-                continue
+        A child gets its whole share in one message: waiting for every single answer cost more than the writes.
+        `meanwhile` is called while they write.
+        """
+        if (stuck := self.stuck()) is not None:
+            return [StuckError(f"not written: {stuck.text}") for _ in writes]
+        texts = [(os.fspath(path), value) for path, value in writes]
+        lists = Lists(texts, deadline, self._who, self._held_after)
+        shares = [range(first, len(texts), at_once) for first in range(min(at_once, len(texts)))]
+        for share in shares:
+            try:
+                lists.add(self._asked([texts[number] for number in share], len(shares)), share)
+            except OSError as error:  # No process, so nothing of this share was begun.
+                lists.answers |= {n: SysfsWriteError(*texts[n], error.errno or errnos.EAGAIN) for n in share}
+        meanwhile()
+        lists.carry_out()
+        with self._lock:
+            self._idle += lists.free
+            self._stuck |= {some.child: (*texts[some.left[0]], some.since) for some in lists.blocked}
+        late = next((error for error in lists.answers.values() if isinstance(error, StuckError)), None)
+        missing = StuckError(f"not written: {late or 'another write came back only after its deadline'}")
+        return [lists.answers.get(number, missing) for number in range(len(texts))]
+
+    def _asked(self, writes: list[tuple[str, str]], at_once: int) -> Child:
+        """A child that begins these; one that was killed while it had nothing to do is not noticed by anybody."""
+        while True:
             with self._lock:
-                self._idle.append(child)
-            answers.append(SysfsWriteError(path, value, answer[0]) if answer[0] else None)
-        return answers
+                fresh = not self._idle
+                if fresh:
+                    self._start(at_once)
+                child = self._idle.pop()
+            try:
+                child.ask(writes)
+            except ChildProcessError:
+                child.end()
+                if fresh:
+                    raise
+                continue
+            return child
 
-    def _awaited(self, child: Child, path: str, value: str, began: float, until: float) -> tuple[int, bytes] | None:
-        """None when it is blocked. One that somebody holds up is known to be so long before the slowest healthy one."""
-        look_at = min(began + self._held_after, until)
-        answer = child.answer(look_at - time.monotonic())
-        if answer is not None or self._who(path, value) is not None:
-            return answer
-        return child.answer(until - time.monotonic())
+    def _start(self, size: int) -> None:
+        self._crews = [crew for crew in self._crews if not crew.ended()]
+        crew = Crew(size)
+        self._crews.append(crew)
+        self._idle += crew.children
 
     def stuck(self) -> Stuck | None:
         """The longest blocked write, or None; a write that came back meanwhile is forgotten here."""
         with self._lock:
-            for child in list(self._stuck):
-                if child.answer(0) is not None:
-                    del self._stuck[child]
-                    self._idle.append(child)
+            for child in [child for child in self._stuck if child.heard()]:
+                del self._stuck[child]
+                child.end()
             if not self._stuck:
                 return None
             path, value, since = min(self._stuck.values(), key=lambda entry: entry[2])
@@ -114,19 +122,13 @@ class Writer:
         text = f"writing {value.strip()!r} to {path} is blocked in the kernel: {who.text if who else NOBODY}"
         return Stuck(path=path, value=value, seconds=round(seconds), text=text, held=who.functions if who else ())
 
-    def _told(self, path: str, value: str) -> str:
-        who = self._who(path, value)
-        return who.text if who else NOBODY
-
     def close(self) -> None:
         """End the children; a stuck one ends when the kernel lets it go."""
         with self._lock:
             for child in (*self._idle, *self._stuck):
                 child.end()
-                child.reap(0.0 if child in self._stuck else 1.0)
+            for crew in self._crews:
+                crew.leave(0.0 if self._stuck else 1.0)
+            self._crews.clear()
             self._idle.clear()
             self._stuck.clear()
-
-    def _child(self) -> Child:
-        with self._lock:
-            return self._idle.pop() if self._idle else Child()

@@ -28,12 +28,11 @@ from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Outcome
 from virtfn_host.linux.apply import Machine, apply
 from virtfn_host.linux.custody import evidence
-from virtfn_host.linux.errors import StuckError, SysfsWriteError
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import Writer
+from virtfn_host.linux.writer import MAX_CHILDREN, Answer, Writer
 
 OPERATIONS = int(os.environ.get("VIRTFN_CONTESTED", "40"))
 SEED = int(os.environ.get("VIRTFN_SEED", "1"))
@@ -75,10 +74,14 @@ class Timed(Writer):
         self.written: list[Written] = []
 
     def write_each(
-        self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float
-    ) -> list[SysfsWriteError | StuckError | None]:
+        self,
+        writes: Sequence[tuple[os.PathLike[str] | str, str]],
+        deadline: float,
+        at_once: int = MAX_CHILDREN,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> list[Answer]:
         began = time.monotonic()
-        answers = super().write_each(writes, deadline)
+        answers = super().write_each(writes, deadline, at_once, meanwhile)
         self.written += [Written(os.fspath(path), value, began, time.monotonic()) for path, value in writes]
         return answers
 

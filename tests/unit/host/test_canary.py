@@ -4,6 +4,7 @@ A FIFO without a partner stands in for `sriov_numvfs` behind a blocked write: it
 """
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,12 +91,12 @@ def test_a_pf_that_is_gone_hangs_nobody(sysfs: Sysfs, canary: Canary) -> None:
 def test_a_child_that_was_killed_is_replaced(sysfs: Sysfs, canary: Canary) -> None:
     hang(sysfs, PFS[0])
     assert canary.look(sysfs, PFS[:1])
-    child = canary._hanging[PFS[0]][0]._child
-    assert child is not None
-    child.process.kill()
-    child.process.wait(5)
-    assert canary.look(sysfs, PFS[:1]) == (), "this round cannot tell"
-    assert [found.pf for found in canary.look(sysfs, PFS[:1])] == [PFS[0]]
+    crew = canary._hanging[PFS[0]][0]._crew
+    assert crew is not None
+    for child in Path(f"/proc/{crew._first.pid}/task/{crew._first.pid}/children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)
+    crew.leave(5)
+    assert [found.pf for found in canary.look(sysfs, PFS[:1])] == [PFS[0]], "a fresh one hangs just so"
 
 
 def test_the_main_thread_never_reads_it(sysfs: Sysfs) -> None:

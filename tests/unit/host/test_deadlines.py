@@ -4,8 +4,10 @@ A FIFO without a partner stands in for the kernel: its open blocks until somebod
 """
 
 import os
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -105,3 +107,132 @@ def test_a_read_that_hangs_is_said_and_the_next_one_fails_at_once(hanging: Path,
         except SysfsReadError:
             assert time.monotonic() < until
     reader.close()
+
+
+def test_what_stands_after_a_write_that_hangs_in_its_list_or_in_another_is_never_begun(
+    writer: Writer, hanging: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"vf{number}" for number in range(9)]
+    for path in files:
+        path.write_text("")
+    order: list[Path] = [files[0], hanging, *files[1:5]]
+    answers = writer.write_each([(path, "x") for path in order], 0.5, 1)
+    assert answers[0] is None
+    assert f"writing 'x' to {hanging} has not returned" in str(answers[1])
+    assert all(isinstance(answer, StuckError) and "not written" in str(answer) for answer in answers[2:])
+    with hanging.open() as holder:
+        holder.read()
+    _until(lambda: writer.stuck() is None)
+    assert [path.read_text() for path in files] == ["x", *[""] * 8]
+
+    other = tmp_path / "other"
+    os.mkfifo(other)
+    # Two lists: the first hangs at once, the second in its middle; both stop there.
+    order = [hanging, files[5], files[6], other, files[7], files[8]]
+    answers = writer.write_each([(path, "y") for path in order], 0.5, 2)
+    assert "has not returned" in str(answers[0])
+    assert answers[1] is None
+    for path in (hanging, other):
+        with path.open() as holder:
+            holder.read()
+    _until(lambda: writer.stuck() is None)
+    assert [files[number].read_text() for number in (6, 7, 8)] == ["", "", ""]
+
+
+def test_a_deadline_is_for_each_write_of_a_list_and_not_for_the_list(writer: Writer, tmp_path: Path) -> None:
+    slow = [tmp_path / f"slow{number}" for number in range(3)]
+    for path in slow:
+        os.mkfifo(path)
+
+    def partner() -> None:
+        for path in slow:
+            time.sleep(0.6)  # the time a real write takes; the list takes longer than one deadline
+            with path.open() as end:
+                end.read()
+
+    writing = threading.Thread(target=partner)
+    writing.start()
+    answers = writer.write_each([(path, "x") for path in slow], 1.5, 1)
+    writing.join()
+    assert answers == [None, None, None]
+
+
+def test_a_child_that_somebody_killed_is_an_error_of_its_write_and_the_next_write_gets_another(
+    writer: Writer, hanging: Path, file: Path
+) -> None:
+    first = file.with_name("first")
+    first.write_text("")
+
+    def killer() -> None:
+        _until(lambda: first.read_text() == "x")
+        for parent in _children(os.getpid()):
+            for pid in _children(parent):
+                os.kill(pid, signal.SIGKILL)
+
+    killing = threading.Thread(target=killer)
+    killing.start()
+    answers = writer.write_each([(first, "x"), (hanging, "x"), (file, "x")], 20, 1)
+    killing.join()
+    assert answers[0] is None
+    assert "was killed; look whether it reached the kernel" in str(answers[1])
+    assert "not begun" in str(answers[2])
+    assert writer.stuck() is None
+    assert file.read_text() == ""
+    writer.write(file, "7", 5)
+    assert file.read_text() == "7"
+
+
+def test_a_child_that_was_killed_while_it_had_nothing_to_do_is_replaced(writer: Writer, file: Path) -> None:
+    writer.write(file, "1", 5)
+    (first,) = _children(os.getpid())
+    for pid in _children(first):
+        os.kill(pid, signal.SIGKILL)
+    _until(lambda: not _children(os.getpid()))
+    writer.write(file, "2", 5)
+    assert file.read_text() == "2"
+
+
+def test_children_end_with_the_writer_and_are_not_left_as_zombies(file: Path) -> None:
+    writer = Writer()
+    writer.write_all([(file, "x")] * 16, 10)
+    (first,) = _children(os.getpid())
+    assert len(_children(first)) == 16
+    writer.close()
+    assert _children(os.getpid()) == []
+
+
+def test_reads_asked_for_together_are_answered_each_and_what_stands_behind_one_that_hangs_is_not_known(
+    hanging: Path, file: Path
+) -> None:
+    reader = Reader(deadline=0.5)
+    file.write_text("vfio-pci\n")
+    absent = file.parent / "absent"
+    assert reader.read_each([file, absent, file]) == ["vfio-pci", None, "vfio-pci"]
+    first, *lost = reader.read_each([file, hanging, file])
+    assert first == "vfio-pci"
+    assert all(isinstance(error, SysfsReadError) and "no answer" in str(error) for error in lost)
+    with hanging.open("w") as partner:
+        partner.write("late")
+    _until(lambda: not isinstance(reader.read_each([file])[0], SysfsReadError))
+    assert reader.read_each([file, absent]) == ["vfio-pci", None]
+    reader.close()
+
+
+def _children(pid: int) -> list[int]:
+    """Its children that live."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)

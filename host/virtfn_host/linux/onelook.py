@@ -1,0 +1,59 @@
+"""A sysfs in which every file is read once: for one look at the machine, thrown away after it.
+
+One look asks for the same driver link, group and folder several times, each for its own question; for 127 VFs that was
+half of the look. What must be fresh, as after the in-use lock is taken, is read by a new one.
+"""
+
+import os
+from pathlib import Path
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.linux.sysfs import Sysfs
+
+
+class OneLook(Sysfs):
+    """Reads through another one, and remembers."""
+
+    def __init__(self, sysfs: Sysfs) -> None:
+        super().__init__(sysfs.sys, sysfs.dev, sysfs.proc)
+        self._behind = sysfs
+        self._read: dict[str | Path, str | None] = {}
+        self._links: dict[str | Path, str | None] = {}
+        self._names: dict[str | Path, tuple[str, ...] | None] = {}
+        self._folders: dict[PciAddress, str] = {}
+
+    def device(self, address: PciAddress, *names: str) -> str:
+        """See Sysfs; by the folder that the bus's link leads to, because following it was half of every read."""
+        folder = self._folders.get(address)
+        if folder is None:
+            folder = self._folders[address] = self._folder(super().device(address))
+        return f"{folder}/{'/'.join(names)}" if names else folder
+
+    def _folder(self, path: str) -> str:
+        try:
+            target = os.readlink(path)
+        except OSError:  # No such function, or a folder and no link: whoever reads in it will see.
+            return path
+        return f"{self.sys}/{target.removeprefix('../../../')}"
+
+    def read(self, path: str | Path) -> str | None:
+        """See Sysfs."""
+        if path not in self._read:
+            self._read[path] = self._behind.read(path)
+        return self._read[path]
+
+    def link(self, path: str | Path) -> str | None:
+        """See Sysfs."""
+        if path not in self._links:
+            self._links[path] = self._behind.link(path)
+        return self._links[path]
+
+    def names(self, path: str | Path) -> tuple[str, ...] | None:
+        """See Sysfs."""
+        if path not in self._names:
+            self._names[path] = self._behind.names(path)
+        return self._names[path]
+
+    def open_group(self, node: Path) -> int:
+        """See Sysfs."""
+        return self._behind.open_group(node)
