@@ -41,7 +41,7 @@ class _Look:
                 return self.sysfs.override(address)
             return override_text(self.reader.read(self.sysfs.device(address, "driver_override")))
         except SysfsReadError as error:
-            self.unreadable.append(Unreadable(device=address, path=error.path, error=str(error)))
+            self.unreadable.append(Unreadable(device=address, path=error.path, error=error.answer))
             return None
 
 
@@ -80,7 +80,7 @@ def _guarded(
     try:
         return read(look, address)
     except SysfsReadError as error:
-        look.unreadable.append(Unreadable(device=address, path=error.path, error=str(error)))
+        look.unreadable.append(Unreadable(device=address, path=error.path, error=error.answer))
     except ValueError as error:
         path = str(look.sysfs.device(address))
         look.unreadable.append(Unreadable(device=address, path=path, error=f"not what a kernel writes: {error}"))
