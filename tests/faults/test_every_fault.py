@@ -24,6 +24,8 @@ from list_surroundings import FAULTS as SURROUNDINGS
 from list_writes import FAULTS as WRITES
 from table import Row, row_of, table
 
+from virtfn_operator.agent.ports import Patience
+
 ALL = (*IN_USE, *OUTSIDE_ACTORS, *WRITES, *POLICIES, *CARDS, *SURROUNDINGS)
 TABLE = Path(__file__).resolve().parents[2] / "docs/faults.md"
 IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))
@@ -108,6 +110,12 @@ def _printed(node: FaultyNode, fault: Fault, message: str) -> tuple[float, str]:
             if found and re.search(message, said) and status == fault.status:
                 return time.monotonic() - began, found + said
     raise AssertionError(f"wanted {fault.reason}: {message} and exit {fault.status}, got {status}:\n{printed}")
+
+
+def test_the_agent_looks_often_enough_for_the_deadline() -> None:
+    patience = Patience()
+    longest = max(patience.idle * 1.2, patience.in_use, patience.blocked, patience.retry_limit)
+    assert longest <= DEADLINE - 3  # which leaves as long for the work itself
 
 
 def test_there_are_enough_and_every_one_has_a_message_of_its_own() -> None:
