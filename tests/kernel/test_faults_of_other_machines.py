@@ -1,4 +1,4 @@
-"""Faults that the machine itself is (tests/faults/): without an IOMMU, or with its cards behind a switch without ACS."""
+"""Faults that the machine itself is (tests/faults/): without an IOMMU, or with cards behind a switch without ACS."""
 
 import os
 import xml.etree.ElementTree as ET
