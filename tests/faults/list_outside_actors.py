@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from unittest.mock import patch
@@ -57,6 +58,15 @@ def _rebound(node: FaultyNode) -> None:
     outside.unbind(node, vf)
     node.raw(node.sysfs.device(vf, "driver_override"), "igbvf")
     outside.bind(node, vf, "igbvf")
+
+
+def _vfio_unloaded(node: FaultyNode) -> None:
+    if not node.fake:
+        outside.run("modprobe", "-r", "vfio_pci")
+        return
+    for vf in node.sysfs.vf_addresses(node.pf).values():
+        outside.unbind(node, vf)
+    shutil.rmtree(node.fake.drivers / "vfio-pci")
 
 
 def _reload(node: FaultyNode) -> None:
@@ -156,6 +166,14 @@ FAULTS = (
         words=LOOK,
         reason=DRIFTED,
         message="^{vf}: is on no driver, wanted vfio-pci; driver_override names it already",
+    ),
+    Fault(
+        name="somebody unloaded vfio-pci",
+        section="13.6",
+        provoke=once(_vfio_unloaded),
+        words=LOOK,
+        reason=DRIFTED,
+        message="^{vf}: is on no driver, wanted vfio-pci; that driver is not loaded any more",
     ),
     Fault(
         name="somebody gave vfio-pci a new_id",

@@ -46,7 +46,11 @@ def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
 def _function(wanted: DesiredFunction, function: Function, inventory: Inventory) -> Iterator[Mismatch]:
     if not in_place(wanted, function):
         half = function.driver is None and function.driver_override == wanted.driver_override is not None
-        why = "; driver_override names it already, so a bind was cut short or the driver was taken away" if half else ""
+        why = ""
+        if half and wanted.driver not in inventory.drivers:
+            why = "; that driver is not loaded any more"
+        elif half:
+            why = "; driver_override names it already, so a bind was cut short or somebody unbound it"
         yield _differs(function, f"is on {function.driver or 'no driver'}, wanted {wanted.driver or 'no driver'}{why}")
     elif function.driver_override != wanted.driver_override:
         now, then = function.driver_override or "empty", wanted.driver_override or "empty"
