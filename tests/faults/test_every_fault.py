@@ -75,7 +75,7 @@ def test_the_fault_shows_and_clears(node: FaultyNode, fault: Fault, seen: list[t
     node.ask(wanted := (fault.after or fault.asked)(node))
     cleared = node.until(converged, "gone after the repair")
     assert not wanted or node.virtfn(["verify"]) == (0, "converged\n")
-    assert (shown < DEADLINE, cleared < DEADLINE) == (True, True)
+    assert max(shown, cleared) < DEADLINE, f"shown after {shown:.1f} s, gone {cleared:.1f} s after the repair"
     print(f"{fault.name}: shown after {shown:.1f} s, gone {cleared:.1f} s after the repair: {line}")
     row = row_of(fault, line, node.root)
     seen.append((row, shown, cleared))
@@ -115,7 +115,7 @@ def _printed(node: FaultyNode, fault: Fault, message: str) -> tuple[float, str]:
 def test_the_agent_looks_often_enough_for_the_deadline() -> None:
     patience = Patience()
     longest = max(patience.idle * 1.2, patience.in_use, patience.blocked, patience.retry_limit)
-    assert longest <= DEADLINE - 3  # which leaves as long for the work itself
+    assert longest <= DEADLINE / 2  # which leaves as long for the work itself
 
 
 def test_there_are_enough_and_every_one_has_a_message_of_its_own() -> None:
