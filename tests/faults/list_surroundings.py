@@ -14,6 +14,7 @@ import outside
 from fault import Fault, Policy, and_other, fast, on_kernel, the_same
 from faulty_node import FaultyNode
 
+from virtfn_host.core.address import PciAddress
 from virtfn_host.core.reasons import Reason
 from virtfn_host.linux import journal
 from virtfn_host.linux.apply import only_writer
@@ -89,10 +90,19 @@ def another_writer(node: FaultyNode) -> Iterator[None]:
         yield
 
 
+def unreadable(which: str, name: str) -> Callable[[FaultyNode], AbstractContextManager[None]]:
+    """An attribute is there and does not read."""
+
+    @contextmanager
+    def spoiled(node: FaultyNode) -> Iterator[None]:
+        with _unreadable(node, Path(node.sysfs.device(PciAddress.parse(node.named(which)), name))):
+            yield
+
+    return spoiled
+
+
 @contextmanager
-def unreadable(node: FaultyNode) -> Iterator[None]:
-    """An attribute of a VF is there and does not read."""
-    path = Path(node.sysfs.device(node.vf(), "driver_override"))
+def _unreadable(node: FaultyNode, path: Path) -> Iterator[None]:
     if not node.fake:
         # A file whose reading fails: there is nothing at the beginning of a process's memory.
         with outside.mounted_over(str(path.resolve()), "/proc/1/mem"):
@@ -146,12 +156,21 @@ FAULTS = (
     Fault(
         name="an attribute of a VF does not read",
         section="13.10",
-        provoke=unreadable,
+        provoke=unreadable("{vf}", "driver_override"),
         asked=three,
         after=the_same,
         status=3,
         reason=Reason.UNREADABLE,
         message="^{pf}: .*/{vf}/driver_override could not be read: ",
+    ),
+    Fault(
+        name="an attribute of a PF does not read",
+        section="13.10",
+        provoke=unreadable("{other}", "vendor"),
+        asked=other_too,
+        after=the_same,
+        reason=Reason.UNREADABLE,
+        message="^{other}: .*/{other}/vendor could not be read: .*; nobody can tell whether the policy means it",
     ),
     Fault(
         name="another virtfn process writes on this node",

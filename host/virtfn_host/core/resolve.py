@@ -70,7 +70,7 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
     for policy in config.policies:
         matching = [pf for pf in _candidates(policy, inventory) if _matches_any(policy, pf, before.get(pf.address))]
         if not matching:
-            rejected.append(_rejection(policy, None, Reason.NO_MATCHING_DEVICE, _none_matches(policy)))
+            rejected.append(_unmatched(policy, inventory))
         for pf in matching:
             try:
                 if policy.whole is not None:
@@ -119,6 +119,15 @@ def matches(matcher: DeviceMatcher, pf: PhysicalFunction) -> bool:
         and (matcher.netdev is None or matcher.netdev in pf.netdevs)
         and matcher.numa_node in (None, pf.numa_node)
     )
+
+
+def _unmatched(policy: PolicyConfig, inventory: Inventory) -> Rejected:
+    """Nothing matches, as far as could be read."""
+    lost = [it for it in inventory.unreadable if inventory.pf(it.device) is None]
+    if lost:
+        text = f"{lost[0].device}: {lost[0].path} could not be read: {lost[0].error}"
+        return _rejection(policy, None, Reason.UNREADABLE, f"{text}; nobody can tell whether the policy means it")
+    return _rejection(policy, None, Reason.NO_MATCHING_DEVICE, _none_matches(policy))
 
 
 def _none_matches(policy: PolicyConfig) -> str:
