@@ -243,8 +243,8 @@ class FaultyNode:
             if self.fake is not None:
                 kernel = self.fake
                 stack.enter_context(patch.object(cli, "Sysfs", lambda *_: FakeSysfs(kernel)))
-                stack.enter_context(patch.object(cli, "Writer", lambda: FakeWriter(kernel)))
-                stack.enter_context(patch.object(cli, "Modprobe", lambda: FakeModules(kernel)))
+                stack.enter_context(patch.object(cli, "Writer", lambda *_: FakeWriter(kernel)))
+                stack.enter_context(patch.object(cli, "Modprobe", lambda *_: FakeModules(kernel)))
             status = cli.run([self.named(word) for word in words] + more)
         return status, printed.getvalue()
 
