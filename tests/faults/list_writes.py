@@ -280,7 +280,7 @@ FAULTS = (
         words=DO,
         reason=Reason.STUCK,
         message="^{pf}: set sriov_numvfs 2 -> 0.*{vf}",
-        told=(Reason.STUCK, "stuck in the kernel: .*{vf}.*; end what holds it or reboot"),
+        told=(Reason.STUCK, "{vf} is open: .*end what holds it"),
         fake_only="Debian's kernels have no vfio cdev, and everything else the lock keeps out",
     ),
 )
