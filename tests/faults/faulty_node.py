@@ -147,7 +147,9 @@ class FaultyNode:
         self.client = HostClient(self.socket)
         self.loop = asyncio.new_event_loop()
         self.agent = self._agent()
+        self._reader = Reader()
         self._ends = ExitStack()
+        self._ends.callback(self._reader.close)
 
     def _machine(self) -> Machine:
         journal = Journal(self.journal)
@@ -240,6 +242,9 @@ class FaultyNode:
         with ExitStack() as stack:
             stack.enter_context(redirect_stdout(printed))
             stack.enter_context(redirect_stderr(printed))
+            # One for all commands: an interpreter takes half a second to start in an emulated machine.
+            stack.enter_context(patch.object(cli, "Reader", lambda: self._reader))
+            stack.enter_context(patch.object(self._reader, "close", lambda: None))
             if self.fake is not None:
                 kernel = self.fake
                 stack.enter_context(patch.object(cli, "Sysfs", lambda *_: FakeSysfs(kernel)))
