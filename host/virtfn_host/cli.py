@@ -27,7 +27,7 @@ from virtfn_host.core.model import InUse, Inventory, NodeConfig
 from virtfn_host.core.plan import plan
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution, resolve
-from virtfn_host.core.steps import Blocked, Outcome, Plan, StepResult, describe
+from virtfn_host.core.steps import Outcome, Plan, Report
 from virtfn_host.core.verify import verify
 from virtfn_host.linux.apply import Machine, apply, only_writer
 from virtfn_host.linux.custody import evidence, holders
@@ -165,84 +165,20 @@ def _plan(options: argparse.Namespace, output: Output) -> int:
     return _status(made, resolution)
 
 
-def _apply(options: argparse.Namespace, sysfs: Sysfs) -> int:
-    return _carry_out(options, sysfs, lambda inventory: _resolve(options, inventory))
-
-
-def _bind(options: argparse.Namespace, sysfs: Sysfs) -> int:
-    originals = Journal(_journal(options)).originals()
-    return _carry_out(options, sysfs, lambda inventory: bound(inventory, originals, options.address, options.driver))
-
-
-def _restore(options: argparse.Namespace, sysfs: Sysfs) -> int:
-    if (options.address is None) != options.all:
-        raise UsageError("restore: name one ADDRESS, or --all for everything that was ever touched")
-    originals = Journal(_journal(options)).originals()
-    if options.all and not originals:
-        _say(options, "nothing to do: nothing was ever touched")
-    return _carry_out(options, sysfs, lambda inventory: restored(inventory, originals, options.address))
-
-
-def _carry_out(options: argparse.Namespace, sysfs: Sysfs, decide: Callable[[Inventory], Resolution]) -> int:
-    """Look, decide, plan, apply, look again; one process on this node at a time."""
-    writer = Writer()
-    machine = Machine(sysfs=sysfs, writer=writer, journal=Journal(_journal(options)), modules=Modprobe())
-    try:
-        with only_writer(_journal(options).parent):
-            inventory, in_use = _look(sysfs)
-            resolution = decide(inventory)
-            made = plan(inventory, resolution.desired, in_use)
-            report = apply(made, machine, lambda r: _say(options, _result(r)))
-            mismatches = verify(resolution.desired, read_inventory(sysfs))
-    finally:
-        writer.close()
-    if options.json:
-        _print_json(
-            {"report": encode(report), "rejected": encode(resolution.rejected), "mismatches": encode(mismatches)}
-        )
-    _complain((*resolution.rejected, *made.blocked))
-    if any(result.outcome is not Outcome.DONE for result in report.results):
-        held = {result.reason for result in report.results if result.outcome is Outcome.FAILED} == {Reason.VFS_IN_USE}
-        return BLOCKED if held else MACHINE_SAID_NO
-    if made.blocked or resolution.rejected:
-        return _status(made, resolution)
-    _complain(mismatches)
-    return MACHINE_SAID_NO if mismatches else DONE
-
-
-def _verify(options: argparse.Namespace, sysfs: Sysfs) -> int:
-    inventory, _ = _look(sysfs)
+def _verify(options: argparse.Namespace, output: Output) -> int:
+    inventory = _look_once(_machine(options))
     resolution = _resolve(options, inventory)
     mismatches = verify(resolution.desired, inventory)
     if options.json:
-        _print_json({"mismatches": encode(mismatches), "rejected": encode(resolution.rejected)})
-    else:
-        wrong: tuple[Mismatch | Rejected, ...] = (*resolution.rejected, *mismatches)
-        for why in wrong:
-            print(_because(why))
-        if not wrong:
-            print("converged")
-    if resolution.rejected and not resolution.desired.pfs:
+        output.document({"mismatches": encode(mismatches), "rejected": encode(resolution.rejected)})
+    troubles = [(r.reason, r.message) for r in resolution.rejected] + [(m.reason, m.message) for m in mismatches]
+    for reason, message in troubles:
+        output.say(f"{output.paint.bad(reason)}: {message}")
+    if not troubles:
+        output.say(output.paint.good(f"{Reason.CONVERGED}: everything is as the policies ask"))
+    if _nothing_matches(resolution):
         return NOTHING_MATCHES
-    return MACHINE_SAID_NO if mismatches or resolution.rejected else DONE
-
-
-def _because(why: Mismatch | Rejected | Blocked) -> str:
-    return f"{why.reason}: {why.message}"
-
-
-def _result(result: StepResult) -> str:
-    reason = f"{result.reason}: " if result.outcome is Outcome.FAILED else ""
-    return f"{result.outcome.value:<8} {reason}{result.message}"
-
-
-def _look(sysfs: Sysfs) -> tuple[Inventory, InUse]:
-    reader = Reader()
-    try:
-        inventory = read_inventory(sysfs, reader)
-    finally:
-        reader.close()
-    return inventory, evidence(sysfs, inventory, name_processes=True)
+    return MACHINE_SAID_NO if troubles else DONE
 
 
 def _resolve(options: argparse.Namespace, inventory: Inventory) -> Resolution:
@@ -399,124 +335,22 @@ def _journal(options: argparse.Namespace) -> Path:
     return path
 
 
-def _policies(path: Path) -> list[PolicyConfig]:
-    """The policies of a file, the one that claims first first."""
-    found: list[tuple[int, int, PolicyConfig]] = []
-    for document in _documents(path):
-        name = str((document.get("metadata") or {}).get("name", path.stem))
-        if document.get("kind") != "SriovPolicy":
-            raise UsageError(f"{path}: want kind SriovPolicy, got {document.get('kind')!r}")
-        spec = document.get("spec")
-        policy = policy_config(name=name, uid=name, generation=1, spec=spec if isinstance(spec, Mapping) else {})
-        if isinstance(policy, Rejected):
-            raise UsageError(f"{policy.reason}: {path}: {policy.message}")
-        found.append((-int((spec or {}).get("priority", 0)), len(found), policy))
-    return [policy for _, _, policy in sorted(found, key=lambda entry: entry[:2])]
-
-
-def _documents(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    try:
-        return _mappings(path, [json.loads(text)])
-    except json.JSONDecodeError:
-        pass  # Not JSON, so it has to be YAML.
-    try:
-        import yaml
-    except ImportError as error:
-        raise UsageError(
-            f"{path}: reading YAML needs PyYAML (pip install 'virtfn[cli]'); JSON works without"
-        ) from error
-    try:
-        return _mappings(path, list(yaml.safe_load_all(text)))
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: no YAML: {error}") from error
-
-
-def _mappings(path: Path, documents: list[Any]) -> list[dict[str, Any]]:
-    kept = [document for document in documents if document is not None]
-    if not kept or not all(isinstance(document, dict) for document in kept):
-        raise UsageError(f"{path}: want SriovPolicy objects")
-    return kept
-
-
-def _status(made: Plan, resolution: Resolution) -> int:
-    if made.blocked:
-        return BLOCKED
-    if resolution.rejected:
-        return MACHINE_SAID_NO if resolution.desired.pfs else NOTHING_MATCHES
+def _completion(options: argparse.Namespace, output: Output) -> int:
+    output.say(cli_completion.script(command(VERBS), options.shell))
     return DONE
 
 
-def _print_plan(made: Plan, rejected: Sequence[Rejected], *, as_json: bool) -> None:
-    if as_json:
-        _print_json({"plan": encode(made), "rejected": encode(tuple(rejected))})
-        return
-    for step in made.steps:
-        print(describe(step))
-    if not made.steps and not made.blocked and not rejected:
-        print("nothing to do")
-    _complain((*rejected, *made.blocked))
-
-
-def _complain(whys: Sequence[Mismatch | Rejected | Blocked]) -> None:
-    for why in whys:
-        print(f"virtfn: {_because(why)}", file=sys.stderr)
-
-
-def _say(options: argparse.Namespace, text: str) -> None:
-    if not options.json:
-        print(text, flush=True)
-
-
-def _address(text: str) -> PciAddress:
-    try:
-        return PciAddress.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="virtfn",
-        description="SR-IOV virtual functions of this machine: see, plan, apply. One in use is never touched.",
-        epilog=STATUSES,
-    )
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="print JSON")
-    common.add_argument("--root", type=Path, default=Path("/"), help="root of the machine: its sys, dev, proc, var")
-    policy = argparse.ArgumentParser(add_help=False)
-    policy.add_argument(
-        "-f", "--file", type=Path, required=True, metavar="POLICY", help="SriovPolicy file, or - for stdin"
-    )
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for name, verb, parents, text in (
-        ("list", _list, [common], "functions that can make VFs, their VFs, drivers, IOMMU groups and users"),
-        ("explain", _explain, [common], "what one function is, and whether it can be passed through; if not, why not"),
-        ("bind", _bind, [common], "give one VF to a driver, and look that it is there"),
-        ("restore", _restore, [common], "give back what was touched, exactly as it was before"),
-        ("inventory", _inventory, [common], "all that is known of them, as JSON, for a bug report"),
-        ("plan", _plan, [common, policy], "what apply would do; writes nothing"),
-        ("apply", _apply, [common, policy], "do it, step by step, and look whether it is so"),
-        ("verify", _verify, [common, policy], "whether the machine is as the policies ask"),
-    ):
-        made = verbs.add_parser(name, parents=parents, help=text, description=text, epilog=STATUSES)
-        made.set_defaults(verb=verb)
-        if verb in (_bind, _explain):
-            made.add_argument("address", type=_address, metavar="ADDRESS", help="PCI address, like 0000:3b:00.1")
-        if verb is _bind:
-            made.add_argument("--driver", default="vfio-pci", help="a vfio driver, or `kernel` (default: %(default)s)")
-        if verb is _restore:
-            made.add_argument("address", type=_address, metavar="ADDRESS", nargs="?", help="a PF, or one VF")
-            made.add_argument("--all", action="store_true", help="everything that was ever touched")
-    return parser
-
+VERBS: dict[str, Callable[[argparse.Namespace, Output], int]] = {
+    "list": _list,
+    "explain": _explain,
+    "bind": _bind,
+    "restore": _restore,
+    "plan": _plan,
+    "apply": _apply,
+    "verify": _verify,
+    "inventory": _inventory,
+    "completion": _completion,
+}
 
 if __name__ == "__main__":
     main()

@@ -7,6 +7,7 @@ are those of its work plus every pause it would have made, as if no kernel event
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import re
 import threading
@@ -30,6 +31,7 @@ from virtfn_host.core.model import NodeConfig, PolicyConfig
 from virtfn_host.core.policy import policy_config
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.apply import Machine
+from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.reader import Reader
@@ -154,7 +156,9 @@ class FaultyNode:
     def _machine(self) -> Machine:
         journal = Journal(self.journal)
         if self.fake is None:
-            return Machine(sysfs=Sysfs(), writer=Writer(), journal=journal, modules=Modprobe())
+            sysfs = Sysfs()
+            writer = Writer(functools.partial(who_blocks, sysfs))
+            return Machine(sysfs=sysfs, writer=writer, journal=journal, modules=Modprobe())
         modules = FakeModules(self.fake)
         return Machine(sysfs=FakeSysfs(self.fake), writer=FakeWriter(self.fake), journal=journal, modules=modules)
 

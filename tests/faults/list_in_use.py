@@ -27,7 +27,7 @@ HELD = "is in use: somebody has .*/dev/vfio/{group} open"
 @contextmanager
 def cdev_held(node: FaultyNode) -> Iterator[None]:
     """Open and not bound to an iommufd: it shows among the open files of its process only."""
-    name = f"vfio{node.sysfs.group(node.vf())}"
+    (name,) = node.sysfs.names(node.sysfs.device(node.vf(), "vfio-dev")) or ()
     cdev = Path(node.sysfs.device(node.vf(), "vfio-dev", name, "dev"))
     cdev.write_text("511:0\n")
     with outside.opened_by_a_process(node, f"/dev/vfio/devices/{name}"):

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import kernel
 import outside
-from fault import Fault, on_kernel
+from fault import Fault, and_other, on_kernel, the_same
 from faulty_node import FaultyNode
 
 from virtfn_host.core.reasons import Reason
@@ -193,6 +193,17 @@ FAULTS = (
         words=("apply",),
         reason=Reason.STALE_SNAPSHOT,
         message=r"^VF 0 of {pf} .*driver_override of {vf} is 'driver\d+', the plan was made when it was .*; look and",
+    ),
+    Fault(
+        name="somebody wrote 0 to sriov_numvfs and is blocked by a program",
+        section="13.3",
+        provoke=outside.write_blocked,
+        asked=and_other(count=1, driver="vfio-pci"),
+        after=the_same,
+        words=("apply",),
+        reason=Reason.STUCK,
+        message=r"^nothing was written: .*/{pf}/sriov_numvfs.*process \d+ \(sh\).*{vf}",
+        told=(Reason.STUCK, r"/{pf}/sriov_numvfs.*process \d+ \(sh\).*{vf}"),
     ),
     Fault(
         name="the driver of the PF is reloaded",

@@ -121,9 +121,9 @@ def own_write_blocks(node: FaultyNode) -> Iterator[None]:
     """A user that no lock keeps out and nothing shows: a cdev that is open, where files of processes are hidden."""
     assert node.fake is not None
     vf = node.vf()
-    node.fake.devices_opened.add(vf)
+    node.fake.vfio.opened.add(vf)
     yield
-    node.fake.devices_opened.discard(vf)
+    node.fake.vfio.opened.discard(vf)
 
 
 def one_on(driver: str) -> Callable[[FaultyNode], Sequence[Policy]]:

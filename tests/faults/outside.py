@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from faulty_node import FaultyNode
-from hardware import _open_vfio
+from hardware import open_vfio
 
 from virtfn_host import cli, serve
 from virtfn_host.core.address import PciAddress
@@ -43,11 +43,20 @@ def device_fd_alone_held(node: FaultyNode) -> Iterator[None]:
         with node.lab.used(node.vf()):
             yield
         return
-    device, group, container = _open_vfio(node.sysfs, node.vf())
+    device, group, container = open_vfio(node.sysfs, node.vf())
     os.close(group)
     os.close(container)
     yield
     os.close(device)
+
+
+@contextmanager
+def write_blocked(node: FaultyNode) -> Iterator[None]:
+    """Somebody writes 0 to sriov_numvfs while a program has a VF open: it blocks until that program lets go."""
+    with node.lab.used(node.vf()):
+        node.lab.outsider(node.sysfs.device(node.pf, "sriov_numvfs"), "0")
+        yield
+    node.lab.outsiders_end()
 
 
 @contextmanager
@@ -56,10 +65,10 @@ def group_held(node: FaultyNode) -> Iterator[None]:
     group = node.sysfs.group(node.vf())
     assert group is not None
     if node.fake:
-        node.fake.groups_opened.add(group)
-        with opened_by_a_process(node, f"/dev/vfio/{group}"):
-            yield
-        node.fake.groups_opened.discard(group)
+        vf = node.vf()
+        node.fake.open_group(vf)
+        yield
+        node.fake.close_device(vf)
         return
     held = os.open(node.sysfs.group_node(group), os.O_RDWR | os.O_CLOEXEC)
     yield
@@ -70,8 +79,6 @@ def group_held(node: FaultyNode) -> Iterator[None]:
 def opened_by_a_process(node: FaultyNode, path: str) -> Iterator[None]:
     """In the fake's /proc: process 4242 has this open."""
     folder = node.root / "proc/4242/fd"
-    folder.mkdir(parents=True)
-    (folder.parent / "comm").write_text("python3\n")
     (folder / "3").symlink_to(path)
     yield
     (folder / "3").unlink()
@@ -158,7 +165,7 @@ def default_route(node: FaultyNode) -> Iterator[None]:
     name = netdev(node, node.other)
     if node.fake:
         route = node.root / "proc/1/net/route"
-        route.parent.mkdir(parents=True)
+        route.parent.mkdir(parents=True, exist_ok=True)
         route.write_text(f"(a line of names)\n{name} 00000000 0 1 0 0 0 00000000\n")
         link = node.root / f"sys/class/net/{name}"
         link.parent.mkdir(parents=True)

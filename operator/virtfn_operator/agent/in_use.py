@@ -25,6 +25,7 @@ def in_use(
     pods: Mapping[str, Sequence[str]] | None,
     ledger: Ledger | None,
     now: float,
+    also: Sequence[PciAddress] = (),
     unknown: str = UNKNOWN_TEXT,
 ) -> InUse:
     """Who holds what.
@@ -34,6 +35,7 @@ def in_use(
         pods: device id to the pods that have it, as the kubelet says; None when nobody can tell.
         ledger: what was handed out lately; None when there is no ledger.
         now: seconds since the epoch.
+        also: functions that are in no inventory any more, because their removal has begun and is blocked.
         unknown: why nobody can tell, where nobody can.
     """
     functions = {pf.address for pf in inventory.pfs} | {vf.address for pf in inventory.pfs for vf in pf.vfs} | {*also}

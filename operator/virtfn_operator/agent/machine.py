@@ -173,6 +173,7 @@ def _decide(
         pods=pods,
         ledger=ledger,
         now=now,
+        also=observation.stuck.held if observation.stuck else (),
         unknown=BROKEN_LEDGER_TEXT if broken else UNKNOWN_TEXT,
     )
     if config is None:
