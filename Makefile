@@ -23,8 +23,8 @@ lint: setup ## style, types, import contracts
 	$(VENV)/bin/mypy --strict $(SOURCES)
 	$(VENV)/bin/lint-imports
 
-unit: setup ## unit tests, scenarios and the contract on the fake kernel
-	$(PY) -m pytest tests/unit tests/scenarios tests/contract tests/test_house.py
+unit: setup ## unit tests, scenarios, the contract and the faults on the fake kernel
+	$(PY) -m pytest tests/unit tests/scenarios tests/contract tests/faults tests/test_house.py
 
 kernel: setup ## the contract on real kernels, in emulated machines (minutes; VIRTFN_KERNEL=cdev for another than Debian's two)
 	$(PY) -m pytest -s tests/kernel

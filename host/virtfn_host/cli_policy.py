@@ -28,7 +28,7 @@ def read_policies(path: Path) -> tuple[PolicyConfig, ...]:
             raise UsageError(f"{path}: want kind SriovPolicy, got {document.get('kind')!r}")
         policy = policy_config(name=name, uid=name, generation=1, spec=spec if isinstance(spec, Mapping) else {})
         if isinstance(policy, Rejected):
-            raise UsageError(f"{path}: {policy.message}")
+            raise UsageError(f"{policy.reason}: {path}: {policy.message}")
         found.append((-_priority(path, document), len(found), policy))
     return tuple(policy for _, _, policy in sorted(found, key=lambda entry: entry[:2]))
 

@@ -82,7 +82,8 @@ class HostClient:
         try:
             reader, writer = await asyncio.open_unix_connection(self._path, limit=LINE_LIMIT)
         except OSError as error:
-            raise HostUnreachable(f"no host process on {self._path}: {error.strerror or error}") from error
+            text = f"no host process on {self._path}: {error.strerror or error}"
+            raise HostUnreachable(f"{text}; is the host container running? Its log says why") from error
         try:
             writer.write(line(word, body))
             await writer.drain()

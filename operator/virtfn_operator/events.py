@@ -11,7 +11,8 @@ from typing import Any
 
 from virtfn_operator.api import API_VERSION
 from virtfn_operator.api.conditions import Transition
-from virtfn_operator.kube import Kube, KubeError
+from virtfn_operator.kube import Kube
+from virtfn_operator.kube_error import KubeError
 
 PATH = "/apis/events.k8s.io/v1/namespaces/default/events"
 NOTE_LIMIT = 1000

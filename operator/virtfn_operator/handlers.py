@@ -14,7 +14,8 @@ from typing import Any, cast
 import kopf
 
 from virtfn_operator.api import NODES, POLICIES
-from virtfn_operator.kube import Kube, KubeError, open_session, ours
+from virtfn_operator.kube import Kube, open_session, ours
+from virtfn_operator.kube_error import KubeError
 from virtfn_operator.settings import ApiServer
 
 ResourceKey = tuple[str, str, str]

@@ -15,6 +15,7 @@ from typing import Any, Self
 import aiohttp
 
 from virtfn_operator.api import GROUP, VERSION
+from virtfn_operator.kube_error import KubeError
 from virtfn_operator.settings import ApiServer
 
 PAGE = 500
@@ -24,24 +25,6 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 """A Node is 10 KB and its labels are 1: at 5,000 nodes this is 45 MB less per list."""
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
-
-
-class KubeError(Exception):
-    """The API server said no, or did not answer (`status` 0); waiting may help."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-    @property
-    def absent(self) -> bool:
-        """There is no such object."""
-        return self.status == HTTPStatus.NOT_FOUND
-
-    @property
-    def exists(self) -> bool:
-        """Somebody else made it first, or changed it meanwhile."""
-        return self.status == HTTPStatus.CONFLICT
 
 
 def ours(plural: str, name: str = "", subresource: str = "") -> str:

@@ -404,4 +404,5 @@ class FakeModules:
         if driver == "vfio-pci":
             self._kernel.register(driver)
         elif ":" not in driver and not (self._kernel.drivers / driver).exists():
-            raise ModuleMissingError(f"modprobe {driver}: not found")
+            answer = f"FATAL: Module {driver} not found"
+            raise ModuleMissingError(f"modprobe {driver}: {answer}; install the module or name another driver")

@@ -21,7 +21,7 @@ def _files(folder: str) -> tuple[str, ...]:
 
 
 EVERYWHERE = tuple(file for file in _files("tests/contract") if file not in (CDEV, CDEV_ONLY, NOIOMMU))
-GUEST = _files("tests/kernel/guest")
+GUEST = (*_files("tests/kernel/guest"), *_files("tests/faults"))
 
 
 @dataclass(frozen=True, kw_only=True)

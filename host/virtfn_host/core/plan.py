@@ -10,7 +10,7 @@ A write of 0 detaches the VFs itself, all under one lock
 from typing import TypeAlias
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.groups import spoilers
+from virtfn_host.core.groups import APART, spoilers
 from virtfn_host.core.model import (
     KERNEL_DRIVER,
     Desired,
@@ -99,7 +99,11 @@ class _PfPlan:
             self._block(self.wanted.address, Reason.DEVICE_GONE, "is not there any more")
             return
         if lost := [u for u in self.inventory.unreadable if u.device in _family(pf)]:
-            self._block(pf.address, Reason.UNREADABLE, f"{lost[0].path} could not be read: {lost[0].error}")
+            self._block(
+                pf.address,
+                Reason.UNREADABLE,
+                f"{lost[0].path} could not be read: {lost[0].error}; left alone until it reads",
+            )
             return
         if (trouble := wanted_driver_trouble(self.inventory, self.wanted)) is not None:
             self._block(pf.address, *trouble)
@@ -173,7 +177,9 @@ class _PfPlan:
             return True
         if members := spoilers(self.inventory.group(number), _bound_for_vfio(desired, self.inventory)):
             others = ", ".join(f"{m.address} ({m.driver})" for m in members)
-            self._block(function.address, Reason.GROUP_NOT_VIABLE, f"shares IOMMU group {number} with {others}")
+            self._block(
+                function.address, Reason.GROUP_NOT_VIABLE, f"shares IOMMU group {number} with {others}; {APART}"
+            )
             return True
         return False
 

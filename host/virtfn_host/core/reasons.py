@@ -31,6 +31,7 @@ class Reason(StrEnum):
     SETTLE_TIMEOUT = "SettleTimeout"  # the kernel did not show in time what was asked for
     STALE_SNAPSHOT = "StaleSnapshot"  # the machine moved between planning and applying
     STUCK = "Stuck"  # a write blocked past its deadline
+    ANOTHER_WRITER = "AnotherWriter"  # another virtfn process writes on this node
     WRITE_REFUSED = "WriteRefused"  # the kernel answered with an errno
     DRIFTED = "Drifted"  # somebody changed it; being repaired
     DEVICE_GONE = "DeviceGone"  # it was there and is not any more

@@ -5,7 +5,7 @@ bad policy stops no other. PFs that no policy claims any more but that the journ
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.groups import HARMLESS_DRIVERS
@@ -28,6 +28,11 @@ from virtfn_host.core.model import (
 from virtfn_host.core.policy import indexes_text
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.whole import RefusalError, check_group, check_whole, given_back_own, whole_pf
+
+_MATCHED = {"class_code": "class", "numa_node": "numaNode"}
+"""Fields of a matcher that a policy names otherwise."""
+
+_LEAVE = "change one of the two so that it names another device"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +70,7 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
     for policy in config.policies:
         matching = [pf for pf in _candidates(policy, inventory) if _matches_any(policy, pf, before.get(pf.address))]
         if not matching:
-            text = "no function matches" if policy.whole else "no SR-IOV device matches"
-            rejected.append(_rejection(policy, None, Reason.NO_MATCHING_DEVICE, text))
+            rejected.append(_unmatched(policy, inventory))
         for pf in matching:
             try:
                 if policy.whole is not None:
@@ -117,20 +121,44 @@ def matches(matcher: DeviceMatcher, pf: PhysicalFunction) -> bool:
     )
 
 
+def _unmatched(policy: PolicyConfig, inventory: Inventory) -> Rejected:
+    """Nothing matches, as far as could be read."""
+    lost = [it for it in inventory.unreadable if inventory.pf(it.device) is None]
+    if lost:
+        text = f"{lost[0].device}: {lost[0].path} could not be read: {lost[0].error}"
+        return _rejection(policy, None, Reason.UNREADABLE, f"{text}; nobody can tell whether the policy means it")
+    return _rejection(policy, None, Reason.NO_MATCHING_DEVICE, _none_matches(policy))
+
+
+def _none_matches(policy: PolicyConfig) -> str:
+    asked = [
+        ", ".join(
+            f"{_MATCHED.get(f.name, f.name)} {value}"
+            for f in fields(matcher)
+            if (value := getattr(matcher, f.name)) is not None
+        )
+        for matcher in policy.devices
+    ]
+    what, verb = ("function", "virtfn list --all") if policy.whole else ("SR-IOV device", "virtfn list")
+    return f"no {what} of this node has {' or '.join(asked)}; `{verb}` shows those that are there"
+
+
 def _check(
     policy: PolicyConfig, pf: PhysicalFunction, inventory: Inventory, claims: _Claims, original: Original | None
 ) -> None:
     """Raise RefusalError when the policy can have nothing of this PF."""
     if claims.whole is not None:
-        raise RefusalError(Reason.FUNCTION_TAKEN, f"is handed out whole by policy {claims.policies[0]}")
+        raise RefusalError(Reason.FUNCTION_TAKEN, f"is handed out whole by policy {claims.policies[0]}; {_LEAVE}")
     count = policy.count
     if count is not None and claims.count is not None and count != claims.count:
         text = f"wants {count} VFs, but policy {claims.count_policy} has claimed the number {claims.count}"
-        raise RefusalError(Reason.COUNT_CONFLICT, text)
+        raise RefusalError(Reason.COUNT_CONFLICT, f"{text}; ask for the same, or leave count out")
     if count is not None and count > (pf.total_vfs or 0):
         if not pf.total_vfs:
-            raise RefusalError(Reason.SRIOV_UNSUPPORTED, "its driver or firmware offers no VFs (sriov_totalvfs is 0)")
-        raise RefusalError(Reason.TOO_MANY_VFS, f"wants {count} VFs, the device offers {pf.total_vfs} (sriov_totalvfs)")
+            text = "its driver or firmware offers no VFs (sriov_totalvfs is 0); switch SR-IOV on in its firmware"
+            raise RefusalError(Reason.SRIOV_UNSUPPORTED, text)
+        text = f"wants {count} VFs, the device offers {pf.total_vfs} (sriov_totalvfs); ask for fewer"
+        raise RefusalError(Reason.TOO_MANY_VFS, text)
     handed_out = original is not None and original.own is not None  # and gets its own driver back first
     if count and pf.vfio_bound and not handed_out:
         raise RefusalError(
@@ -164,11 +192,11 @@ def _claim_whole(
     """Enter the function itself, or raise RefusalError."""
     if claims.policies:
         what = "is handed out whole by" if claims.whole else "has its VFs claimed by"
-        raise RefusalError(Reason.FUNCTION_TAKEN, f"{what} policy {claims.policies[0]}")
+        raise RefusalError(Reason.FUNCTION_TAKEN, f"{what} policy {claims.policies[0]}; {_LEAVE}")
     check_whole(pf, whole.driver, original)
     winner, driver = drivers.setdefault(whole.resource_name, (policy.name, whole.driver))
     if driver != whole.driver:
-        text = f"{whole.resource_name} wants driver {whole.driver}, but policy {winner} gives it {driver}"
+        text = f"{whole.resource_name} wants driver {whole.driver}, but policy {winner} gives it {driver}; rename one"
         raise RefusalError(Reason.RESOURCE_MISMATCH, text)
     claims.policies.append(policy.name)
     claims.whole = whole
@@ -190,7 +218,7 @@ def _claim_pools(
     for pool in policy.pools:
         winner, driver = drivers.setdefault(pool.resource_name, (policy.name, pool.driver))
         if driver != pool.driver:
-            text = f"{pool.resource_name} wants driver {pool.driver}, but policy {winner} gives it {driver}"
+            text = f"{pool.resource_name} wants driver {pool.driver}, but policy {winner} gives it {driver}; rename one"
             rejected.append(_rejection(policy, pf, Reason.RESOURCE_MISMATCH, text))
             continue
         wanted = range(number) if pool.indexes is None else [i for i in pool.indexes if i < number]
@@ -209,13 +237,14 @@ def _unmet(
             return []
         winners = sorted({name for name, _ in claims.vfs.values()})
         text = f"no VF is left for {pool.resource_name}" + (f"; taken by {', '.join(winners)}" if winners else "")
+        text += "; ask for more VFs, or for another device"
         return [_rejection(policy, pf, Reason.NOTHING_LEFT, text)]
     lost: dict[str, list[int]] = defaultdict(list)
     for index in pool.indexes:
         if index in claims.vfs:
             lost[claims.vfs[index][0]].append(index)
     return [
-        _rejection(policy, pf, Reason.INDEX_TAKEN, f"VF {indexes_text(taken)} belongs to policy {winner}")
+        _rejection(policy, pf, Reason.INDEX_TAKEN, f"VF {indexes_text(taken)} belongs to policy {winner}; name others")
         for winner, taken in sorted(lost.items())
     ]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from virtfn_host.core.groups import spoilers
+from virtfn_host.core.groups import APART, spoilers
 from virtfn_host.core.model import (
     KERNEL_DRIVER,
     Desired,
@@ -45,13 +45,19 @@ def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
 
 def _function(wanted: DesiredFunction, function: Function, inventory: Inventory) -> Iterator[Mismatch]:
     if not in_place(wanted, function):
-        yield _differs(function, f"is on {function.driver or 'no driver'}, wanted {wanted.driver or 'no driver'}")
+        half = function.driver is None and function.driver_override == wanted.driver_override is not None
+        why = ""
+        if half and wanted.driver not in inventory.drivers:
+            why = "; that driver is not loaded any more"
+        elif half:
+            why = "; driver_override names it already, so a bind was cut short or somebody unbound it"
+        yield _differs(function, f"is on {function.driver or 'no driver'}, wanted {wanted.driver or 'no driver'}{why}")
     elif function.driver_override != wanted.driver_override:
         now, then = function.driver_override or "empty", wanted.driver_override or "empty"
         yield _differs(function, f"driver_override is {now}, wanted {then}")
     elif wanted.policy is not None and wanted.driver != KERNEL_DRIVER:
         for member in spoilers(inventory.group(function.iommu_group), {function.address}):
-            text = f"shares IOMMU group {function.iommu_group} with {member.address} on {member.driver}"
+            text = f"shares IOMMU group {function.iommu_group} with {member.address} ({member.driver}); {APART}"
             address = str(function.address)
             yield Mismatch(device=address, reason=Reason.GROUP_NOT_VIABLE, message=f"{address}: {text}")
 

@@ -269,7 +269,7 @@ def _forget(machine: Machine, pf: PciAddress) -> None:
 def _look(sysfs: Sysfs, pf: PciAddress) -> PhysicalFunction:
     found = read_pf(sysfs, pf)
     if found is None:
-        raise StaleSnapshotError(f"{pf} is not there any more")
+        raise StaleSnapshotError(f"{pf} is not there any more; look and plan again")
     return found
 
 

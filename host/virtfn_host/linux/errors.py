@@ -35,8 +35,8 @@ class SysfsReadError(HostError):
     reason = Reason.UNREADABLE
 
     def __init__(self, path: str, error: OSError) -> None:
-        super().__init__(f"{path} could not be read: {error.strerror or error}")
-        self.path = path
+        self.path, self.answer = path, str(error.strerror or error)
+        super().__init__(f"{path} could not be read: {self.answer}")
 
 
 class SysfsWriteError(HostError):
@@ -44,6 +44,10 @@ class SysfsWriteError(HostError):
 
     def __init__(self, path: str, value: str, errno: int) -> None:
         hint = _HINTS.get(errno, "see the kernel log")
+        if errno == errnos.EINVAL and not path.endswith("/bind"):
+            hint = "see the kernel log"
+        if errno == errnos.ENOENT and path.endswith("/sriov_numvfs"):
+            self.reason, hint = Reason.SRIOV_UNSUPPORTED, "the driver that the PF is on cannot make VFs; bind its own"
         super().__init__(f"writing {value!r} to {path}: {os.strerror(errno)} ({errnos.errorcode.get(errno)}); {hint}")
         self.path, self.value, self.errno = path, value, errno
         self.retry = errno not in (errnos.EINVAL, errnos.ERANGE, errnos.EROFS, errnos.EACCES)
@@ -96,12 +100,12 @@ class JournalUnreadableError(HostError):
 class AnotherWriterError(HostError):
     """Another process writes on this node; two writers would undo each other."""
 
-    reason = Reason.STUCK
+    reason = Reason.ANOTHER_WRITER
 
 
 _HINTS = {
     errnos.EBUSY: "something else has the device; look who, and try again",
-    errnos.ENODEV: "no such device, or another driver is asked for it in driver_override",
+    errnos.ENODEV: "no such device, the driver does not take it, or driver_override names another",
     errnos.ENOENT: "the driver is not loaded, or it cannot make VFs",
     errnos.EINVAL: "for a bind to vfio-pci: is the IOMMU on?",
     errnos.ERANGE: "more VFs than sriov_totalvfs",

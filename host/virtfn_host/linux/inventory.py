@@ -55,7 +55,7 @@ class _Look:
                 raise found
             return override_text(found)
         except SysfsReadError as error:
-            self.unreadable.append(Unreadable(device=address, path=error.path, error=str(error)))
+            self.unreadable.append(Unreadable(device=address, path=error.path, error=error.answer))
             return None
 
 
@@ -98,7 +98,7 @@ def _guarded(
     try:
         return read(look, address)
     except SysfsReadError as error:
-        look.unreadable.append(Unreadable(device=address, path=error.path, error=str(error)))
+        look.unreadable.append(Unreadable(device=address, path=error.path, error=error.answer))
     except ValueError as error:
         path = str(look.sysfs.device(address))
         look.unreadable.append(Unreadable(device=address, path=path, error=f"not what a kernel writes: {error}"))

@@ -89,7 +89,10 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, dumps(entries) + "\n", 0o600)
         except OSError as error:
-            raise JournalUnreadableError(f"the journal {self.path} cannot be written: {error}") from error
+            text = (
+                f"the journal {self.path} cannot be written: {error.strerror or error}; nothing is touched without it"
+            )
+            raise JournalUnreadableError(f"{text}, make its folder writable") from error
 
 
 def original_of(pf: PhysicalFunction, *, whole: bool = False) -> Original:

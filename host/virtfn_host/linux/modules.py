@@ -48,5 +48,5 @@ class Modprobe:
         except subprocess.TimeoutExpired as error:
             raise ModuleMissingError(f"modprobe {module} has not returned in {deadline:.0f} s") from error
         if done.returncode != 0:
-            answer = done.stderr.strip() or f"exit {done.returncode}"
+            answer = " ".join(done.stderr.split()) or f"exit {done.returncode}"
             raise ModuleMissingError(f"modprobe {module}: {answer}; install the module or name another driver")

@@ -63,7 +63,9 @@ def _write(path: Path, document: object) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, dumps(document) + "\n", 0o644)
     except OSError as error:
-        raise PoolFileError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise PoolFileError(
+            f"{path} cannot be written: {error.strerror or error}; the old one stands, mend its folder"
+        ) from error
 
 
 def _read(kind: type[T], path: Path) -> T | None:

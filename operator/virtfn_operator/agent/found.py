@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import InUse, Inventory, Mismatch, NodeConfig, Observation
+from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution
 from virtfn_host.core.steps import Blocked, Plan, Report, pf_of
 
@@ -20,6 +21,8 @@ class Found:
     resolution: Resolution
     plan: Plan
     mismatches: tuple[Mismatch, ...]
+    kubelet_reason: Reason = Reason.KUBELET_UNREACHABLE
+    """Goes with `kubelet_error`; another one where the device plugin's ledger is what cannot be read."""
 
     @property
     def inventory(self) -> Inventory:

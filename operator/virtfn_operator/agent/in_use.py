@@ -14,6 +14,7 @@ LEDGER_SECONDS = 60.0
 """For a pod that the kubelet never lists: it lists an admitted one within seconds, a minute covers a busy kubelet."""
 
 UNKNOWN_TEXT = "the kubelet does not answer, so nobody can tell who"
+BROKEN_LEDGER_TEXT = "the device plugin's ledger cannot be read, so nobody can tell who"
 LEDGER_TEXT = "a pod that is being started (device plugin's ledger)"
 
 
@@ -25,19 +26,21 @@ def in_use(
     ledger: Ledger | None,
     now: float,
     also: Sequence[PciAddress] = (),
+    unknown: str = UNKNOWN_TEXT,
 ) -> InUse:
     """Who holds what.
 
     Args:
         evidence: what the kernel shows.
-        pods: device id to the pods that have it, as the kubelet says; None when it does not answer.
+        pods: device id to the pods that have it, as the kubelet says; None when nobody can tell.
         ledger: what was handed out lately; None when there is no ledger.
         now: seconds since the epoch.
         also: functions that are in no inventory any more, because their removal has begun and is blocked.
+        unknown: why nobody can tell, where nobody can.
     """
     functions = {pf.address for pf in inventory.pfs} | {vf.address for pf in inventory.pfs for vf in pf.vfs} | {*also}
     if pods is None:
-        said = [Holder(address=a, kind=HolderKind.UNKNOWN, text=UNKNOWN_TEXT) for a in functions]
+        said = [Holder(address=a, kind=HolderKind.UNKNOWN, text=unknown) for a in functions]
     else:
         said = [
             Holder(address=address, kind=HolderKind.POD, text=f"pod {pod}")

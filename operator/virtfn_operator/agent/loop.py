@@ -24,7 +24,7 @@ from virtfn_operator.agent.report import Turn, node_status, with_conditions
 from virtfn_operator.api.node_state import NodeSpec, read_spec
 from virtfn_operator.api.node_status import wire
 from virtfn_operator.clock import timestamp
-from virtfn_operator.kube import KubeError
+from virtfn_operator.kube_error import KubeError
 
 logger = logging.getLogger(__name__)
 

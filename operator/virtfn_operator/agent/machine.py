@@ -20,7 +20,7 @@ from virtfn_host.core.resolve import Resolution, resolve
 from virtfn_host.core.steps import Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
 from virtfn_host.core.verify import verify
 from virtfn_operator.agent.found import Done, Found, undisturbing
-from virtfn_operator.agent.in_use import in_use, settled
+from virtfn_operator.agent.in_use import BROKEN_LEDGER_TEXT, UNKNOWN_TEXT, in_use, settled
 from virtfn_operator.agent.ports import Files, Host, Kubelet, KubeletUnreachableError, LedgerUnreadableError, Patience
 from virtfn_operator.agent.report import recall
 
@@ -59,13 +59,17 @@ class Machine:
         pods, ledger, error = await self._pods()
         return await asyncio.to_thread(_decide, config, observation, pods, error, ledger, self._now())
 
-    async def _pods(self) -> tuple[Mapping[str, tuple[str, ...]] | None, Ledger | None, str | None]:
+    async def _pods(
+        self,
+    ) -> tuple[
+        Mapping[str, tuple[str, ...]] | None, Ledger | None, KubeletUnreachableError | LedgerUnreadableError | None
+    ]:
         """The ledger last: a pod that it lists no more is one that the kubelet lists."""
         asked_at = self._now()
         try:
             pods, ledger = await self._kubelet.allocated(), await self._files.ledger()
         except (KubeletUnreachableError, LedgerUnreadableError) as error:
-            return None, None, str(error)
+            return None, None, error
         if ledger is not None:
             self._settled = settled(ledger, pods, asked_at, self._settled)
             ledger = replace(ledger, allocations=tuple(e for e in ledger.allocations if e not in self._settled))
@@ -156,14 +160,22 @@ def _decide(
     config: NodeConfig | None,
     observation: Observation,
     pods: Mapping[str, tuple[str, ...]] | None,
-    kubelet_error: str | None,
+    silence: KubeletUnreachableError | LedgerUnreadableError | None,
     ledger: Ledger | None,
     now: float,
 ) -> Found:
     """In a thread: a node with 2,048 VFs must not hold up the event loop."""
     inventory = observation.inventory
-    held = observation.stuck.held if observation.stuck else ()
-    holders = in_use(inventory=inventory, evidence=observation.evidence, pods=pods, ledger=ledger, now=now, also=held)
+    broken = isinstance(silence, LedgerUnreadableError)
+    holders = in_use(
+        inventory=inventory,
+        evidence=observation.evidence,
+        pods=pods,
+        ledger=ledger,
+        now=now,
+        also=observation.stuck.held if observation.stuck else (),
+        unknown=BROKEN_LEDGER_TEXT if broken else UNKNOWN_TEXT,
+    )
     if config is None:
         resolution = Resolution(desired=Desired(pfs=()), rejected=())
     else:
@@ -172,7 +184,8 @@ def _decide(
         config=config or NodeConfig(policies=()),
         observation=observation,
         in_use=holders,
-        kubelet_error=kubelet_error,
+        kubelet_error=None if silence is None else str(silence),
+        kubelet_reason=Reason.POOL_FILE_UNREADABLE if broken else Reason.KUBELET_UNREACHABLE,
         resolution=resolution,
         plan=plan(inventory, resolution.desired, holders),
         mismatches=verify(resolution.desired, inventory),

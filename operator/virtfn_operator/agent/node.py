@@ -13,7 +13,8 @@ from virtfn_operator.api import API_VERSION, NODE_KIND, NODES
 from virtfn_operator.api.conditions import read_conditions, transitions
 from virtfn_operator.api.patch import merge_patch
 from virtfn_operator.clock import micro_timestamp
-from virtfn_operator.kube import Kube, KubeError, ours
+from virtfn_operator.kube import Kube, ours
+from virtfn_operator.kube_error import KubeError
 
 logger = logging.getLogger(__name__)
 

@@ -12,19 +12,19 @@ from virtfn_host.core.steps import Plan, Report, StepResult
 class Patience:
     """Seconds."""
 
-    idle: float = 6.0
-    """Between turns when nothing happens: what sends no event is told of within 10 s all the same."""
+    idle: float = 4.0
+    """Between turns when nothing happens. What no event tells of (a changed override) must still show within 10 s."""
     blocked: float = 1.0
     """While a holder is in the way, so that the node converges within 10 s of the pod's end, or the kubelet has yet to
     list a pod that is being started."""
-    in_use: float = 6.0
+    in_use: float = 4.0
     """While anything is in use: nothing tells of a pod's end."""
     settle: float = 0.1
     """After a wake-up: what comes together is looked at together."""
     retry: float = 1.0
     """After a failure, doubled each time."""
-    retry_limit: float = 8.0
-    """A repair is seen within 10 s of it."""
+    retry_limit: float = 4.0
+    """So that the node is well within 10 s of the repair, however long it was not."""
     withdraw: float = 30.0
     """Until the kubelet must have stopped offering what was withdrawn."""
     poll: float = 0.25

@@ -33,6 +33,8 @@ def ready(spec: NodeSpec | None, generation: int, found: Found, done: Done, *, c
 def _node_verdict(found: Found, done: Done, changing: Reason | None) -> tuple[Reason, str]:
     if hindrance := halt(found):
         return hindrance
+    if changing is Reason.DRIFTED and found.mismatches:
+        return changing, _with_more(found.mismatches[0].message, len(found.mismatches)) + "; it is being put right"
     if changing is not None:
         return changing, f"{len(found.plan.steps)} steps to do"
     if failures := _failures(done):
@@ -57,7 +59,7 @@ def preflight(generation: int, found: Found) -> Condition:
     if hindrance := halt(found):
         reason, text = hindrance
     elif found.kubelet_error is not None:
-        reason, text = Reason.KUBELET_UNREACHABLE, f"{found.kubelet_error}; every function counts as in use"
+        reason, text = found.kubelet_reason, f"{found.kubelet_error}; every function counts as in use"
     elif found.inventory.pfs and not found.inventory.groups:
         text = "there are no IOMMU groups; switch the IOMMU on in the firmware, and on the kernel command line"
         reason = Reason.NO_IOMMU
@@ -162,7 +164,7 @@ def _blocked(found: Found, done: Done) -> tuple[Blocked, ...]:
 def _blocked_reason(found: Found, blocked: Blocked) -> Reason:
     """What nobody could tell is the kubelet's silence, not a holder."""
     silent = found.kubelet_error is not None and blocked.reason is Reason.VFS_IN_USE
-    return Reason.KUBELET_UNREACHABLE if silent else blocked.reason
+    return found.kubelet_reason if silent else blocked.reason
 
 
 def _with_more(text: str, number: int) -> str:

@@ -14,7 +14,8 @@ from virtfn_operator import events
 from virtfn_operator.api import NODES, POLICIES, POLICY_KIND
 from virtfn_operator.clock import micro_timestamp, timestamp
 from virtfn_operator.controller.decide import World, Write, decide
-from virtfn_operator.kube import METADATA_ONLY, Kube, KubeError, ours
+from virtfn_operator.kube import METADATA_ONLY, Kube, ours
+from virtfn_operator.kube_error import KubeError
 
 logger = logging.getLogger(__name__)
 

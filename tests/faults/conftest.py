@@ -1,0 +1,44 @@
+"""A node for a fault: a fake kernel of its own each time, or the real one, which is kept from fault to fault."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faulty_node import FaultyNode, converged
+from kernel import FakeKernel
+
+from virtfn_host.linux.inventory import read_inventory
+from virtfn_host.linux.sysfs import Sysfs
+
+IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))
+
+
+@pytest.fixture(scope="session")
+def real_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyNode]:
+    """The machine itself; at the end it is as it was."""
+    subprocess.run(["modprobe", "-a", "igb", "igbvf"], check=True)
+    before = read_inventory(Sysfs()).pfs
+    node = FaultyNode(tmp_path_factory.mktemp("node"), None)
+    node.start()
+    yield node
+    node.ask([])
+    node.until(converged, "giving everything back", 120)
+    node.end()
+    assert read_inventory(Sysfs()).pfs == before
+    node.journal.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FaultyNode]:
+    """Fake, or real where VIRTFN_IN_GUEST is set."""
+    if IN_GUEST:
+        yield request.getfixturevalue("real_node")
+        return
+    node = FaultyNode(tmp_path, FakeKernel(tmp_path / "root"))
+    node.start()
+    yield node
+    node.end()

@@ -1,0 +1,286 @@
+"""The kernel, a driver or modprobe says no, or nothing at all (13.6, 13.10)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import outside
+from fault import Fault, Policy, and_other, fast
+from faulty_node import FaultyNode
+
+from virtfn_host.core.reasons import Reason
+from virtfn_host.linux import apply
+from virtfn_host.linux.errors import ModuleMissingError
+
+ON_WRITE = "no real card answers this when asked"
+
+
+def answers(number: int) -> Callable[[FaultyNode], AbstractContextManager[None]]:
+    """Every write to sriov_numvfs gets this errno."""
+
+    @contextmanager
+    def refusing(node: FaultyNode) -> Iterator[None]:
+        def refuse(*_: Any) -> None:
+            raise OSError(number, os.strerror(number))
+
+        with node.kernel_does("_write_num_vfs", refuse):
+            yield
+
+    return refusing
+
+
+@contextmanager
+def read_only(node: FaultyNode) -> Iterator[None]:
+    """/sys is mounted read-only, as in a container that is not privileged."""
+    if node.fake:
+        with answers(errno.EROFS)(node):
+            yield
+        return
+    outside.run("mount", "-o", "remount,ro", "/sys")
+    yield
+    outside.run("mount", "-o", "remount,rw", "/sys")
+
+
+@contextmanager
+def driver_refuses(node: FaultyNode) -> Iterator[None]:
+    """pcieport takes no VF."""
+    if not node.fake:
+        yield
+        return
+    original = node.fake._write_bind
+
+    def refuse(driver: str, address: Any) -> None:
+        if driver == "pcieport":
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        original(driver, address)
+
+    node.fake.register("pcieport")
+    with node.kernel_does("_write_bind", refuse):
+        yield
+
+
+@contextmanager
+def vfio_refuses(node: FaultyNode) -> Iterator[None]:
+    """What vfio-pci answers where the IOMMU is there and refuses."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    with node.kernel_does("_write_bind", refuse):
+        yield
+
+
+@contextmanager
+def nothing_comes(node: FaultyNode) -> Iterator[None]:
+    """The kernel says yes and no VF appears; the patience of a step is a tenth of a second here."""
+    with node.kernel_does("_set_num_vfs", lambda *_: None), patch.object(apply, "patience", lambda _: 0.1):
+        yield
+
+
+@contextmanager
+def vfio_module_forbidden(node: FaultyNode) -> Iterator[None]:
+    """An administrator's modprobe.d says that vfio-pci is never loaded; nothing is on it."""
+    if node.fake:
+        with patch("kernel.FakeModules.load", _not_found):
+            yield
+        return
+    conf = Path("/etc/modprobe.d/faults.conf")
+    conf.write_text("install vfio_pci /bin/false\n")
+    subprocess.run(["modprobe", "-r", "vfio_pci"], check=True)
+    yield
+    conf.unlink()
+
+
+def _not_found(_: object, driver: str, deadline: float) -> None:
+    raise ModuleMissingError(f"modprobe {driver}: exit 1; install the module or name another driver")
+
+
+@contextmanager
+def pf_on_vfio(node: FaultyNode) -> Iterator[None]:
+    """Somebody has given the PF away, so its driver can make no VFs."""
+    override = node.sysfs.device(node.other, "driver_override")
+    node.machine.modules.load("vfio-pci", 30)
+    outside.unbind(node, node.other)
+    node.raw(override, "vfio-pci")
+    outside.bind(node, node.other, "vfio-pci")
+    yield
+    outside.unbind(node, node.other)
+    node.raw(override, "\n")
+    outside.bind(node, node.other, "igb")
+
+
+@contextmanager
+def own_write_blocks(node: FaultyNode) -> Iterator[None]:
+    """A user that no lock keeps out and nothing shows: a cdev that is open, where files of processes are hidden."""
+    assert node.fake is not None
+    vf = node.vf()
+    node.fake.vfio.opened.add(vf)
+    yield
+    node.fake.vfio.opened.discard(vf)
+
+
+def one_on(driver: str) -> Callable[[FaultyNode], Sequence[Policy]]:
+    return lambda node: (fast(node, driver=driver),)
+
+
+def nobody(node: FaultyNode) -> Sequence[Policy]:
+    return ()
+
+
+def three(node: FaultyNode) -> Sequence[Policy]:
+    return (fast(node, count=3),)
+
+
+def alone(node: FaultyNode) -> Sequence[Policy]:
+    return (fast(node),)
+
+
+DO = ("apply",)
+OTHER = and_other(count=1, driver="vfio-pci")
+REFUSED = Reason.WRITE_REFUSED
+NUMVFS = "{other}: set sriov_numvfs 0 -> 1: writing '1' to .*/{other}/sriov_numvfs: "
+
+FAULTS = (
+    Fault(
+        name="a driver refuses the device",
+        section="13.10",
+        provoke=driver_refuses,
+        asked=one_on("pcieport"),
+        after=alone,
+        words=DO,
+        reason=Reason.BIND_FAILED,
+        message=r"^VF 0 of {pf} \({vf}\): bind to pcieport: .*No such device \(ENODEV\); .*the driver does not take",
+    ),
+    Fault(
+        name="the IOMMU refuses a device",
+        section="13.10",
+        provoke=vfio_refuses,
+        asked=OTHER,
+        words=DO,
+        reason=Reason.BIND_FAILED,
+        message=r"^VF 0 of {other}.*: bind to vfio-pci: .*Invalid argument \(EINVAL\); .*is the IOMMU on",
+        fake_only="an IOMMU that is there and refuses is not emulated",
+    ),
+    Fault(
+        name="there is no such driver",
+        section="13.6",
+        provoke=outside.nothing,
+        asked=and_other(count=1, driver="no-such-driver"),
+        after=alone,
+        words=DO,
+        reason=Reason.MODULE_MISSING,
+        message="modprobe no-such-driver: .*not found.*; install the module or name another driver",
+    ),
+    Fault(
+        name="the module of vfio-pci may not be loaded",
+        section="13.6",
+        provoke=vfio_module_forbidden,
+        before=nobody,
+        asked=alone,
+        words=DO,
+        reason=Reason.MODULE_MISSING,
+        message="modprobe vfio-pci: .*; install the module or name another driver",
+    ),
+    Fault(
+        name="the PF is on a vfio driver",
+        section="13.14",
+        provoke=pf_on_vfio,
+        asked=OTHER,
+        after=alone,
+        reason=Reason.PF_DRIVER_MISSING,
+        message="^{other}: is on vfio-pci, which makes no VFs; bind the driver of the PF",
+    ),
+    Fault(
+        name="the PF is on a driver that makes no VFs",
+        section="13.14",
+        provoke=answers(errno.ENOENT),
+        asked=OTHER,
+        after=alone,
+        words=DO,
+        fake_only="no such driver takes the emulated cards",
+        reason=Reason.SRIOV_UNSUPPORTED,
+        message="^" + NUMVFS + r"No such file or directory \(ENOENT\); the driver that the PF is on cannot make VFs",
+    ),
+    Fault(
+        name="sysfs is read-only",
+        section="13.10",
+        provoke=read_only,
+        asked=three,
+        words=DO,
+        reason=REFUSED,
+        message=r"^{pf}: .*writing .* to .*: Read-only file system \(EROFS\); sysfs is mounted read-only here",
+    ),
+    Fault(
+        name="the kernel says EBUSY to a number of VFs",
+        section="13.10",
+        provoke=answers(errno.EBUSY),
+        asked=OTHER,
+        after=alone,
+        words=DO,
+        reason=REFUSED,
+        message="^" + NUMVFS + r"Device or resource busy \(EBUSY\); something else has the device",
+        fake_only="virtfn never writes what a real kernel refuses so",
+    ),
+    Fault(
+        name="the kernel says EINVAL to a number of VFs",
+        section="13.10",
+        provoke=answers(errno.EINVAL),
+        asked=OTHER,
+        after=alone,
+        words=DO,
+        reason=REFUSED,
+        message="^" + NUMVFS + r"Invalid argument \(EINVAL\); see the kernel log",
+        fake_only="virtfn never writes what a real kernel refuses so",
+    ),
+    Fault(
+        name="the firmware left too little room for VFs",
+        section="13.10",
+        provoke=answers(errno.ENOMEM),
+        asked=OTHER,
+        after=alone,
+        words=DO,
+        reason=REFUSED,
+        message="^" + NUMVFS + r"Cannot allocate memory \(ENOMEM\); the firmware left too little MMIO space",
+        fake_only="could not be provoked by emulation",
+    ),
+    Fault(
+        name="the process may not write",
+        section="13.10",
+        provoke=answers(errno.EACCES),
+        asked=OTHER,
+        after=alone,
+        words=DO,
+        reason=REFUSED,
+        message="^" + NUMVFS + r"Permission denied \(EACCES\); run as root",
+        fake_only="root on a real machine may",
+    ),
+    Fault(
+        name="the kernel shows no VF in time",
+        section="13.10",
+        provoke=nothing_comes,
+        asked=OTHER,
+        after=alone,
+        words=DO,
+        reason=Reason.SETTLE_TIMEOUT,
+        message="^{other}: wait for 1 VFs: {other} shows 0 of 1 VFs .*; see the kernel log",
+        fake_only="late VFs are not emulated",
+    ),
+    Fault(
+        name="a write of our own blocks in the kernel",
+        section="13.3",
+        provoke=own_write_blocks,
+        asked=three,
+        words=DO,
+        reason=Reason.STUCK,
+        message="^{pf}: set sriov_numvfs 2 -> 0.*{vf}",
+        told=(Reason.STUCK, "{vf} is open: .*end what holds it"),
+        fake_only="Debian's kernels have no vfio cdev, and everything else the lock keeps out",
+    ),
+)
