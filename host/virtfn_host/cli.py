@@ -9,7 +9,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -225,7 +225,7 @@ def _carry_out(
             resolution = decide(inventory)
             made = plan(inventory, resolution.desired, in_use)
             report = apply(made, machine, lambda r: output.say(outcome_line(r, output.paint)), stopping)
-            mismatches = verify(resolution.desired, _look_once(sysfs))
+            mismatches = verify(resolution.desired, _look_once(sysfs, {pf.address for pf in resolution.desired.pfs}))
     finally:
         machine.writer.close()
     if options.json:
@@ -322,10 +322,10 @@ def _tell_of_blocked_write(sysfs: Sysfs, inventory: Inventory, output: Output) -
         output.complain(stuck.text, Reason.STUCK)
 
 
-def _look_once(sysfs: Sysfs) -> Inventory:
+def _look_once(sysfs: Sysfs, only: Set[PciAddress] | None = None) -> Inventory:
     reader = Reader()
     try:
-        return read_inventory(sysfs, reader)
+        return read_inventory(sysfs, reader, only)
     finally:
         reader.close()
 

@@ -59,7 +59,7 @@ class Trial:
         desired = resolve(config, inventory, self.machine.journal.originals()).desired
         report = apply(plan(inventory, desired, InUse(holders=())), self.machine)
         wrong = [r.message for r in report.results if r.outcome != "done"]
-        wrong += [m.message for m in verify(desired, read_inventory(sysfs))]
+        wrong += [m.message for m in verify(desired, read_inventory(sysfs, only={pf.address for pf in desired.pfs}))]
         if wrong:
             sys.exit("\n".join(wrong))
 

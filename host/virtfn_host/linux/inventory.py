@@ -4,6 +4,7 @@ One bad device never fails the list; what could not be read is listed as such. R
 write of somebody else (`driver_override` on Linux 6.1) go through a reader with a deadline.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ class _Look:
     def read_ahead(self, addresses: Iterable[PciAddress]) -> None:
         """Ask for the override of all of these in one message, not one by one."""
         if self.reader is not None:
-            wanted = list(addresses)
+            wanted = [address for address in addresses if address not in self.ahead]
             paths = [self.sysfs.device(address, "driver_override") for address in wanted]
             self.ahead |= zip(wanted, self.reader.read_each(paths), strict=True)
 
@@ -59,21 +60,22 @@ class _Look:
             return None
 
 
-def read_inventory(sysfs: Sysfs, reader: Reader | None = None) -> Inventory:
+def read_inventory(sysfs: Sysfs, reader: Reader | None = None, only: Iterable[PciAddress] | None = None) -> Inventory:
     """Look at the machine once; `reader` takes the reads that may hang.
+
+    Args:
+        only: look at these functions and their VFs alone, and not at what the machine needs: enough for `verify`.
 
     Raises:
         SysfsReadError: not even the list of PCI devices can be read.
     """
     sysfs = OneLook(sysfs)
-    look = _Look(sysfs, reader, needed(sysfs))
+    wanted = _addresses(sysfs) if only is None else sorted(only)
+    look = _Look(sysfs, reader, needed(sysfs) if only is None else {})
+    look.read_ahead(wanted)
     pfs: list[PhysicalFunction] = []
     vfs: set[PciAddress] = set()
-    for name in sysfs.names(sysfs.sys / "bus/pci/devices") or ():
-        try:
-            address = PciAddress.parse(name)
-        except ValueError:
-            continue
+    for address in wanted:
         # VFs come after their PF.
         pf = None if address in vfs else _guarded(look, address, _pf)
         if pf is not None:
@@ -90,6 +92,14 @@ def read_inventory(sysfs: Sysfs, reader: Reader | None = None) -> Inventory:
         unreadable=tuple(look.unreadable),
         loadable=loadable_drivers(sysfs, kernel),
     )
+
+
+def _addresses(sysfs: Sysfs) -> list[PciAddress]:
+    found = []
+    for name in sysfs.names(sysfs.sys / "bus/pci/devices") or ():
+        with contextlib.suppress(ValueError):  # whatever that is, it is no PCI function
+            found.append(PciAddress.parse(name))
+    return found
 
 
 def _guarded(
@@ -113,7 +123,7 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
     if not class_code or class_code.startswith(BRIDGE) or sysfs.link(sysfs.device(address, "physfn")) is not None:
         return None
     addresses = {} if total is None else sysfs.vf_addresses(address)
-    look.read_ahead((address, *addresses.values()))
+    look.read_ahead(addresses.values())
     ids = _vf_ids(sysfs, addresses)
     return PhysicalFunction(
         address=address,

@@ -41,12 +41,13 @@ def loadable_drivers(sysfs: Sysfs, release: str) -> tuple[str, ...] | None:
     folder = sysfs.sys.parent / "lib/modules" / release
     names = ("modules.dep", "modules.builtin", "modules.alias")
     stamps = tuple(_stamp(f"{folder}/{name}") for name in names)
-    return None if stamps[0] is None else _drivers(sysfs, str(folder), stamps)
+    return None if stamps[0] is None else _drivers(str(folder), stamps)
 
 
 @lru_cache(maxsize=2)
-def _drivers(sysfs: Sysfs, folder: str, stamps: tuple[int | None, ...]) -> tuple[str, ...]:  # noqa: ARG001
+def _drivers(folder: str, stamps: tuple[int | None, ...]) -> tuple[str, ...]:  # noqa: ARG001
     """Kept until a file changes: modules.alias has a megabyte or two, and a look comes every few seconds."""
+    sysfs = Sysfs()  # not the one of this look, which is another each time, and would be kept with the answer
     listed = "\n".join(sysfs.read(f"{folder}/{name}") or "" for name in ("modules.dep", "modules.builtin"))
     modules = {line.partition(":")[0].rpartition("/")[2].partition(".")[0] for line in listed.splitlines()}
     # Drivers are mlx5_vfio_pci and the like, vfio_iommu_type1 and the like are parts of vfio itself.
