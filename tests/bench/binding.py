@@ -16,14 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DeviceMatcher, InUse, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.plan import plan
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.verify import verify
 from virtfn_host.linux.apply import Machine, apply
+from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.modules import Modprobe
+from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
 
@@ -35,6 +37,7 @@ class Trial:
         self.machine = Machine(
             sysfs=Sysfs(), writer=Writer(), journal=Journal(folder / "journal.json"), modules=Modprobe()
         )
+        self.reader = Reader()
         self.machine.modules.load("vfio-pci", 60)
         pfs = [pf for pf in read_inventory(self.machine.sysfs).pfs if (pf.vendor, pf.device) == (vendor, device)]
         if not pfs:
@@ -55,11 +58,12 @@ class Trial:
 
     def _carry_out(self, config: NodeConfig) -> None:
         sysfs = self.machine.sysfs
-        inventory = read_inventory(sysfs)
+        inventory = read_inventory(sysfs, self.reader)
         desired = resolve(config, inventory, self.machine.journal.originals()).desired
-        report = apply(plan(inventory, desired, InUse(holders=())), self.machine)
+        report = apply(plan(inventory, desired, evidence(sysfs, inventory)), self.machine)
         wrong = [r.message for r in report.results if r.outcome != "done"]
-        wrong += [m.message for m in verify(desired, read_inventory(sysfs, only={pf.address for pf in desired.pfs}))]
+        only = {pf.address for pf in desired.pfs}
+        wrong += [m.message for m in verify(desired, read_inventory(sysfs, self.reader, only))]
         if wrong:
             sys.exit("\n".join(wrong))
 
@@ -123,6 +127,7 @@ def main() -> None:
                 flush=True,
             )
         trial.machine.writer.close()
+        trial.reader.close()
     options.file.write_text(json.dumps({"count": trial.count, "seconds": seen}))
 
 

@@ -53,6 +53,10 @@ class FakeKernel:
         self.root = root
         self.iommu = iommu
         self.noiommu = noiommu
+        if noiommu:
+            parameters = root / "sys/module/vfio/parameters"
+            parameters.mkdir(parents=True)
+            (parameters / "enable_unsafe_noiommu_mode").write_text("Y\n")
         self.groups = FakeGroups(root)
         self.vfio = FakeVfio(root, groups=groups, cdevs=cdevs)
         self.devices = root / "sys/bus/pci/devices"

@@ -25,6 +25,8 @@ class FakeVfio:
         """Groups with a user: who opens them next gets EBUSY."""
         for folder in ("dev/vfio", "sys/class/vfio"):
             (root / folder).mkdir(parents=True)
+        if cdevs:
+            (root / "sys/class/misc/iommu").mkdir(parents=True)
         for pid, name in (("1", "init"), (PROGRAM, "python3")):
             (root / f"proc/{pid}/ns").mkdir(parents=True)
             (root / f"proc/{pid}/ns/pid").symlink_to("pid:[4026531836]")

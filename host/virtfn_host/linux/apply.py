@@ -69,6 +69,8 @@ class Machine:
     modules: Modules
     remembered: set[tuple[PciAddress, bool]] = field(default_factory=set)
     """PFs, and whether whole, whose journal entry is known to be there during one apply."""
+    places: dict[PciAddress, dict[int, PciAddress]] = field(default_factory=dict)
+    """Where the VFs of a PF are during one apply: an index has one address as long as the number of VFs stands."""
 
 
 @contextmanager
@@ -101,6 +103,7 @@ def apply(
     failed: dict[PciAddress, StepResult] = {}
     results: list[StepResult] = []
     machine.remembered.clear()
+    machine.places.clear()
     for (pf, _), alike in groupby(plan.steps, key=lambda step: (pf_of(step), type(step))):
         portions = _portions(list(alike))
         for number, portion in enumerate(portions):
@@ -128,7 +131,7 @@ class _Portion:
             for number, step in enumerate(self.steps):
                 try:
                     _remember(machine, step.function.pf, whole=step.function.index is None)
-                    address = _address(machine.sysfs, step.function)
+                    address = _address(machine, step.function)
                     self.ready[number] = address, _write_of(step, address, machine.sysfs)
                 except HostError as error:
                     self.errors[number] = error
@@ -235,7 +238,7 @@ def _carry_out(step: Step, machine: Machine) -> None:
             _remember(machine, pf)  # a module may bind what waits for it
             machine.modules.load(module, patience(step))
         case Settle(pf=pf, num_vfs=num_vfs):
-            _settle(machine.sysfs, pf, num_vfs, patience(step))
+            machine.places[pf] = _settled(machine.sysfs, pf, num_vfs, patience(step))
         case Forget(pf=pf):
             _forget(machine, pf)
         case SetAutoprobe() | SetNumVfs():
@@ -243,7 +246,7 @@ def _carry_out(step: Step, machine: Machine) -> None:
             _set_autoprobe(step, machine) if isinstance(step, SetAutoprobe) else _set_num_vfs(step, machine)
         case Unbind() | Probe():
             _remember(machine, step.function.pf, whole=step.function.index is None)
-            address = _address(machine.sysfs, step.function)
+            address = _address(machine, step.function)
             _unbind(step, address, machine) if isinstance(step, Unbind) else _probe(step, address, machine)
         case SetDriverOverride() | Bind():
             raise AssertionError("carried out in portions")
@@ -281,6 +284,7 @@ def _set_autoprobe(step: SetAutoprobe, machine: Machine) -> None:
 
 def _set_num_vfs(step: SetNumVfs, machine: Machine) -> None:
     sysfs = machine.sysfs
+    machine.places.pop(step.pf, None)
     vfs = list(sysfs.vf_addresses(step.pf).values())
     _expect(f"number of VFs of {step.pf}", len(vfs), step.expects)
     path = sysfs.device(step.pf, "sriov_numvfs")
@@ -296,13 +300,14 @@ def _set_num_vfs(step: SetNumVfs, machine: Machine) -> None:
         machine.writer.write(path, "0", patience(step))
 
 
-def _settle(sysfs: Sysfs, pf: PciAddress, num_vfs: int, seconds: float) -> None:
+def _settled(sysfs: Sysfs, pf: PciAddress, num_vfs: int, seconds: float) -> dict[int, PciAddress]:
+    """Where the VFs are, once all are there."""
     until = time.monotonic() + seconds
     grouped = sysfs.group(pf) is not None
     while True:
         vfs = sysfs.vf_addresses(pf)
         if len(vfs) == num_vfs and not (grouped and any(sysfs.group(vf) is None for vf in vfs.values())):
-            return
+            return vfs
         if time.monotonic() > until:
             text = f"{pf} shows {len(vfs)} of {num_vfs} VFs with their IOMMU groups after {seconds:.0f} s"
             raise SettleTimeoutError(f"{text}; see the kernel log")
@@ -335,10 +340,12 @@ def _probe(step: Probe, address: PciAddress, machine: Machine) -> None:
         raise BindFailedError(f"no driver of this kernel took {address}; is its module installed?")
 
 
-def _address(sysfs: Sysfs, function: FunctionRef) -> PciAddress:
+def _address(machine: Machine, function: FunctionRef) -> PciAddress:
     if function.index is None:
         return function.pf
-    address = sysfs.vf_address(function.pf, function.index)
+    if function.pf not in machine.places:
+        machine.places[function.pf] = machine.sysfs.vf_addresses(function.pf)
+    address = machine.places[function.pf].get(function.index)
     if address is None or function.address not in (None, address):
         raise StaleSnapshotError(f"{function} is {'not there' if address is None else f'at {address} now'}")
     return address

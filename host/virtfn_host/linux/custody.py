@@ -35,7 +35,7 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress]) -> Iterator[None]:
     with ExitStack() as stack:
         before = OneLook(sysfs)
         for number in sorted({number for address in wanted for number in _lockable(before, address)}):
-            stack.callback(os.close, _open_group(sysfs, number))
+            stack.callback(os.close, _open_group(before, number))
         # A new look: what was seen before the lock may have changed.
         locked = OneLook(sysfs)
         nodes = OpenNodes(locked)

@@ -21,6 +21,7 @@ class OneLook(Sysfs):
         self._links: dict[str | Path, str | None] = {}
         self._names: dict[str | Path, tuple[str, ...] | None] = {}
         self._folders: dict[PciAddress, str] = {}
+        self._vfio_drivers: dict[str, bool] = {}
 
     def device(self, address: PciAddress, *names: str) -> str:
         """See Sysfs; by the folder that the bus's link leads to, because following it was half of every read."""
@@ -53,6 +54,15 @@ class OneLook(Sysfs):
         if path not in self._names:
             self._names[path] = self._behind.names(path)
         return self._names[path]
+
+    def vfio_bound(self, address: PciAddress) -> bool:
+        """See Sysfs; asked once for a driver, because a driver is a vfio driver for all of its devices or for none."""
+        driver = self.bound_driver(address)
+        if driver is None:
+            return False
+        if driver not in self._vfio_drivers:
+            self._vfio_drivers[driver] = super().vfio_bound(address)
+        return self._vfio_drivers[driver]
 
     def open_group(self, node: Path) -> int:
         """See Sysfs."""

@@ -136,7 +136,9 @@ class Sysfs:
 
     def group_node(self, number: int) -> Path:
         """`/dev/vfio/N`, or `/dev/vfio/noiommu-N` where vfio runs without an IOMMU."""
-        name = self.read(f"{self._groups}/{number}/name")
+        # Without this file vfio was built without that mode (measured), and no group's name need be read.
+        possible = self.read(f"{self.sys}/module/vfio/parameters/enable_unsafe_noiommu_mode") is not None
+        name = self.read(f"{self._groups}/{number}/name") if possible else None
         return Path(f"{self.dev}/vfio/{'noiommu-' if name == 'vfio-noiommu' else ''}{number}")
 
     def group_members(self, number: int) -> tuple[PciAddress, ...]:
@@ -149,6 +151,9 @@ class Sysfs:
 
     def cdev(self, address: PciAddress) -> str | None:
         """`vfioN` where the kernel made /dev/vfio/devices/vfioN of it; the folder alone is there without cdevs too."""
+        # They come with iommufd only (Kconfig: VFIO_DEVICE_CDEV depends on IOMMUFD).
+        if self.names(f"{self.sys}/class/misc/iommu") is None:
+            return None
         for name in self.names(self.device(address, "vfio-dev")) or ():
             if self.read(self.device(address, "vfio-dev", name, "dev")) is not None:
                 return name
