@@ -23,7 +23,7 @@ from virtfn_host.core.by_hand import bound, restored
 from virtfn_host.core.codec import encode
 from virtfn_host.core.explain import Explanation, explain
 from virtfn_host.core.listing import Lookup, Row, chosen, ids, listing
-from virtfn_host.core.model import InUse, Inventory, NodeConfig
+from virtfn_host.core.model import InUse, Inventory, NodeConfig, PolicyConfig
 from virtfn_host.core.plan import plan
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution, resolve
@@ -34,8 +34,10 @@ from virtfn_host.linux.custody import evidence, holders
 from virtfn_host.linux.errors import HostError, JournalUnreadableError, StuckError
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.journal import Journal, has_links
 from virtfn_host.linux.modules import Modprobe
+from virtfn_host.linux.netlink import Addresses, Netlink
+from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.pci_ids import read_pci_ids
 from virtfn_host.linux.reader import Reader, patient
 from virtfn_host.linux.stuck import blocked_write
@@ -127,9 +129,10 @@ def _explain(options: argparse.Namespace, output: Output) -> int:
         text = f"{options.address} is not there; `virtfn list --all` shows functions that are"
         output.failed(text, Reason.NO_MATCHING_DEVICE)
         return NOTHING_MATCHES
-    found = explain(
-        function, read_surroundings(sysfs), holders(sysfs, options.address, name_processes=True, open_files=True)
-    )
+    with _netlink(sysfs) as netlink:
+        assigned = Addresses(netlink)
+        users = holders(sysfs, options.address, name_processes=True, open_files=True, addresses=assigned)
+    found = explain(function, read_surroundings(sysfs), users)
     numbers = ids(function.vendor, function.device, function.class_code, function.modalias)
     names = read_pci_ids(options.root, {numbers}).names(numbers)
     if options.json:
@@ -154,8 +157,9 @@ def _inventory(options: argparse.Namespace, output: Output) -> int:
 
 
 def _plan(options: argparse.Namespace, output: Output) -> int:
-    inventory, in_use = _look(_machine(options), output)
-    resolution = _resolve(options, inventory)
+    policies = read_policies(options.file)
+    inventory, in_use = _look(_machine(options), output, links=_concerns_links(options, policies))
+    resolution = _resolve(options, policies, inventory)
     made = plan(inventory, resolution.desired, in_use)
     if options.json:
         output.document({"plan": encode(made), "rejected": encode(resolution.rejected)})
@@ -166,8 +170,11 @@ def _plan(options: argparse.Namespace, output: Output) -> int:
 
 
 def _verify(options: argparse.Namespace, output: Output) -> int:
-    inventory = _look_once(_machine(options))
-    resolution = _resolve(options, inventory)
+    policies = read_policies(options.file)
+    sysfs = _machine(options)
+    with _netlink(sysfs) as netlink:
+        inventory = _look_once(sysfs, netlink if _concerns_links(options, policies) else None)
+    resolution = _resolve(options, policies, inventory)
     mismatches = verify(resolution.desired, inventory)
     if options.json:
         output.document({"mismatches": encode(mismatches), "rejected": encode(resolution.rejected)})
@@ -181,16 +188,24 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
     return MACHINE_SAID_NO if troubles else DONE
 
 
-def _resolve(options: argparse.Namespace, inventory: Inventory) -> Resolution:
+def _concerns_links(options: argparse.Namespace, policies: Sequence[PolicyConfig] = ()) -> bool:
+    """Whether link settings are asked for, or noted to be given back; else nobody looks at them."""
+    asked = any(pool.link is not None for policy in policies for pool in policy.pools)
+    return asked or has_links(Journal(_journal(options)).originals())
+
+
+def _resolve(options: argparse.Namespace, policies: Sequence[PolicyConfig], inventory: Inventory) -> Resolution:
     originals = Journal(_journal(options)).originals()
-    return resolve(NodeConfig(policies=read_policies(options.file)), inventory, originals)
+    return resolve(NodeConfig(policies=tuple(policies)), inventory, originals)
 
 
 # --- doing -----------------------------------------------------------------------------------------------------------
 
 
 def _apply(options: argparse.Namespace, output: Output) -> int:
-    return _carry_out(options, output, lambda inventory: _resolve(options, inventory))
+    policies = read_policies(options.file)
+    links = _concerns_links(options, policies)
+    return _carry_out(options, output, lambda inventory: _resolve(options, policies, inventory), links=links)
 
 
 def _bind(options: argparse.Namespace, output: Output) -> int:
@@ -211,6 +226,7 @@ def _carry_out(
     output: Output,
     decide: Callable[[Inventory], Resolution],
     idle: str = "it is so already",
+    links: bool | None = None,
 ) -> int:
     """Look, decide, plan, apply, look again; one process on this node at a time."""
     sysfs = _machine(options)
@@ -218,16 +234,21 @@ def _carry_out(
     machine = _hands(sysfs, options)
     try:
         with only_writer(_journal(options).parent), _asked_to_stop() as stopping:
-            inventory = _look_once(sysfs)
+            asked = machine.netlink if links or (links is None and _concerns_links(options)) else None
+            seen = OneLook(sysfs)
+            inventory = _look_once(seen, asked)
             if (stuck := blocked_write(sysfs, inventory)) is not None:
                 raise StuckError(f"nothing was written: {stuck.text}")
-            in_use = evidence(sysfs, inventory, name_processes=True)
+            in_use = evidence(seen, inventory, name_processes=True, netlink=machine.netlink)
             resolution = decide(inventory)
             made = plan(inventory, resolution.desired, in_use)
             report = apply(made, machine, lambda r: output.say(outcome_line(r, output.paint)), stopping)
-            mismatches = verify(resolution.desired, _look_once(sysfs, {pf.address for pf in resolution.desired.pfs}))
+            touched = {pf.address for pf in resolution.desired.pfs}
+            mismatches = verify(resolution.desired, _look_once(sysfs, asked, touched))
     finally:
         machine.writer.close()
+        if machine.netlink is not None:
+            machine.netlink.close()
     if options.json:
         output.document(
             {"report": encode(report), "rejected": encode(resolution.rejected), "mismatches": encode(mismatches)}
@@ -301,7 +322,17 @@ def _machine(options: argparse.Namespace) -> Sysfs:
 def _hands(sysfs: Sysfs, options: argparse.Namespace) -> Machine:
     """Everything a step may touch."""
     writer = Writer(functools.partial(who_blocks, sysfs))
-    return Machine(sysfs=sysfs, writer=writer, journal=Journal(_journal(options)), modules=Modprobe())
+    journal, netlink = Journal(_journal(options)), Netlink(sysfs.proc)
+    return Machine(sysfs=sysfs, writer=writer, journal=journal, modules=Modprobe(), netlink=netlink)
+
+
+@contextmanager
+def _netlink(sysfs: Sysfs) -> Iterator[Netlink]:
+    netlink = Netlink(sysfs.proc)
+    try:
+        yield netlink
+    finally:
+        netlink.close()
 
 
 def _must_be_root(sysfs: Sysfs) -> None:
@@ -310,11 +341,13 @@ def _must_be_root(sysfs: Sysfs) -> None:
         raise HostError(f"{probe} may be written by root alone; run it as root")
 
 
-def _look(sysfs: Sysfs, output: Output) -> tuple[Inventory, InUse]:
+def _look(sysfs: Sysfs, output: Output, *, links: bool = False) -> tuple[Inventory, InUse]:
     """Looking goes on behind a blocked write of somebody; writing does not, it would queue."""
-    inventory = _look_once(sysfs)
-    _tell_of_blocked_write(sysfs, inventory, output)
-    return inventory, evidence(sysfs, inventory, name_processes=True)
+    with _netlink(sysfs) as netlink:
+        seen = OneLook(sysfs)
+        inventory = _look_once(seen, netlink if links else None)
+        _tell_of_blocked_write(sysfs, inventory, output)
+        return inventory, evidence(seen, inventory, name_processes=True, netlink=netlink)
 
 
 def _tell_of_blocked_write(sysfs: Sysfs, inventory: Inventory, output: Output) -> None:
@@ -322,10 +355,10 @@ def _tell_of_blocked_write(sysfs: Sysfs, inventory: Inventory, output: Output) -
         output.complain(stuck.text, Reason.STUCK)
 
 
-def _look_once(sysfs: Sysfs, only: Set[PciAddress] | None = None) -> Inventory:
+def _look_once(sysfs: Sysfs, netlink: Netlink | None = None, only: Set[PciAddress] | None = None) -> Inventory:
     reader = Reader()
     try:
-        return read_inventory(sysfs, reader, only)
+        return read_inventory(sysfs, reader, netlink, only)
     finally:
         reader.close()
 

@@ -11,7 +11,7 @@ from virtfn_host.core.model import Observation
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Plan, Report, StepResult, patience
 from virtfn_host.linux.errors import HostError
-from virtfn_host.protocol import LINE_LIMIT, line, parse, value
+from virtfn_host.protocol import LINE_LIMIT, Look, line, parse, value
 
 OBSERVE_DEADLINE = 30.0
 """Seconds for one look; a look with hanging reads takes a few."""
@@ -37,15 +37,15 @@ class HostClient:
     def __init__(self, socket_path: Path | str) -> None:
         self._path = str(socket_path)
 
-    async def observe(self) -> Observation:
-        """One look at the machine.
+    async def observe(self, *, links: bool = False) -> Observation:
+        """One look at the machine, with link settings of VFs where `links`.
 
         Raises:
             HostUnreachable: no answer in OBSERVE_DEADLINE seconds.
             HostRefused: the machine cannot be read.
         """
         try:
-            async with asyncio.timeout(OBSERVE_DEADLINE), self._asked("observe") as reader:
+            async with asyncio.timeout(OBSERVE_DEADLINE), self._asked("observe", Look(links=links)) as reader:
                 return value(Observation, await _answer(reader, "observation"))
         except TimeoutError as error:
             raise HostUnreachable(f"the host process has not answered in {OBSERVE_DEADLINE:.0f} s") from error

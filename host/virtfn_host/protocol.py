@@ -1,6 +1,6 @@
 """The lines between agent and host process: one JSON value a line, nothing else.
 
--> {"observe": null}         <- {"observation": Observation}
+-> {"observe": Look}         <- {"observation": Observation}; null is a look without link settings
 -> {"apply": Plan}           <- {"result": StepResult} for each step as it ends, then {"report": Report}
 -> {"ping": null}            <- {"pong": null}, at once and without a look at the machine
 -> {"watch": null}           <- {"event": "..."} for each burst of kernel events, for ever
@@ -8,6 +8,7 @@
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from virtfn_host.core.codec import CodecError, decode, encode
@@ -17,6 +18,14 @@ LINE_LIMIT = 16 << 20
 """Bytes of the longest line: an inventory of 2,048 VFs is about 1 MB."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What to look at beside the machine's functions."""
+
+    links: bool = False
+    """Link settings of VFs; without, only where the journal has some to be given back."""
 
 
 def line(word: str, value: object = None) -> bytes:

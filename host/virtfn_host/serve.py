@@ -27,18 +27,23 @@ from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.errors import HostError, JournalUnreadableError
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.journal import Journal, has_links
 from virtfn_host.linux.modules import Modprobe
+from virtfn_host.linux.netlink import Netlink
+from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.preflight import read_preflight
 from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.stuck import hanging, others_write, pfs_now, refused
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.uevents import next_event, open_uevents
 from virtfn_host.linux.writer import Writer
-from virtfn_host.protocol import LINE_LIMIT, error_line, line, parse, value
+from virtfn_host.protocol import LINE_LIMIT, Look, error_line, line, parse, value
 
 GRACE = 20.0
 """Seconds for the step which runs when we are told to end; a pod has 30 in all. A blocked write takes for ever."""
+
+PLAIN = Look()
+"""What is looked at when nothing more is asked."""
 
 log = logging.getLogger("virtfn.host")
 
@@ -57,22 +62,26 @@ class Host:
         """Whether a plan is being carried out; under `_asking`, so that no read waits for a write of our own."""
         self._ending = threading.Event()
 
-    def observe(self) -> Observation:
+    def observe(self, look: Look = PLAIN) -> Observation:
         """One look at the machine, its users, the journal, the writer, and whether somebody else's write is blocked.
+
+        Link settings of VFs only where they are asked for, or noted to be given back.
 
         Raises:
             HostError: not even the list of devices can be read.
         """
         machine = self.machine
-        with self._looking:
-            inventory = read_inventory(machine.sysfs, self._reader)
         try:
             originals, journal_error = machine.journal.originals(), None
         except JournalUnreadableError as error:
             originals, journal_error = (), str(error)
+        netlink = machine.netlink if look.links or has_links(originals) else None
+        sysfs = OneLook(machine.sysfs)
+        with self._looking:
+            inventory = read_inventory(sysfs, self._reader, netlink)
         return Observation(
             inventory=inventory,
-            evidence=evidence(machine.sysfs, inventory),
+            evidence=evidence(sysfs, inventory, netlink=machine.netlink),
             originals=originals,
             journal_error=journal_error,
             stuck=machine.writer.stuck() or self._others_write(inventory),
@@ -118,8 +127,14 @@ class Host:
             log.warning("a write has not returned in %.0f s; the kernel ends it without us", grace)
             return
         self.machine.writer.close()
+        if self.machine.netlink is not None:
+            self.machine.netlink.close()
         with self._asking:
             self._canary.close()
+
+
+def _look(body: object) -> Look:
+    return PLAIN if body is None else value(Look, body)
 
 
 class Connection(socketserver.StreamRequestHandler):
@@ -138,7 +153,7 @@ class Connection(socketserver.StreamRequestHandler):
             word, body = parse(text)
             match word:
                 case "observe":
-                    self.send(line("observation", self.server.host.observe()))
+                    self.send(line("observation", self.server.host.observe(_look(body))))
                 case "apply":
                     plan = value(Plan, body)
                     report = self.server.host.apply(plan, lambda result: self.send(line("result", result)))
@@ -213,6 +228,7 @@ def main() -> None:
         writer=Writer(functools.partial(who_blocks, sysfs)),
         journal=Journal(options.journal),
         modules=Modprobe(),
+        netlink=Netlink(options.proc),
     )
     try:
         with only_writer(options.journal.parent):

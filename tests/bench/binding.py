@@ -25,6 +25,8 @@ from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.modules import Modprobe
+from virtfn_host.linux.netlink import Netlink
+from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
@@ -35,7 +37,11 @@ class Trial:
 
     def __init__(self, vendor: str, device: str, folder: Path) -> None:
         self.machine = Machine(
-            sysfs=Sysfs(), writer=Writer(), journal=Journal(folder / "journal.json"), modules=Modprobe()
+            sysfs=Sysfs(),
+            writer=Writer(),
+            journal=Journal(folder / "journal.json"),
+            modules=Modprobe(),
+            netlink=Netlink(),
         )
         self.reader = Reader()
         self.machine.modules.load("vfio-pci", 60)
@@ -58,12 +64,13 @@ class Trial:
 
     def _carry_out(self, config: NodeConfig) -> None:
         sysfs = self.machine.sysfs
-        inventory = read_inventory(sysfs, self.reader)
+        look = OneLook(sysfs)
+        inventory = read_inventory(look, self.reader)
         desired = resolve(config, inventory, self.machine.journal.originals()).desired
-        report = apply(plan(inventory, desired, evidence(sysfs, inventory)), self.machine)
+        report = apply(plan(inventory, desired, evidence(look, inventory, netlink=self.machine.netlink)), self.machine)
         wrong = [r.message for r in report.results if r.outcome != "done"]
         only = {pf.address for pf in desired.pfs}
-        wrong += [m.message for m in verify(desired, read_inventory(sysfs, self.reader, only))]
+        wrong += [m.message for m in verify(desired, read_inventory(sysfs, self.reader, only=only))]
         if wrong:
             sys.exit("\n".join(wrong))
 

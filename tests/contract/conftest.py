@@ -17,6 +17,7 @@ from virtfn_host.linux.apply import Machine
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.modules import Modprobe
+from virtfn_host.linux.netlink import Netlink
 from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
@@ -41,12 +42,15 @@ def lab(tmp_path: Path, fake: FakeKernel | None) -> Iterator[Lab]:
     made.outsiders_end()
     _empty(made)
     machine.writer.close()
+    if machine.netlink is not None:
+        machine.netlink.close()
 
 
 def _real_machine(tmp_path: Path) -> Machine:
     sysfs = Sysfs()
     writer = Writer(functools.partial(who_blocks, sysfs))
-    return Machine(sysfs=sysfs, writer=writer, journal=Journal(tmp_path / "journal.json"), modules=Modprobe())
+    journal = Journal(tmp_path / "journal.json")
+    return Machine(sysfs=sysfs, writer=writer, journal=journal, modules=Modprobe(), netlink=Netlink())
 
 
 def _empty(lab: Lab) -> None:

@@ -18,7 +18,7 @@ FREE = InUse(holders=())
 
 def converge(lab: Lab, *policies: PolicyConfig) -> tuple[Report, Desired]:
     """Observe, resolve, plan, apply: once."""
-    inventory = read_inventory(lab.sysfs)
+    inventory = read_inventory(lab.sysfs, netlink=lab.machine.netlink)
     desired = resolve(NodeConfig(policies=policies), inventory, lab.machine.journal.originals()).desired
     in_use = evidence(lab.sysfs, inventory)
     return apply(plan(inventory, desired, in_use), lab.machine), desired
@@ -26,7 +26,7 @@ def converge(lab: Lab, *policies: PolicyConfig) -> tuple[Report, Desired]:
 
 def assert_converged(lab: Lab, report: Report, desired: Desired) -> None:
     assert [result.message for result in report.results if result.outcome is not Outcome.DONE] == []
-    assert verify(desired, read_inventory(lab.sysfs)) == ()
+    assert verify(desired, read_inventory(lab.sysfs, netlink=lab.machine.netlink)) == ()
 
 
 def on(lab: Lab, number: int = 0, count: int | None = 3, driver: str = "vfio-pci") -> PolicyConfig:
@@ -131,6 +131,6 @@ def test_a_journal_that_cannot_be_read_is_kept_and_nothing_is_touched(lab: Lab) 
 
 
 def converge_anyway(lab: Lab) -> tuple[Report, Desired]:
-    inventory = read_inventory(lab.sysfs)
+    inventory = read_inventory(lab.sysfs, netlink=lab.machine.netlink)
     desired = resolve(NodeConfig(policies=(on(lab),)), inventory, ()).desired
     return apply(plan(inventory, desired, FREE), lab.machine), desired

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import socket
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -98,6 +99,34 @@ class Lab:
         """Wait for every such write: whoever had the device has let go."""
         while self._outsiders:
             assert self._outsiders.pop().wait(30) == 0
+
+    def netdev(self, function: PciAddress) -> str:
+        """Name of a function's netdev."""
+        (name,) = self.sysfs.names(self.sysfs.device(function, "net")) or ()
+        return name
+
+    def set_up(self, function: PciAddress, up: bool) -> None:
+        """`ip link set NETDEV up` or `down`; a PF that goes up has a carrier a moment later."""
+        if self.fake is not None:
+            flags = Path(self.sysfs.device(function, "net", self.netdev(function), "flags"))
+            flags.write_text("0x1003\n" if up else "0x1002\n")
+            return
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            request = bytearray(struct.pack("16sH22x", self.netdev(function).encode(), 0))
+            fcntl.ioctl(any_socket, 0x8913, request)  # SIOCGIFFLAGS
+            (flags,) = struct.unpack_from("H", request, 16)
+            struct.pack_into("H", request, 16, flags | 1 if up else flags & ~1)
+            fcntl.ioctl(any_socket, 0x8914, request)  # SIOCSIFFLAGS
+
+    def assign(self, function: PciAddress, address: str) -> None:
+        """Give a netdev an IPv4 address; `0.0.0.0` takes it away."""
+        if self.fake is not None:
+            self.fake.addresses[self.netdev(function)] = () if address == "0.0.0.0" else (f"{address}/8",)
+            return
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            name = self.netdev(function).encode()
+            request = struct.pack("16sHH4s16x", name, socket.AF_INET, 0, socket.inet_aton(address))
+            fcntl.ioctl(any_socket, 0x8916, request)  # SIOCSIFADDR
 
     @contextmanager
     def used(self, vf: PciAddress) -> Iterator[None]:

@@ -60,7 +60,7 @@ def without_the_lock() -> Iterator[None]:
     """The mutation that the laws must catch: whoever asks for the in-use lock gets it."""
 
     @contextmanager
-    def unlocked(sysfs: Sysfs, addresses: Iterable[PciAddress]) -> Iterator[None]:
+    def unlocked(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: object) -> Iterator[None]:
         yield
 
     with patch.object(applying, "held", unlocked):

@@ -194,7 +194,7 @@ class HistoryNode:
     def plan(self) -> Plan:
         """Look and decide; a converged plan is looked at by `verify` too."""
         sysfs = self.machine.sysfs
-        inventory = read_inventory(sysfs)
+        inventory = read_inventory(sysfs, netlink=self.machine.netlink)
         given = tuple(
             Holder(address=vf, kind=HolderKind.POD, text="pod a/b")
             for vf, hold in self.holds.items()
@@ -318,7 +318,7 @@ class HistoryNode:
         return self.cards.get(entry.address) == (entry.vendor, entry.device)
 
     def _original(self, address: PciAddress) -> Original | None:
-        pf = read_pf(self.machine.sysfs, address)
+        pf = read_pf(self.machine.sysfs, address, self.machine.netlink)
         return None if pf is None else original_of(pf, whole=True)
 
 

@@ -1,16 +1,22 @@
 """Inventories in one line, and what a plan makes of one: the model alone, no machine and no fake of one."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from virtfn_host.core.address import PciAddress
+from virtfn_host.core.links import mentioned
+from virtfn_host.core.mac import ZERO_MAC
 from virtfn_host.core.model import (
     DeviceMatcher,
     GroupMember,
     Inventory,
     IommuGroup,
+    LinkRequest,
+    LinkState,
     PhysicalFunction,
     PolicyConfig,
     PoolRequest,
+    VfLink,
     VirtualFunction,
 )
 from virtfn_host.core.steps import (
@@ -21,6 +27,7 @@ from virtfn_host.core.steps import (
     Probe,
     SetAutoprobe,
     SetDriverOverride,
+    SetLink,
     SetNumVfs,
     Settle,
     Step,
@@ -29,6 +36,17 @@ from virtfn_host.core.steps import (
 
 IGB = DeviceMatcher(vendor="8086", device="10c9")
 DRIVERS = ("igb", "igbvf", "pcieport", "vfio-pci")
+NEW_LINK = VfLink(
+    mac=ZERO_MAC,
+    vlan=0,
+    vlan_qos=0,
+    trust=False,
+    spoof_check=True,
+    min_tx_rate=0,
+    max_tx_rate=0,
+    link_state=LinkState.AUTO,
+)
+"""What igb shows of a VF that was just made."""
 
 
 def pf_address(number: int) -> PciAddress:
@@ -71,6 +89,13 @@ def a_pf(number: int, vfs: int = 0, driver: str | None = "vfio-pci", **fields: o
     return replace(pf, **fields)  # type: ignore[arg-type]
 
 
+def a_linked_pf(number: int, vfs: int = 0, link: VfLink = NEW_LINK, **fields: object) -> PhysicalFunction:
+    """An igb PF whose links were looked at, up, every VF with the same settings."""
+    pf = a_pf(number, vfs, netdev_up=True, mac=f"52:54:00:00:00:{number:02x}")
+    pf = replace(pf, vfs=tuple(replace(vf, link=link) for vf in pf.vfs))
+    return replace(pf, **fields)  # type: ignore[arg-type]
+
+
 def an_inventory(*pfs: PhysicalFunction, **fields: object) -> Inventory:
     """A machine with these PFs, every function in an IOMMU group of its own."""
     groups = [
@@ -103,6 +128,13 @@ def a_policy(name: str = "fast", count: int | None = 7, **fields: object) -> Pol
     return replace(policy, **fields)  # type: ignore[arg-type]
 
 
+def a_link_policy(name: str = "fast", count: int | None = 7, **link: Any) -> PolicyConfig:
+    """`a_policy` with link settings."""
+    policy = a_policy(name, count)
+    request = LinkRequest(**link)
+    return replace(policy, pools=tuple(replace(pool, link=request) for pool in policy.pools))
+
+
 def carried_out(plan: Plan, inventory: Inventory) -> Inventory:
     """The machine after every step of a plan, as the kernel of facts would leave it."""
     for step in plan.steps:
@@ -122,7 +154,9 @@ def _after(step: Step, inventory: Inventory) -> Inventory:
             assert there.num_vfs == expects
             assert 0 in (value, expects)
             driver = "igbvf" if there.autoprobe else None
-            return _with_pf(inventory, pf, vfs=tuple(a_vf(pf.bus - 1, index, driver) for index in range(value)))
+            link = NEW_LINK if there.netdev_up is not None else None
+            made = (replace(a_vf(pf.bus - 1, index, driver), link=link) for index in range(value))
+            return _with_pf(inventory, pf, vfs=tuple(made))
         case Unbind(function=function, expects=driver):
             return _with_vf(inventory, function.pf, function.index, expects=driver, driver=None, vfio_bound=False)
         case SetDriverOverride(function=function, value=value):
@@ -132,6 +166,14 @@ def _after(step: Step, inventory: Inventory) -> Inventory:
             return _with_vf(inventory, function.pf, function.index, driver=driver, vfio_bound=driver == "vfio-pci")
         case Probe(function=function):
             return _with_vf(inventory, function.pf, function.index, driver="igbvf", vfio_bound=False)
+        case SetLink(function=function, value=value):
+            pf_there = inventory.pf(function.pf)
+            vf = pf_there.vf(function.index or 0) if pf_there else None
+            assert vf is not None
+            assert vf.link is not None
+            assert step.expects in (None, mentioned(vf.link, value))
+            given = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) is not None}
+            return _with_vf(inventory, function.pf, function.index, link=replace(vf.link, **given))
         case Settle() | Forget():
             return inventory
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from groups import FakeGroups
+from netlink import FakeNetlink, driver_address
 from outsider import Outsider
 from vfio import FakeVfio
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Stuck
+from virtfn_host.core.model import Stuck, VfLink
 from virtfn_host.linux.apply import Machine
 from virtfn_host.linux.errors import ModuleMissingError, StuckError, SysfsReadError, SysfsWriteError
 from virtfn_host.linux.holding import who_blocks
@@ -70,6 +71,12 @@ class FakeKernel:
         self.before_write: Callable[[], None] = lambda: None
         """Called before each write: what others do in that moment."""
         self.writes: list[tuple[str, str]] = []
+        self.links: dict[PciAddress, VfLink] = {}
+        """What is set for VFs through their PFs (`netlink.py`); gone with the VF."""
+        self.made_up: set[PciAddress] = set()
+        """VFs whose address their own driver made up."""
+        self.addresses: dict[str, tuple[str, ...]] = {}
+        """IP addresses by netdev."""
         self.outsider: Outsider | None = None
         """Somebody whose write is blocked."""
         for folder in (self.devices, self.drivers):
@@ -77,6 +84,9 @@ class FakeKernel:
         (root / "proc/sys/kernel/random").mkdir(parents=True)
         (root / "proc/sys/kernel/random/boot_id").write_text("0b7e\n")
         (root / "proc/sys/kernel/osrelease").write_text("6.1.0\n")
+        # For who asks netlink with this root and no FakeNetlink: none of its netdevs is one of this machine.
+        (root / "proc/1/ns").mkdir(parents=True, exist_ok=True)
+        (root / "proc/1/ns/net").symlink_to("/proc/self/ns/net")
         (root / "sys/bus/pci/drivers_probe").write_text("")
         for driver in ("igb", "igbvf"):
             self.register(driver)
@@ -92,7 +102,13 @@ class FakeKernel:
         """What `apply` works on."""
         sysfs = FakeSysfs(self)
         journal = Journal(self.root / "journal.json")
-        return Machine(sysfs=sysfs, writer=FakeWriter(self), journal=journal, modules=FakeModules(self))
+        return Machine(
+            sysfs=sysfs,
+            writer=FakeWriter(self),
+            journal=journal,
+            modules=FakeModules(self),
+            netlink=FakeNetlink(self),
+        )
 
     def register(self, driver: str) -> None:
         """Load a driver."""
@@ -259,7 +275,11 @@ class FakeKernel:
             (folder / "enable").write_text("0\n")
         else:
             (folder / "net" / f"eth{address.bus}v{address.device}{address.function}").mkdir(parents=True)
-            (next((folder / "net").iterdir()) / "flags").write_text("0x1002\n")
+            netdev = next((folder / "net").iterdir())
+            (netdev / "flags").write_text("0x1002\n")
+            mac, made_up = driver_address(self, address)
+            (netdev / "address").write_text(f"{mac}\n")
+            (netdev / "addr_assign_type").write_text(f"{made_up:d}\n")
             (folder / "enable").write_text("1\n")
 
     def _unbind(self, address: PciAddress) -> None:
@@ -300,6 +320,8 @@ class FakeKernel:
             self.groups.join(folder, group or self.groups.new())
 
     def _remove(self, address: PciAddress) -> None:
+        self.links.pop(address, None)
+        self.made_up.discard(address)
         if self._driver(address) is not None:
             self._unbind(address)
         if self._group(address) is not None:

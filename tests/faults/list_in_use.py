@@ -29,10 +29,13 @@ def cdev_held(node: FaultyNode) -> Iterator[None]:
     """Open and not bound to an iommufd: it shows among the open files of its process only."""
     (name,) = node.sysfs.names(node.sysfs.device(node.vf(), "vfio-dev")) or ()
     cdev = Path(node.sysfs.device(node.vf(), "vfio-dev", name, "dev"))
+    iommufd = node.sysfs.sys / "class/misc/iommu"
+    iommufd.mkdir(parents=True)
     cdev.write_text("511:0\n")
     with outside.opened_by_a_process(node, f"/dev/vfio/devices/{name}"):
         yield
     cdev.unlink()
+    iommufd.rmdir()
 
 
 @contextmanager

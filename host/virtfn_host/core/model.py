@@ -21,6 +21,40 @@ KERNEL_DRIVER = "kernel"
 # --- what is ---------------------------------------------------------------------------------------------------------
 
 
+class LinkState(StrEnum):
+    """What a VF sees of the link."""
+
+    AUTO = "auto"  # the PF's own
+    ENABLE = "enable"  # always up, so that VFs of one PF reach each other without a cable
+    DISABLE = "disable"  # always down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRequest:
+    """Link settings that a pool asks for its VFs; None: not mentioned, keep. `{}` asks for a MAC that stays."""
+
+    vlan: int | None = None
+    """0: untagged."""
+    vlan_qos: int | None = None
+    trust: bool | None = None
+    spoof_check: bool | None = None
+    min_tx_rate: int | None = None
+    """Mbit/s; 0: none."""
+    max_tx_rate: int | None = None
+    """Mbit/s; 0: no limit."""
+    link_state: LinkState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VfLink(LinkRequest):
+    """Link settings of a VF: what its PF's netdev shows (None: the driver does not say), or what it should show
+    (None: not mentioned)."""
+
+    mac: str | None = None
+    """The administrative address, lower case with colons; zero where none is set. One that the VF's own network driver
+    made up is none: it is another one after the next bind."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualFunction:
     """One VF as sysfs shows it. `None` means that the kernel shows nothing there, never "could not read"."""
@@ -37,6 +71,8 @@ class VirtualFunction:
     cdev: str | None
     """`vfioN` when `/dev/vfio/devices/vfioN` exists (CONFIG_VFIO_DEVICE_CDEV), else None."""
     netdevs: tuple[str, ...]
+    link: VfLink | None = None
+    """None: not looked at, or its PF has no netdev that shows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +101,10 @@ class PhysicalFunction:
     """See VirtualFunction."""
     needed_for: str | None = None
     """What this machine cannot do without it: a mounted file system, the default route, a console."""
+    netdev_up: bool | None = None
+    """Whether its netdev is set up; None: not looked at, or it has none."""
+    mac: str | None = None
+    """The permanent address of its netdev, which stays when it joins a bond; None as above."""
 
     @property
     def num_vfs(self) -> int:
@@ -139,6 +179,8 @@ class OriginalVf:
     index: int
     driver: str | None
     driver_override: str | None
+    link: VfLink | None = None
+    """None: not noted (an earlier version, or no network PF), so nothing of it is given back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +230,7 @@ class PoolRequest:
     """Always with its domain: `virtfn.dev/fast`."""
     indexes: tuple[int, ...] | None
     driver: str
+    link: LinkRequest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +292,8 @@ class DesiredVf(DesiredFunction):
     """One VF that somebody claims."""
 
     index: int
+    link: VfLink | None = None
+    """What its PF should show of it; None: left alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,18 +11,22 @@ from typing import TypeAlias
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.groups import APART, spoilers
+from virtfn_host.core.links import differing, groups_of, is_rate, limits, link_text, mentioned
 from virtfn_host.core.model import (
     KERNEL_DRIVER,
     Desired,
     DesiredFunction,
     DesiredPf,
+    DesiredVf,
     Holder,
     HolderKind,
     InUse,
     Inventory,
     PhysicalFunction,
+    VfLink,
     VirtualFunction,
 )
+from virtfn_host.core.policy import indexes_text
 from virtfn_host.core.preflight import wanted_driver_trouble
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import (
@@ -35,6 +39,7 @@ from virtfn_host.core.steps import (
     Probe,
     SetAutoprobe,
     SetDriverOverride,
+    SetLink,
     SetNumVfs,
     Settle,
     Step,
@@ -51,7 +56,7 @@ def plan(inventory: Inventory, desired: Desired, in_use: InUse) -> Plan:
         part.decide(desired)
     return Plan(
         steps=tuple(step for part in parts for step in part.steps),
-        blocked=tuple(blocked for part in parts for blocked in part.blocked),
+        blocked=tuple(blocked for part in parts for blocked in (*part.blocked, *part.blocked_links)),
         disturbs=tuple(address for part in parts for address in part.disturbs),
     )
 
@@ -78,13 +83,19 @@ class _PfPlan:
         self.cleared: list[Step] = []
         self.own: list[Step] = []
         self.last: list[Step] = []
+        # Before anything is unbound or bound: a bound VF netdev sees a new MAC only after the next bind (measured).
+        self.links: list[Step] = []
+        self.new_links: list[Step] = []
+        self.rates: list[Step] = []
         self.blocked: list[Blocked] = []
+        self.blocked_links: list[Blocked] = []
         self.disturbs: list[PciAddress] = []
 
     @property
     def steps(self) -> list[Step]:
         """Modules first: one that does not load leaves everything as it was."""
-        vfs = [*self.detach, *self.resize, *self.overrides, *self.binds, *self.cleared]
+        vfs = [*self.links, *self.detach, *self.resize, *self.new_links, *self.overrides, *self.binds, *self.cleared]
+        vfs += self.rates
         parts = [*self.own, *vfs] if self._returns else [*vfs, *self.own]
         return [*self._modules(), *parts, *self.last]
 
@@ -125,6 +136,7 @@ class _PfPlan:
             self._recreate(pf)
         else:
             self._rearrange(pf, desired)
+            self._set_links(pf, [(wanted, vf) for wanted in self.wanted.vfs if (vf := pf.vf(wanted.index))])
 
     def _recreate(self, pf: PhysicalFunction) -> None:
         """n to m is n to 0 to m: every VF of the PF ends, so every one must be free."""
@@ -144,6 +156,7 @@ class _PfPlan:
             self.resize.append(Settle(pf=pf.address, num_vfs=number))
         for vf in self.wanted.vfs:
             self._attach(FunctionRef(pf=pf.address, index=vf.index, address=None), vf, override=None)
+        self._set_links(pf, [(wanted, None) for wanted in self.wanted.vfs])
 
     def _rearrange(self, pf: PhysicalFunction, desired: Desired) -> None:
         """The number of VFs stands; only VFs on the wrong driver are touched."""
@@ -211,8 +224,61 @@ class _PfPlan:
         if self.wanted.autoprobe not in (None, current):
             step = SetAutoprobe(pf=pf.address, value=bool(self.wanted.autoprobe), expects=current)
             (self.last if self.wanted.given_back else self.resize).append(step)
-        if self.wanted.given_back:
+        if self.wanted.given_back and not self.blocked_links:
             self.last.append(Forget(pf=pf.address))
+
+    def _set_links(self, pf: PhysicalFunction, vfs: list[tuple[DesiredVf, VirtualFunction | None]]) -> None:
+        """Link settings of VFs that are there, or (None) that are made by then, lost as they are with every VF."""
+        unseen: list[int] = []
+        without_rate: list[int] = []
+        for wanted, vf in vfs:
+            if wanted.link is None:
+                continue
+            # A PF that comes back from vfio gets its netdev with its driver, before this.
+            shown = vf.link if vf is not None else self._returns or pf.netdev_up
+            if shown is None:
+                unseen.append(wanted.index)
+                continue
+            groups = self._to_set(wanted.link, vf)
+            # Refused while the PF is down (measured on igb); that a VF has no rate when it is made needs no saying.
+            rates = [group for group in groups if is_rate(group) and (vf is not None or limits(group))]
+            if rates and pf.netdev_up is False:
+                without_rate.append(wanted.index)
+                groups = [group for group in groups if not is_rate(group)]
+            for group in groups:
+                self._set_link(pf, wanted, vf, group)
+        if unseen:
+            text = f"cannot set link settings of VF {indexes_text(unseen)}: its driver {pf.driver} shows none of them"
+            if not pf.netdevs:
+                text = (
+                    f"cannot set link settings of VF {indexes_text(unseen)}: it has no netdev in the host's namespace"
+                )
+            self._block_link(pf.address, Reason.LINK_SETTING_REFUSED, text)
+        if without_rate:
+            name = pf.netdevs[0] if pf.netdevs else "its netdev"
+            text = f"cannot set the rate of VF {indexes_text(without_rate)} while {name} is down"
+            self._block_link(pf.address, Reason.LINK_SETTING_REFUSED, f"{text}; ip link set {name} up")
+
+    def _to_set(self, link: VfLink, vf: VirtualFunction | None) -> list[VfLink]:
+        if vf is None:
+            return list(groups_of(link))
+        groups = list(differing(link, vf.link)) if vf.link is not None else []
+        if groups and (holders := list(self.in_use.of(vf.address))):
+            # A new VLAN or MAC under a running pod would cut it off.
+            text = f"cannot set {', '.join(map(link_text, groups))} while {_names(holders)}"
+            self._block_link(vf.address, Reason.VFS_IN_USE, text, holders)
+            return []
+        return groups
+
+    def _set_link(self, pf: PhysicalFunction, wanted: DesiredVf, vf: VirtualFunction | None, group: VfLink) -> None:
+        ref = FunctionRef(pf=pf.address, index=wanted.index, address=vf.address if vf else None)
+        expects = mentioned(vf.link, group) if vf is not None and vf.link is not None else None
+        steps = self.rates if is_rate(group) else self.links if vf is not None else self.new_links
+        steps.append(SetLink(function=ref, value=group, expects=expects))
+
+    def _block_link(self, device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None = None) -> None:
+        """Kept apart: nothing else of the PF waits for it."""
+        self.blocked_links.append(_blocked(device, reason, text, holders))
 
     def _modules(self) -> list[Step]:
         missing = sorted(self.loading - set(self.inventory.drivers))
@@ -225,8 +291,12 @@ class _PfPlan:
         return [holder for address in sorted({function.address} | siblings) for holder in self.in_use.of(address)]
 
     def _block(self, device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None = None) -> None:
-        names = tuple(dict.fromkeys(holder.text for holder in holders or ()))
-        self.blocked.append(Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=names))
+        self.blocked.append(_blocked(device, reason, text, holders))
+
+
+def _blocked(device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None) -> Blocked:
+    names = tuple(dict.fromkeys(holder.text for holder in holders or ()))
+    return Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=names)
 
 
 def _ref(pf: PhysicalFunction, vf: VirtualFunction) -> FunctionRef:

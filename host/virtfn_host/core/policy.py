@@ -8,7 +8,15 @@ import re
 from collections.abc import Mapping, Sequence
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DeviceMatcher, PolicyConfig, PoolRequest, Rejected, WholeRequest
+from virtfn_host.core.model import (
+    DeviceMatcher,
+    LinkRequest,
+    LinkState,
+    PolicyConfig,
+    PoolRequest,
+    Rejected,
+    WholeRequest,
+)
 from virtfn_host.core.reasons import Reason
 
 RESOURCE_DOMAIN = "virtfn.dev"
@@ -17,12 +25,14 @@ RESOURCE_DOMAIN = "virtfn.dev"
 MAX_VFS = 65535
 """`sriov_numvfs` is 16 bits wide (PCIe SR-IOV capability)."""
 
+MAX_VLAN, MAX_QOS, MAX_RATE = 4094, 7, 2**32 - 1
+"""IEEE 802.1Q keeps 4095; a priority has 3 bits; a rate is 32 bits wide in netlink, in Mbit/s."""
+
 _HEX4 = re.compile(r"[0-9a-f]{4}")
 _CLASS = re.compile(r"([0-9a-f]{2}){1,3}")
 _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-_NOT_YET = {"link": "link settings are"}
 
 
 class PolicyError(ValueError):
@@ -127,11 +137,55 @@ def _pool(item: object, path: str) -> PoolRequest:
         resource_name=_resource_name(fields.get("resourceName"), f"{path}.resourceName"),
         indexes=None if indexes is None else parse_indexes(indexes, f"{path}.indexes"),
         driver=_driver(fields, path),
+        link=None if fields.get("link") is None else _link(fields["link"], f"{path}.link"),
     )
 
 
 def _driver(fields: Mapping[str, object], path: str) -> str:
     return _matching(fields.get("driver", "vfio-pci"), _DRIVER, f"{path}.driver", "a driver name like vfio-pci")
+
+
+def _link(item: object, path: str) -> LinkRequest:
+    known = ("vlan", "vlanQos", "trust", "spoofCheck", "minTxRate", "maxTxRate", "linkState")
+    fields = _object(item, path, known)
+    request = LinkRequest(
+        vlan=_number(fields.get("vlan"), MAX_VLAN, f"{path}.vlan"),
+        vlan_qos=_number(fields.get("vlanQos"), MAX_QOS, f"{path}.vlanQos"),
+        trust=_switch(fields.get("trust"), f"{path}.trust"),
+        spoof_check=_switch(fields.get("spoofCheck"), f"{path}.spoofCheck"),
+        min_tx_rate=_number(fields.get("minTxRate"), MAX_RATE, f"{path}.minTxRate"),
+        max_tx_rate=_number(fields.get("maxTxRate"), MAX_RATE, f"{path}.maxTxRate"),
+        link_state=_link_state(fields.get("linkState"), f"{path}.linkState"),
+    )
+    if request.vlan_qos is not None and request.vlan is None:
+        raise PolicyError(f"{path}.vlanQos: a priority needs a vlan")
+    if request.vlan_qos and not request.vlan:
+        raise PolicyError(f"{path}.vlanQos: {request.vlan_qos} needs a vlan from 1; 0 is untagged")
+    if request.max_tx_rate and (request.min_tx_rate or 0) > request.max_tx_rate:
+        raise PolicyError(f"{path}.minTxRate: {request.min_tx_rate} is more than maxTxRate {request.max_tx_rate}")
+    return request
+
+
+def _number(value: object, highest: int, path: str) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
+        raise PolicyError(f"{path}: {value!r} is no number from 0 to {highest}")
+    return value
+
+
+def _switch(value: object, path: str) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise PolicyError(f"{path}: {value!r} is neither true nor false")
+    return value
+
+
+def _link_state(value: object, path: str) -> LinkState | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in tuple(LinkState):
+        raise PolicyError(f"{path}: {value!r} is none of {', '.join(LinkState)}")
+    return LinkState(value)
 
 
 def _resource_name(value: object, path: str) -> str:
@@ -208,8 +262,6 @@ def _object(value: object, path: str, known: tuple[str, ...]) -> Mapping[str, ob
     if not isinstance(value, Mapping):
         raise PolicyError(f"{path}: {'is missing' if value is None else f'want an object, got {value!r}'}")
     for field in value:
-        if field in _NOT_YET:
-            raise PolicyError(f"{path}.{field}: {_NOT_YET[field]} not carried out by this version")
         if field not in known:
             raise PolicyError(f"{path}.{field}: unknown field; known are {', '.join(known)}")
     return value

@@ -9,17 +9,20 @@ from collections.abc import Iterable, Set
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.groups import spoilers
+from virtfn_host.core.links import unmet
 from virtfn_host.core.model import (
     KERNEL_DRIVER,
     Desired,
     DesiredFunction,
     DesiredPf,
+    DesiredVf,
     DevicePool,
     InUse,
     Inventory,
     PhysicalFunction,
     PoolDevice,
     PoolSet,
+    VirtualFunction,
 )
 from virtfn_host.core.plan import Function, in_place
 from virtfn_host.core.reasons import Reason
@@ -43,7 +46,9 @@ def pools(
         withdrawn: functions that a change is about to touch: offered as unhealthy, reason Reconfiguring.
     """
     before = _by_address(previous if previous.boot_id == inventory.boot_id else _nothing(inventory))
-    waiting, disturbed = {blocked.device for blocked in plan.blocked}, set(plan.disturbs)
+    # A link setting that cannot be made holds up nothing else of its PF.
+    waiting = {blocked.device for blocked in plan.blocked if blocked.reason is not Reason.LINK_SETTING_REFUSED}
+    disturbed = set(plan.disturbs)
     offers: dict[str, dict[PciAddress, PoolDevice]] = defaultdict(dict)
     for pf in inventory.pfs:
         wanted = desired.pf(pf.address)
@@ -81,6 +86,9 @@ def _offered(
         reason = Reason.DRIFTED if function.driver is not None else Reason.BIND_FAILED
     elif claim.driver != KERNEL_DRIVER and spoilers(inventory.group(function.iommu_group), {function.address}):
         reason = Reason.GROUP_NOT_VIABLE
+    elif isinstance(claim, DesiredVf) and isinstance(function, VirtualFunction) and unmet(claim.link, function):
+        # A pod that asks for a VLAN must not get a VF without it.
+        reason = Reason.LINK_SETTING_REFUSED
     return _device(
         function, driver=function.driver or claim.driver or "", numa=pf.numa_node, reason=reason, withdrawn=withdrawn
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.groups import HARMLESS_DRIVERS
+from virtfn_host.core.links import wanted_link
 from virtfn_host.core.model import (
     KERNEL_DRIVER,
     Desired,
@@ -33,6 +34,8 @@ _MATCHED = {"class_code": "class", "numa_node": "numaNode"}
 """Fields of a matcher that a policy names otherwise."""
 
 _LEAVE = "change one of the two so that it names another device"
+NETWORK_CLASS = "02"
+"""Beginning of the PCI class code of network controllers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +171,9 @@ def _check(
         raise RefusalError(Reason.PF_DRIVER_MISSING, "has no driver, so it can make no VFs; load the driver of the PF")
     if any(pool.driver != KERNEL_DRIVER for pool in policy.pools):
         _check_iommu(pf, inventory)
+    if any(pool.link is not None for pool in policy.pools) and not pf.class_code.startswith(NETWORK_CLASS):
+        text = f"is no network device (class {pf.class_code}), so its VFs have no link; leave link out"
+        raise RefusalError(Reason.LINK_SETTING_REFUSED, text)
 
 
 def _check_iommu(pf: PhysicalFunction, inventory: Inventory) -> None:
@@ -258,7 +264,7 @@ def _rejection(policy: PolicyConfig, pf: PhysicalFunction | None, reason: Reason
 def _claimed_pf(pf: PhysicalFunction, claims: _Claims, original: Original | None) -> DesiredPf:
     if claims.whole is not None:
         return whole_pf(pf, claims.whole.driver, claims.whole.resource_name, claims.policies[0])
-    ours = [_claimed_vf(index, policy, pool) for index, (policy, pool) in claims.vfs.items()]
+    ours = [_claimed_vf(pf, index, policy, pool) for index, (policy, pool) in claims.vfs.items()]
     kept = pf.num_vfs if claims.count is None else claims.count
     stale = [
         given_back_vf(vf.index, original)
@@ -276,10 +282,15 @@ def _claimed_pf(pf: PhysicalFunction, claims: _Claims, original: Original | None
     )
 
 
-def _claimed_vf(index: int, policy: str, pool: PoolRequest) -> DesiredVf:
+def _claimed_vf(pf: PhysicalFunction, index: int, policy: str, pool: PoolRequest) -> DesiredVf:
     override = None if pool.driver == KERNEL_DRIVER else pool.driver
     return DesiredVf(
-        index=index, driver=pool.driver, driver_override=override, resource_name=pool.resource_name, policy=policy
+        index=index,
+        driver=pool.driver,
+        driver_override=override,
+        resource_name=pool.resource_name,
+        policy=policy,
+        link=None if pool.link is None else wanted_link(pool.link, pf, index),
     )
 
 
@@ -300,6 +311,7 @@ def given_back_vf(index: int, original: Original) -> DesiredVf:
         driver_override=before.driver_override if before else None,
         resource_name=None,
         policy=None,
+        link=before.link if before else None,
     )
 
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from virtfn_host.core.address import PciAddress
+from virtfn_host.core.links import link_text
+from virtfn_host.core.model import VfLink
 from virtfn_host.core.reasons import Reason
 
 
@@ -99,13 +101,27 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetLink:
+    """Set one link setting of a VF through its PF's netdev. Takes no lock: nothing is unbound, and nothing can block
+    on a user; refused on a VF that is in use all the same. Its failure stops no other step."""
+
+    function: FunctionRef
+    value: VfLink
+    """One group of `core.links.GROUPS`; the rest is None."""
+    expects: VfLink | None
+    """What must be shown before, of the same fields; None for a VF that the plan makes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
     """Drop the journal's entry of a PF that is as it was before the first touch; refused when it is not."""
 
     pf: PciAddress
 
 
-Step: TypeAlias = LoadModule | SetAutoprobe | SetNumVfs | Settle | Unbind | SetDriverOverride | Bind | Probe | Forget
+Step: TypeAlias = (
+    LoadModule | SetAutoprobe | SetNumVfs | Settle | Unbind | SetDriverOverride | Bind | Probe | SetLink | Forget
+)
 
 
 def pf_of(step: Step) -> PciAddress:
@@ -113,7 +129,7 @@ def pf_of(step: Step) -> PciAddress:
     match step:
         case LoadModule() | SetAutoprobe() | SetNumVfs() | Settle() | Forget():
             return step.pf
-        case Unbind() | SetDriverOverride() | Bind() | Probe():
+        case Unbind() | SetDriverOverride() | Bind() | Probe() | SetLink():
             return step.function.pf
         case _:
             assert_never(step)
@@ -140,6 +156,8 @@ def describe(step: Step) -> str:
             return f"{function}: bind to {driver}"
         case Probe(function=function):
             return f"{function}: let the kernel pick its driver"
+        case SetLink(function=function, value=link):
+            return f"{function}: set {link_text(link)}"
         case Forget(pf=pf):
             return f"{pf}: original state is back, forget it"
         case _:
@@ -159,6 +177,9 @@ def patience(step: Step) -> float:
             return 30.0
         case Unbind() | Bind() | Probe():
             return 20.0
+        case SetLink():
+            # For a rate this includes waiting for the PF's carrier, which is lost when VFs are made.
+            return 10.0
         case SetAutoprobe() | SetDriverOverride() | Forget():
             return 5.0
         case _:

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 
 from virtfn_host.core.groups import APART, spoilers
+from virtfn_host.core.links import differing, link_text, mentioned
 from virtfn_host.core.model import (
     KERNEL_DRIVER,
     Desired,
     DesiredFunction,
     DesiredPf,
+    DesiredVf,
     Inventory,
     Mismatch,
+    VirtualFunction,
 )
 from virtfn_host.core.plan import Function, in_place
 from virtfn_host.core.reasons import Reason
@@ -41,6 +44,7 @@ def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
         there = pf.vf(vf.index)
         if there is not None:
             yield from _function(vf, there, inventory)
+            yield from _link(vf, there)
 
 
 def _function(wanted: DesiredFunction, function: Function, inventory: Inventory) -> Iterator[Mismatch]:
@@ -60,6 +64,17 @@ def _function(wanted: DesiredFunction, function: Function, inventory: Inventory)
             text = f"shares IOMMU group {function.iommu_group} with {member.address} ({member.driver}); {APART}"
             address = str(function.address)
             yield Mismatch(device=address, reason=Reason.GROUP_NOT_VIABLE, message=f"{address}: {text}")
+
+
+def _link(wanted: DesiredVf, vf: VirtualFunction) -> Iterator[Mismatch]:
+    if wanted.link is None:
+        return
+    if vf.link is None:
+        yield _differs(vf, f"its PF shows nothing of its link, wanted {link_text(wanted.link)}")
+        return
+    if groups := differing(wanted.link, vf.link):
+        now = ", ".join(link_text(mentioned(vf.link, group)) for group in groups)
+        yield _differs(vf, f"link shows {now}, wanted {', '.join(map(link_text, groups))}")
 
 
 def _differs(function: Function, text: str) -> Mismatch:

@@ -1,7 +1,8 @@
 """apply(plan, machine) -> Report: carries out the steps of a plan, each under the safety law, whatever the plan says.
 
 The law: what a step expects is read again before it; a function that is in use is refused; whatever blocks has a
-deadline. The first failure stops the steps of its PF, other PFs go on. Nothing here decides what should be.
+deadline. The first failure stops the steps of its PF, other PFs go on; a link setting that is refused stops nothing.
+Nothing here decides what should be.
 """
 
 import fcntl
@@ -28,6 +29,7 @@ from virtfn_host.core.steps import (
     Report,
     SetAutoprobe,
     SetDriverOverride,
+    SetLink,
     SetNumVfs,
     Settle,
     Step,
@@ -42,13 +44,16 @@ from virtfn_host.linux.errors import (
     AnotherWriterError,
     BindFailedError,
     HostError,
+    NetlinkError,
     SettleTimeoutError,
     StaleSnapshotError,
     StuckError,
 )
 from virtfn_host.linux.inventory import read_pf
-from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.journal import Journal, has_links
+from virtfn_host.linux.links import set_links, with_links
 from virtfn_host.linux.modules import Modules
+from virtfn_host.linux.netlink import Netlink
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import MAX_CHILDREN, Writer
 
@@ -67,6 +72,8 @@ class Machine:
     writer: Writer
     journal: Journal
     modules: Modules
+    netlink: Netlink | None = None
+    """None: this machine has no link settings and no addresses."""
     remembered: set[tuple[PciAddress, bool]] = field(default_factory=set)
     """PFs, and whether whole, whose journal entry is known to be there during one apply."""
     places: dict[PciAddress, dict[int, PciAddress]] = field(default_factory=dict)
@@ -109,7 +116,7 @@ def apply(
         for number, portion in enumerate(portions):
             following = portions[number + 1] if number + 1 < len(portions) else None
             for result in _results(portion, following, machine, failed.get(pf), stopping):
-                if result.outcome is Outcome.FAILED:
+                if result.outcome is Outcome.FAILED and not isinstance(result.step, SetLink):
                     failed.setdefault(pf, result)
                 results.append(result)
                 on_result(result)
@@ -138,22 +145,30 @@ class _Portion:
         return self.ready
 
 
-def _portions(alike: list[Step]) -> list[_Portion | Step]:
-    """What is carried out together: overrides and binds of one PF; everything else goes one by one."""
-    together = [step for step in alike if isinstance(step, SetDriverOverride | Bind)]
-    if not together:
-        return list(alike)
-    return [_Portion(together[start : start + PORTION]) for start in range(0, len(together), PORTION)]
+class _Links:
+    """Link settings of one PF, which share a look."""
+
+    def __init__(self, steps: Sequence[SetLink]) -> None:
+        self.steps = steps
+
+
+def _portions(alike: list[Step]) -> list[_Portion | _Links | Step]:
+    """What is carried out together: overrides, binds and link settings of one PF; everything else goes one by one."""
+    if together := [step for step in alike if isinstance(step, SetDriverOverride | Bind)]:
+        return [_Portion(together[start : start + PORTION]) for start in range(0, len(together), PORTION)]
+    if links := [step for step in alike if isinstance(step, SetLink)]:
+        return [_Links(links[start : start + PORTION]) for start in range(0, len(links), PORTION)]
+    return list(alike)
 
 
 def _results(
-    portion: _Portion | Step,
-    following: _Portion | Step | None,
+    portion: _Portion | _Links | Step,
+    following: _Portion | _Links | Step | None,
     machine: Machine,
     former: StepResult | None,
     stopping: Callable[[], bool],
 ) -> list[StepResult]:
-    steps = portion.steps if isinstance(portion, _Portion) else [portion]
+    steps = portion.steps if isinstance(portion, _Portion | _Links) else [portion]
     if former is not None:
         text = f"not tried after: {former.message}"
         return [_ended(step, Outcome.NOT_TRIED, former.reason, f"{describe(step)}: {text}") for step in steps]
@@ -162,6 +177,8 @@ def _results(
         return [_ended(step, Outcome.NOT_TRIED, Reason.CHANGING, f"{describe(step)}: {text}") for step in steps]
     if isinstance(portion, _Portion):
         return _together(portion, following if isinstance(following, _Portion) else None, machine)
+    if isinstance(portion, _Links):
+        return _set_links(portion.steps, machine)
     return [_result(portion, machine)]
 
 
@@ -205,6 +222,24 @@ def _at_once(step: SetDriverOverride | Bind) -> int:
     return MAX_CHILDREN if isinstance(step, Bind) and "vfio" not in step.driver else 1
 
 
+def _set_links(steps: Sequence[SetLink], machine: Machine) -> list[StepResult]:
+    """One look for all, then one setting after the other; a step's seconds are its share of the time."""
+    started = time.monotonic()
+    errors: Sequence[HostError | None]
+    try:
+        _remember(machine, steps[0].function.pf)
+        errors = set_links(steps, machine.sysfs, machine.netlink)
+    except HostError as error:
+        errors = [error for _ in steps]
+    share = (time.monotonic() - started) / len(steps)
+    return [
+        _ended(step, Outcome.DONE, None, describe(step), share)
+        if error is None
+        else _ended(step, Outcome.FAILED, error.reason, f"{describe(step)}: {error}", share)
+        for step, error in zip(steps, errors, strict=True)
+    ]
+
+
 def _write_of(step: SetDriverOverride | Bind, address: PciAddress, sysfs: Sysfs) -> tuple[str, str]:
     """Path and value, when what the step expects is there."""
     if isinstance(step, Bind):
@@ -242,35 +277,53 @@ def _carry_out(step: Step, machine: Machine) -> None:
         case Forget(pf=pf):
             _forget(machine, pf)
         case SetAutoprobe() | SetNumVfs():
-            _remember(machine, step.pf)
+            if isinstance(step, SetAutoprobe) or step.value:
+                _remember(machine, step.pf)
             _set_autoprobe(step, machine) if isinstance(step, SetAutoprobe) else _set_num_vfs(step, machine)
         case Unbind() | Probe():
             _remember(machine, step.function.pf, whole=step.function.index is None)
             address = _address(machine, step.function)
             _unbind(step, address, machine) if isinstance(step, Unbind) else _probe(step, address, machine)
-        case SetDriverOverride() | Bind():
+        case SetDriverOverride() | Bind() | SetLink():
             raise AssertionError("carried out in portions")
         case _:
             assert_never(step)
 
 
-def _remember(machine: Machine, pf: PciAddress, *, whole: bool = False) -> None:
-    """Before the first touch of a PF, or of the function itself: how it was."""
-    if (pf, whole) not in machine.remembered:
-        vendor, device = (machine.sysfs.hex_digits(pf, name) for name in ("vendor", "device"))
-        # To look at 127 VFs for an entry that is there already would cost more than to unbind ten of them.
-        if whole or not machine.journal.knows(pf, vendor, device):
-            machine.journal.remember(_look(machine.sysfs, pf), whole=whole)
-        machine.remembered.update({(pf, whole), (pf, False)})
+def _remember(machine: Machine, pf: PciAddress, *, whole: bool = False, ends_vfs: bool = False) -> None:
+    """Before the first touch of a PF, or of the function itself: how it was, with the link settings of its VFs.
+
+    Where those cannot be told, only a step that ends the VFs, and their settings with them, is refused.
+    """
+    if (pf, whole) in machine.remembered:
+        return
+    vendor, device = (machine.sysfs.hex_digits(pf, name) for name in ("vendor", "device"))
+    # To look at 127 VFs for an entry that is there already would cost more than to unbind ten of them.
+    if not (known := machine.journal.knows(pf, vendor, device)) or whole:
+        found = _look(machine.sysfs, pf)
+        if found.vfs and machine.netlink is not None and not known:
+            found = _seen_links(found, machine.sysfs, machine.netlink, needed=ends_vfs)
+        machine.journal.remember(found, whole=whole)
+    machine.remembered.update({(pf, whole), (pf, False)})
+
+
+def _seen_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink, *, needed: bool) -> PhysicalFunction:
+    try:
+        return with_links(pf, sysfs, netlink)
+    except NetlinkError:
+        if needed:
+            raise
+        return pf
 
 
 def _forget(machine: Machine, pf: PciAddress) -> None:
-    machine.journal.forget(_look(machine.sysfs, pf))
+    links = has_links(original for original in machine.journal.originals() if original.address == pf)
+    machine.journal.forget(_look(machine.sysfs, pf, machine.netlink if links else None))
     machine.remembered.difference_update({(pf, True), (pf, False)})
 
 
-def _look(sysfs: Sysfs, pf: PciAddress) -> PhysicalFunction:
-    found = read_pf(sysfs, pf)
+def _look(sysfs: Sysfs, pf: PciAddress, netlink: Netlink | None = None) -> PhysicalFunction:
+    found = read_pf(sysfs, pf, netlink)
     if found is None:
         raise StaleSnapshotError(f"{pf} is not there any more; look and plan again")
     return found
@@ -291,7 +344,9 @@ def _set_num_vfs(step: SetNumVfs, machine: Machine) -> None:
     if step.value:
         machine.writer.write(path, str(step.value), patience(step))
         return
-    with held(sysfs, vfs):
+    with held(sysfs, vfs, machine.netlink):
+        # Not before the lock: a held VF is refused at once, and asking for link settings takes a while the first time.
+        _remember(machine, step.pf, ends_vfs=True)
         # Side by side, and before the write: destroying bound VFs takes one reset after the other (measured: 6.9 s
         # against 1.9 s for 127). Each returns at once, because nobody can have the device while we hold the lock.
         bound = [(sysfs.device(vf, "driver/unbind"), str(vf)) for vf in vfs if sysfs.bound_driver(vf) is not None]
@@ -316,7 +371,7 @@ def _settled(sysfs: Sysfs, pf: PciAddress, num_vfs: int, seconds: float) -> dict
 
 def _unbind(step: Unbind, address: PciAddress, machine: Machine) -> None:
     _expect(f"driver of {address}", machine.sysfs.bound_driver(address), step.expects)
-    with held(machine.sysfs, [address]):
+    with held(machine.sysfs, [address], machine.netlink):
         machine.writer.write(machine.sysfs.device(address, "driver/unbind"), str(address), patience(step))
 
 

@@ -17,6 +17,7 @@ from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory
 from virtfn_host.linux.errors import FunctionInUseError, HostError
 from virtfn_host.linux.needs import needed
+from virtfn_host.linux.netlink import Addresses, Netlink
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.open_nodes import OpenNodes
 from virtfn_host.linux.sysfs import Sysfs
@@ -25,13 +26,14 @@ IFF_UP = 1
 
 
 @contextmanager
-def held(sysfs: Sysfs, addresses: Iterable[PciAddress]) -> Iterator[None]:
-    """Take the lock on all of these functions, or on none.
+def held(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: Netlink | None = None) -> Iterator[None]:
+    """Take the lock on all of these functions, or on none; `netlink` tells which netdevs have an address.
 
     Raises:
         FunctionInUseError: somebody has one of them, or it cannot be told; nothing was touched.
     """
     wanted = sorted(addresses)
+    assigned = None if netlink is None else Addresses(netlink)
     with ExitStack() as stack:
         before = OneLook(sysfs)
         for number in sorted({number for address in wanted for number in _lockable(before, address)}):
@@ -40,7 +42,7 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress]) -> Iterator[None]:
         locked = OneLook(sysfs)
         nodes = OpenNodes(locked)
         for address in wanted:
-            if found := holders(locked, address, nodes, open_files=True):
+            if found := holders(locked, address, nodes, open_files=True, addresses=assigned):
                 raise FunctionInUseError(f"{address} is in use: {found[0].text}; it is left alone until that ends")
         yield
 
@@ -71,18 +73,29 @@ def _open_group(sysfs: Sysfs, number: int) -> int:
         ) from error
 
 
-def evidence(sysfs: Sysfs, inventory: Inventory, *, name_processes: bool = False) -> InUse:
+def evidence(
+    sysfs: Sysfs, inventory: Inventory, *, name_processes: bool = False, netlink: Netlink | None = None
+) -> InUse:
     """Who uses what, as far as looking shows: no group is opened, so that a pod that starts is never in its way.
 
     Args:
         name_processes: look in /proc for who it is; for people, because it reads every open file of the machine.
+        netlink: asked which netdevs have an address.
     """
     found: list[Holder] = []
-    sysfs = OneLook(sysfs)
+    sysfs = OneLook.of(sysfs)
+    addresses = None if netlink is None else Addresses(netlink)
     nodes = OpenNodes(sysfs)
     for pf in inventory.pfs:
         for address in (pf.address, *(vf.address for vf in pf.vfs)):
-            found += holders(sysfs, address, nodes, name_processes=name_processes, open_files=name_processes)
+            found += holders(
+                sysfs,
+                address,
+                nodes,
+                name_processes=name_processes,
+                open_files=name_processes,
+                addresses=addresses,
+            )
     return InUse(holders=tuple(found))
 
 
@@ -93,6 +106,7 @@ def holders(
     *,
     name_processes: bool = False,
     open_files: bool = False,
+    addresses: Addresses | None = None,
 ) -> tuple[Holder, ...]:
     """What the kernel shows of a user of this function or its group; one that cannot be read counts as used.
 
@@ -105,7 +119,8 @@ def holders(
         if sysfs.vfio_bound(address):
             text = _vfio_user(sysfs, address, nodes, name_processes)
         elif sysfs.bound_driver(address) is not None:
-            text = _netdev_user(sysfs, address) or _node_user(sysfs, address, nodes if open_files else None)
+            text = _netdev_user(sysfs, address, addresses)
+            text = text or _node_user(sysfs, address, nodes if open_files else None)
         else:
             text = None
         text = text or _sibling_user(sysfs, address, nodes, name_processes)
@@ -144,19 +159,22 @@ def _sibling_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes, name_proc
     return None
 
 
-def _netdev_user(sysfs: Sysfs, address: PciAddress) -> str | None:
+def _netdev_user(sysfs: Sysfs, address: PciAddress, addresses: Addresses | None) -> str | None:
     """A VF on a network driver: nothing protects it, so whatever looks like use counts as use."""
-    names = sysfs.names(sysfs.device(address, "net"))
+    folder = sysfs.net_folder(address)
+    names = sysfs.names(folder)
     if names is None:
         return None
     if not names:
         return "its netdev is in another network namespace"
     for name in names:
-        flags = sysfs.read(sysfs.device(address, "net", name, "flags"))
+        flags = sysfs.read(f"{folder}/{name}/flags")
         if flags is None or int(flags, 16) & IFF_UP:
             return f"its netdev {name} is up"
-        if sysfs.link(sysfs.device(address, "net", name, "master")) is not None:
+        if sysfs.link(f"{folder}/{name}/master") is not None:
             return f"its netdev {name} has a master"
+        if addresses is not None and (assigned := addresses.of(name)):
+            return f"its netdev {name} has the address {assigned[0]}"
     return None
 
 
@@ -167,7 +185,7 @@ def _node_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes | None) -> st
         nodes: None: only mounts are looked at, because reading every open file of the machine costs.
     """
     names = sysfs.device_nodes(address)
-    if names and (text := needed(sysfs).get(address)):
+    if names and (text := OneLook.of(sysfs).once(needed).get(address)):
         return text
     for name in names if nodes else ():
         if nodes and (process := nodes.user(name)):

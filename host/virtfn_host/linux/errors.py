@@ -11,6 +11,9 @@
     +-- ModuleMissingError    modprobe does not know a module
     +-- JournalUnreadableError  the originals cannot be read
     +-- AnotherWriterError    a second process wants to write on this node
+    +-- NetlinkError          netlink does not answer, or there is no library for it
+    |   +-- NetlinkRefusedError   it answered with an errno
+    +-- LinkSettingRefusedError   a link setting of a VF could not be made
 
 Each has its reason from the closed list and says whether waiting helps. The message says what was wanted, where, what
 the kernel answered and what to try next.
@@ -101,6 +104,33 @@ class AnotherWriterError(HostError):
     """Another process writes on this node; two writers would undo each other."""
 
     reason = Reason.ANOTHER_WRITER
+
+
+class NetlinkError(HostError):
+    """Netlink could not be asked, or did not answer in time."""
+
+    reason = Reason.UNREADABLE
+
+
+class NetlinkRefusedError(NetlinkError):
+    """Netlink answered with an errno."""
+
+    def __init__(self, errno: int, text: str = "") -> None:
+        what = f"{text}: " if text else ""
+        super().__init__(f"netlink: {what}{errno_text(errno)}")
+        self.errno = errno
+
+
+class LinkSettingRefusedError(HostError):
+    """A link setting of a VF could not be made, so the VF is not offered; nothing else of its PF is held up."""
+
+    reason = Reason.LINK_SETTING_REFUSED
+
+
+def errno_text(number: int) -> str:
+    """`Operation not supported (EOPNOTSUPP)`; Python calls that one ENOTSUP, the kernel and `ip` do not."""
+    name = "EOPNOTSUPP" if number == errnos.EOPNOTSUPP else errnos.errorcode.get(number, str(number))
+    return f"{os.strerror(number)} ({name})"
 
 
 _HINTS = {

@@ -18,8 +18,10 @@ from virtfn_host.core.model import (
     Unreadable,
     VirtualFunction,
 )
-from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.errors import NetlinkError, SysfsReadError
+from virtfn_host.linux.links import with_links
 from virtfn_host.linux.needs import needed
+from virtfn_host.linux.netlink import Netlink
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.preflight import loadable_drivers
 from virtfn_host.linux.reader import Reader
@@ -34,6 +36,7 @@ class _Look:
     sysfs: Sysfs
     reader: Reader | None
     needs: Mapping[PciAddress, str] = field(default_factory=dict)
+    netlink: Netlink | None = None
     unreadable: list[Unreadable] = field(default_factory=list)
     ahead: dict[PciAddress, str | SysfsReadError | None] = field(default_factory=dict)
     """What `driver_override` of some VFs says, read by the reader in one go."""
@@ -59,9 +62,25 @@ class _Look:
             self.unreadable.append(Unreadable(device=address, path=error.path, error=error.answer))
             return None
 
+    def links(self, pf: PhysicalFunction) -> PhysicalFunction:
+        """With what its netdev shows of its VFs, where that is asked."""
+        if self.netlink is None:
+            return pf
+        try:
+            return with_links(pf, self.sysfs, self.netlink)
+        except NetlinkError as error:
+            path = self.sysfs.device(pf.address, "net")
+            self.unreadable.append(Unreadable(device=pf.address, path=path, error=str(error)))
+            return pf
 
-def read_inventory(sysfs: Sysfs, reader: Reader | None = None, only: Iterable[PciAddress] | None = None) -> Inventory:
-    """Look at the machine once; `reader` takes the reads that may hang.
+
+def read_inventory(
+    sysfs: Sysfs,
+    reader: Reader | None = None,
+    netlink: Netlink | None = None,
+    only: Iterable[PciAddress] | None = None,
+) -> Inventory:
+    """Look at the machine once; `reader` takes the reads that may hang, `netlink` tells link settings of VFs.
 
     Args:
         only: look at these functions and their VFs alone, and not at what the machine needs: enough for `verify`.
@@ -69,9 +88,9 @@ def read_inventory(sysfs: Sysfs, reader: Reader | None = None, only: Iterable[Pc
     Raises:
         SysfsReadError: not even the list of PCI devices can be read.
     """
-    sysfs = OneLook(sysfs)
+    sysfs = OneLook.of(sysfs)
     wanted = _addresses(sysfs) if only is None else sorted(only)
-    look = _Look(sysfs, reader, needed(sysfs) if only is None else {})
+    look = _Look(sysfs, reader, sysfs.once(needed) if only is None else {}, netlink)
     look.read_ahead(wanted)
     pfs: list[PhysicalFunction] = []
     vfs: set[PciAddress] = set()
@@ -125,7 +144,7 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
     addresses = {} if total is None else sysfs.vf_addresses(address)
     look.read_ahead(addresses.values())
     ids = _vf_ids(sysfs, addresses)
-    return PhysicalFunction(
+    pf = PhysicalFunction(
         address=address,
         vendor=_hex(sysfs, address, "vendor"),
         device=_hex(sysfs, address, "device"),
@@ -142,6 +161,7 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
         cdev=sysfs.cdev(address),
         needed_for=look.needs.get(address),
     )
+    return look.links(pf)
 
 
 def _vf_ids(sysfs: Sysfs, addresses: dict[int, PciAddress]) -> tuple[str, str]:
@@ -172,8 +192,9 @@ def _vf(look: _Look, index: int, address: PciAddress, ids: tuple[str, str]) -> V
 
 def netdevs(sysfs: Sysfs, address: PciAddress) -> tuple[str, ...]:
     """Names of a function's netdevs in the network namespace that this sysfs was mounted in, aliases included."""
-    names = sysfs.names(sysfs.device(address, "net")) or ()
-    aliases = [sysfs.read(sysfs.device(address, "net", name, "ifalias")) for name in names]
+    folder = sysfs.net_folder(address)
+    names = sysfs.names(folder) or ()
+    aliases = [sysfs.read(f"{folder}/{name}/ifalias") for name in names]
     return tuple(sorted({*names, *(alias for alias in aliases if alias)}))
 
 
@@ -198,13 +219,13 @@ def _numa_node(sysfs: Sysfs, address: PciAddress) -> int | None:
     return None if text is None or int(text) < 0 else int(text)
 
 
-def read_pf(sysfs: Sysfs, address: PciAddress) -> PhysicalFunction | None:
+def read_pf(sysfs: Sysfs, address: PciAddress, netlink: Netlink | None = None) -> PhysicalFunction | None:
     """One PF and its VFs as they are now, or None where there is none.
 
     Raises:
         SysfsReadError: something of it cannot be read.
     """
-    look = _Look(OneLook(sysfs), None, {})
+    look = _Look(OneLook(sysfs), None, {}, netlink)
     pf = _pf(look, address)
     if look.unreadable:
         raise SysfsReadError(look.unreadable[0].path, OSError(look.unreadable[0].error))

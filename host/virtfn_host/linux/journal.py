@@ -3,6 +3,7 @@
 A journal that cannot be read is never replaced: whoever mends or removes it decides what becomes of the machine.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,7 +99,9 @@ class Journal:
 def original_of(pf: PhysicalFunction, *, whole: bool = False) -> Original:
     """The state of a PF, and of the function itself where `whole`, that giving back restores."""
     own = OriginalOwn(driver=pf.driver, driver_override=pf.driver_override, netdevs=pf.netdevs) if whole else None
-    vfs = [OriginalVf(index=vf.index, driver=vf.driver, driver_override=vf.driver_override) for vf in pf.vfs]
+    vfs = [
+        OriginalVf(index=vf.index, driver=vf.driver, driver_override=vf.driver_override, link=vf.link) for vf in pf.vfs
+    ]
     return Original(
         address=pf.address,
         vendor=pf.vendor,
@@ -111,9 +114,17 @@ def original_of(pf: PhysicalFunction, *, whole: bool = False) -> Original:
 
 
 def _as_before(entry: Original, now: Original) -> bool:
-    """Names of netdevs are for matching only: which name comes back is udev's affair."""
+    """Names of netdevs are for matching only: which name comes back is udev's affair. Link settings that were not noted
+    (by an earlier version, or because nobody could tell) are not compared."""
     own = replace(now.own, netdevs=entry.own.netdevs) if now.own and entry.own else now.own
-    return entry == replace(now, own=own)
+    noted = {vf.index for vf in entry.vfs if vf.link is not None}
+    vfs = tuple(vf if vf.index in noted else replace(vf, link=None) for vf in now.vfs)
+    return entry == replace(now, own=own, vfs=vfs)
+
+
+def has_links(originals: Iterable[Original]) -> bool:
+    """Whether link settings are to be given back one day."""
+    return any(vf.link is not None for original in originals for vf in original.vfs)
 
 
 def _same_card(original: Original, pf: PhysicalFunction) -> bool:

@@ -5,10 +5,14 @@ half of the look. What must be fresh, as after the in-use lock is taken, is read
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.linux.sysfs import Sysfs
+
+T = TypeVar("T")
 
 
 class OneLook(Sysfs):
@@ -22,6 +26,7 @@ class OneLook(Sysfs):
         self._names: dict[str | Path, tuple[str, ...] | None] = {}
         self._folders: dict[PciAddress, str] = {}
         self._vfio_drivers: dict[str, bool] = {}
+        self._found: dict[Callable[[Sysfs], Any], Any] = {}
 
     def device(self, address: PciAddress, *names: str) -> str:
         """See Sysfs; by the folder that the bus's link leads to, because following it was half of every read."""
@@ -63,6 +68,18 @@ class OneLook(Sysfs):
         if driver not in self._vfio_drivers:
             self._vfio_drivers[driver] = super().vfio_bound(address)
         return self._vfio_drivers[driver]
+
+    @classmethod
+    def of(cls, sysfs: Sysfs) -> "OneLook":
+        """This one, if it is one look already: inventory and evidence of use then agree."""
+        return sysfs if isinstance(sysfs, cls) else cls(sysfs)
+
+    def once(self, find: Callable[[Sysfs], T]) -> T:
+        """What `find` finds by this look; only the first call looks."""
+        if find not in self._found:
+            self._found[find] = find(self)
+        found: T = self._found[find]
+        return found
 
     def open_group(self, node: Path) -> int:
         """See Sysfs."""

@@ -120,6 +120,13 @@ class Sysfs:
         target = self.link(self.device(pf, f"virtfn{index}"))
         return None if target is None else PciAddress.parse(target)
 
+    def net_folder(self, address: PciAddress) -> str:
+        """Folder of a function's netdevs: `net`, which on a virtio card lies below its `virtioN`; it may not exist."""
+        for name in self.names(self.device(address)) or () if self.bound_driver(address) == "virtio-pci" else ():
+            if name.startswith("virtio"):
+                return self.device(address, name, "net")
+        return self.device(address, "net")
+
     def device_nodes(self, address: PciAddress) -> tuple[str, ...]:
         """`/dev/nvme0n1` and the like: the nodes of every device below a function."""
         return tuple(sorted(self._nodes_below(self.device(address))))

@@ -55,7 +55,8 @@ class Machine:
         Raises:
             HostUnreachable: the host process does not answer.
         """
-        observation = await self._host.observe()
+        links = config is not None and any(pool.link is not None for p in config.policies for pool in p.pools)
+        observation = await self._host.observe(links=links)
         pods, ledger, error = await self._pods()
         return await asyncio.to_thread(_decide, config, observation, pods, error, ledger, self._now())
 

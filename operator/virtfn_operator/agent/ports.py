@@ -40,8 +40,8 @@ class Patience:
 class Host(Protocol):
     """The host process (`virtfn_host.client.HostClient`)."""
 
-    async def observe(self) -> Observation:
-        """One look at the machine."""
+    async def observe(self, *, links: bool = False) -> Observation:
+        """One look at the machine, with link settings of VFs where `links`."""
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
         """Carry out a plan under the in-use lock."""

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, Rejected, WholeRequest
+from virtfn_host.core.codec import encode
+from virtfn_host.core.model import (
+    DeviceMatcher,
+    LinkRequest,
+    NodeConfig,
+    PolicyConfig,
+    PoolRequest,
+    Rejected,
+    WholeRequest,
+)
 from virtfn_host.core.policy import indexes_text, policy_config
 from virtfn_host.core.reasons import Reason
 from virtfn_operator.api.conditions import Condition, read_conditions
@@ -80,7 +89,12 @@ def _matcher(matcher: DeviceMatcher) -> dict[str, Any]:
 
 def _pool(pool: PoolRequest) -> dict[str, Any]:
     indexes = {} if pool.indexes is None else {"indexes": indexes_text(pool.indexes)}
-    return {"resourceName": pool.resource_name, **indexes, "driver": pool.driver}
+    link = {} if pool.link is None else {"link": _link(pool.link)}
+    return {"resourceName": pool.resource_name, **indexes, "driver": pool.driver, **link}
+
+
+def _link(link: LinkRequest) -> dict[str, Any]:
+    return {key: value for key, value in encode(link).items() if value is not None}
 
 
 def read_spec(spec: Mapping[str, Any]) -> NodeSpec | None:

@@ -12,10 +12,10 @@ from jsonschema import Draft202012Validator
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.codec import camel
-from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.model import DeviceMatcher, LinkRequest, LinkState, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.policy import policy_config
 from virtfn_host.core.reasons import Reason
-from virtfn_operator.api.node_state import write_spec
+from virtfn_operator.api.node_state import read_spec, write_spec
 from virtfn_operator.api.node_status import NodeStatus
 from virtfn_operator.controller.status import PolicyStatus
 
@@ -99,7 +99,7 @@ def test_what_this_version_does_not_carry_out_is_declared_and_refused() -> None:
         for rule in field.get("x-kubernetes-validations", [])
         if "is not carried out by this version" in rule["message"]
     ]
-    assert sorted(message.partition(":")[0] for message in refused) == ["link", "whenInUse"]
+    assert sorted(message.partition(":")[0] for message in refused) == ["whenInUse"]
 
 
 def test_the_spec_that_the_controller_writes_fits() -> None:
@@ -112,10 +112,22 @@ def test_the_spec_that_the_controller_writes_fits() -> None:
         netdev="ens1f0",
         numa_node=0,
     )
-    pool = PoolRequest(resource_name="virtfn.dev/fast", indexes=(0, 1, 2, 6), driver="vfio-pci")
+    link = LinkRequest(
+        vlan=100,
+        vlan_qos=3,
+        trust=True,
+        spoof_check=False,
+        min_tx_rate=0,
+        max_tx_rate=2**32 - 1,
+        link_state=LinkState.AUTO,
+    )
+    pool = PoolRequest(resource_name="virtfn.dev/fast", indexes=(0, 1, 2, 6), driver="vfio-pci", link=link)
     policy = PolicyConfig(name="fast", uid="u", generation=3, devices=(matcher,), count=7, pools=(pool,))
     spec = write_spec(NodeConfig(policies=(policy,)), may_change=True)
     check(schema("sriovnodes")["properties"]["spec"], spec)
+    read = read_spec(spec)
+    assert read is not None
+    assert read.config.policies == (policy,)
 
 
 @pytest.mark.parametrize(("plural", "kind"), [("sriovnodes", NodeStatus), ("sriovpolicies", PolicyStatus)])

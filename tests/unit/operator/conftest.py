@@ -91,6 +91,7 @@ class FakeNode:
             vfs=tuple(virtual(n, driver) for n, driver in enumerate(drivers)),
         )
         self.original: Original | None = None
+        self.links_asked: list[bool] = []
         self.applied: list[Step] = []
         self.plans: list[Plan] = []
         self.pods: dict[str, tuple[str, ...]] = {}
@@ -108,7 +109,8 @@ class FakeNode:
         self.statuses: list[dict[str, Any]] = []
 
     # host
-    async def observe(self) -> Observation:
+    async def observe(self, *, links: bool = False) -> Observation:
+        self.links_asked.append(links)
         if self.host_away:
             raise HostUnreachable("no host process")
         groups = [IommuGroup(number=10, members=(GroupMember(address=PF, driver="igb", vfio_bound=False),))]

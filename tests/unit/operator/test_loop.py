@@ -69,11 +69,25 @@ async def test_a_spec_that_cannot_be_read_changes_nothing(fake_node: type[FakeNo
     agent = node.agent()
     await agent.turn()
     body = node.ask(node.config(2))
-    body["spec"]["policies"][0]["pools"][0]["link"] = {"vlan": 5}
+    body["spec"]["policies"][0]["pools"][0]["link"] = {"vlan": 5000}
     agent.see(body)
     await agent.turn()
     assert node.drivers == ["vfio-pci", "vfio-pci"]
     assert node.ready() == ("False", "InvalidPolicy")
+
+
+async def test_link_settings_are_looked_at_only_where_a_policy_has_some(fake_node: type[FakeNode]) -> None:
+    node = fake_node()
+    node.ask(node.config(2))
+    agent = node.agent()
+    await agent.turn()
+    assert set(node.links_asked) == {False}
+    node.links_asked.clear()
+    body = node.ask(node.config(2))
+    body["spec"]["policies"][0]["pools"][0]["link"] = {}
+    agent.see(body)
+    await agent.turn()
+    assert set(node.links_asked) == {True}
 
 
 async def test_a_disruptive_plan_withdraws_first_and_applies_the_second_plan(fake_node: type[FakeNode]) -> None:

@@ -1,0 +1,145 @@
+"""Link settings of VFs on the machine: what a PF shows of its VFs, and setting one after looking.
+
+The PF's netdev is found by sysfs, so its name is the host's; it may be in another network namespace, and then there is
+none here.
+"""
+
+import errno
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.links import is_rate, link_text, mentioned
+from virtfn_host.core.mac import ZERO_MAC
+from virtfn_host.core.model import PhysicalFunction, VfLink
+from virtfn_host.core.resolve import NETWORK_CLASS
+from virtfn_host.core.steps import SetLink, patience
+from virtfn_host.linux.custody import IFF_UP, holders
+from virtfn_host.linux.errors import (
+    FunctionInUseError,
+    HostError,
+    LinkSettingRefusedError,
+    NetlinkRefusedError,
+    StaleSnapshotError,
+    errno_text,
+)
+from virtfn_host.linux.netlink import Addresses, Netlink, PfLinks
+from virtfn_host.linux.sysfs import Sysfs
+
+CARRIER_POLL = 0.05
+"""Seconds between two looks while a PF's link comes up; netlink would tell, but to whom: this process asks only."""
+
+MADE_UP = "1"
+"""NET_ADDR_RANDOM in `addr_assign_type` (<linux/netdevice.h>): the driver made the address up."""
+
+
+def netdev_of(sysfs: Sysfs, pf: PciAddress) -> str | None:
+    """Name of a PF's netdev in the host's network namespace, or None where it has none there."""
+    return next(iter(sysfs.names(sysfs.device(pf, "net")) or ()), None)
+
+
+def with_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink) -> PhysicalFunction:
+    """A PF and its VFs with what its netdev shows of them; as it is where there is no netdev.
+
+    Raises:
+        NetlinkError: there is one, and nobody can tell.
+        SysfsReadError: a VF's own netdev does not read.
+    """
+    name = netdev_of(sysfs, pf.address)
+    if name is None or not pf.class_code.startswith(NETWORK_CLASS):
+        return pf
+    shown = netlink.links(name)
+    links = [(vf, shown.vf(vf.index)) for vf in pf.vfs]
+    vfs = tuple(replace(vf, link=_administrative(sysfs, vf.address, link)) if link else vf for vf, link in links)
+    return replace(pf, netdev_up=shown.up, mac=shown.mac, vfs=vfs)
+
+
+def _administrative(sysfs: Sysfs, vf: PciAddress, link: VfLink) -> VfLink:
+    """igb shows the address that a VF's driver made up as if an administrator had set it (measured)."""
+    for name in sysfs.names(sysfs.device(vf, "net")) or ():
+        made_up = sysfs.read(sysfs.device(vf, "net", name, "addr_assign_type")) == MADE_UP
+        if made_up and sysfs.read(sysfs.device(vf, "net", name, "address")) == link.mac:
+            return replace(link, mac=ZERO_MAC)
+    return link
+
+
+def set_links(steps: Sequence[SetLink], sysfs: Sysfs, netlink: Netlink | None) -> list[HostError | None]:
+    """Carry out steps of one PF: look once, then set one after the other; an answer for each."""
+    pf = steps[0].function.pf
+    name = netdev_of(sysfs, pf)
+    if name is None or netlink is None:
+        text = f"{pf} has no netdev in the host's network namespace; is it in another one?"
+        return [LinkSettingRefusedError(text) for _ in steps]
+    try:
+        shown = netlink.links(name)
+    except HostError as error:
+        return [error for _ in steps]
+    addresses = Addresses(netlink)
+    answers: list[HostError | None] = []
+    for step in steps:
+        try:
+            _set(step, name, shown, sysfs, netlink, addresses)
+        except HostError as error:
+            answers.append(error)
+        else:
+            answers.append(None)
+    return answers
+
+
+def _set(step: SetLink, name: str, shown: PfLinks, sysfs: Sysfs, netlink: Netlink, addresses: Addresses) -> None:
+    index = step.function.index
+    address = None if index is None else sysfs.vf_address(step.function.pf, index)
+    if index is None or address is None or step.function.address not in (None, address):
+        raise StaleSnapshotError(f"{step.function} is {'not there' if address is None else f'at {address} now'}")
+    link = shown.vf(index)
+    if link is None:
+        raise LinkSettingRefusedError(f"{name} shows nothing of VF {index}; does its driver know link settings?")
+    link = _administrative(sysfs, address, link)
+    found = mentioned(link, step.value)
+    if step.expects is None and found == step.value:
+        return
+    if step.expects is not None and found != step.expects:
+        now, then = link_text(found), link_text(step.expects)
+        raise StaleSnapshotError(f"{address} shows {now}, the plan was made when it was {then}; look and plan again")
+    if users := holders(sysfs, address, addresses=addresses):
+        raise FunctionInUseError(f"{address} is in use: {users[0].text}; it is left alone until that ends")
+    if is_rate(step.value):
+        _await_carrier(sysfs, step.function.pf, name, patience(step))
+    try:
+        netlink.set_vf(name, index, _whole_group(step.value, link))
+    except NetlinkRefusedError as error:
+        text = f"ip link set {name} vf {index} {link_text(step.value)}: {errno_text(error.errno)}"
+        raise LinkSettingRefusedError(f"{text}; {_hint(step.value, error.errno, name)}") from error
+
+
+def _whole_group(value: VfLink, shown: VfLink) -> VfLink:
+    """Netlink takes both rates, and VLAN with priority, so what is not asked for is said again as it is."""
+    if is_rate(value):
+        least = value.min_tx_rate if value.min_tx_rate is not None else shown.min_tx_rate or 0
+        most = value.max_tx_rate if value.max_tx_rate is not None else shown.max_tx_rate or 0
+        return replace(value, min_tx_rate=least, max_tx_rate=most)
+    if value.vlan is not None or value.vlan_qos is not None:
+        return replace(value, vlan=value.vlan or 0, vlan_qos=value.vlan_qos or 0)
+    return value
+
+
+def _await_carrier(sysfs: Sysfs, pf: PciAddress, name: str, seconds: float) -> None:
+    """A rate is a share of the link's speed: igb refuses it without a link, and loses the link for 1.4 s whenever VFs
+    are made (measured). Where none comes, the driver is asked all the same, and its answer is the one that counts."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        flags = sysfs.read(sysfs.device(pf, "net", name, "flags"))
+        if flags is None or not int(flags, 16) & IFF_UP or sysfs.read(sysfs.device(pf, "net", name, "carrier")) != "0":
+            return
+        time.sleep(CARRIER_POLL)
+
+
+def _hint(value: VfLink, number: int, name: str) -> str:
+    if number == errno.EOPNOTSUPP:
+        return "the PF's driver does not know this setting; leave it out"
+    if number == errno.EINVAL and is_rate(value):
+        return f"a rate needs a link on {name} and must be below its speed, and some drivers know no minTxRate"
+    if number == errno.EPERM:
+        return "run as root in the host's user namespace"
+    return "see the kernel log for the driver's word"

@@ -1,0 +1,105 @@
+"""rtnetlink of the fake kernel: what an igb PF shows of its VFs and takes for them, as measured.
+
+Like the rest of the fake it knows nothing that tests/contract/ does not also check on a real kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.mac import ZERO_MAC
+from virtfn_host.core.model import LinkState, VfLink
+from virtfn_host.linux.errors import NetlinkRefusedError
+from virtfn_host.linux.netlink import Netlink, PfLinks, ShownVf
+
+if TYPE_CHECKING:
+    from kernel import FakeKernel
+
+LINK_SPEED = 1000
+"""Mbit/s of an igb."""
+
+
+def driver_address(kernel: FakeKernel, function: PciAddress) -> tuple[str, bool]:
+    """The MAC of a netdev that a driver just made, and whether the driver made it up; the PF of a VF sees it."""
+    folder = kernel.devices / str(function)
+    if not (folder / "physfn").exists():
+        return f"52:54:00:00:{function.bus:02x}:{function.function:02x}", False
+    link = kernel.links.get(function, UNSET)
+    if link.mac not in (None, ZERO_MAC) and function not in kernel.made_up:
+        return str(link.mac), False
+    kernel.made_up.add(function)
+    made_up = f"a6:00:00:{len(kernel.writes) % 256:02x}:{function.device:02x}:{function.function:02x}"
+    kernel.links[function] = replace(link, mac=made_up)
+    return made_up, True
+
+
+UNSET = VfLink(
+    mac=ZERO_MAC,
+    vlan=0,
+    vlan_qos=0,
+    trust=False,
+    spoof_check=True,
+    min_tx_rate=0,
+    max_tx_rate=0,
+    link_state=LinkState.AUTO,
+)
+"""A VF that was just made."""
+
+
+class FakeNetlink(Netlink):
+    """See Netlink."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        super().__init__(kernel.root / "proc")
+        self._kernel = kernel
+
+    def links(self, netdev: str) -> PfLinks:
+        """See Netlink."""
+        folder = self._netdev(netdev)
+        vfs = self._vfs(folder)
+        return PfLinks(
+            up=_up(folder),
+            mac=(folder / "address").read_text().strip(),
+            vfs=tuple(ShownVf(index=n, link=self._kernel.links.get(vf, UNSET)) for n, vf in sorted(vfs.items())),
+        )
+
+    def addresses(self) -> Mapping[str, tuple[str, ...]]:
+        """See Netlink."""
+        return {name: texts for name, texts in self._kernel.addresses.items() if texts}
+
+    def set_vf(self, netdev: str, index: int, setting: VfLink) -> None:
+        """See Netlink."""
+        folder = self._netdev(netdev)
+        vf = self._vfs(folder).get(index)
+        if vf is None or _is_refused(setting, up=_up(folder)):
+            raise NetlinkRefusedError(errno.EINVAL)
+        if setting.link_state is not None:
+            raise NetlinkRefusedError(errno.EOPNOTSUPP)
+        if setting.mac is not None:
+            self._kernel.made_up.discard(vf)
+        given = {f.name: getattr(setting, f.name) for f in fields(setting) if getattr(setting, f.name) is not None}
+        self._kernel.links[vf] = replace(self._kernel.links.get(vf, UNSET), **given)
+
+    def _netdev(self, name: str) -> Path:
+        for folder in self._kernel.devices.glob(f"*/net/{name}"):
+            return folder
+        raise NetlinkRefusedError(errno.ENODEV)
+
+    def _vfs(self, netdev: Path) -> dict[int, PciAddress]:
+        links = netdev.parent.parent.glob("virtfn*")
+        return {int(link.name[6:]): PciAddress.parse(link.readlink().name) for link in links}
+
+
+def _up(netdev: Path) -> bool:
+    return bool(int((netdev / "flags").read_text(), 16) & 1)
+
+
+def _is_refused(setting: VfLink, *, up: bool) -> bool:
+    multicast = setting.mac is not None and bool(int(setting.mac[:2], 16) & 1)
+    rate = setting.max_tx_rate is not None
+    return multicast or (rate and (not up or bool(setting.min_tx_rate) or (setting.max_tx_rate or 0) > LINK_SPEED))

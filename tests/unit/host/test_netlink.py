@@ -1,0 +1,104 @@
+"""The process that speaks netlink: on this machine's own namespace, without one, without its library, and hanging."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from virtfn_host.core.model import VfLink
+from virtfn_host.linux import netlink as module
+from virtfn_host.linux.errors import NetlinkError, NetlinkRefusedError
+from virtfn_host.linux.netlink import Addresses, Netlink
+from virtfn_host.linux.netlink_child import wire
+
+
+@pytest.fixture
+def netlink(tmp_path: Path) -> Iterator[Netlink]:
+    """In the namespace of the tests, whoever runs them."""
+    (tmp_path / "1/ns").mkdir(parents=True)
+    (tmp_path / "1/ns/net").symlink_to("/proc/self/ns/net")
+    made = Netlink(tmp_path)
+    yield made
+    made.close()
+
+
+def test_the_loopback_is_up_and_has_its_address(netlink: Netlink) -> None:
+    assert netlink.links("lo").vfs == ()
+    assert "127.0.0.1/8" in Addresses(netlink).of("lo")
+
+
+def test_a_netdev_that_is_not_there_is_an_errno_and_the_next_question_is_answered(netlink: Netlink) -> None:
+    with pytest.raises(NetlinkRefusedError, match="ENODEV"):
+        netlink.links("none0")
+    with pytest.raises(NetlinkRefusedError, match="ENODEV"):
+        netlink.set_vf("none0", 0, VfLink(trust=True))
+    assert netlink.links("lo").vfs == ()
+
+
+def test_a_root_without_a_network_namespace_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NetlinkError, match="1/ns/net"):
+        Netlink(tmp_path).links("lo")
+
+
+def test_a_missing_library_is_told_with_how_to_get_it(netlink: Netlink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(NetlinkError, match="pip install"):
+        netlink.links("lo")
+
+
+def test_an_answer_that_does_not_come_in_time_is_no_answer_and_answers_no_later_question(
+    netlink: Netlink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netlink.links("lo")
+    assert netlink._child is not None
+    pid = netlink._child._process.pid
+    os.kill(pid, 19)  # SIGSTOP, as if a driver hung
+    monkeypatch.setattr(module, "ASK_DEADLINE", 0.05)
+    for _ in range(2):
+        with pytest.raises(NetlinkError, match="hangs"):
+            netlink.addresses()
+    os.kill(pid, 18)
+    monkeypatch.setattr(module, "ASK_DEADLINE", 10.0)
+    assert netlink._child.answer(10.0) is not None  # what was asked meanwhile
+    netlink._child._owes -= 1
+    assert netlink.links("lo").vfs == ()
+
+
+def test_a_process_that_was_killed_is_started_again(netlink: Netlink) -> None:
+    netlink.links("lo")
+    assert netlink._child is not None
+    netlink._child._process.kill()
+    netlink._child._process.wait()
+    with pytest.raises(NetlinkError):
+        netlink.links("lo")
+    assert netlink.links("lo").vfs == ()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace")
+def test_a_process_in_a_pods_network_namespace_asks_in_the_hosts(tmp_path: Path) -> None:
+    """In a namespace just made the loopback is down and has no address."""
+    (tmp_path / "1/ns").mkdir(parents=True)
+    (tmp_path / "1/ns/net").symlink_to(f"/proc/{os.getpid()}/ns/net")
+    program = "import pathlib, sys; from virtfn_host.linux.netlink import Netlink; "
+    program += "print(Netlink(pathlib.Path(sys.argv[1])).addresses().get('lo'))"
+    root = Path(module.__file__).parents[2]
+    asked = subprocess.run(
+        ["unshare", "-n", sys.executable, "-c", program, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "127.0.0.1/8" in asked.stdout
+
+
+def test_groups_in_the_words_of_the_library() -> None:
+    assert wire({"vlan": 5, "vlanQos": 1}) == {"vlan": {"vlan": 5, "qos": 1}}
+    assert wire({"minTxRate": 0, "maxTxRate": 9}) == {"rate": {"min_tx_rate": 0, "max_tx_rate": 9}}
+    assert wire({"linkState": "disable"}) == {"link_state": 2}
+    assert wire({"trust": True}) == {"trust": 1}
+    assert wire({"spoofCheck": False}) == {"spoofchk": 0}

@@ -1,0 +1,34 @@
+"""A virtio card keeps its netdev below `virtioN`: it is seen there, and its use counts."""
+
+from pathlib import Path
+
+import pytest
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.linux.custody import holders
+from virtfn_host.linux.inventory import read_inventory
+from virtfn_host.linux.sysfs import Sysfs
+
+CARD = PciAddress(0, 3, 0, 0)
+
+
+@pytest.fixture
+def sysfs(tmp_path: Path) -> Sysfs:
+    card = tmp_path / f"sys/bus/pci/devices/{CARD}"
+    (card / "virtio2/net/ens3").mkdir(parents=True)
+    (tmp_path / "sys/bus/pci/drivers/virtio-pci").mkdir(parents=True)
+    (card / "driver").symlink_to("../../drivers/virtio-pci")
+    for name, text in (("vendor", "0x1af4"), ("device", "0x1041"), ("class", "0x020000"), ("enable", "1")):
+        (card / name).write_text(f"{text}\n")
+    (card / "virtio2/net/ens3/flags").write_text("0x1003\n")
+    return Sysfs(tmp_path / "sys", tmp_path / "dev", tmp_path / "proc")
+
+
+def test_its_netdev_is_listed(sysfs: Sysfs) -> None:
+    (function,) = read_inventory(sysfs).pfs
+    assert function.netdevs == ("ens3",)
+
+
+def test_its_netdev_that_is_up_is_a_user(sysfs: Sysfs) -> None:
+    (holder,) = holders(sysfs, CARD)
+    assert holder.text == "its netdev ens3 is up"
