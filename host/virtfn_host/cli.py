@@ -278,7 +278,8 @@ def _complain(output: Output, made: Plan, resolution: Resolution) -> None:
 
 def _status(made: Plan, resolution: Resolution) -> int:
     if made.blocked:
-        return BLOCKED
+        # What no holder's end would help is the machine's no.
+        return BLOCKED if any(blocked.reason is Reason.VFS_IN_USE for blocked in made.blocked) else MACHINE_SAID_NO
     if resolution.rejected:
         return NOTHING_MATCHES if _nothing_matches(resolution) else MACHINE_SAID_NO
     return DONE

@@ -139,6 +139,8 @@ class FaultyNode:
         self.lab = Lab(self.machine, fake)
         self.sysfs = self.machine.sysfs
         self.pf, self.other = (*self.lab.pfs[:2], *self.lab.pfs[:1])[:2]
+        self.nature: frozenset[Told] = frozenset()
+        """What this machine always says, whatever is asked: that it has no IOMMU."""
         self.expected = ("", "")
         """What `virtfn` and the report are to say of the fault that is on."""
         self.uplink = ""
@@ -282,7 +284,12 @@ class FaultyNode:
     def converge(self, policies: Sequence[Policy]) -> None:
         """Bring the node to where a fault begins."""
         self.ask(policies)
-        self.until(converged, "converging at the start", 120)
+        self.until(self.converged, "converging at the start", 120)
+
+    def converged(self, status: Mapping[str, Any]) -> bool:
+        """Whether nothing is wrong any more."""
+        said = set(verdicts(status))
+        return bool(said) and all(reason == "Converged" for reason, _ in said - self.nature)
 
 
 def verdicts(status: Mapping[str, Any]) -> list[Told]:
@@ -295,11 +302,6 @@ def verdicts(status: Mapping[str, Any]) -> list[Told]:
 def says(reason: str, message: str) -> Callable[[Mapping[str, Any]], bool]:
     """Whether a status holds this."""
     return lambda status: any(word == reason and re.search(message, text) for word, text in verdicts(status))
-
-
-def converged(status: Mapping[str, Any]) -> bool:
-    """Whether nothing is wrong any more."""
-    return bool(verdicts(status)) and all(reason == "Converged" for reason, _ in verdicts(status))
 
 
 def _read(policy: Policy) -> PolicyConfig | None:

@@ -269,7 +269,6 @@ FAULTS = (
         name="a neighbour in the IOMMU group of a VF is on a kernel driver",
         section="13.7",
         provoke=neighbour_in_group,
-        status=3,
         reason=Reason.GROUP_NOT_VIABLE,
         message=r"^{vf}: shares IOMMU group {group} with 0000:03:00.0 \(e1000e\)",
         fake_only="two cards in one group with VFs are not emulated",

@@ -159,7 +159,6 @@ FAULTS = (
         provoke=unreadable("{vf}", "driver_override"),
         asked=three,
         after=the_same,
-        status=3,
         reason=Reason.UNREADABLE,
         message="^{pf}: .*/{vf}/driver_override could not be read: ",
     ),

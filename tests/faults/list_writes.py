@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -82,6 +83,18 @@ def nothing_comes(node: FaultyNode) -> Iterator[None]:
     """The kernel says yes and no VF appears; the patience of a step is a tenth of a second here."""
     with node.kernel_does("_set_num_vfs", lambda *_: None), patch.object(apply, "patience", lambda _: 0.1):
         yield
+
+
+@contextmanager
+def modules_listed(node: FaultyNode) -> Iterator[None]:
+    """The modules of the kernel are to be seen, as on every real machine."""
+    if node.fake:
+        folder = node.root / "lib/modules/6.1.0"
+        folder.mkdir(parents=True)
+        (folder / "modules.dep").write_text("kernel/drivers/vfio/pci/vfio-pci.ko.xz:\n")
+    yield
+    if node.fake:
+        shutil.rmtree(node.root / "lib/modules")
 
 
 @contextmanager
@@ -171,12 +184,31 @@ FAULTS = (
     Fault(
         name="there is no such driver",
         section="13.6",
+        provoke=modules_listed,
+        asked=and_other(count=1, driver="no-such-driver"),
+        after=alone,
+        reason=Reason.DRIVER_MISSING,
+        message="^{other}: no driver is called no-such-driver; vfio drivers of this kernel: vfio-pci",
+    ),
+    Fault(
+        name="this kernel has no module for the driver",
+        section="13.6",
+        provoke=modules_listed,
+        asked=and_other(count=1, driver="no_such_vfio_pci"),
+        after=alone,
+        reason=Reason.MODULE_MISSING,
+        message="^{other}: the running kernel .* has no module for no_such_vfio_pci; install the package that has it",
+    ),
+    Fault(
+        name="a driver is not to be seen among the modules and does not load",
+        section="13.6",
         provoke=outside.nothing,
         asked=and_other(count=1, driver="no-such-driver"),
         after=alone,
         words=DO,
         reason=Reason.MODULE_MISSING,
         message="modprobe no-such-driver: .*not found.*; install the module or name another driver",
+        fake_only="a real machine shows its modules; a container may not",
     ),
     Fault(
         name="the module of vfio-pci may not be loaded",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from fault import Fault
-from faulty_node import DEADLINE, FaultyNode, converged, says, verdicts
+from faulty_node import DEADLINE, FaultyNode, says, verdicts
 from list_cards import FAULTS as CARDS
 from list_in_use import FAULTS as IN_USE
 from list_outside_actors import FAULTS as OUTSIDE_ACTORS
@@ -73,7 +73,7 @@ def test_the_fault_shows_and_clears(node: FaultyNode, fault: Fault, seen: list[t
     if wrong is not None:
         raise wrong
     node.ask(wanted := (fault.after or fault.asked)(node))
-    cleared = node.until(converged, "gone after the repair")
+    cleared = node.until(node.converged, "gone after the repair")
     assert not wanted or node.virtfn(["verify"])[0] == 0
     assert max(shown, cleared) < DEADLINE, f"shown after {shown:.1f} s, gone {cleared:.1f} s after the repair"
     print(f"{fault.name}: shown after {shown:.1f} s, gone {cleared:.1f} s after the repair: {line}")
