@@ -310,6 +310,8 @@ class DesiredPf:
     """Every policy with a claim on it; empty when it is given back."""
     own: DesiredFunction | None = None
     """What the function itself should be on; None: left alone."""
+    refused: bool = False
+    """Every claim on it is refused, and it was touched before: it stays as it is, and offers what it did."""
 
     @property
     def given_back(self) -> bool:

@@ -5,7 +5,8 @@ once nobody holds it. A PF whose resize waits for a holder keeps offering what i
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.groups import spoilers
@@ -53,7 +54,7 @@ def pools(
     for pf in inventory.pfs:
         wanted = desired.pf(pf.address)
         to_come = pf.address in waiting | disturbed or any(vf.address in disturbed for vf in pf.vfs)
-        frozen = to_come and wanted is not None and not wanted.given_back
+        frozen = wanted is not None and (wanted.refused or (to_come and not wanted.given_back))
         for function, claim in _claims(pf, wanted):
             address, resource = function.address, claim.resource_name if claim else None
             old_resource, old = before.get(address, (None, None))
@@ -64,8 +65,20 @@ def pools(
                     continue
             if claim is not None and resource is not None:
                 offers[resource][address] = _offered(claim, pf, function, inventory, withdrawn)
+    for address, (resource, device) in _out_of_sight(before, inventory).items():
+        offers[resource][address] = replace(device, healthy=False, reason=Reason.UNREADABLE)
     published = tuple(_pool(name, offers[name].values()) for name in sorted(offers))
     return PoolSet(boot_id=inventory.boot_id, pools=published)
+
+
+def _out_of_sight(
+    before: Mapping[PciAddress, tuple[str, PoolDevice]], inventory: Inventory
+) -> dict[PciAddress, tuple[str, PoolDevice]]:
+    """What was offered and is not seen while some function does not read: it may be there, and a pod may have it."""
+    seen = {pf.address for pf in inventory.pfs} | {vf.address for pf in inventory.pfs for vf in pf.vfs}
+    if all(lost.device in seen for lost in inventory.unreadable):
+        return {}
+    return {address: offer for address, offer in before.items() if address not in seen}
 
 
 def _claims(pf: PhysicalFunction, wanted: DesiredPf | None) -> list[tuple[Function, DesiredFunction | None]]:

@@ -68,6 +68,7 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
     claims: dict[PciAddress, _Claims] = defaultdict(_Claims)
     drivers: dict[str, tuple[str, str]] = {}
     rejected: list[Rejected] = []
+    refused: dict[PciAddress, list[str]] = defaultdict(list)
     before = {pf.address: original for pf in inventory.pfs for original in originals if _same_card(original, pf)}
     accepted: list[tuple[PolicyConfig, PhysicalFunction]] = []
     for policy in config.policies:
@@ -82,6 +83,7 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
                 _check(policy, pf, inventory, claims[pf.address], before.get(pf.address))
             except RefusalError as refusal:
                 rejected.append(_rejection(policy, pf, refusal.reason, str(refusal)))
+                refused[pf.address].append(policy.name)
             else:
                 _claim_count(policy, claims[pf.address])
                 accepted.append((policy, pf))
@@ -91,13 +93,22 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
     for policy, pf in accepted:
         rejected += _claim_pools(policy, pf, claims[pf.address], drivers)
     pfs = [
-        _claimed_pf(pf, claims[pf.address], before.get(pf.address))
-        if claims[pf.address].policies
-        else _given_back_pf(before[pf.address])
+        _desired_pf(pf, claims[pf.address], refused[pf.address], before.get(pf.address))
         for pf in inventory.pfs
         if claims[pf.address].policies or pf.address in before
     ]
     return Resolution(desired=Desired(pfs=tuple(pfs)), rejected=tuple(rejected))
+
+
+def _desired_pf(pf: PhysicalFunction, claims: _Claims, refused: list[str], original: Original | None) -> DesiredPf:
+    """An edit that is refused takes nothing away: only a PF that no policy means any more is given back."""
+    if claims.policies or original is None:
+        return _claimed_pf(pf, claims, original)
+    if refused:
+        return DesiredPf(
+            address=pf.address, num_vfs=None, autoprobe=None, vfs=(), policies=tuple(refused), refused=True
+        )
+    return _given_back_pf(original)
 
 
 def _candidates(policy: PolicyConfig, inventory: Inventory) -> list[PhysicalFunction]:

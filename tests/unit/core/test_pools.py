@@ -15,6 +15,7 @@ from virtfn_host.core.model import (
     PolicyConfig,
     PoolRequest,
     PoolSet,
+    Unreadable,
 )
 from virtfn_host.core.plan import plan
 from virtfn_host.core.pools import pools
@@ -22,6 +23,7 @@ from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import resolve
 
 EMPTY = PoolSet(boot_id="boot-1", pools=())
+PF = a_pf(0).address
 SEVEN = an_inventory(a_pf(0, vfs=7))
 
 
@@ -116,3 +118,19 @@ def test_a_pf_that_waits_for_its_turn_goes_on_offering_what_it_did() -> None:
     """Three VFs instead of seven are wanted and nobody is in the way, but another node goes first."""
     before = published(SEVEN, a_policy())
     assert published(SEVEN, a_policy(count=3), previous=before) == before
+
+
+def test_an_edit_that_is_refused_takes_nothing_away() -> None:
+    before = published(SEVEN, a_policy())
+    originals = (Original(address=PF, vendor="8086", device="10c9", num_vfs=0, autoprobe=True, vfs=()),)
+    assert published(SEVEN, a_policy(count=8), previous=before, originals=originals) == before
+
+
+def test_what_is_out_of_sight_stays_listed_and_no_new_pod_gets_it() -> None:
+    """Its PF does not read: a pod may have it all the same."""
+    before = published(SEVEN, a_policy())
+    lost = Unreadable(device=PF, path="vendor", error="Input/output error")
+    blind = published(an_inventory(unreadable=(lost,)), a_policy(), previous=before)
+    (pool,) = blind.pools
+    assert [(device.healthy, device.reason) for device in pool.devices] == [(False, Reason.UNREADABLE)] * 7
+    assert published(an_inventory(), a_policy(), previous=before).pools == ()
