@@ -29,7 +29,7 @@ from virtfn_host.linux.writer import MAX_CHILDREN, Answer, Writer
 IGB = ("8086", "10c9")
 VF_IDS = ("8086", "10ca")
 E1000E_IDS = ("8086", "10d3")
-MATCHING = {IGB: "igb", VF_IDS: "igbvf"}
+MATCHING = {IGB: "igb", ("8086", "10e6"): "igb", VF_IDS: "igbvf"}
 """Which driver takes which device by its own ids; vfio-pci takes what its override names."""
 
 
