@@ -4,6 +4,7 @@ One guest a kernel runs all of its files; each file is a result of its own here,
 """
 
 import os
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,7 @@ BOOTS = [boot for boot in (*DEBIANS, *OWN) if boot.kernel == WANTED] if WANTED e
 def results(boot: Boot, out: Path) -> Results | Exception:
     """What a boot said, or why it said nothing: each boots once."""
     try:
-        return run_on(boot, out / str(boot))
+        return run_on(boot, Path(tempfile.mkdtemp(dir=out)))
     except Exception as error:
         return error
 
