@@ -1,5 +1,6 @@
 """The IOMMU group is what vfio hands out: a user of one member has all of them."""
 
+import errno
 from collections.abc import Iterator
 
 import pytest
@@ -52,3 +53,13 @@ def test_both_are_locked_at_once(lab: Lab, pair: tuple[PciAddress, PciAddress]) 
         pass
     with lab.used(pair[1]), pytest.raises(FunctionInUseError), held(lab.sysfs, pair):
         pytest.fail("locked a function that is open")
+
+
+def test_the_lock_on_one_keeps_programs_from_the_other(lab: Lab, pair: tuple[PciAddress, PciAddress]) -> None:
+    """The one without a driver is locked through the other, which is all that a program could open."""
+    on_vfio, driverless = pair
+    with held(lab.sysfs, [driverless]), pytest.raises(OSError) as refused, lab.used(on_vfio):  # noqa: PT011
+        pytest.fail("used a function whose group is locked")
+    assert refused.value.errno == errno.EBUSY
+    with lab.used(on_vfio):
+        pass

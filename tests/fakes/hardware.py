@@ -192,12 +192,19 @@ def open_vfio(sysfs: Sysfs, vf: PciAddress) -> list[int]:
     """Device, group, container: <linux/vfio.h>."""
     node = sysfs.group_node(sysfs.group(vf) or 0)
     iommu = NO_IOMMU if node.name.startswith("noiommu") else TYPE1_IOMMU
-    container = os.open("/dev/vfio/vfio", os.O_RDWR | os.O_CLOEXEC)
-    group = os.open(node, os.O_RDWR | os.O_CLOEXEC)
-    fcntl.ioctl(group, VFIO | 104, struct.pack("i", container))  # VFIO_GROUP_SET_CONTAINER
-    fcntl.ioctl(container, VFIO | 102, iommu)  # VFIO_SET_IOMMU
-    device = fcntl.ioctl(group, VFIO | 106, bytearray(str(vf).encode() + b"\0"))  # VFIO_GROUP_GET_DEVICE_FD
-    return [device, group, container]
+    fds: list[int] = []
+    try:
+        fds.insert(0, os.open("/dev/vfio/vfio", os.O_RDWR | os.O_CLOEXEC))
+        fds.insert(0, os.open(node, os.O_RDWR | os.O_CLOEXEC))
+        group, container = fds
+        fcntl.ioctl(group, VFIO | 104, struct.pack("i", container))  # VFIO_GROUP_SET_CONTAINER
+        fcntl.ioctl(container, VFIO | 102, iommu)  # VFIO_SET_IOMMU
+        device = fcntl.ioctl(group, VFIO | 106, bytearray(str(vf).encode() + b"\0"))  # VFIO_GROUP_GET_DEVICE_FD
+    except OSError:
+        for fd in fds:
+            os.close(fd)
+        raise
+    return [device, *fds]
 
 
 def _bind_iommufd(device: int) -> list[int]:
