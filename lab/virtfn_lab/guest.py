@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO
 
@@ -29,9 +30,18 @@ class GuestFailedError(Exception):
 
 
 def run_in_guest(
-    shell_command: str, *, hardware: Hardware | None = None, kernel: str = "6.1", out: Path, timeout: float = 900
+    shell_command: str,
+    *,
+    hardware: Hardware | None = None,
+    kernel: str = "6.1",
+    out: Path,
+    timeout: float = 900,
+    log: Path | None = None,
 ) -> int:
-    """Exit status of the command; its output goes to ours. A guest that the emulator broke is tried once more, loudly.
+    """Exit status of the command. A guest that the emulator broke is tried once more, loudly.
+
+    Args:
+        log: where the command's output goes; None: to ours.
 
     Raises:
         GuestFailedError: it did not come to its end in `timeout` seconds, or died before.
@@ -39,15 +49,15 @@ def run_in_guest(
     ensure()
     hardware = hardware or Hardware()
     try:
-        return _once(shell_command, hardware, kernel, out, timeout)
+        return _once(shell_command, hardware, kernel, out, timeout, log)
     except GuestFailedError as error:
         if not any(words in str(error) for words in BROKEN_EMULATION):
             raise
         say(f"the emulator broke, not the guest; once more: {error}")
-        return _once(shell_command, hardware, kernel, out, timeout)
+        return _once(shell_command, hardware, kernel, out, timeout, log)
 
 
-def _once(shell_command: str, hardware: Hardware, kernel: str, out: Path, timeout: float) -> int:
+def _once(shell_command: str, hardware: Hardware, kernel: str, out: Path, timeout: float, log: Path | None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     (out / "command").write_text(shell_command)
     status = out / "status"
@@ -70,7 +80,7 @@ def _once(shell_command: str, hardware: Hardware, kernel: str, out: Path, timeou
     began = time.monotonic()
     try:
         process = start(guest, subprocess.PIPE)
-        printer = threading.Thread(target=_print, args=(process.stdout,))
+        printer = threading.Thread(target=_print, args=(process.stdout, log))
         printer.start()
         try:
             process.wait(timeout)
@@ -88,11 +98,11 @@ def _once(shell_command: str, hardware: Hardware, kernel: str, out: Path, timeou
         shutil.rmtree(folder)
 
 
-def _print(output: IO[bytes]) -> None:
-    with output:
+def _print(output: IO[bytes], log: Path | None) -> None:
+    with output, log.open("w") if log else nullcontext(sys.stdout) as ours:
         for line in output:
-            sys.stdout.write(line.decode(errors="replace").replace("\r\n", "\n"))
-            sys.stdout.flush()
+            ours.write(line.decode(errors="replace").replace("\r\n", "\n"))
+            ours.flush()
 
 
 def _tail(console: Path) -> str:
