@@ -184,6 +184,8 @@ def _node_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes | None) -> st
     Args:
         nodes: None: only mounts are looked at, because reading every open file of the machine costs.
     """
+    if sysfs.names(sysfs.net_folder(address)) is not None:
+        return None  # what else a network card has (a clock, sensors) is no use of it
     names = sysfs.device_nodes(address)
     if names and (text := OneLook.of(sysfs).once(needed).get(address)):
         return text

@@ -132,14 +132,15 @@ class Sysfs:
         return tuple(sorted(self._nodes_below(self.device(address))))
 
     def _nodes_below(self, folder: str) -> Iterator[str]:
-        names = self.names(folder) or ()
-        if "dev" in names:
-            lines = (self.read(f"{folder}/uevent") or "").splitlines()
-            yield from (f"/dev/{line.removeprefix('DEVNAME=')}" for line in lines if line.startswith("DEVNAME="))
-        for name in names:
-            path = f"{folder}/{name}"
-            if os.path.isdir(path) and not os.path.islink(path):
-                yield from self._nodes_below(path)
+        def unreadable(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError | ProcessLookupError):
+                raise SysfsReadError(error.filename or folder, error) from error
+
+        # By what the listing itself says is a folder: to ask for each entry took ten times as long (measured).
+        for path, _, files in os.walk(folder, onerror=unreadable):
+            if "dev" in files:
+                lines = (self.read(f"{path}/uevent") or "").splitlines()
+                yield from (f"/dev/{line.removeprefix('DEVNAME=')}" for line in lines if line.startswith("DEVNAME="))
 
     def group_node(self, number: int) -> Path:
         """`/dev/vfio/N`, or `/dev/vfio/noiommu-N` where vfio runs without an IOMMU."""
