@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
+import os
 import re
 import threading
 import time
@@ -44,15 +45,18 @@ from virtfn_operator.agent.machine import Machine as AgentMachine
 from virtfn_operator.agent.ports import KubeletUnreachableError, Patience
 from virtfn_operator.api.node_state import write_spec
 
-DEADLINE = 10.0
+PROMISE = 10.0
 """Seconds until a fault must show, and until it must be gone after its repair."""
+
+DEADLINE = PROMISE if os.environ.get("VIRTFN_TIMED") else 60.0
+"""The promise is held to where nothing else runs beside it (`make prove`); elsewhere a hang is caught all the same."""
 
 Told = tuple[str, str]
 """Reason and message."""
 
 
 class TooSlowError(AssertionError):
-    """It did not show, or was not gone, in DEADLINE seconds."""
+    """It did not show, or was not gone, in time."""
 
 
 class TurnByTurn(Agent):

@@ -1,7 +1,7 @@
 """Every fault shows its own reason and message, in `virtfn` and in the node's report, and clears after its repair.
 
-The deadlines of 10 s are those that users are promised, so here wall time is asserted; the agent's pauses are
-counted in full (faulty_node.py). On a real kernel the faults are those that its hardware can show; docs/faults.md
+Users are promised 10 s for each. `make prove` holds to that, where nothing else runs; the agent's pauses are counted in
+full (faulty_node.py). On a real kernel the faults are those that its hardware can show; docs/faults.md
 lists all.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from fault import Fault
-from faulty_node import DEADLINE, FaultyNode, says, verdicts
+from faulty_node import DEADLINE, PROMISE, FaultyNode, says, verdicts
 from list_cards import FAULTS as CARDS
 from list_in_use import FAULTS as IN_USE
 from list_outside_actors import FAULTS as OUTSIDE_ACTORS
@@ -79,6 +79,9 @@ def test_the_fault_shows_and_clears(node: FaultyNode, fault: Fault, seen: list[t
     print(f"{fault.name}: shown after {shown:.1f} s, gone {cleared:.1f} s after the repair: {line}")
     row = row_of(fault, line, node.root)
     seen.append((row, shown, cleared))
+    if path := os.environ.get("VIRTFN_TRIED"):
+        with Path(path).open("a") as file:
+            file.write("1\n")
     if not IN_GUEST and not UPDATE:
         assert row.text in TABLE.read_text().splitlines(), f"VIRTFN_UPDATE=1 writes {TABLE.name} anew"
 
@@ -115,7 +118,7 @@ def _printed(node: FaultyNode, fault: Fault, message: str) -> tuple[float, str]:
 def test_the_agent_looks_often_enough_for_the_deadline() -> None:
     patience = Patience()
     longest = max(patience.idle * 1.2, patience.in_use, patience.blocked, patience.retry_limit)
-    assert longest <= DEADLINE / 2  # which leaves as long for the work itself
+    assert longest <= PROMISE / 2  # which leaves as long for the work itself
 
 
 def test_there_are_enough_and_every_one_has_a_message_of_its_own() -> None:

@@ -28,6 +28,7 @@ from virtfn_lab.node import Node
 from virtfn_lab.paths import run_dir
 from virtfn_lab.product import install
 from virtfn_lab.progress import say
+from virtfn_lab.qemu import Hardware
 from virtfn_lab.restarts import rounds
 
 RESULTS = Path("prove-results.json")
@@ -125,12 +126,12 @@ def counter_proofs(number: int, seed: int) -> Proof:
     )
 
 
-def in_guest(name: str, settings_: str, test: str, seed: int) -> Proof:
-    """One test of tests/kernel/guest, the long way, on a real kernel."""
+def in_guest(name: str, settings_: str, test: str, seed: int, topology: str = "igb2") -> Proof:
+    """One file of tests, the long way, on a real kernel."""
     began = time.monotonic()
     out = Path(tempfile.mkdtemp(prefix="prove-", dir=run_dir()))
     words = f"VIRTFN_TRIED=/out/tried {settings_} python3 -m pytest -s -p no:cacheprovider --timeout=14400"
-    status = run_in_guest(f"{words} tests/kernel/guest/{test}", out=out, timeout=14400)
+    status = run_in_guest(f"{words} tests/{test}", hardware=Hardware(topology=topology), out=out, timeout=14400)
     tried = sum(map(int, (out / "tried").read_text().split())) if (out / "tried").exists() else 0
     seconds = round(time.monotonic() - began, 1)
     return Proof(name=name, tried=tried, violations=int(status != 0), seed=seed, seconds=seconds)
@@ -155,14 +156,21 @@ PROOFS: Mapping[str, Callable[[], Proof]] = {
     "contested": lambda: in_guest(
         "real kernel: operations against programs that open VFs: none pulled from under one, no write blocked 1 s",
         "VIRTFN_CONTESTED=1000",
-        "test_contested.py",
+        "kernel/guest/test_contested.py",
         seed=1,
     ),
     "killed": lambda: in_guest(
         "real kernel: SIGKILL at every step boundary of five plans: converged, restored byte for byte",
         "VIRTFN_BOUNDARIES=1",
-        "test_killed.py",
+        "kernel/guest/test_killed.py",
         seed=0,
+    ),
+    "faults": lambda: in_guest(
+        "real kernel: every fault shows its own reason within 10 s, and is gone within 10 s of its repair",
+        "VIRTFN_TIMED=1",
+        "faults",
+        seed=0,
+        topology="contract",
     ),
     **{f"{boot.kernel}{'' if boot.iommu else '-noiommu'}": partial(contract, boot) for boot in OWN},
     "histories": lambda: histories(100_000, seed=20261124),
