@@ -37,8 +37,9 @@ def test_an_edit_waits_for_the_pod_and_converges_when_it_ends(node: Node) -> Non
         assert functions(node.cluster) == before
 
     node.cluster.kubectl("delete", "pod", "holder")
-    seconds = node.until("3 VFs", lambda: vfs(node, LEFT) == 3, 10)
-    seconds += node.until("the node says so", node.is_converged, 10 - seconds)
+    # 7 to 9 s with nothing beside it; a loaded machine takes longer, and only a hang is to fail here.
+    seconds = node.until("3 VFs", lambda: vfs(node, LEFT) == 3, 30)
+    seconds += node.until("the node says so", node.is_converged, 30)
     say(f"converged {seconds:.1f} s after the holder's end")
     node.until("3 are allocatable", lambda: _offered(node) == (3, 7))
     assert vfs(node, RIGHT) == 7
@@ -56,7 +57,7 @@ def test_deleting_the_policy_gives_a_held_vf_back_when_its_pod_ends(node: Node) 
         node.until("new pods are offered nothing", lambda: _offered(node)[0] == 0)
         assert vfs(node, LEFT) == 7
     node.cluster.kubectl("delete", "pod", "holder")
-    node.until("everything is given back", lambda: functions(node.cluster) == before, 10)
+    node.until("everything is given back", lambda: functions(node.cluster) == before, 30)
 
 
 def _offered(node: Node) -> tuple[int, int]:
