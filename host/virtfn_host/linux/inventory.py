@@ -4,8 +4,6 @@ One bad device never fails the list; what could not be read is listed as such. R
 write of somebody else (`driver_override` on Linux 6.1) go through a reader with a deadline.
 """
 
-import contextlib
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -89,7 +87,7 @@ def read_inventory(
         SysfsReadError: not even the list of PCI devices can be read.
     """
     sysfs = OneLook.of(sysfs)
-    wanted = _addresses(sysfs) if only is None else sorted(only)
+    wanted = list(sysfs.functions()) if only is None else sorted(only)
     look = _Look(sysfs, reader, sysfs.once(needed) if only is None else {}, netlink)
     look.read_ahead(wanted)
     pfs: list[PhysicalFunction] = []
@@ -100,25 +98,16 @@ def read_inventory(
         if pf is not None:
             pfs.append(pf)
             vfs |= {vf.address for vf in pf.vfs}
-    kernel = sysfs.read(sysfs.proc / "sys/kernel/osrelease") or os.uname().release
     numbers = {pf.iommu_group for pf in pfs} | {vf.iommu_group for pf in pfs for vf in pf.vfs}
     return Inventory(
         boot_id=sysfs.read(sysfs.proc / "sys/kernel/random/boot_id") or "unknown",
-        kernel=kernel,
+        kernel=sysfs.kernel_release(),
         drivers=sysfs.names(sysfs.sys / "bus/pci/drivers") or (),
         pfs=tuple(sorted(pfs, key=lambda pf: pf.address)),
         groups=tuple(read_group(sysfs, number) for number in sorted(n for n in numbers if n is not None)),
         unreadable=tuple(look.unreadable),
-        loadable=loadable_drivers(sysfs, kernel),
+        loadable=loadable_drivers(sysfs),
     )
-
-
-def _addresses(sysfs: Sysfs) -> list[PciAddress]:
-    found = []
-    for name in sysfs.names(sysfs.sys / "bus/pci/devices") or ():
-        with contextlib.suppress(ValueError):  # whatever that is, it is no PCI function
-            found.append(PciAddress.parse(name))
-    return found
 
 
 def _guarded(
@@ -136,7 +125,7 @@ def _guarded(
 
 def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
     sysfs = look.sysfs
-    class_code = _hex(sysfs, address, "class")
+    class_code = sysfs.hex_digits(address, "class")
     total = sysfs.read(sysfs.device(address, "sriov_totalvfs"))
     # A bridge is part of the way to others; a VF belongs to its PF.
     if not class_code or class_code.startswith(BRIDGE) or sysfs.link(sysfs.device(address, "physfn")) is not None:
@@ -146,12 +135,12 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
     ids = _vf_ids(sysfs, addresses)
     pf = PhysicalFunction(
         address=address,
-        vendor=_hex(sysfs, address, "vendor"),
-        device=_hex(sysfs, address, "device"),
+        vendor=sysfs.hex_digits(address, "vendor"),
+        device=sysfs.hex_digits(address, "device"),
         class_code=class_code,
         driver=sysfs.bound_driver(address),
         netdevs=netdevs(sysfs, address),
-        numa_node=_numa_node(sysfs, address),
+        numa_node=sysfs.numa_node(address),
         iommu_group=sysfs.group(address),
         total_vfs=None if total is None else int(total),
         autoprobe=total is None or sysfs.read(sysfs.device(address, "sriov_drivers_autoprobe")) != "0",
@@ -169,7 +158,7 @@ def _vf_ids(sysfs: Sysfs, addresses: dict[int, PciAddress]) -> tuple[str, str]:
     if not addresses:
         return "", ""
     first = addresses[min(addresses)]
-    return _hex(sysfs, first, "vendor"), _hex(sysfs, first, "device")
+    return sysfs.hex_digits(first, "vendor"), sysfs.hex_digits(first, "device")
 
 
 def _vf(look: _Look, index: int, address: PciAddress, ids: tuple[str, str]) -> VirtualFunction:
@@ -207,16 +196,6 @@ def read_group(sysfs: Sysfs, number: int) -> IommuGroup:
             for a in sorted(sysfs.group_members(number))
         ),
     )
-
-
-def _hex(sysfs: Sysfs, address: PciAddress, name: str) -> str:
-    text = sysfs.read(sysfs.device(address, name))
-    return (text or "").removeprefix("0x")
-
-
-def _numa_node(sysfs: Sysfs, address: PciAddress) -> int | None:
-    text = sysfs.read(sysfs.device(address, "numa_node"))
-    return None if text is None or int(text) < 0 else int(text)
 
 
 def read_pf(sysfs: Sysfs, address: PciAddress, netlink: Netlink | None = None) -> PhysicalFunction | None:

@@ -33,12 +33,12 @@ def _lock_error(sysfs: Sysfs) -> str | None:
     return None
 
 
-def loadable_drivers(sysfs: Sysfs, release: str) -> tuple[str, ...] | None:
+def loadable_drivers(sysfs: Sysfs) -> tuple[str, ...] | None:
     """vfio drivers, by the names that `driver_override` wants, that the running kernel's modules bring.
 
     None where its modules are not to be seen (no `modules.dep`), which is not the same as there being none.
     """
-    folder = sysfs.sys.parent / "lib/modules" / release
+    folder = sysfs.modules_folder()
     names = ("modules.dep", "modules.builtin", "modules.alias")
     stamps = tuple(_stamp(f"{folder}/{name}") for name in names)
     return None if stamps[0] is None else _drivers(str(folder), stamps)
@@ -49,7 +49,7 @@ def _drivers(folder: str, stamps: tuple[int | None, ...]) -> tuple[str, ...]:  #
     """Kept until a file changes: modules.alias has a megabyte or two, and a look comes every few seconds."""
     sysfs = Sysfs()  # not the one of this look, which is another each time, and would be kept with the answer
     listed = "\n".join(sysfs.read(f"{folder}/{name}") or "" for name in ("modules.dep", "modules.builtin"))
-    modules = {line.partition(":")[0].rpartition("/")[2].partition(".")[0] for line in listed.splitlines()}
+    modules = {module_name(line) for line in listed.splitlines()}
     # Drivers are mlx5_vfio_pci and the like, vfio_iommu_type1 and the like are parts of vfio itself.
     found = {
         name for name in modules if "vfio" in name and (not name.startswith("vfio") or _driver(name) == "vfio-pci")
@@ -59,6 +59,11 @@ def _drivers(folder: str, stamps: tuple[int | None, ...]) -> tuple[str, ...]:  #
         if len(words) == 3 and words[1].startswith(ALIAS):
             found.add(words[2])
     return tuple(sorted({_driver(name) for name in found}))
+
+
+def module_name(line: str) -> str:
+    """A line of modules.dep or modules.builtin: `kernel/drivers/vfio/pci/vfio-pci.ko.xz: other.ko` is `vfio-pci`."""
+    return line.partition(":")[0].rpartition("/")[2].partition(".")[0]
 
 
 def _driver(module: str) -> str:

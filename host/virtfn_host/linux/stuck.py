@@ -55,13 +55,7 @@ def hanging(sysfs: Sysfs, canary: Canary, pfs: Iterable[PciAddress]) -> Stuck | 
 
 def pfs_now(sysfs: Sysfs) -> Iterator[PciAddress]:
     """Every function of this machine that can make VFs, without a look at anything else."""
-    for name in sysfs.names(sysfs.sys / "bus/pci/devices") or ():
-        try:
-            address = PciAddress.parse(name)
-        except ValueError:
-            continue
-        if sysfs.read(sysfs.device(address, "sriov_totalvfs")) is not None:
-            yield address
+    return (a for a in sysfs.functions() if sysfs.read(sysfs.device(a, "sriov_totalvfs")) is not None)
 
 
 def refused(plan: Plan, stuck: Stuck) -> Report:

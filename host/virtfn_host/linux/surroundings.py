@@ -1,12 +1,12 @@
 """Reads what `core/explain.py` asks: one PCI function of any kind, and what the machine offers for passthrough."""
 
 import os
-from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.explain import Function, Surroundings
 from virtfn_host.core.model import Inventory
 from virtfn_host.linux.inventory import BRIDGE, netdevs, read_group
+from virtfn_host.linux.preflight import module_name
 from virtfn_host.linux.sysfs import Sysfs
 
 TABLES = ("DMAR", "IVRS", "IORT")
@@ -36,19 +36,18 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Fu
     pf = PciAddress.parse(physfn) if physfn else None
     siblings = sysfs.vf_addresses(pf) if pf else {}
     total = sysfs.read(sysfs.device(address, "sriov_totalvfs"))
-    numa = sysfs.read(sysfs.device(address, "numa_node"))
-    class_code = _hex(sysfs, address, "class")
+    class_code = sysfs.hex_digits(address, "class")
     whole = inventory.pf(address)
     vf = next((vf for known in inventory.pfs for vf in known.vfs if vf.address == address), None)
     return Function(
         address=address,
-        vendor=_hex(sysfs, address, "vendor"),
-        device=_hex(sysfs, address, "device"),
+        vendor=sysfs.hex_digits(address, "vendor"),
+        device=sysfs.hex_digits(address, "device"),
         class_code=class_code,
         driver=sysfs.bound_driver(address),
         driver_override=whole.driver_override if whole else vf.driver_override if vf else None,
         modalias=modalias(sysfs, address),
-        numa_node=None if numa is None or int(numa) < 0 else int(numa),
+        numa_node=sysfs.numa_node(address),
         group=None if number is None else read_group(sysfs, number),
         vfio_bound=sysfs.vfio_bound(address),
         pf=pf,
@@ -69,7 +68,7 @@ def modalias(sysfs: Sysfs, address: PciAddress) -> str:
 
 def read_aliases(sysfs: Sysfs) -> str:
     """`modules.alias` of the running kernel, and the aliases of what is built in; empty: not to be seen."""
-    folder = _modules_folder(sysfs)
+    folder = sysfs.modules_folder()
     built_in = (sysfs.read(folder / "modules.builtin.modinfo") or "").split("\0")
     # `vfio_pci.alias=vfio_pci:v*d*...`: modules.alias has only what is no part of the kernel image itself.
     pairs = [line.partition(".alias=") for line in built_in if ".alias=" in line]
@@ -83,14 +82,14 @@ def read_surroundings(sysfs: Sysfs) -> Surroundings:
     Raises:
         SysfsReadError: something is there and cannot be read.
     """
-    folder = _modules_folder(sysfs)
+    folder = sysfs.modules_folder()
     tables = sysfs.names(sysfs.sys / "firmware/acpi/tables")
     listed = "\n".join(sysfs.read(folder / name) or "" for name in ("modules.dep", "modules.builtin"))
     return Surroundings(
         iommus=sysfs.names(sysfs.sys / "class/iommu") or (),
         firmware_tables=None if tables is None else tuple(name for name in TABLES if name in tables),
         command_line=sysfs.read(sysfs.proc / "cmdline") or "",
-        modules=tuple(sorted({_module(line) for line in listed.splitlines() if line})),
+        modules=tuple(sorted({module_name(line) for line in listed.splitlines() if line})),
         aliases=read_aliases(sysfs),
         drivers=sysfs.names(sysfs.sys / "bus/pci/drivers") or (),
         virtual_machine="hypervisor" in (sysfs.read(sysfs.proc / "cpuinfo") or "").split(),
@@ -98,20 +97,12 @@ def read_surroundings(sysfs: Sysfs) -> Surroundings:
     )
 
 
-def _release(sysfs: Sysfs) -> str:
-    return sysfs.read(sysfs.proc / "sys/kernel/osrelease") or os.uname().release
-
-
-def _modules_folder(sysfs: Sysfs) -> Path:
-    return sysfs.sys.parent / "lib/modules" / _release(sysfs)
-
-
 def _package(sysfs: Sysfs) -> str | None:
     text = sysfs.read(sysfs.sys.parent / "etc/os-release") or ""
     told = dict(line.replace('"', "").split("=", 1) for line in text.splitlines() if "=" in line)
     for name in f"{told.get('ID', '')} {told.get('ID_LIKE', '')}".split():
         if name in PACKAGES:
-            return PACKAGES[name].format(release=_release(sysfs))
+            return PACKAGES[name].format(release=sysfs.kernel_release())
     return None
 
 
@@ -133,12 +124,3 @@ def _lock_trouble(sysfs: Sysfs, group: int) -> str | None:
     except OSError as error:
         return f"opening {shared}: {error.strerror}; run it on the host, or in a privileged container"
     return None
-
-
-def _module(line: str) -> str:
-    """`kernel/drivers/vfio/pci/vfio-pci.ko.xz: other.ko` -> `vfio-pci`."""
-    return line.partition(":")[0].rpartition("/")[2].partition(".")[0]
-
-
-def _hex(sysfs: Sysfs, address: PciAddress, name: str) -> str:
-    return (sysfs.read(sysfs.device(address, name)) or "").removeprefix("0x")

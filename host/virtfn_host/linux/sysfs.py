@@ -4,6 +4,7 @@ Absent is not unreadable: a missing file gives None, anything else that goes wro
 is never read here: reading it hangs behind a blocked write of anybody (measured). `canary.py` does, in a child.
 """
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator
@@ -84,9 +85,20 @@ class Sysfs:
         except OSError as error:
             raise SysfsReadError(str(path), error) from error
 
+    def functions(self) -> Iterator[PciAddress]:
+        """Every PCI function of the machine, sorted by what the kernel calls it."""
+        for name in self.names(self._devices) or ():
+            with contextlib.suppress(ValueError):  # whatever that is, it is no PCI function
+                yield PciAddress.parse(name)
+
     def hex_digits(self, address: PciAddress, name: str) -> str:
         """`vendor`, `device` or `class` without its 0x; empty where there is no such function."""
         return (self.read(self.device(address, name)) or "").removeprefix("0x")
+
+    def numa_node(self, address: PciAddress) -> int | None:
+        """NUMA node of a function, or None where the kernel knows none (-1)."""
+        text = self.read(self.device(address, "numa_node"))
+        return None if text is None or int(text) < 0 else int(text)
 
     def bound_driver(self, address: PciAddress) -> str | None:
         """The driver that has a function, or None."""
@@ -166,6 +178,14 @@ class Sysfs:
             if self.read(self.device(address, "vfio-dev", name, "dev")) is not None:
                 return name
         return None
+
+    def kernel_release(self) -> str:
+        """What `uname -r` prints."""
+        return self.read(self.proc / "sys/kernel/osrelease") or os.uname().release
+
+    def modules_folder(self) -> Path:
+        """Where the running kernel's modules are, on the disk that this /sys belongs to."""
+        return self.sys.parent / "lib/modules" / self.kernel_release()
 
     def open_group(self, node: Path) -> int:
         """Open a group's device node; the caller closes it.
