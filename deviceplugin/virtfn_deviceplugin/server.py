@@ -130,8 +130,8 @@ class PoolServer:
         server = grpc.aio.server()
         stubs.add_DevicePluginServicer_to_server(registration, server)
         server.add_insecure_port(f"unix://{socket}")
-        await server.start()
         try:
+            await _to_its_end(server.start())
             await self._register(socket.name)
             await asyncio.wait_for(registration.streaming.wait(), STREAM_DEADLINE)
             self.registrations += 1
@@ -139,8 +139,8 @@ class PoolServer:
             await _first_of(registration.ended.wait(), self._again.wait())
             log.info("%s: the kubelet is gone or was restarted; registering again", self._pool.resource_name)
         finally:
-            await server.stop(None)
             socket.unlink(missing_ok=True)
+            await _to_its_end(server.stop(None))
 
     async def _register(self, endpoint: str) -> None:
         # Its own authority: grpc sends the socket's path, which Go's server refuses.
@@ -148,6 +148,17 @@ class PoolServer:
         async with grpc.aio.insecure_channel(f"unix://{self._folder / 'kubelet.sock'}", options=options) as channel:
             request = wire.RegisterRequest(version=VERSION, endpoint=endpoint, resource_name=self._pool.resource_name)
             await stubs.RegistrationStub(channel).Register(request, timeout=REGISTER_DEADLINE)
+
+
+async def _to_its_end(doing: Awaitable[object]) -> None:
+    """Not cut short by being cancelled: the end of the process waits for ever for a grpc server that never stopped, and
+    one that was cancelled while it started cannot be stopped (grpcio 1.85)."""
+    task = asyncio.ensure_future(doing)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 async def _first_of(*waits: Awaitable[object]) -> None:

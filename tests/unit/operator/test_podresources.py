@@ -36,8 +36,10 @@ async def socket(tmp_path: Path) -> AsyncIterator[Path]:
     stubs.add_PodResourcesListerServicer_to_server(KubeletStub(), server)
     server.add_insecure_port(f"unix://{path}")
     await server.start()
-    yield path
-    await server.stop(None)
+    try:
+        yield path
+    finally:
+        await server.stop(None)
 
 
 async def test_devices_and_their_pods(socket: Path) -> None:

@@ -1,0 +1,70 @@
+"""Ending at any moment stops every server: grpc waits for ever at the end of the process for one that was not."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from kubelet import FakeKubelet
+
+from virtfn_deviceplugin.server import PoolServer
+from virtfn_host.core.model import DevicePool
+
+TURNS = 40
+"""Turns of the event loop after which the server is ended: from before it starts until it streams."""
+
+
+class Counted:
+    """A server that tells whether it was started and stopped."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self.begun = self.stopped = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._server, name)
+
+    async def start(self) -> None:
+        self.begun = True
+        await self._server.start()
+
+    async def stop(self, grace: float | None) -> None:
+        await self._server.stop(grace)
+        self.stopped = True
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> list[Counted]:
+    made: list[Counted] = []
+    make = grpc.aio.server
+
+    def server() -> Counted:
+        made.append(Counted(make()))
+        return made[-1]
+
+    monkeypatch.setattr(grpc.aio, "server", server)
+    return made
+
+
+@pytest.mark.parametrize("again", [0, 1])
+async def test_a_server_that_is_cancelled_at_any_moment_is_stopped(servers: list[Counted], again: int) -> None:
+    """Also when it is cancelled once more while it stops."""
+    with tempfile.TemporaryDirectory() as folder:
+        kubelet = FakeKubelet(Path(folder))
+        await kubelet.start()
+        servers.clear()
+        for turns in range(TURNS):
+            pool = DevicePool(resource_name="virtfn.dev/fast", devices=())
+            serving = asyncio.create_task(PoolServer(pool, Path(folder), lambda *_: pytest.fail("asked")).serve())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for _ in range(1 + again):
+                serving.cancel()
+                await asyncio.sleep(0)
+            await asyncio.gather(serving, return_exceptions=True)
+        started = [server for server in servers if server.begun]
+        assert len(started) > TURNS / 2
+        assert [server for server in started if not server.stopped] == []
+        await kubelet.stop()
