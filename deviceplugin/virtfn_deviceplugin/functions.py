@@ -1,6 +1,7 @@
 """What sysfs shows of a function at this moment: the pool file says what was promised, this says what is."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import PoolDevice
@@ -35,7 +36,7 @@ def shown(sysfs: Sysfs, address: PciAddress) -> Shown:
     return Shown(
         driver=sysfs.bound_driver(address),
         vfio_bound=sysfs.vfio_bound(address),
-        group_node=str(node) if node is not None and node.exists() else None,
+        group_node=node if node is not None and Path(node).exists() else None,
         cdev=cdevs[0] if cdevs else None,
     )
 

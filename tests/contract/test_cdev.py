@@ -50,7 +50,7 @@ def test_a_bound_vf_has_a_cdev_and_its_group_a_node(lab: Lab, vf: PciAddress) ->
     assert cdev is not None
     assert (lab.sysfs.dev / "vfio/devices" / cdev).exists()
     assert lab.sysfs.has_group_node(group)
-    assert lab.sysfs.group_node(group).exists()
+    assert Path(lab.sysfs.group_node(group)).exists()
     lab.off_vfio(vf)
     assert lab.sysfs.cdev(vf) is None
     assert not lab.sysfs.has_group_node(group)

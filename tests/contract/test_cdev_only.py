@@ -34,7 +34,7 @@ def test_there_is_a_cdev_and_nothing_to_lock(lab: Lab, vf: PciAddress) -> None:
     assert cdev is not None
     assert (lab.sysfs.dev / "vfio/devices" / cdev).exists()
     assert not lab.sysfs.has_group_node(group)
-    assert not lab.sysfs.group_node(group).exists()
+    assert not Path(lab.sysfs.group_node(group)).exists()
 
 
 def test_an_idle_vf_is_free(lab: Lab, vf: PciAddress) -> None:

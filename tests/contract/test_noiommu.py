@@ -36,7 +36,7 @@ def vf(lab: Lab) -> PciAddress:
 def test_the_bind_makes_a_group_with_a_name_of_its_own(lab: Lab, vf: PciAddress) -> None:
     group = lab.sysfs.group(vf)
     assert group is not None
-    node = lab.sysfs.group_node(group)
+    node = Path(lab.sysfs.group_node(group))
     assert node == lab.sysfs.dev / f"vfio/noiommu-{group}"
     assert node.exists()
     assert lab.sysfs.has_group_node(group)

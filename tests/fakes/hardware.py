@@ -190,8 +190,9 @@ def _closing(fds: list[int]) -> Iterator[None]:
 
 def open_vfio(sysfs: Sysfs, vf: PciAddress) -> list[int]:
     """Device, group, container: <linux/vfio.h>."""
-    node = sysfs.group_node(sysfs.group(vf) or 0)
-    iommu = NO_IOMMU if node.name.startswith("noiommu") else TYPE1_IOMMU
+    group = sysfs.group(vf) or 0
+    node = sysfs.group_node(group)
+    iommu = NO_IOMMU if sysfs.group_name(group).startswith("noiommu") else TYPE1_IOMMU
     fds: list[int] = []
     try:
         fds.insert(0, os.open("/dev/vfio/vfio", os.O_RDWR | os.O_CLOEXEC))

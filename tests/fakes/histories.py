@@ -29,6 +29,7 @@ from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.core.steps import StepResult
 from virtfn_host.linux import apply as applying
+from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.sysfs import Sysfs
 
 PFS = 2
@@ -60,8 +61,8 @@ def without_the_lock() -> Iterator[None]:
     """The mutation that the laws must catch: whoever asks for the in-use lock gets it."""
 
     @contextmanager
-    def unlocked(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: object) -> Iterator[None]:
-        yield
+    def unlocked(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: object) -> Iterator[OneLook]:
+        yield OneLook(sysfs)
 
     with patch.object(applying, "held", unlocked):
         yield

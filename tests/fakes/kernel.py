@@ -356,9 +356,9 @@ class FakeSysfs(Sysfs):
         super().__init__(kernel.root / "sys", kernel.root / "dev", kernel.root / "proc")
         self._kernel = kernel
 
-    def open_group(self, node: Path) -> int:
+    def open_group(self, node: str) -> int:
         """See Sysfs: exclusive while it is open."""
-        return self._kernel.vfio.open_group(node)
+        return self._kernel.vfio.open_group(Path(node))
 
     def names(self, path: str | Path) -> tuple[str, ...] | None:
         """See Sysfs; what others have open may be hidden from us."""

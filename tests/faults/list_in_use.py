@@ -50,7 +50,7 @@ def opened_at_the_last_moment(node: FaultyNode) -> Iterator[None]:
 @contextmanager
 def group_node_away(node: FaultyNode) -> Iterator[None]:
     """/dev of the host is not mounted here, say."""
-    path = node.sysfs.group_node(node.sysfs.group(node.vf()) or 0)
+    path = Path(node.sysfs.group_node(node.sysfs.group(node.vf()) or 0))
     path.rename(path.with_name("away"))
     yield
     path.with_name("away").rename(path)
@@ -60,7 +60,7 @@ def group_node_away(node: FaultyNode) -> Iterator[None]:
 def group_node_forbidden(node: FaultyNode) -> Iterator[None]:
     """What the device cgroup of a container that is not privileged answers."""
 
-    def refused(self: FakeSysfs, path: Path) -> int:
+    def refused(self: FakeSysfs, path: str) -> int:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     with patch.object(FakeSysfs, "open_group", refused):

@@ -1,18 +1,17 @@
 """PCI addresses, printed as the kernel prints them. Knows nothing of what sits at an address."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import NamedTuple, Self
 
 _PATTERN = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([01][0-9a-f])\.([0-7])")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PciAddress:
+class PciAddress(NamedTuple):
     """Domain, bus, device and function of a PCI function ("BDF" elsewhere); orders as the numbers do.
 
-    A domain has four hex digits or more: firmware domains behind Intel VMD start at 0x10000.
+    A domain has four hex digits or more: firmware domains behind Intel VMD start at 0x10000. A tuple, because a look
+    at 127 VFs compares and looks up addresses thousands of times, and Python's own classes do it in C.
     """
 
     domain: int

@@ -88,7 +88,7 @@ def decode(hint: Any, value: object, path: str) -> Any:
         if not isinstance(value, list):
             raise CodecError(f"{path}: want a list, got {value!r}")
         return tuple(decode(get_args(hint)[0], item, f"{path}[{n}]") for n, item in enumerate(value))
-    if is_dataclass(hint) and isinstance(hint, type) and hint is not PciAddress:
+    if is_dataclass(hint) and isinstance(hint, type):
         return _decode_dataclass(hint, value, path)
     return _decode_scalar(hint, value, path)
 
@@ -121,11 +121,12 @@ def _decode_dataclass(hint: Any, value: object, path: str) -> Any:
 
 
 def _decode_scalar(hint: Any, value: object, path: str) -> Any:
-    if isinstance(hint, type) and issubclass(hint, (PciAddress, Enum)):
+    parse = PciAddress.parse if hint is PciAddress else hint
+    if hint is PciAddress or (isinstance(hint, type) and issubclass(hint, Enum)):
         if not isinstance(value, str):
             raise CodecError(f"{path}: want a string, got {value!r}")
         try:
-            return hint.parse(value) if issubclass(hint, PciAddress) else hint(value)
+            return parse(value)
         except ValueError as error:
             raise CodecError(f"{path}: {error}") from error
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -149,4 +150,4 @@ def _hints(kind: Any) -> dict[str, Any]:
 def _classes(hint: Any) -> dict[str, Any]:
     """The dataclasses of a union, by name: two or more make it a tagged one."""
     members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else ()
-    return {m.__name__: m for m in members if is_dataclass(m) and isinstance(m, type) and m is not PciAddress}
+    return {m.__name__: m for m in members if is_dataclass(m) and isinstance(m, type)}

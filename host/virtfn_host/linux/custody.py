@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory
 from virtfn_host.linux.errors import FunctionInUseError, HostError
-from virtfn_host.linux.needs import needed
+from virtfn_host.linux.needs import needed_for
 from virtfn_host.linux.netlink import Addresses, Netlink
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.open_nodes import OpenNodes
@@ -26,8 +26,11 @@ IFF_UP = 1
 
 
 @contextmanager
-def held(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: Netlink | None = None) -> Iterator[None]:
-    """Take the lock on all of these functions, or on none; `netlink` tells which netdevs have an address.
+def held(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: Netlink | None = None) -> Iterator[OneLook]:
+    """Take the lock on all of these functions, or on none; yields the look that was taken under it.
+
+    Args:
+        netlink: tells which netdevs have an address.
 
     Raises:
         FunctionInUseError: somebody has one of them, or it cannot be told; nothing was touched.
@@ -35,16 +38,19 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: Netlink | None 
     wanted = sorted(addresses)
     assigned = None if netlink is None else Addresses(netlink)
     with ExitStack() as stack:
-        before = OneLook(sysfs)
-        for number in sorted({number for address in wanted for number in _lockable(before, address)}):
+        before = OneLook.of(sysfs)
+        groups = {number for address in wanted for number in _lockable(before, address)}
+        for number in sorted(groups):
             stack.callback(os.close, _open_group(before, number))
         # A new look: what was seen before the lock may have changed.
-        locked = OneLook(sysfs)
+        locked = before.again()
         nodes = OpenNodes(locked)
         for address in wanted:
+            if not groups.issuperset(_lockable(locked, address)):
+                raise FunctionInUseError(f"{address} came into another IOMMU group, or onto vfio, at this moment")
             if found := holders(locked, address, nodes, open_files=True, addresses=assigned):
                 raise FunctionInUseError(f"{address} is in use: {found[0].text}; it is left alone until that ends")
-        yield
+        yield locked
 
 
 def _lockable(sysfs: Sysfs, address: PciAddress) -> tuple[int, ...]:
@@ -54,8 +60,9 @@ def _lockable(sysfs: Sysfs, address: PciAddress) -> tuple[int, ...]:
         if sysfs.vfio_bound(address):
             raise FunctionInUseError(f"{address} is on a vfio driver and in no IOMMU group, so nobody can tell")
         return ()
-    on_vfio = [member for member in sysfs.group_members(number) if sysfs.vfio_bound(member)]
-    if not on_vfio or (sysfs.cdev(on_vfio[0]) is not None and not sysfs.has_group_node(number)):
+    members = (address,) if sysfs.vfio_bound(address) else sysfs.group_members(number)
+    on_vfio = next((member for member in members if sysfs.vfio_bound(member)), None)
+    if on_vfio is None or (sysfs.cdev(on_vfio) is not None and not sysfs.has_group_node(number)):
         return ()
     return (number,)
 
@@ -132,7 +139,7 @@ def holders(
 def _vfio_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes, name_processes: bool) -> str | None:
     group, cdev = sysfs.group(address), sysfs.cdev(address)
     cdev_node = None if cdev is None else f"/dev/vfio/devices/{cdev}"
-    if name_processes and group is not None and (process := nodes.user(f"/dev/vfio/{sysfs.group_node(group).name}")):
+    if name_processes and group is not None and (process := nodes.user(f"/dev/vfio/{sysfs.group_name(group)}")):
         return f"{process} has its group open"
     if name_processes and cdev_node is not None and (process := nodes.user(cdev_node)):
         return f"{process} has {cdev_node} open"
@@ -186,10 +193,9 @@ def _node_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes | None) -> st
     """
     if sysfs.names(sysfs.net_folder(address)) is not None:
         return None  # what else a network card has (a clock, sensors) is no use of it
-    names = sysfs.device_nodes(address)
-    if names and (text := OneLook.of(sysfs).once(needed).get(address)):
+    if (text := needed_for(OneLook.of(sysfs), address)) is not None or nodes is None:
         return text
-    for name in names if nodes else ():
-        if nodes and (process := nodes.user(name)):
+    for name in sysfs.device_nodes(address):
+        if process := nodes.user(name):
             return f"{process} has {name} open"
     return None

@@ -47,7 +47,7 @@ def holders_of(sysfs: Sysfs, functions: Sequence[PciAddress]) -> Holding | None:
 
 def _who(sysfs: Sysfs, address: PciAddress, files: Sequence[OpenFile]) -> str:
     group = sysfs.group(address)
-    nodes = set() if group is None else {f"/dev/vfio/{sysfs.group_node(group).name}"}
+    nodes = set() if group is None else {f"/dev/vfio/{sysfs.group_name(group)}"}
     nodes |= {f"/dev/vfio/devices/{name}" for name in sysfs.names(sysfs.device(address, "vfio-dev")) or ()}
     # A pod has its own /dev, so the path is the same one there.
     openers = [file for file in files if file.target.removesuffix(" (deleted)") in nodes]

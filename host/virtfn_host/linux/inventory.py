@@ -4,7 +4,8 @@ One bad device never fails the list; what could not be read is listed as such. R
 write of somebody else (`driver_override` on Linux 6.1) go through a reader with a deadline.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from virtfn_host.core.address import PciAddress
@@ -18,7 +19,7 @@ from virtfn_host.core.model import (
 )
 from virtfn_host.linux.errors import NetlinkError, SysfsReadError
 from virtfn_host.linux.links import with_links
-from virtfn_host.linux.needs import needed
+from virtfn_host.linux.needs import needed_for
 from virtfn_host.linux.netlink import Netlink
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.preflight import loadable_drivers
@@ -31,20 +32,28 @@ BRIDGE = "06"
 
 @dataclass(slots=True)
 class _Look:
-    sysfs: Sysfs
+    sysfs: OneLook
     reader: Reader | None
-    needs: Mapping[PciAddress, str] = field(default_factory=dict)
+    needs: bool = False
+    """Whether to tell also what this machine needs a function for."""
     netlink: Netlink | None = None
     unreadable: list[Unreadable] = field(default_factory=list)
     ahead: dict[PciAddress, str | SysfsReadError | None] = field(default_factory=dict)
     """What `driver_override` of some VFs says, read by the reader in one go."""
 
     def read_ahead(self, addresses: Iterable[PciAddress]) -> None:
-        """Ask for the override of all of these in one message, not one by one."""
+        """Ask for the override of all of these in one message, not one by one; meanwhile read what is asked next."""
         if self.reader is not None:
             wanted = [address for address in addresses if address not in self.ahead]
             paths = [self.sysfs.device(address, "driver_override") for address in wanted]
-            self.ahead |= zip(wanted, self.reader.read_each(paths), strict=True)
+
+            def meanwhile() -> None:
+                for address in wanted:
+                    with contextlib.suppress(SysfsReadError, ValueError):  # whoever needs it asks again, and is told
+                        self.sysfs.bound_driver(address)
+                        self.sysfs.group(address)
+
+            self.ahead |= zip(wanted, self.reader.read_each(paths, meanwhile), strict=True)
 
     def override(self, address: PciAddress) -> str | None:
         """`driver_override`, which hangs on Linux 6.1 while somebody's write is blocked."""
@@ -88,7 +97,7 @@ def read_inventory(
     """
     sysfs = OneLook.of(sysfs)
     wanted = list(sysfs.functions()) if only is None else sorted(only)
-    look = _Look(sysfs, reader, sysfs.once(needed) if only is None else {}, netlink)
+    look = _Look(sysfs, reader, only is None, netlink)
     look.read_ahead(wanted)
     pfs: list[PhysicalFunction] = []
     vfs: set[PciAddress] = set()
@@ -148,7 +157,7 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
         driver_override=look.override(address),
         vfio_bound=sysfs.vfio_bound(address),
         cdev=sysfs.cdev(address),
-        needed_for=look.needs.get(address),
+        needed_for=needed_for(sysfs, address) if look.needs else None,
     )
     return look.links(pf)
 
@@ -204,7 +213,7 @@ def read_pf(sysfs: Sysfs, address: PciAddress, netlink: Netlink | None = None) -
     Raises:
         SysfsReadError: something of it cannot be read.
     """
-    look = _Look(OneLook(sysfs), None, {}, netlink)
+    look = _Look(OneLook(sysfs), None, False, netlink)
     pf = _pf(look, address)
     if look.unreadable:
         raise SysfsReadError(look.unreadable[0].path, OSError(look.unreadable[0].error))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.sysfs import Sysfs
 
 _HEX_ZERO_4, _HEX_ZERO_6 = "0" * 8, "0" * 32
@@ -16,8 +17,20 @@ _RTF_REJECT = 0x0200
 """Flag of a route that leads nowhere (linux/route.h); the kernel lists one of these where IPv6 has no default."""
 
 
+def needed_for(look: OneLook, address: PciAddress) -> str | None:
+    """What one function is needed for, in words; None: for nothing that can be seen.
+
+    Raises:
+        SysfsReadError: see `needed`.
+    """
+    if (text := look.once(needed).get(address)) is not None:
+        return text
+    # Asked of the one function and not in `needed`: to ask every VF of the machine cost more than all the rest of it.
+    return "the firmware's display is on it" if look.read(look.device(address, "boot_vga")) == "1" else None
+
+
 def needed(sysfs: Sysfs) -> Mapping[PciAddress, str]:
-    """Function to what it is needed for, in words; a function that is not in it is needed for nothing that can be seen.
+    """Functions below what this machine lives on, and in words what that is; not yet the firmware's display.
 
     Raises:
         SysfsReadError: the mounts or routes of the machine cannot be read, so nobody can tell.
@@ -77,9 +90,6 @@ def _consoles(sysfs: Sysfs) -> Iterator[tuple[str, str]]:
     for name in sysfs.names(sysfs.sys / "class/graphics") or ():
         if name.startswith("fb") and name[2:].isdigit():
             yield _real(sysfs, "class/graphics", name), f"the console's frame buffer {name} is on it"
-    for name in sysfs.names(sysfs.sys / "bus/pci/devices") or ():
-        if sysfs.read(f"{sysfs.sys}/bus/pci/devices/{name}/boot_vga") == "1":
-            yield _real(sysfs, "bus/pci/devices", name), "the firmware's display is on it"
 
 
 def _block_functions(sysfs: Sysfs, name: str) -> Iterator[PciAddress]:
@@ -101,7 +111,12 @@ def _net_functions(sysfs: Sysfs, name: str) -> Iterator[PciAddress]:
 
 
 def _real(sysfs: Sysfs, folder: str, name: str) -> str:
-    return os.path.realpath(sysfs.sys / folder / name)
+    """The folder that a link of sysfs leads to: one step, so `realpath`, which asks for every part, is not needed."""
+    link = f"{sysfs.sys}/{folder}/{name}"
+    try:
+        return os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
+    except OSError:  # No such thing, or no link: whoever looks into it will see.
+        return link
 
 
 def _ancestors(path: str) -> Iterator[PciAddress]:

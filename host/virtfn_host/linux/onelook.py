@@ -25,6 +25,8 @@ class OneLook(Sysfs):
         self._links: dict[str | Path, str | None] = {}
         self._names: dict[str | Path, tuple[str, ...] | None] = {}
         self._folders: dict[PciAddress, str] = {}
+        self._bound: dict[PciAddress, str | None] = {}
+        self._group_of: dict[PciAddress, int | None] = {}
         self._vfio_drivers: dict[str, bool] = {}
         self._found: dict[Callable[[Sysfs], Any], Any] = {}
 
@@ -34,6 +36,19 @@ class OneLook(Sysfs):
         if folder is None:
             folder = self._folders[address] = self._folder(super().device(address))
         return f"{folder}/{'/'.join(names)}" if names else folder
+
+    def vf_address(self, pf: PciAddress, index: int) -> PciAddress | None:
+        """See Sysfs; a VF's folder is beside its PF's (pci_iov_add_virtfn in the kernel), so nobody need ask for it."""
+        found = super().vf_address(pf, index)
+        if found is not None:
+            self._folders.setdefault(found, f"{self.device(pf).rpartition('/')[0]}/{found}")
+        return found
+
+    def again(self) -> "OneLook":
+        """A new look that has read nothing yet, but knows where functions are: that stays as long as they do."""
+        look = OneLook(self._behind)
+        look._folders |= self._folders
+        return look
 
     def _folder(self, path: str) -> str:
         try:
@@ -60,6 +75,18 @@ class OneLook(Sysfs):
             self._names[path] = self._behind.names(path)
         return self._names[path]
 
+    def bound_driver(self, address: PciAddress) -> str | None:
+        """See Sysfs; by address, because this and the group are asked for most, and to make the path costs too."""
+        if address not in self._bound:
+            self._bound[address] = super().bound_driver(address)
+        return self._bound[address]
+
+    def group(self, address: PciAddress) -> int | None:
+        """See Sysfs."""
+        if address not in self._group_of:
+            self._group_of[address] = super().group(address)
+        return self._group_of[address]
+
     def vfio_bound(self, address: PciAddress) -> bool:
         """See Sysfs; asked once for a driver, because a driver is a vfio driver for all of its devices or for none."""
         driver = self.bound_driver(address)
@@ -81,6 +108,6 @@ class OneLook(Sysfs):
         found: T = self._found[find]
         return found
 
-    def open_group(self, node: Path) -> int:
+    def open_group(self, node: str) -> int:
         """See Sysfs."""
         return self._behind.open_group(node)

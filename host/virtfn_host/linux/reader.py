@@ -2,7 +2,7 @@
 
 import errno as errnos
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from virtfn_host.core.address import PciAddress
@@ -39,11 +39,16 @@ class Reader:
         """Whether the last read has not come back yet."""
         return self._hangs
 
-    def read_each(self, paths: Sequence[os.PathLike[str] | str]) -> list[str | SysfsReadError | None]:
-        """The same for several, asked for in one message; an error in the place of what does not read."""
+    def read_each(
+        self, paths: Sequence[os.PathLike[str] | str], meanwhile: Callable[[], object] = lambda: None
+    ) -> list[str | SysfsReadError | None]:
+        """The same for several, asked for in one message; an error in the place of what does not read.
+
+        `meanwhile` is called while they are read.
+        """
         names = [os.fspath(path) for path in paths]
         try:
-            found = self._answers(names)
+            found = self._answers(names, meanwhile)
             text = "no answer: a write is blocked on this node"
             lost = OSError(errnos.ETIMEDOUT, text)
         except OSError as error:
@@ -51,7 +56,7 @@ class Reader:
         answers: list[str | SysfsReadError | None] = [_read(n, t) for n, t in zip(names, found, strict=False)]
         return answers + [SysfsReadError(name, lost) for name in names[len(found) :]]
 
-    def _answers(self, names: list[str]) -> list[Touched]:
+    def _answers(self, names: list[str], meanwhile: Callable[[], object]) -> list[Touched]:
         """What was answered in time, the first ones of `names`."""
         if not names:
             return []
@@ -65,6 +70,7 @@ class Reader:
         found: list[Touched] = []
         try:
             self._child.ask([(name, None) for name in names])
+            meanwhile()
             while len(found) < len(names):
                 if not self._child.heard(self._deadline):
                     # What it has not begun is not wanted any more when it comes back.
@@ -75,8 +81,8 @@ class Reader:
                     raise ChildProcessError("it was killed")
                 found += some
             self._child.done()
-        except ChildProcessError:
-            self._let_go()
+        except BaseException:
+            self._let_go()  # what it still answers would be taken for answers to the next question
             raise
         return found
 

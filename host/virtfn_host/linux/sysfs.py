@@ -42,6 +42,8 @@ class Sysfs:
         self._devices = f"{sys}/bus/pci/devices"
         self._drivers = f"{sys}/bus/pci/drivers"
         self._groups = f"{sys}/kernel/iommu_groups"
+        self._iommufd = f"{sys}/class/misc/iommu"
+        self._noiommu_mode = f"{sys}/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
     def device(self, address: PciAddress, *names: str) -> str:
         """Path of an attribute of a PCI function."""
@@ -154,12 +156,16 @@ class Sysfs:
                 lines = (self.read(f"{path}/uevent") or "").splitlines()
                 yield from (f"/dev/{line.removeprefix('DEVNAME=')}" for line in lines if line.startswith("DEVNAME="))
 
-    def group_node(self, number: int) -> Path:
-        """`/dev/vfio/N`, or `/dev/vfio/noiommu-N` where vfio runs without an IOMMU."""
+    def group_name(self, number: int) -> str:
+        """What vfio calls a group: `N`, or `noiommu-N` where it runs without an IOMMU."""
         # Without this file vfio was built without that mode (measured), and no group's name need be read.
-        possible = self.read(f"{self.sys}/module/vfio/parameters/enable_unsafe_noiommu_mode") is not None
+        possible = self.read(self._noiommu_mode) is not None
         name = self.read(f"{self._groups}/{number}/name") if possible else None
-        return Path(f"{self.dev}/vfio/{'noiommu-' if name == 'vfio-noiommu' else ''}{number}")
+        return f"{'noiommu-' if name == 'vfio-noiommu' else ''}{number}"
+
+    def group_node(self, number: int) -> str:
+        """`/dev/vfio/N`, or `/dev/vfio/noiommu-N`."""
+        return f"{self.dev}/vfio/{self.group_name(number)}"
 
     def group_members(self, number: int) -> tuple[PciAddress, ...]:
         """Every function of an IOMMU group."""
@@ -167,12 +173,12 @@ class Sysfs:
 
     def has_group_node(self, number: int) -> bool:
         """Whether this kernel made a device node for a group: without CONFIG_VFIO_GROUP it makes none."""
-        return self.group_node(number).name in (self.names(self.sys / "class/vfio") or ())
+        return self.group_name(number) in (self.names(self.sys / "class/vfio") or ())
 
     def cdev(self, address: PciAddress) -> str | None:
         """`vfioN` where the kernel made /dev/vfio/devices/vfioN of it; the folder alone is there without cdevs too."""
         # They come with iommufd only (Kconfig: VFIO_DEVICE_CDEV depends on IOMMUFD).
-        if self.names(f"{self.sys}/class/misc/iommu") is None:
+        if self.names(self._iommufd) is None:
             return None
         for name in self.names(self.device(address, "vfio-dev")) or ():
             if self.read(self.device(address, "vfio-dev", name, "dev")) is not None:
@@ -187,7 +193,7 @@ class Sysfs:
         """Where the running kernel's modules are, on the disk that this /sys belongs to."""
         return self.sys.parent / "lib/modules" / self.kernel_release()
 
-    def open_group(self, node: Path) -> int:
+    def open_group(self, node: str) -> int:
         """Open a group's device node; the caller closes it.
 
         Raises:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.needs import needed
+from virtfn_host.linux.needs import needed_for
+from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.sysfs import Sysfs
 
 DISK, CARD, SCREEN = (PciAddress(0, n, 0, 0) for n in (1, 2, 3))
@@ -37,7 +38,9 @@ class Tree:
         (self.root / "proc/1/mountinfo").write_text(line)
 
     def needed(self) -> dict[PciAddress, str]:
-        return dict(needed(Sysfs(self.root / "sys", self.root / "dev", self.root / "proc")))
+        look = OneLook(Sysfs(self.root / "sys", self.root / "dev", self.root / "proc"))
+        told = {address: needed_for(look, address) for address in (DISK, CARD, SCREEN)}
+        return {address: text for address, text in told.items() if text is not None}
 
 
 @pytest.fixture
@@ -107,9 +110,10 @@ def test_a_console_and_the_firmware_s_display_are_needed(tree: Tree) -> None:
     screen.mkdir(parents=True)
     (screen / "boot_vga").write_text("1\n")
     (tree.root / "sys/bus/pci/devices").mkdir(parents=True)
-    (tree.root / f"sys/bus/pci/devices/{SCREEN}").symlink_to(screen)
+    (tree.root / f"sys/bus/pci/devices/{SCREEN}").symlink_to(f"../../../devices/pci0000:00/{SCREEN}")
     assert tree.needed() == {CARD: "the console ttyS4 is on it", SCREEN: "the firmware's display is on it"}
 
 
 def test_a_machine_of_which_nothing_can_be_seen_needs_nothing(tmp_path: Path) -> None:
-    assert dict(needed(Sysfs(tmp_path / "sys", tmp_path / "dev", tmp_path / "proc"))) == {}
+    look = OneLook(Sysfs(tmp_path / "sys", tmp_path / "dev", tmp_path / "proc"))
+    assert needed_for(look, DISK) is None
