@@ -29,12 +29,13 @@ from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution, resolve
 from virtfn_host.core.steps import Outcome, Plan, Report
 from virtfn_host.core.verify import verify
-from virtfn_host.linux.apply import Machine, apply, only_writer
+from virtfn_host.linux.apply import apply
 from virtfn_host.linux.custody import evidence, holders
 from virtfn_host.linux.errors import HostError, JournalUnreadableError, StuckError
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal, has_links
+from virtfn_host.linux.machine import Machine, only_writer
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.netlink import Addresses, Netlink
 from virtfn_host.linux.onelook import OneLook

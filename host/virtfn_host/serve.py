@@ -21,13 +21,14 @@ from virtfn_host.core.codec import CodecError
 from virtfn_host.core.model import Inventory, Observation, Stuck
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Outcome, Plan, Report, StepResult
-from virtfn_host.linux.apply import Machine, apply, only_writer
+from virtfn_host.linux.apply import apply
 from virtfn_host.linux.canary import Canary
 from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.errors import HostError, JournalUnreadableError
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal, has_links
+from virtfn_host.linux.machine import Machine, only_writer
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.netlink import Netlink
 from virtfn_host.linux.onelook import OneLook

@@ -1,8 +1,9 @@
 """Runs as root on a machine with an SR-IOV card: VFs made and bound by `apply`, beside the bare writes, in turn.
 
 `python binding.py --device 8086:10c9 --rounds 15 FILE` leaves the seconds of every round in FILE, as JSON. Both ways
-begin and end with no VF; what is measured ends when every VF is seen on vfio-pci. Reading the machine, deciding,
-journal, in-use lock and verification are in our time, not in theirs. Ours is warm, as in the long-running host process:
+begin and end with no VF; what is measured ends when every VF is seen on vfio-pci. Ours is taken twice: `apply` carries
+out the plan, with journal, in-use lock and a look at what became of each step; the whole begins with reading the
+machine, who uses what, and deciding, and ends with reading it again. It is warm, as in the long-running host process:
 its children run already, and one round that is not counted went before.
 """
 
@@ -12,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,10 +22,11 @@ from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, Pool
 from virtfn_host.core.plan import plan
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.verify import verify
-from virtfn_host.linux.apply import Machine, apply
+from virtfn_host.linux.apply import apply
 from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.machine import Machine
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.netlink import Netlink
 from virtfn_host.linux.onelook import OneLook
@@ -54,25 +57,30 @@ class Trial:
         policy = PolicyConfig(name="bench", uid="u", generation=1, devices=(matcher,), count=self.count, pools=(pool,))
         self.wanted = NodeConfig(policies=(policy,))
 
-    def ours(self) -> None:
+    def ours(self) -> float:
         """What `virtfn apply` does."""
-        self._carry_out(self.wanted)
+        return self._carry_out(self.wanted)
 
-    def ours_back(self) -> None:
+    def ours_back(self) -> float:
         """Everything given back, as after the policy's deletion."""
-        self._carry_out(NodeConfig(policies=()))
+        return self._carry_out(NodeConfig(policies=()))
 
-    def _carry_out(self, config: NodeConfig) -> None:
+    def _carry_out(self, config: NodeConfig) -> float:
+        """Seconds of `apply` alone."""
         sysfs = self.machine.sysfs
         look = OneLook(sysfs)
         inventory = read_inventory(look, self.reader)
         desired = resolve(config, inventory, self.machine.journal.originals()).desired
-        report = apply(plan(inventory, desired, evidence(look, inventory, netlink=self.machine.netlink)), self.machine)
+        made = plan(inventory, desired, evidence(look, inventory, netlink=self.machine.netlink))
+        began = time.monotonic()
+        report = apply(made, self.machine)
+        seconds = time.monotonic() - began
         wrong = [r.message for r in report.results if r.outcome != "done"]
         only = {pf.address for pf in desired.pfs}
         wrong += [m.message for m in verify(desired, read_inventory(sysfs, self.reader, only=only))]
         if wrong:
             sys.exit("\n".join(wrong))
+        return seconds
 
     def bare(self) -> None:
         """The writes that nobody can do without."""
@@ -104,10 +112,12 @@ def _write(path: str, value: str) -> None:
         os.close(fd)
 
 
-def _timed(way: Callable[[], None]) -> float:
+def _timed(way: Callable[[], float | None]) -> tuple[float, float]:
+    """Seconds of the whole way, and of the part of it that it tells of."""
     began = time.monotonic()
-    way()
-    return time.monotonic() - began
+    part = way()
+    whole = time.monotonic() - began
+    return whole, whole if part is None else part
 
 
 def main() -> None:
@@ -123,12 +133,14 @@ def main() -> None:
         # Not counted: the first of each way starts children and fills caches.
         for way in (trial.ours, trial.ours_back, trial.bare, trial.bare_back):
             way()
-        seen: dict[str, list[float]] = {"ours": [], "bare": [], "ours back": [], "bare back": []}
+        seen: dict[str, list[float]] = defaultdict(list)
         for number in range(options.rounds):
             pair = [("ours", trial.ours, trial.ours_back), ("bare", trial.bare, trial.bare_back)]
             for name, there, back in pair if number % 2 else reversed(pair):
-                seen[name].append(_timed(there))
-                seen[f"{name} back"].append(_timed(back))
+                for what, way in ((name, there), (f"{name} back", back)):
+                    whole, part = _timed(way)
+                    seen[what].append(whole)
+                    seen[f"{what} apply"].append(part)
             print(
                 f"round {number + 1}: " + ", ".join(f"{name} {times[-1]:.3f} s" for name, times in seen.items()),
                 flush=True,

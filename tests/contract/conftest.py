@@ -13,9 +13,9 @@ import pytest
 from hardware import IN_GUEST, Lab
 from kernel import FakeKernel
 
-from virtfn_host.linux.apply import Machine
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.machine import Machine
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.netlink import Netlink
 from virtfn_host.linux.reader import Reader

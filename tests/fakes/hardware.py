@@ -13,7 +13,7 @@ from kernel import FakeKernel
 from outsider import HOLDER, WRITER, Outsider
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.apply import Machine
+from virtfn_host.linux.machine import Machine
 from virtfn_host.linux.sysfs import Sysfs
 
 IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))

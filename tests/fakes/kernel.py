@@ -18,11 +18,11 @@ from vfio import FakeVfio
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Stuck, VfLink
-from virtfn_host.linux.apply import Machine
 from virtfn_host.linux.errors import ModuleMissingError, StuckError, SysfsReadError, SysfsWriteError
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.lists import NOBODY
+from virtfn_host.linux.machine import Machine
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import MAX_CHILDREN, Answer, Writer
 

@@ -31,9 +31,9 @@ from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import NodeConfig, PolicyConfig
 from virtfn_host.core.policy import policy_config
 from virtfn_host.linux import poolfile
-from virtfn_host.linux.apply import Machine
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.machine import Machine
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.sysfs import Sysfs

@@ -17,7 +17,7 @@ from faulty_node import FaultyNode
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.reasons import Reason
 from virtfn_host.linux import journal
-from virtfn_host.linux.apply import only_writer
+from virtfn_host.linux.machine import only_writer
 
 
 def journal_says(change: Callable[[str], str]) -> Callable[[FaultyNode], AbstractContextManager[None]]:

@@ -24,6 +24,7 @@ from virtfn_host.linux.errors import (
     StaleSnapshotError,
     errno_text,
 )
+from virtfn_host.linux.expect import expect_place
 from virtfn_host.linux.netlink import Addresses, Netlink, PfLinks
 from virtfn_host.linux.sysfs import Sysfs
 
@@ -89,11 +90,9 @@ def set_links(steps: Sequence[SetLink], sysfs: Sysfs, netlink: Netlink | None) -
 
 def _set(step: SetLink, name: str, shown: PfLinks, sysfs: Sysfs, netlink: Netlink, addresses: Addresses) -> None:
     index = step.function.index
-    address = None if index is None else sysfs.vf_address(step.function.pf, index)
-    if index is None or address is None or step.function.address not in (None, address):
-        raise StaleSnapshotError(f"{step.function} is {'not there' if address is None else f'at {address} now'}")
-    link = shown.vf(index)
-    if link is None:
+    address = expect_place(step.function, None if index is None else sysfs.vf_address(step.function.pf, index))
+    link = None if index is None else shown.vf(index)
+    if index is None or link is None:
         raise LinkSettingRefusedError(f"{name} shows nothing of VF {index}; does its driver know link settings?")
     link = _administrative(sysfs, address, link)
     found = mentioned(link, step.value)

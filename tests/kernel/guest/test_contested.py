@@ -26,10 +26,11 @@ from virtfn_host.core.model import DeviceMatcher, InUse, NodeConfig, PolicyConfi
 from virtfn_host.core.plan import plan
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Outcome
-from virtfn_host.linux.apply import Machine, apply
+from virtfn_host.linux.apply import apply
 from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.machine import Machine
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import MAX_CHILDREN, Answer, Writer

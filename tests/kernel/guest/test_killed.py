@@ -24,9 +24,10 @@ from virtfn_host.core.plan import plan
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Plan, describe
 from virtfn_host.core.verify import verify
-from virtfn_host.linux.apply import Machine, apply
+from virtfn_host.linux.apply import apply
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal
+from virtfn_host.linux.machine import Machine
 from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer

@@ -18,7 +18,7 @@ from kernel import FakeKernel
 
 from virtfn_host.cli import run
 from virtfn_host.cli_options import DONE, INTERRUPTED, MACHINE_SAID_NO, NOTHING_MATCHES, USAGE
-from virtfn_host.linux.apply import only_writer
+from virtfn_host.linux.machine import only_writer
 
 PF, VF = "0000:01:00.0", "0000:01:10.0"
 SOURCES = Path(__file__).resolve().parents[3] / "host"

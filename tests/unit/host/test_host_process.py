@@ -17,9 +17,9 @@ from virtfn_host.client import HostClient, HostRefused, HostUnreachable
 from virtfn_host.core.model import PhysicalFunction
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Outcome, Plan, SetAutoprobe, SetNumVfs, Settle, StepResult
-from virtfn_host.linux.apply import only_writer
 from virtfn_host.linux.errors import AnotherWriterError
 from virtfn_host.linux.inventory import read_inventory
+from virtfn_host.linux.machine import only_writer
 from virtfn_host.linux.writer import Writer
 from virtfn_host.protocol import line
 from virtfn_host.serve import Host, Server, check
