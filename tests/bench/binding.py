@@ -34,6 +34,9 @@ from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
 
+Way = Callable[[], float | None]
+"""Something to time; tells how many seconds a part of it took, or nothing."""
+
 
 class Trial:
     """One PF, and two ways to give it VFs and to take them away."""
@@ -112,7 +115,7 @@ def _write(path: str, value: str) -> None:
         os.close(fd)
 
 
-def _timed(way: Callable[[], float | None]) -> tuple[float, float]:
+def _timed(way: Way) -> tuple[float, float]:
     """Seconds of the whole way, and of the part of it that it tells of."""
     began = time.monotonic()
     part = way()
@@ -131,13 +134,14 @@ def main() -> None:
         vendor, _, device = options.device.partition(":")
         trial = Trial(vendor, device, Path(folder))
         # Not counted: the first of each way starts children and fills caches.
-        for way in (trial.ours, trial.ours_back, trial.bare, trial.bare_back):
-            way()
+        for first in (trial.ours, trial.ours_back, trial.bare, trial.bare_back):
+            first()
         seen: dict[str, list[float]] = defaultdict(list)
         for number in range(options.rounds):
-            pair = [("ours", trial.ours, trial.ours_back), ("bare", trial.bare, trial.bare_back)]
-            for name, there, back in pair if number % 2 else reversed(pair):
-                for what, way in ((name, there), (f"{name} back", back)):
+            ours: list[tuple[str, Way]] = [("ours", trial.ours), ("ours back", trial.ours_back)]
+            bare: list[tuple[str, Way]] = [("bare", trial.bare), ("bare back", trial.bare_back)]
+            for way_and_back in (ours, bare) if number % 2 else (bare, ours):
+                for what, way in way_and_back:
                     whole, part = _timed(way)
                     seen[what].append(whole)
                     seen[f"{what} apply"].append(part)

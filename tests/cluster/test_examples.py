@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from virtfn_lab.node import LEFT, Node
 from virtfn_lab.paths import repository
 from virtfn_lab.product import allocatable, functions
@@ -34,6 +36,18 @@ def test_bind_only(node: Node) -> None:
     node.shell(f"echo 0 > /sys/bus/pci/devices/{LEFT}/sriov_numvfs")
 
 
+def test_link_settings_stay_over_a_new_number_of_vfs(node: Node) -> None:
+    node.apply(EXAMPLES.pop("policy-link.yaml"))
+    node.until("all are allocatable", lambda: _offers(node, "virtfn.dev/tagged") == [14])
+    before = _shown(node)
+    assert len(before) == 7
+    assert all(re.search("vlan 100,.*spoof checking on", line) for line in before)
+    assert len({line.split()[3] for line in before} - {"00:00:00:00:00:00,"}) == 7
+    node.edit("link", 3)
+    node.until("three are left of each", lambda: _offers(node, "virtfn.dev/tagged") == [6])
+    assert _shown(node) == before[:3]
+
+
 def test_node_selector(node: Node) -> None:
     node.apply(EXAMPLES.pop("policy-node-selector.yaml"))
     node.until("no node matches", lambda: "nodeSelector" in _ready_message(node))
@@ -57,6 +71,13 @@ def test_no_example_is_forgotten() -> None:
 
 def _offers(node: Node, *resources: str) -> list[int]:
     return [allocatable(node.cluster, resource) for resource in resources]
+
+
+def _shown(node: Node) -> list[str]:
+    """What `ip link` shows of the VFs of the first PF: `vf 0 link/ether 02:... brd ..., vlan 100, spoof ...`."""
+    (netdev,) = node.shell(f"ls /sys/bus/pci/devices/{LEFT}/net").split()
+    lines = [line.strip() for line in node.shell(f"ip link show dev {netdev}").splitlines()]
+    return [line for line in lines if line.startswith("vf ")]
 
 
 def _ready_message(node: Node, policy: str = "node-selector") -> str:

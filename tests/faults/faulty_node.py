@@ -24,6 +24,7 @@ import yaml
 from fault import Policy
 from hardware import Lab
 from kernel import FakeKernel, FakeModules, FakeSysfs, FakeWriter
+from netlink import FakeNetlink
 
 from virtfn_host import cli
 from virtfn_host.client import HostClient
@@ -35,6 +36,7 @@ from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.machine import Machine
 from virtfn_host.linux.modules import Modprobe
+from virtfn_host.linux.netlink import Netlink
 from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
@@ -139,6 +141,7 @@ class FaultyNode:
         self.fake = fake
         self.journal = self.root / "var/lib/virtfn/journal.json"
         self.policies = folder / "policies.yaml"
+        self.netlink = FakeNetlink(fake) if fake else Netlink()
         self.machine = self._machine()
         self.lab = Lab(self.machine, fake)
         self.sysfs = self.machine.sysfs
@@ -158,15 +161,21 @@ class FaultyNode:
         self._reader = Reader()
         self._ends = ExitStack()
         self._ends.callback(self._reader.close)
+        self._ends.callback(self.netlink.close)
 
     def _machine(self) -> Machine:
         journal = Journal(self.journal)
         if self.fake is None:
             sysfs = Sysfs()
             writer = Writer(functools.partial(who_blocks, sysfs))
-            return Machine(sysfs=sysfs, writer=writer, journal=journal, modules=Modprobe())
-        modules = FakeModules(self.fake)
-        return Machine(sysfs=FakeSysfs(self.fake), writer=FakeWriter(self.fake), journal=journal, modules=modules)
+            return Machine(sysfs=sysfs, writer=writer, journal=journal, modules=Modprobe(), netlink=self.netlink)
+        return Machine(
+            sysfs=FakeSysfs(self.fake),
+            writer=FakeWriter(self.fake),
+            journal=journal,
+            modules=FakeModules(self.fake),
+            netlink=self.netlink,
+        )
 
     def _agent(self) -> TurnByTurn:
         files = PoolFiles(self.pools_file, self.ledger_file)
@@ -255,6 +264,8 @@ class FaultyNode:
             # One for all commands: an interpreter takes half a second to start in an emulated machine.
             stack.enter_context(patch.object(cli, "Reader", lambda: self._reader))
             stack.enter_context(patch.object(self._reader, "close", lambda: None))
+            stack.enter_context(patch.object(cli, "Netlink", lambda _: self.netlink))
+            stack.enter_context(patch.object(self.netlink, "close", lambda: None))
             if self.fake is not None:
                 kernel = self.fake
                 stack.enter_context(patch.object(cli, "Sysfs", lambda *_: FakeSysfs(kernel)))

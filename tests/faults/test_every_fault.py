@@ -18,6 +18,7 @@ from fault import Fault
 from faulty_node import DEADLINE, PROMISE, FaultyNode, says, verdicts
 from list_cards import FAULTS as CARDS
 from list_in_use import FAULTS as IN_USE
+from list_links import FAULTS as LINKS
 from list_outside_actors import FAULTS as OUTSIDE_ACTORS
 from list_policies import FAULTS as POLICIES
 from list_surroundings import FAULTS as SURROUNDINGS
@@ -26,7 +27,7 @@ from table import Row, row_of, table
 
 from virtfn_operator.agent.ports import Patience
 
-ALL = (*IN_USE, *OUTSIDE_ACTORS, *WRITES, *POLICIES, *CARDS, *SURROUNDINGS)
+ALL = (*IN_USE, *OUTSIDE_ACTORS, *WRITES, *POLICIES, *CARDS, *LINKS, *SURROUNDINGS)
 TABLE = Path(__file__).resolve().parents[2] / "docs/faults.md"
 IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))
 UPDATE = bool(os.environ.get("VIRTFN_UPDATE"))

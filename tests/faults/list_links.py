@@ -1,0 +1,52 @@
+"""Link settings that the PF cannot give its VFs (13.12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import outside
+from fault import Fault, and_other, the_same
+from faulty_node import FaultyNode
+
+from virtfn_host.core.reasons import Reason
+
+
+@contextmanager
+def pf_up(node: FaultyNode) -> Iterator[None]:
+    node.lab.set_up(node.other, True)
+    yield
+    node.lab.set_up(node.other, False)
+
+
+FAULTS = (
+    Fault(
+        name="a rate is asked for while the PF is down",
+        section="13.12",
+        provoke=outside.nothing,
+        asked=and_other(count=2, driver="vfio-pci", link={"maxTxRate": 100}),
+        after=the_same,
+        reason=Reason.LINK_SETTING_REFUSED,
+        message=r"^{other}: cannot set the rate of VF 0-1 while \w+ is down; ip link set \w+ up",
+    ),
+    Fault(
+        name="the driver of the PF does not know a link setting",
+        section="13.12",
+        provoke=outside.nothing,
+        asked=and_other(count=1, driver="vfio-pci", link={"linkState": "enable"}),
+        after=the_same,
+        words=("apply",),
+        reason=Reason.LINK_SETTING_REFUSED,
+        message=r"ip link set \w+ vf 0 state enable: Operation not supported \(EOPNOTSUPP\); .*leave it out",
+    ),
+    Fault(
+        name="a rate is faster than the link",
+        section="13.12",
+        provoke=pf_up,
+        asked=and_other(count=1, driver="vfio-pci", link={"maxTxRate": 4_000_000}),
+        after=the_same,
+        words=("apply",),
+        reason=Reason.LINK_SETTING_REFUSED,
+        message=r"ip link set \w+ vf 0 max_tx_rate 4000000: Invalid argument \(EINVAL\); a rate needs a link on",
+    ),
+)
