@@ -14,7 +14,7 @@ ADDRESSES = {"bash": "_virtfn_addresses", "zsh": "_virtfn_addresses", "fish": "(
 DRIVERS = {
     "bash": "_virtfn_drivers",
     "zsh": "_virtfn_drivers",
-    "fish": "(command ls /sys/bus/pci/drivers | grep vfio; echo kernel)",
+    "fish": "(begin; printf '%s\\n' kernel vfio-pci; command ls /sys/bus/pci/drivers | grep vfio; end | sort -u)",
 }
 FILES = {"bash": "_virtfn_files", "zsh": "_files", "fish": "(__fish_complete_path (commandline -ct))"}
 FOLDERS = {"bash": "_virtfn_dirs", "zsh": "_files -/", "fish": "(__fish_complete_directories)"}
