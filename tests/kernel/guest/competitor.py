@@ -14,7 +14,8 @@ import signal
 import struct
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -90,12 +91,17 @@ def _group(vf: Path) -> str | None:
         return None
 
 
+def _vfs(pf: Path) -> Iterator[Path]:
+    for link in pf.glob("virtfn*"):
+        with suppress(FileNotFoundError):  # taken away at this moment
+            yield pf.parent / link.readlink().name
+
+
 def main() -> None:
     pf, chance, told = Path(f"/sys/bus/pci/devices/{sys.argv[1]}"), random.Random(sys.argv[2]), Told()
     signal.signal(signal.SIGTERM, stop)
     while not stopping:
-        vfs = [pf.parent / link.readlink().name for link in pf.glob("virtfn*") if link.is_symlink()]
-        if vfs:
+        if vfs := list(_vfs(pf)):
             how = chance.choice(["group", "device", "device alone"])
             hold(chance.choice(vfs), how, chance.uniform(0, 0.1), told)
         time.sleep(chance.uniform(0, 0.2))  # others' turn; nothing tells this program when VFs are made
