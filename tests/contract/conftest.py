@@ -13,6 +13,7 @@ import pytest
 from hardware import IN_GUEST, Lab
 from kernel import FakeKernel
 
+from virtfn_host.core.address import PciAddress
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.machine import Machine
@@ -70,3 +71,14 @@ def reader() -> Iterator[Reader]:
     made = Reader()
     yield made
     made.close()
+
+
+@pytest.fixture
+def pair(lab: Lab) -> Iterator[tuple[PciAddress, PciAddress]]:
+    """Two functions of one group; the first is on vfio-pci."""
+    first, second = lab.siblings
+    lab.to_vfio(first)
+    yield first, second
+    for each in (first, second):
+        if lab.sysfs.bound_driver(each) is not None:
+            lab.off_vfio(each)

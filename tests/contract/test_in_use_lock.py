@@ -34,15 +34,6 @@ def test_an_open_vf_has_a_holder_and_cannot_be_locked(lab: Lab) -> None:
     assert holders(lab.sysfs, vf) == ()
 
 
-def test_while_the_lock_is_held_nobody_can_begin_to_use_the_vf(lab: Lab) -> None:
-    (vf,) = lab.make(lab.pf, 1)
-    lab.to_vfio(vf)
-    with held(lab.sysfs, [vf]), pytest.raises(OSError, match="busy"), lab.used(vf):
-        pytest.fail("opened a VF that is locked")
-    with lab.used(vf):
-        pass
-
-
 def test_the_lock_is_all_or_nothing(lab: Lab) -> None:
     free, busy = lab.make(lab.pf, 2)
     for vf in (free, busy):

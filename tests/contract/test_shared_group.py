@@ -1,25 +1,11 @@
 """The IOMMU group is what vfio hands out: a user of one member has all of them."""
 
-import errno
-from collections.abc import Iterator
-
 import pytest
 from hardware import Lab
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.linux.custody import held, holders
 from virtfn_host.linux.errors import FunctionInUseError
-
-
-@pytest.fixture
-def pair(lab: Lab) -> Iterator[tuple[PciAddress, PciAddress]]:
-    """Two functions of one group; the first is on vfio-pci."""
-    first, second = lab.siblings
-    lab.to_vfio(first)
-    yield first, second
-    for each in (first, second):
-        if lab.sysfs.bound_driver(each) is not None:
-            lab.off_vfio(each)
 
 
 def test_they_share_a_group_and_its_node(lab: Lab, pair: tuple[PciAddress, PciAddress]) -> None:
@@ -53,13 +39,3 @@ def test_both_are_locked_at_once(lab: Lab, pair: tuple[PciAddress, PciAddress]) 
         pass
     with lab.used(pair[1]), pytest.raises(FunctionInUseError), held(lab.sysfs, pair):
         pytest.fail("locked a function that is open")
-
-
-def test_the_lock_on_one_keeps_programs_from_the_other(lab: Lab, pair: tuple[PciAddress, PciAddress]) -> None:
-    """The one without a driver is locked through the other, which is all that a program could open."""
-    on_vfio, driverless = pair
-    with held(lab.sysfs, [driverless]), pytest.raises(OSError) as refused, lab.used(on_vfio):  # noqa: PT011
-        pytest.fail("used a function whose group is locked")
-    assert refused.value.errno == errno.EBUSY
-    with lab.used(on_vfio):
-        pass

@@ -15,6 +15,9 @@ from virtfn_host.linux.sysfs import Sysfs
 VFIO_DEVICE = "anon_inode:[vfio-device]"
 """An open vfio device; which one /proc does not say (measured; from Linux 6.18 on it does)."""
 
+CDEVS, DELETED = "/dev/vfio/devices/", " (deleted)"
+"""Where cdevs are, and what /proc adds to the path of an open file that is gone."""
+
 NAMES = 3
 """Holders and writers that a text names, so that it stays a line."""
 
@@ -48,12 +51,16 @@ def holders_of(sysfs: Sysfs, functions: Sequence[PciAddress]) -> Holding | None:
 def _who(sysfs: Sysfs, address: PciAddress, files: Sequence[OpenFile]) -> str:
     group = sysfs.group(address)
     nodes = set() if group is None else {f"/dev/vfio/{sysfs.group_name(group)}"}
-    nodes |= {f"/dev/vfio/devices/{name}" for name in sysfs.names(sysfs.device(address, "vfio-dev")) or ()}
+    nodes |= {f"{CDEVS}{name}" for name in sysfs.names(sysfs.device(address, "vfio-dev")) or ()}
     # A pod has its own /dev, so the path is the same one there.
-    openers = [file for file in files if file.target.removesuffix(" (deleted)") in nodes]
+    openers = [file for file in files if file.target.removesuffix(DELETED) in nodes]
+    # While a function is unbound its cdev has lost its name already, and its node, but not whoever has it open.
+    openers = openers or [file for file in files if file.target.startswith(CDEVS) and file.target.endswith(DELETED)]
     if openers:
         return ", ".join(dict.fromkeys(f"{process(sysfs, f.pid)} has {f.target} open" for f in openers[:NAMES]))
-    others = dict.fromkeys(process(sysfs, f.pid) for f in files if f.target == VFIO_DEVICE)
+    others = dict.fromkeys(
+        process(sysfs, f.pid) for f in files if f.target == VFIO_DEVICE or f.target.startswith(CDEVS)
+    )
     return f"by one of those with a vfio device open: {', '.join(others)}" if others else "by whom does not show"
 
 

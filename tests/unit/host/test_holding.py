@@ -1,0 +1,57 @@
+"""Who has a function open is named by what /proc shows, also while the function is being unbound."""
+
+from pathlib import Path
+
+import pytest
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.linux.holding import holders_of
+from virtfn_host.linux.sysfs import Sysfs
+
+VF = PciAddress.parse("0000:01:10.0")
+
+
+class Tree:
+    """A VF that is enabled and has no driver, as while its unbind waits; and what processes have open."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        folder = root / f"sys/bus/pci/devices/{VF}"
+        folder.mkdir(parents=True)
+        (folder / "enable").write_text("1\n")
+        self.sysfs = Sysfs(root / "sys", root / "dev", root / "proc")
+
+    def opens(self, pid: int, name: str, target: str) -> None:
+        fds = self.root / f"proc/{pid}/fd"
+        fds.mkdir(parents=True)
+        (fds / "3").symlink_to(target)
+        (fds.parent / "comm").write_text(f"{name}\n")
+
+    def told(self) -> str:
+        found = holders_of(self.sysfs, [VF])
+        assert found is not None
+        return found.text
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+def test_one_whose_cdev_is_gone_already_is_named_by_the_file_that_he_has_open(tree: Tree) -> None:
+    tree.opens(7, "dpdk", "/dev/vfio/devices/vfio0 (deleted)")
+    tree.opens(8, "other", "/dev/vfio/devices/vfio1")
+    assert tree.told() == f"{VF} is open: process 7 (dpdk) has /dev/vfio/devices/vfio0 (deleted) open"
+
+
+def test_where_nothing_tells_which_of_them_all_are_named(tree: Tree) -> None:
+    tree.opens(7, "dpdk", "anon_inode:[vfio-device]")
+    tree.opens(8, "qemu", "/dev/vfio/devices/vfio1")
+    text = tree.told()
+    assert text.startswith(f"{VF} is open: by one of those with a vfio device open: ")
+    assert {"process 7 (dpdk)", "process 8 (qemu)"} == set(text.rpartition("open: ")[2].split(", "))
+
+
+def test_nobody_shows(tree: Tree) -> None:
+    tree.opens(7, "sh", "/dev/null")
+    assert tree.told() == f"{VF} is open: by whom does not show"
