@@ -44,7 +44,8 @@ async def _run(options: argparse.Namespace) -> None:
 async def _answer_health(manager: ServerManager, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """200 while the loop turns; the body says what is wrong with the pool file, which a restart would not mend."""
     try:
-        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"\r\n\r\n")
         alive = time.monotonic() - manager.turned < LONGEST_TURN
         body = (manager.complaint or "ok") + "\n"
         status = "200 OK" if alive else "503 Service Unavailable"

@@ -119,8 +119,10 @@ class PoolServer:
                 log.warning("%s: not registered: %s", self._pool.resource_name, text or "the kubelet did not answer")
             # Not a rhythm: a kubelet that restarts sets _again, and this only spaces attempts at one that refuses.
             pause = min(LONGEST_BACKOFF, 0.1 * 2**failures) * random.uniform(0.5, 1.0)  # noqa: S311
+            # Never wait_for: on Python 3.11 it loses a cancellation that comes as what it waits for does.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._again.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._again.wait()
 
     async def _serve_once(self) -> None:
         """One registration, from its socket to the end of its stream."""
@@ -133,7 +135,8 @@ class PoolServer:
         try:
             await _to_its_end(server.start())
             await self._register(socket.name)
-            await asyncio.wait_for(registration.streaming.wait(), STREAM_DEADLINE)
+            async with asyncio.timeout(STREAM_DEADLINE):
+                await registration.streaming.wait()
             self.registrations += 1
             log.info("%s: registered, %d devices", self._pool.resource_name, len(self._pool.devices))
             await _first_of(registration.ended.wait(), self._again.wait())
@@ -151,14 +154,19 @@ class PoolServer:
 
 
 async def _to_its_end(doing: Awaitable[object]) -> None:
-    """Not cut short by being cancelled: the end of the process waits for ever for a grpc server that never stopped, and
-    one that was cancelled while it started cannot be stopped (grpcio 1.85)."""
+    """Not cut short by being cancelled, however often: the end of a process waits for ever for a grpc server that never
+    stopped, and one that was cancelled while it started cannot be stopped (grpcio 1.85).
+    """
     task = asyncio.ensure_future(doing)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    await task
 
 
 async def _first_of(*waits: Awaitable[object]) -> None:

@@ -109,7 +109,8 @@ class FakeKubelet(stubs.RegistrationServicer):
             while not true():
                 async with self._changed:
                     try:
-                        await asyncio.wait_for(self._changed.wait(), 0.05)
+                        async with asyncio.timeout(0.05):
+                            await self._changed.wait()
                     except TimeoutError:
                         continue
 

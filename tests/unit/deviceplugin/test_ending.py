@@ -68,3 +68,27 @@ async def test_a_server_that_is_cancelled_at_any_moment_is_stopped(servers: list
         assert len(started) > TURNS / 2
         assert [server for server in started if not server.stopped] == []
         await kubelet.stop()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_one_that_is_cancelled_as_it_wakes_up_ends(monkeypatch: pytest.MonkeyPatch, turns: int) -> None:
+    """The kubelet restarts and the plugin is told to end, both at once: one must not hide the other."""
+    tried = asyncio.Event()
+
+    async def refused(_: PoolServer) -> None:
+        tried.set()
+        raise OSError("no kubelet")
+
+    monkeypatch.setattr(PoolServer, "_serve_once", refused)
+    server = PoolServer(
+        DevicePool(resource_name="virtfn.dev/fast", devices=()), Path("/"), lambda *_: pytest.fail("asked")
+    )
+    serving = asyncio.create_task(server.serve())
+    await tried.wait()
+    await asyncio.sleep(0)
+    server.register_again()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    serving.cancel()
+    done, _ = await asyncio.wait([serving], timeout=5)
+    assert serving in done
