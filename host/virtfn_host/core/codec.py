@@ -6,6 +6,7 @@ What JSON is kept in (a socket, a file) is the caller's.
 
 import json
 import types
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -50,29 +51,8 @@ def loads(kind: type[T], text: str | bytes) -> T:
 
 def encode(value: object) -> Any:
     """JSON-able form of a value of the model; a member of a union carries its class as `kind`."""
-    match value:
-        case PciAddress():
-            return str(value)
-        case Enum():
-            return value.value
-        case tuple():
-            return [encode(item) for item in value]
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            hints = _hints(type(value))
-            return {camel(f.name): _encode_field(hints[f.name], getattr(value, f.name)) for f in fields(value)}
-        case str() | int() | float() | None:
-            return value
-        case _:
-            raise TypeError(f"{type(value).__name__} is not part of the model")
-
-
-def _encode_field(hint: Any, value: object) -> Any:
-    (item,) = get_args(hint)[:1] if get_origin(hint) is tuple else (hint,)
-    if len(_classes(item)) > 1:
-        members = value if isinstance(value, tuple) else (value,)
-        tagged = [{"kind": type(member).__name__, **encode(member)} for member in members]
-        return tagged if isinstance(value, tuple) else tagged[0]
-    return encode(value)
+    kind: Any = type(value)
+    return _encoder(kind)(value)
 
 
 def decode(hint: Any, value: object, path: str) -> Any:
@@ -81,59 +61,160 @@ def decode(hint: Any, value: object, path: str) -> Any:
     Raises:
         CodecError: it does not fit.
     """
+    try:
+        return _decoder(hint)(value)
+    except _MisfitError as error:
+        raise CodecError(f"{path}{error.path}: {error.text}") from error.__cause__
+
+
+# What has to be done for a type is found out once for each: an observation has thousands of fields, and to ask for all
+# of them what they are took longer than to look at the machine (measured).
+
+_Encode = Callable[[Any], Any]
+_Decode = Callable[[object], Any]
+
+
+class _MisfitError(Exception):
+    """A value that does not fit; whoever it is part of puts its own part of the path before."""
+
+    def __init__(self, text: str, path: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.path = path
+
+
+@cache
+def _encoder(kind: type) -> _Encode:
+    if kind is PciAddress:
+        return str
+    if issubclass(kind, Enum):
+        return lambda value: value.value
+    if issubclass(kind, tuple):
+        return lambda value: [encode(item) for item in value]
+    if is_dataclass(kind):
+        return _dataclass_encoder(kind)
+    if issubclass(kind, str | int | float | type(None)):
+        return lambda value: value
+    raise TypeError(f"{kind.__name__} is not part of the model")
+
+
+def _dataclass_encoder(kind: Any) -> _Encode:
+    hints = _hints(kind)
+    known = [(f.name, camel(f.name), _encode_tagged if _is_tagged(hints[f.name]) else encode) for f in fields(kind)]
+    return lambda value: {key: encoder(getattr(value, name)) for name, key, encoder in known}
+
+
+def _encode_tagged(value: object) -> Any:
+    if isinstance(value, tuple):
+        return [_encode_tagged(item) for item in value]
+    return {"kind": type(value).__name__, **encode(value)}
+
+
+def _is_tagged(hint: Any) -> bool:
+    return len(_classes(get_args(hint)[0] if get_origin(hint) is tuple else hint)) > 1
+
+
+@cache
+def _decoder(hint: Any) -> _Decode:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        return _decode_union(hint, value, path)
+        return _union_decoder(hint)
     if origin is tuple:
-        if not isinstance(value, list):
-            raise CodecError(f"{path}: want a list, got {value!r}")
-        return tuple(decode(get_args(hint)[0], item, f"{path}[{n}]") for n, item in enumerate(value))
+        return _tuple_decoder(get_args(hint)[0])
     if is_dataclass(hint) and isinstance(hint, type):
-        return _decode_dataclass(hint, value, path)
-    return _decode_scalar(hint, value, path)
+        return _dataclass_decoder(hint)
+    if hint is PciAddress:
+        return _text_decoder(PciAddress.parse)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _text_decoder(hint)
+    return _scalar_decoder(hint)
 
 
-def _decode_union(hint: Any, value: object, path: str) -> Any:
-    if value is None and type(None) in get_args(hint):
-        return None
+def _union_decoder(hint: Any) -> _Decode:
     classes = _classes(hint)
-    if len(classes) < 2:
-        return decode(next(arg for arg in get_args(hint) if arg is not type(None)), value, path)
-    if not isinstance(value, dict) or value.get("kind") not in classes:
-        raise CodecError(f"{path}: want an object whose kind is one of {', '.join(classes)}")
-    rest = {key: item for key, item in value.items() if key != "kind"}
-    return _decode_dataclass(classes[value["kind"]], rest, f"{path}({value['kind']})")
+    optional = type(None) in get_args(hint)
+    if len(classes) > 1:
+        decoders = {name: _decoder(kind) for name, kind in classes.items()}
+        return lambda value: None if optional and value is None else _decode_tagged(decoders, value)
+    one = _decoder(next(arg for arg in get_args(hint) if arg is not type(None)))
+    return lambda value: None if optional and value is None else one(value)
 
 
-def _decode_dataclass(hint: Any, value: object, path: str) -> Any:
-    if not isinstance(value, dict):
-        raise CodecError(f"{path}: want an object, got {value!r}")
-    hints = _hints(hint)
-    names = {camel(name): name for name in hints}
-    if unknown := sorted(set(value) - set(names)):
-        raise CodecError(f"{path}: unknown field {', '.join(unknown)}")
+def _decode_tagged(decoders: Mapping[str, _Decode], value: object) -> Any:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(kind, str) or kind not in decoders:
+        raise _MisfitError(f"want an object whose kind is one of {', '.join(decoders)}")
+    try:
+        return decoders[kind]({key: item for key, item in value.items() if key != "kind"})
+    except _MisfitError as error:
+        error.path = f"({kind}){error.path}"
+        raise
+
+
+def _tuple_decoder(hint: Any) -> _Decode:
+    item = _decoder(hint)
+
+    def decoder(value: object) -> Any:
+        if not isinstance(value, list):
+            raise _MisfitError(f"want a list, got {value!r}")
+        found: list[Any] = []
+        try:
+            for one in value:
+                found.append(item(one))  # noqa: PERF401  # how many there are tells which of them does not fit
+        except _MisfitError as error:
+            error.path = f"[{len(found)}]{error.path}"
+            raise
+        return tuple(found)
+
+    return decoder
+
+
+def _dataclass_decoder(kind: Any) -> _Decode:
+    known = {camel(name): (name, _decoder(hint)) for name, hint in _hints(kind).items()}
     # A field with a default may be missing: a journal or pool file of an earlier version has never heard of it.
-    needed = {camel(f.name) for f in fields(hint) if f.default is MISSING}
-    if missing := sorted(needed - set(value)):
-        raise CodecError(f"{path}: missing field {', '.join(missing)}")
-    given = {name: key for key, name in names.items() if key in value}
-    return hint(**{name: decode(hints[name], value[key], f"{path}.{key}") for name, key in given.items()})
+    needed = {camel(f.name) for f in fields(kind) if f.default is MISSING}
+
+    def decoder(value: object) -> Any:
+        if not isinstance(value, dict):
+            raise _MisfitError(f"want an object, got {value!r}")
+        if unknown := value.keys() - known:
+            raise _MisfitError(f"unknown field {', '.join(sorted(unknown))}")
+        if missing := needed - value.keys():
+            raise _MisfitError(f"missing field {', '.join(sorted(missing))}")
+        given, key = {}, ""
+        try:
+            for key, item in value.items():
+                name, field_decoder = known[key]
+                given[name] = field_decoder(item)
+        except _MisfitError as error:
+            error.path = f".{key}{error.path}"
+            raise
+        return kind(**given)
+
+    return decoder
 
 
-def _decode_scalar(hint: Any, value: object, path: str) -> Any:
-    parse = PciAddress.parse if hint is PciAddress else hint
-    if hint is PciAddress or (isinstance(hint, type) and issubclass(hint, Enum)):
+def _text_decoder(parse: Callable[[str], Any]) -> _Decode:
+    def decoder(value: object) -> Any:
         if not isinstance(value, str):
-            raise CodecError(f"{path}: want a string, got {value!r}")
+            raise _MisfitError(f"want a string, got {value!r}")
         try:
             return parse(value)
         except ValueError as error:
-            raise CodecError(f"{path}: {error}") from error
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not hint:
-        raise CodecError(f"{path}: want {getattr(hint, '__name__', hint)}, got {value!r}")
-    return value
+            raise _MisfitError(str(error)) from error
+
+    return decoder
+
+
+def _scalar_decoder(hint: Any) -> _Decode:
+    def decoder(value: object) -> Any:
+        if type(value) is hint:
+            return value
+        if hint is float and type(value) is int:
+            return float(value)
+        raise _MisfitError(f"want {getattr(hint, '__name__', hint)}, got {value!r}")
+
+    return decoder
 
 
 def camel(name: str) -> str:

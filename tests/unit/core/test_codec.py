@@ -27,6 +27,8 @@ st.register_type_strategy(
     PciAddress,
     st.builds(PciAddress, st.integers(0, 0xFFFF), st.integers(0, 0xFF), st.integers(0, 0x1F), st.integers(0, 7)),
 )
+# Not a number is no JSON, and equals not even itself.
+st.register_type_strategy(float, st.floats(allow_nan=False))
 
 
 @given(st.from_type(Inventory) | st.from_type(PoolSet) | st.from_type(Observation) | st.from_type(Plan))
