@@ -51,6 +51,7 @@ def state(vf: str) -> dict[str, str]:
     return found | {name: (pf / name).read_text() for name in ("sriov_numvfs", "sriov_drivers_autoprobe")}
 
 
+@pytest.mark.timeout(900)  # a dozen commands, each a Python that starts on an emulated CPU
 def test_find_it_see_its_driver_give_it_to_vfio_see_it_give_it_back(vf: str) -> None:
     before = state(vf)
     status, shown = virtfn("list")
