@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.needs import needed_for
+from virtfn_host.linux.needs import needed, needed_for
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.sysfs import Sysfs
 
@@ -40,7 +40,7 @@ class Tree:
     def needed(self) -> dict[PciAddress, str]:
         look = OneLook(Sysfs(self.root / "sys", self.root / "dev", self.root / "proc"))
         told = {address: needed_for(look, address) for address in (DISK, CARD, SCREEN)}
-        return {address: text for address, text in told.items() if text is not None}
+        return {**needed(look), **{address: text for address, text in told.items() if text is not None}}
 
 
 @pytest.fixture
@@ -116,4 +116,5 @@ def test_a_console_and_the_firmware_s_display_are_needed(tree: Tree) -> None:
 
 def test_a_machine_of_which_nothing_can_be_seen_needs_nothing(tmp_path: Path) -> None:
     look = OneLook(Sysfs(tmp_path / "sys", tmp_path / "dev", tmp_path / "proc"))
+    assert dict(needed(look)) == {}
     assert needed_for(look, DISK) is None
