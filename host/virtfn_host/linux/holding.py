@@ -51,11 +51,12 @@ def holders_of(sysfs: Sysfs, functions: Sequence[PciAddress]) -> Holding | None:
 def _who(sysfs: Sysfs, address: PciAddress, files: Sequence[OpenFile]) -> str:
     group = sysfs.group(address)
     nodes = set() if group is None else {f"/dev/vfio/{sysfs.group_name(group)}"}
-    nodes |= {f"{CDEVS}{name}" for name in sysfs.names(sysfs.device(address, "vfio-dev")) or ()}
+    cdevs = {f"{CDEVS}{name}" for name in sysfs.names(sysfs.device(address, "vfio-dev")) or ()}
     # A pod has its own /dev, so the path is the same one there.
-    openers = [file for file in files if file.target.removesuffix(DELETED) in nodes]
+    openers = [file for file in files if file.target.removesuffix(DELETED) in nodes | cdevs]
     # While a function is unbound its cdev has lost its name already, and its node, but not whoever has it open.
-    openers = openers or [file for file in files if file.target.startswith(CDEVS) and file.target.endswith(DELETED)]
+    if not openers and not cdevs:
+        openers = [file for file in files if file.target.startswith(CDEVS) and file.target.endswith(DELETED)]
     if openers:
         return ", ".join(dict.fromkeys(f"{process(sysfs, f.pid)} has {f.target} open" for f in openers[:NAMES]))
     others = dict.fromkeys(

@@ -44,6 +44,13 @@ def test_one_whose_cdev_is_gone_already_is_named_by_the_file_that_he_has_open(tr
     assert tree.told() == f"{VF} is open: process 7 (dpdk) has /dev/vfio/devices/vfio0 (deleted) open"
 
 
+def test_one_that_is_bound_is_not_said_to_be_open_by_a_cdev_that_is_gone(tree: Tree) -> None:
+    (tree.root / f"sys/bus/pci/devices/{VF}/vfio-dev/vfio1").mkdir(parents=True)
+    (tree.root / f"sys/bus/pci/devices/{VF}/driver").symlink_to("../../../bus/pci/drivers/vfio-pci")
+    tree.opens(7, "dpdk", "/dev/vfio/devices/vfio0 (deleted)")
+    assert tree.told() == f"{VF} is open: by one of those with a vfio device open: process 7 (dpdk)"
+
+
 def test_where_nothing_tells_which_of_them_all_are_named(tree: Tree) -> None:
     tree.opens(7, "dpdk", "anon_inode:[vfio-device]")
     tree.opens(8, "qemu", "/dev/vfio/devices/vfio1")
