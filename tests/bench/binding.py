@@ -115,12 +115,11 @@ def _write(path: str, value: str) -> None:
         os.close(fd)
 
 
-def _timed(way: Way) -> tuple[float, float]:
-    """Seconds of the whole way, and of the part of it that it tells of."""
+def _timed(way: Way) -> tuple[float, float | None]:
+    """Seconds of the whole way, and of the part of it that it tells of, if of any."""
     began = time.monotonic()
     part = way()
-    whole = time.monotonic() - began
-    return whole, whole if part is None else part
+    return time.monotonic() - began, part
 
 
 def main() -> None:
@@ -144,7 +143,8 @@ def main() -> None:
                 for what, way in way_and_back:
                     whole, part = _timed(way)
                     seen[what].append(whole)
-                    seen[f"{what} apply"].append(part)
+                    if part is not None:
+                        seen[f"{what} apply"].append(part)
             print(
                 f"round {number + 1}: " + ", ".join(f"{name} {times[-1]:.3f} s" for name, times in seen.items()),
                 flush=True,
