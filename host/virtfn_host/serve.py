@@ -9,6 +9,7 @@ import contextlib
 import functools
 import logging
 import os
+import select
 import signal
 import socket
 import socketserver
@@ -177,9 +178,10 @@ class Connection(socketserver.StreamRequestHandler):
             self.wfile.write(message)
 
     def _watch(self) -> None:
+        """Pass events on until the client goes away; it is told apart from silence, or each that went would stay."""
         with open_uevents() as listener:
             self.wfile.write(line("event", "watching"))
-            while True:
+            while self.connection not in select.select([listener, self.connection], [], [])[0]:
                 if (event := next_event(listener)) is not None:
                     self.wfile.write(line("event", event))
 

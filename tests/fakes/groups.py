@@ -1,5 +1,6 @@
 """IOMMU groups in the fake kernel's tree; no two groups of a machine's life have the same number."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -36,8 +37,10 @@ class FakeGroups:
 
     def number(self, device: Path) -> int | None:
         """Which one it is in, or None."""
-        link = device / "iommu_group"
-        return int(link.readlink().name) if link.is_symlink() else None
+        try:
+            return int(os.path.basename(os.readlink(f"{device}/iommu_group")))
+        except FileNotFoundError:
+            return None
 
     def on_vfio(self, device: Path) -> int:
         """How many members of its group are on vfio-pci."""

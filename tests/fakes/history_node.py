@@ -121,8 +121,10 @@ class HistoryNode:
 
     def originals(self) -> dict[PciAddress, Original]:
         """The journal, read again only when it changed."""
-        path = self.machine.journal.path
-        text = path.read_text() if path.exists() else ""
+        try:
+            text = self.machine.journal.path.read_text()
+        except FileNotFoundError:
+            text = ""
         if text != self._journal[0]:
             found = {entry.address: entry for entry in self.machine.journal.originals()}
             self._journal = text, found

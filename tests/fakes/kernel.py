@@ -303,8 +303,8 @@ class FakeKernel:
         self._bind("igb", address)
 
     def _add(self, address: PciAddress, ids: tuple[str, str], class_code: str, group: Path | None = None) -> None:
-        folder = self.devices / str(address)
-        folder.mkdir()
+        folder = f"{self.devices}/{address}"
+        os.mkdir(folder)
         attributes = {
             "vendor": f"0x{ids[0]}",
             "device": f"0x{ids[1]}",
@@ -315,9 +315,9 @@ class FakeKernel:
             "modalias": f"pci:v0000{ids[0]}d0000{ids[1]}",
         }
         for name, text in attributes.items():
-            (folder / name).write_text(f"{text}\n")
+            _put(f"{folder}/{name}", f"{text}\n")
         if self.iommu:
-            self.groups.join(folder, group or self.groups.new())
+            self.groups.join(Path(folder), group or self.groups.new())
 
     def _remove(self, address: PciAddress) -> None:
         self.links.pop(address, None)
@@ -338,15 +338,25 @@ class FakeKernel:
         return address
 
     def _driver(self, address: PciAddress) -> str | None:
-        link = self.devices / str(address) / "driver"
-        return link.readlink().name if link.is_symlink() else None
+        try:
+            return os.path.basename(os.readlink(f"{self.devices}/{address}/driver"))
+        except FileNotFoundError:
+            return None
 
     def _group(self, address: PciAddress) -> int | None:
         return self.groups.number(self.devices / str(address))
 
     def _vfs(self, pf: PciAddress) -> list[PciAddress]:
-        links = sorted(self.devices.joinpath(str(pf)).glob("virtfn*"), key=lambda link: int(link.name[6:]))
-        return [PciAddress.parse(link.readlink().name) for link in links]
+        folder = f"{self.devices}/{pf}"
+        indexes = sorted(int(name[6:]) for name in os.listdir(folder) if name.startswith("virtfn"))
+        return [PciAddress.parse(os.readlink(f"{folder}/virtfn{index}")[3:]) for index in indexes]
+
+
+def _put(path: str, text: str) -> None:
+    """A new file. In a third of the time of pathlib's, and 100,000 histories make ten million of them."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    os.write(fd, text.encode())
+    os.close(fd)
 
 
 class FakeSysfs(Sysfs):

@@ -6,6 +6,7 @@ Like the rest of the fake it knows nothing that tests/contract/ does not also ch
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -86,13 +87,15 @@ class FakeNetlink(Netlink):
         self._kernel.links[vf] = replace(self._kernel.links.get(vf, UNSET), **given)
 
     def _netdev(self, name: str) -> Path:
-        for folder in self._kernel.devices.glob(f"*/net/{name}"):
-            return folder
+        for device in os.listdir(self._kernel.devices):
+            if os.path.exists(folder := f"{self._kernel.devices}/{device}/net/{name}"):
+                return Path(folder)
         raise NetlinkRefusedError(errno.ENODEV)
 
     def _vfs(self, netdev: Path) -> dict[int, PciAddress]:
-        links = netdev.parent.parent.glob("virtfn*")
-        return {int(link.name[6:]): PciAddress.parse(link.readlink().name) for link in links}
+        device = os.fspath(netdev.parent.parent)
+        links = [name for name in os.listdir(device) if name.startswith("virtfn")]
+        return {int(link[6:]): PciAddress.parse(os.readlink(f"{device}/{link}")[3:]) for link in links}
 
 
 def _up(netdev: Path) -> bool:

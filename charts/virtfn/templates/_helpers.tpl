@@ -48,11 +48,11 @@ seccompProfile:
 
 {{/* GET /healthz on the container's port `health`. */}}
 {{- define "virtfn.probes" -}}
-startupProbe: # two minutes: a slow node is not a dead process
+startupProbe: # five minutes: a slow node is not a dead process
   httpGet: {path: /healthz, port: health}
   periodSeconds: 2
   timeoutSeconds: 5
-  failureThreshold: 60
+  failureThreshold: 150
 livenessProbe:
   httpGet: {path: /healthz, port: health}
   periodSeconds: 20

@@ -6,7 +6,6 @@ at all (measured). Opening a vfio device sends no event, so whoever waits for a 
 
 import contextlib
 import errno
-import os
 import socket
 
 NETLINK_KOBJECT_UEVENT = 15
@@ -23,7 +22,7 @@ def open_uevents() -> socket.socket:
     listener = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT)
     with contextlib.suppress(PermissionError):  # Without CAP_NET_ADMIN the default buffer has to do.
         listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
-    listener.bind((os.getpid(), KERNEL_GROUP))
+    listener.bind((0, KERNEL_GROUP))  # The kernel names it: our process id would serve one socket only.
     return listener
 
 
