@@ -29,6 +29,9 @@ from virtfn_lab.run import CommandFailedError
 POLL = 0.5
 """Seconds between two looks at something that sends no event here."""
 
+PATIENCE = 3
+"""How often longer than usual something may take: the same emulated node was three times as slow from day to day."""
+
 
 _CHILDREN: list[subprocess.Popen[bytes]] = []
 """Clusters that this process started, to be waited for when they are down."""
@@ -75,11 +78,12 @@ class Cluster:
         return found
 
     def until(self, what: str, true: Callable[[], bool], seconds: float) -> float:
-        """Wait until something is true; how many seconds that took.
+        """Wait until something is true that takes `seconds` at most as a rule; how many it took.
 
         Raises:
-            LabError: it is not true after `seconds`.
+            LabError: it is not true after `PATIENCE` times that.
         """
+        seconds *= PATIENCE
         began = time.monotonic()
         while not true():
             if time.monotonic() - began > seconds:
