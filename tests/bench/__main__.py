@@ -69,6 +69,7 @@ def binding(device: str, topology: str, what: str, rounds: int) -> list[Figure]:
         paired(f"{made}, with looking, deciding and verifying", seen["ours"], seen["bare"]),
         times_faster(f"{away} by `apply`, times faster than a plain 0", seen["ours back apply"], seen["bare back"]),
         times_faster(f"{away}, with looking, deciding and verifying", seen["ours back"], seen["bare back"]),
+        times_faster(f"{away} with nothing bound, as fast as a 0 can be", seen["made back"], seen["bare back"]),
     ]
 
 
