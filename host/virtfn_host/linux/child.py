@@ -5,12 +5,14 @@ ending. Children hold none of our file descriptors and live in a session of thei
 list at a time, and come as a crew, forked from one small interpreter: starting one for each would cost seconds.
 """
 
+import errno
 import os
 import select
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import IO, cast
 
 _PROGRAM = """
 import os, select, sys, time
@@ -57,6 +59,7 @@ for commands, answers, done in ends:
             os._exit(0)
     for fd in (commands, answers, done):
         os.close(fd)
+os.write(1, b".")
 try:
     while True:
         os.wait()
@@ -65,7 +68,11 @@ except ChildProcessError:
 """
 """A line in: path NUL value, for each touch; a value is `=` and hex, nothing for a read. Then for each touch a line
 out: errno (0 for success), when it returned, the data read in hex; after the last of a list a byte on a second pipe, so
-that nobody need wake up for every answer. The first process only waits for the others, so none is in its way."""
+that nobody need wake up for every answer. The first process says when all are there, and then only waits for them, so
+none is in its way."""
+
+START = 60.0
+"""Seconds for the start of a crew. A node that is short of CPU took 3 (measured), so it must not count as writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +158,10 @@ class Crew:
     """Children of one start; the process they were forked from ends after the last of them."""
 
     def __init__(self, size: int) -> None:
-        """Start them.
+        """Start them, and wait until they are there.
 
         Raises:
-            OSError: there are too many processes or open files.
+            OSError: there are too many processes or open files, or they are not there within `START` seconds.
         """
         theirs: list[tuple[int, int, int]] = []
         self.children: list[Child] = []
@@ -166,10 +173,11 @@ class Crew:
             self._first = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _PROGRAM, *(f"{a},{b},{c}" for a, b, c in theirs)],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 pass_fds=[fd for ends in theirs for fd in ends],
                 start_new_session=True,
             )
+            self._wait_until_there()
         except OSError:
             for child in self.children:
                 child.end()
@@ -178,6 +186,13 @@ class Crew:
             for ends in theirs:
                 for fd in ends:
                     os.close(fd)
+
+    def _wait_until_there(self) -> None:
+        with cast("IO[bytes]", self._first.stdout) as there:
+            if not select.select([there], [], [], START)[0]:
+                self._first.kill()  # it only starts the others, which end by themselves
+                self.leave(1.0)
+                raise TimeoutError(errno.ETIMEDOUT, "processes that touch sysfs for us have not started")
 
     def ended(self) -> bool:
         """Whether its last child is gone."""
