@@ -15,11 +15,14 @@ ALIAS = "vfio_pci:"
 
 def read_preflight(sysfs: Sysfs) -> Preflight:
     """What this process may and may not do here."""
-    return Preflight(lock_error=_lock_error(sysfs))
+    return Preflight(lock_error=lock_error(sysfs))
 
 
-def _lock_error(sysfs: Sysfs) -> str | None:
-    """Tried on `/dev/vfio/vfio`, which any number may have open; the cgroup rule that lets us is the same."""
+def lock_error(sysfs: Sysfs) -> str | None:
+    """Why no group can be opened from here, or None; the container's device cgroup mostly.
+
+    Tried on `/dev/vfio/vfio`, which any number may have open; the rule that lets us is the same.
+    """
     if sysfs.names(sysfs.sys / "class/misc/vfio") is None:
         return None  # vfio is not loaded, or has iommufd alone: there is nothing to try it on, and no group to lock.
     node = sysfs.dev / "vfio/vfio"

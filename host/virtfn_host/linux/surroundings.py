@@ -6,7 +6,7 @@ from virtfn_host.core.address import PciAddress
 from virtfn_host.core.explain import Function, Surroundings
 from virtfn_host.core.model import Inventory
 from virtfn_host.linux.inventory import BRIDGE, netdevs, read_group
-from virtfn_host.linux.preflight import module_name
+from virtfn_host.linux.preflight import lock_error, module_name
 from virtfn_host.linux.sysfs import Sysfs
 
 TABLES = ("DMAR", "IVRS", "IORT")
@@ -109,18 +109,11 @@ def _package(sysfs: Sysfs) -> str | None:
 def _lock_trouble(sysfs: Sysfs, group: int) -> str | None:
     """Why the in-use lock cannot be taken from here; the group's own node is looked at and not opened.
 
-    Opening it would make a pod that starts at that moment find it busy. `/dev/vfio/vfio` may be open any number of
-    times, and tells whether the device cgroup of a container lets us.
+    Opening it would make a pod that starts at that moment find it busy.
     """
-    node, shared = sysfs.group_node(group), sysfs.dev / "vfio/vfio"
+    node = sysfs.group_node(group)
     if not os.path.lexists(node):
         return f"there is no {node}; is /dev of the host mounted here?"
     if not os.access(node, os.R_OK | os.W_OK):
         return f"{node} may not be opened; run it as root"
-    try:
-        os.close(os.open(shared, os.O_RDWR | os.O_CLOEXEC))
-    except FileNotFoundError:
-        return None  # A kernel with iommufd alone.
-    except OSError as error:
-        return f"opening {shared}: {error.strerror}; run it on the host, or in a privileged container"
-    return None
+    return lock_error(sysfs)
