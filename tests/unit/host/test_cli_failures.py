@@ -221,6 +221,15 @@ def test_a_reader_that_leaves_is_no_failure(kernel: FakeKernel) -> None:
     assert (done.returncode, done.stderr) == (DONE, "")
 
 
+@pytest.fixture
+def ctrl_c_counts() -> Iterator[None]:
+    """Programs inherit an ignored SIGINT, and a shell ignores it in what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_counts")
 def test_ctrl_c_while_looking_is_a_word(kernel: FakeKernel) -> None:
     """A policy that does not come is waited for, until somebody has enough."""
     command = [*VIRTFN, "plan", "-f", "-", "--root", str(kernel.root)]
