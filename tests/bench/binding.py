@@ -87,8 +87,7 @@ class Trial:
 
     def bare(self) -> None:
         """The writes that nobody can do without."""
-        _write(self._attribute("sriov_drivers_autoprobe"), "0")
-        _write(self._attribute("sriov_numvfs"), str(self.count))
+        self.bare_without_a_driver()
         for vf in self._vfs():
             _write(f"/sys/bus/pci/devices/{vf}/driver_override", "vfio-pci")
             _write("/sys/bus/pci/drivers/vfio-pci/bind", str(vf))

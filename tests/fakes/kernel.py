@@ -353,7 +353,7 @@ class FakeKernel:
 
 
 def _put(path: str, text: str) -> None:
-    """A new file. In a third of the time of pathlib's, and 100,000 histories make ten million of them."""
+    """A new file, without pathlib: the histories make millions of them."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     os.write(fd, text.encode())
     os.close(fd)

@@ -93,9 +93,7 @@ class FakeNetlink(Netlink):
         raise NetlinkRefusedError(errno.ENODEV)
 
     def _vfs(self, netdev: Path) -> dict[int, PciAddress]:
-        device = os.fspath(netdev.parent.parent)
-        links = [name for name in os.listdir(device) if name.startswith("virtfn")]
-        return {int(link[6:]): PciAddress.parse(os.readlink(f"{device}/{link}")[3:]) for link in links}
+        return dict(enumerate(self._kernel._vfs(PciAddress.parse(netdev.parent.parent.name))))
 
 
 def _up(netdev: Path) -> bool:

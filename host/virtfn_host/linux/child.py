@@ -87,6 +87,12 @@ class Touched:
     """What was read."""
 
 
+def _readable(fd: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(max(0.0, seconds) * 1000))
+
+
 class Child:
     """One such process; `ask`, wait until it is `done`, take as many `answers` as were asked for."""
 
@@ -122,9 +128,7 @@ class Child:
 
     def heard(self, seconds: float = 0.0) -> bool:
         """Whether there is something to read from `answers`, or will be within so many seconds."""
-        poll = select.poll()
-        poll.register(self._answers, select.POLLIN)
-        return bool(poll.poll(max(0.0, seconds) * 1000))
+        return _readable(self._answers, seconds)
 
     def answers(self) -> list[Touched] | None:
         """What has returned; blocks until there is something.
@@ -189,7 +193,7 @@ class Crew:
 
     def _wait_until_there(self) -> None:
         with cast("IO[bytes]", self._first.stdout) as there:
-            if not select.select([there], [], [], START)[0]:
+            if not _readable(there.fileno(), START):
                 self._first.kill()  # it only starts the others, which end by themselves
                 self.leave(1.0)
                 raise TimeoutError(errno.ETIMEDOUT, "processes that touch sysfs for us have not started")
