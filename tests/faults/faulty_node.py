@@ -11,7 +11,6 @@ import functools
 import io
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -25,6 +24,7 @@ from fault import Policy
 from hardware import Lab
 from kernel import FakeKernel, FakeModules, FakeSysfs, FakeWriter
 from netlink import FakeNetlink
+from serving import serving
 
 from virtfn_host import cli
 from virtfn_host.client import HostClient
@@ -40,7 +40,7 @@ from virtfn_host.linux.netlink import Netlink
 from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
-from virtfn_host.serve import Host, Server
+from virtfn_host.serve import Host
 from virtfn_operator.agent.files import PoolFiles
 from virtfn_operator.agent.loop import Agent
 from virtfn_operator.agent.machine import Machine as AgentMachine
@@ -189,14 +189,9 @@ class FaultyNode:
         host = Host(self.machine, reader)
         if reader is not None:
             self._ends.callback(reader.close)
-        server = self._ends.enter_context(Server(self.socket, host))
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+        self._ends.enter_context(serving(self.socket, host))
         running = self.loop.create_task(self.agent.run())
         self.loop.run_until_complete(self.agent.first())
-        self._ends.callback(host.end)
-        self._ends.callback(thread.join)
-        self._ends.callback(server.shutdown)
         self._ends.callback(self._stop, running)
 
     def _stop(self, running: asyncio.Task[None]) -> None:

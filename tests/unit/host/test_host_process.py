@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from kernel import FakeKernel
+from serving import serving
 
 from virtfn_host.client import HostClient, HostRefused, HostUnreachable
 from virtfn_host.core.model import PhysicalFunction
@@ -22,7 +23,7 @@ from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.machine import only_writer
 from virtfn_host.linux.writer import Writer
 from virtfn_host.protocol import line
-from virtfn_host.serve import Host, Server, check
+from virtfn_host.serve import Host, check
 
 
 @pytest.fixture
@@ -34,14 +35,8 @@ def kernel(tmp_path: Path) -> FakeKernel:
 def served(kernel: FakeKernel, tmp_path: Path) -> Iterator[Path]:
     """A socket with a host process's server behind it, in a thread."""
     path = tmp_path / "run/host.sock"
-    host = Host(kernel.machine(), None)
-    with Server(path, host) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with serving(path, Host(kernel.machine(), None)):
         yield path
-        server.shutdown()
-        thread.join()
-    host.end()
 
 
 def two_vfs(kernel: FakeKernel) -> Plan:
@@ -143,14 +138,8 @@ def test_there_is_one_writer_on_a_node(tmp_path: Path) -> None:
 def test_a_probe_is_answered_while_a_look_hangs(kernel: FakeKernel, tmp_path: Path) -> None:
     """A restart would mend nothing: whoever blocks the look is not this process."""
     host = Host(kernel.machine(), None)
-    with Server(tmp_path / "host.sock", host) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        with host._looking, host._asking:
-            assert check(tmp_path / "host.sock") == 0
-        server.shutdown()
-        thread.join()
-    host.end()
+    with serving(tmp_path / "host.sock", host), host._looking, host._asking:
+        assert check(tmp_path / "host.sock") == 0
 
 
 def test_the_end_does_not_wait_for_ever_for_a_write_that_hangs(

@@ -7,34 +7,29 @@ from pathlib import Path
 
 import pytest
 from kernel import FakeKernel
+from serving import serving
 
 from virtfn_host.client import HostClient
 from virtfn_host.protocol import line
-from virtfn_host.serve import Host, Server
+from virtfn_host.serve import Host
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    host = Host(FakeKernel(tmp_path / "root", pfs=0).machine(), None)
-    with Server(tmp_path / "run/host.sock", host) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-    host.end()
+def served(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "run/host.sock"
+    with serving(path, Host(FakeKernel(tmp_path / "root", pfs=0).machine(), None)):
+        yield path
 
 
-async def test_an_agent_that_starts_anew_watches_beside_the_one_before(server: Server) -> None:
-    path = Path(str(server.server_address))
-    first, second = HostClient(path).watch(), HostClient(path).watch()
+async def test_an_agent_that_starts_anew_watches_beside_the_one_before(served: Path) -> None:
+    first, second = HostClient(served).watch(), HostClient(served).watch()
     assert [await anext(first), await anext(second)] == ["watching", "watching"]
 
 
-def test_the_watch_of_a_client_that_went_away_ends_without_an_event(server: Server) -> None:
+def test_the_watch_of_a_client_that_went_away_ends_without_an_event(served: Path) -> None:
     before = set(threading.enumerate())
     with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(server.server_address))
+        client.connect(str(served))
         client.sendall(line("watch"))
         assert b"watching" in client.recv(1000)
         (watch,) = set(threading.enumerate()) - before
