@@ -39,45 +39,64 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: Netlink | None 
     assigned = None if netlink is None else Addresses(netlink)
     with ExitStack() as stack:
         before = OneLook.of(sysfs)
-        groups = {number for address in wanted for number in _lockable(before, address)}
-        for number in sorted(groups):
-            stack.callback(os.close, _open_group(before, number))
+        taken: set[int] = set()
+        for number in sorted({number for address in wanted if (number := before.group(address)) is not None}):
+            # A group without a node has nobody on vfio, or this kernel makes none; which, is seen under the lock.
+            if (fd := _open_group(before, number)) is not None:
+                stack.callback(os.close, fd)
+                taken.add(number)
         # A new look: what was seen before the lock may have changed.
         locked = before.again()
         nodes = OpenNodes(locked)
         for address in wanted:
-            if not groups.issuperset(_lockable(locked, address)):
-                raise FunctionInUseError(f"{address} came into another IOMMU group, or onto vfio, at this moment")
-            if found := holders(locked, address, nodes, open_files=True, addresses=assigned):
+            number = _lockable(locked, address)
+            if number is not None and number not in taken:
+                raise _not_taken(locked, address, number)
+            # The others of a group that we have open cannot be in use through it; a cdev is another way.
+            alone = number is not None and not locked.has_cdevs()
+            if found := holders(locked, address, nodes, open_files=True, addresses=assigned, alone=alone):
                 raise FunctionInUseError(f"{address} is in use: {found[0].text}; it is left alone until that ends")
         yield locked
 
 
-def _lockable(sysfs: Sysfs, address: PciAddress) -> tuple[int, ...]:
+def _lockable(sysfs: Sysfs, address: PciAddress) -> int | None:
     """The group of a function, if vfio could hand it out and this kernel has groups to open."""
     number = sysfs.group(address)
     if number is None:
         if sysfs.vfio_bound(address):
             raise FunctionInUseError(f"{address} is on a vfio driver and in no IOMMU group, so nobody can tell")
-        return ()
+        return None
     members = (address,) if sysfs.vfio_bound(address) else sysfs.group_members(number)
     on_vfio = next((member for member in members if sysfs.vfio_bound(member)), None)
     if on_vfio is None or (sysfs.cdev(on_vfio) is not None and not sysfs.has_group_node(number)):
-        return ()
-    return (number,)
+        return None
+    return number
 
 
-def _open_group(sysfs: Sysfs, number: int) -> int:
+def _open_group(sysfs: Sysfs, number: int) -> int | None:
+    """Its file descriptor, or None where it has no node."""
     node = sysfs.group_node(number)
     try:
         return sysfs.open_group(node)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise FunctionInUseError(f"IOMMU group {number} is in use: somebody has {node} open") from error
-        text = f"cannot tell whether IOMMU group {number} is in use: opening {node}: {error.strerror}"
-        raise FunctionInUseError(
-            f"{text}; is /dev of the host mounted here, and is this process privileged?"
-        ) from error
+        raise FunctionInUseError(_cannot_tell(number, node, error.strerror)) from error
+
+
+def _not_taken(sysfs: Sysfs, address: PciAddress, number: int) -> FunctionInUseError:
+    """Why the group of a function on vfio is not ours, though nobody has it: no node, or it came just now."""
+    if (fd := _open_group(sysfs, number)) is None:
+        return FunctionInUseError(_cannot_tell(number, sysfs.group_node(number), os.strerror(errno.ENOENT)))
+    os.close(fd)
+    return FunctionInUseError(f"{address} came into another IOMMU group, or onto vfio, at this moment")
+
+
+def _cannot_tell(number: int, node: str, error: str | None) -> str:
+    text = f"cannot tell whether IOMMU group {number} is in use: opening {node}: {error}"
+    return f"{text}; is /dev of the host mounted here, and is this process privileged?"
 
 
 def evidence(
@@ -114,12 +133,14 @@ def holders(
     name_processes: bool = False,
     open_files: bool = False,
     addresses: Addresses | None = None,
+    alone: bool = False,
 ) -> tuple[Holder, ...]:
     """What the kernel shows of a user of this function or its group; one that cannot be read counts as used.
 
     Args:
         name_processes: see `evidence`.
         open_files: look in /proc also for a function on a driver that is neither vfio's nor a network driver.
+        alone: nobody else of its group can be in use, because we have the group open.
     """
     nodes = nodes or OpenNodes(sysfs)
     try:
@@ -130,7 +151,8 @@ def holders(
             text = text or _node_user(sysfs, address, nodes if open_files else None)
         else:
             text = None
-        text = text or _sibling_user(sysfs, address, nodes, name_processes)
+        if text is None and not alone:
+            text = _sibling_user(sysfs, address, nodes, name_processes)
     except HostError as error:
         return (Holder(address=address, kind=HolderKind.UNKNOWN, text=str(error)),)
     return (Holder(address=address, kind=HolderKind.KERNEL, text=text),) if text else ()

@@ -5,7 +5,7 @@ half of the look. What must be fresh, as after the in-use lock is taken, is read
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,11 +38,22 @@ class OneLook(Sysfs):
         return f"{folder}/{'/'.join(names)}" if names else folder
 
     def vf_address(self, pf: PciAddress, index: int) -> PciAddress | None:
-        """See Sysfs; a VF's folder is beside its PF's (pci_iov_add_virtfn in the kernel), so nobody need ask for it."""
+        """See Sysfs."""
         found = super().vf_address(pf, index)
-        if found is not None:
-            self._folders.setdefault(found, f"{self.device(pf).rpartition('/')[0]}/{found}")
+        self._are_beside(pf, () if found is None else (found,))
         return found
+
+    def vf_addresses(self, pf: PciAddress) -> dict[int, PciAddress]:
+        """See Sysfs."""
+        found = super().vf_addresses(pf)
+        self._are_beside(pf, found.values())
+        return found
+
+    def _are_beside(self, pf: PciAddress, vfs: Iterable[PciAddress]) -> None:
+        """A VF's folder is beside its PF's (pci_iov_add_virtfn in the kernel), so nobody need ask for it."""
+        folder = self.device(pf).rpartition("/")[0]
+        for vf in vfs:
+            self._folders.setdefault(vf, f"{folder}/{vf}")
 
     def again(self) -> "OneLook":
         """A new look that has read nothing yet, but knows where functions are: that stays as long as they do."""

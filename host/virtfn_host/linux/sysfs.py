@@ -121,12 +121,11 @@ class Sysfs:
 
     def vf_addresses(self, pf: PciAddress) -> dict[int, PciAddress]:
         """Index to address of every VF, from the `virtfnN` links: safe to read also behind a blocked write."""
-        found = {}
-        for name in self.names(self.device(pf)) or ():
-            if name.startswith("virtfn") and name[6:].isdigit():
-                index = int(name[6:])
-                if (address := self.vf_address(pf, index)) is not None:
-                    found[index] = address
+        found, folder = {}, self.device(pf)
+        for name in self.names(folder) or ():
+            is_vf = name.startswith("virtfn") and name[6:].isdigit()
+            if is_vf and (target := self.link(f"{folder}/{name}")) is not None:
+                found[int(name[6:])] = PciAddress.parse(target)
         return found
 
     def vf_address(self, pf: PciAddress, index: int) -> PciAddress | None:
@@ -175,10 +174,13 @@ class Sysfs:
         """Whether this kernel made a device node for a group: without CONFIG_VFIO_GROUP it makes none."""
         return self.group_name(number) in (self.names(self.sys / "class/vfio") or ())
 
+    def has_cdevs(self) -> bool:
+        """Whether this kernel may make cdevs: with iommufd only (Kconfig: VFIO_DEVICE_CDEV depends on IOMMUFD)."""
+        return self.names(self._iommufd) is not None
+
     def cdev(self, address: PciAddress) -> str | None:
         """`vfioN` where the kernel made /dev/vfio/devices/vfioN of it; the folder alone is there without cdevs too."""
-        # They come with iommufd only (Kconfig: VFIO_DEVICE_CDEV depends on IOMMUFD).
-        if self.names(self._iommufd) is None:
+        if not self.has_cdevs():
             return None
         for name in self.names(self.device(address, "vfio-dev")) or ():
             if self.read(self.device(address, "vfio-dev", name, "dev")) is not None:

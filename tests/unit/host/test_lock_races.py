@@ -1,0 +1,61 @@
+"""What comes onto vfio while the in-use lock is being taken is refused, and nothing is left open."""
+
+from pathlib import Path
+
+import pytest
+from kernel import FakeKernel
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.linux.custody import held
+from virtfn_host.linux.errors import FunctionInUseError
+from virtfn_host.linux.onelook import OneLook
+from virtfn_host.linux.sysfs import Sysfs
+
+PF = PciAddress(0, 1, 0, 0)
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> FakeKernel:
+    kernel = FakeKernel(tmp_path)
+    kernel.register("vfio-pci")
+    kernel.write(kernel.devices / str(PF) / "sriov_drivers_autoprobe", "0")
+    kernel.write(kernel.devices / str(PF) / "sriov_numvfs", "2")
+    return kernel
+
+
+def to_vfio(kernel: FakeKernel, vf: PciAddress) -> None:
+    kernel.write(kernel.devices / str(vf) / "driver_override", "vfio-pci")
+    kernel.write(kernel.drivers / "vfio-pci/bind", str(vf))
+
+
+def test_one_that_comes_onto_vfio_between_the_groups_and_the_look_is_refused(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sysfs = kernel.machine().sysfs
+    late, other = sysfs.vf_addresses(PF).values()
+    to_vfio(kernel, other)
+    look_again = OneLook.again
+
+    def somebody_binds(look: OneLook) -> OneLook:
+        to_vfio(kernel, late)
+        return look_again(look)
+
+    monkeypatch.setattr(OneLook, "again", somebody_binds)
+    with pytest.raises(FunctionInUseError, match=f"{late} came into another IOMMU group, or onto vfio"):
+        lock(sysfs, [late, other])
+    monkeypatch.undo()
+    lock(sysfs, [late, other])  # neither group was left open
+
+
+def test_one_on_vfio_whose_group_has_no_node_here_is_refused(kernel: FakeKernel) -> None:
+    sysfs = kernel.machine().sysfs
+    vf, _ = sysfs.vf_addresses(PF).values()
+    to_vfio(kernel, vf)
+    (kernel.root / "dev/vfio" / kernel.node(vf)).unlink()
+    with pytest.raises(FunctionInUseError, match=r"No such file or directory; is /dev of the host mounted here"):
+        lock(sysfs, [vf])
+
+
+def lock(sysfs: Sysfs, addresses: list[PciAddress]) -> None:
+    with held(sysfs, addresses):
+        pass
