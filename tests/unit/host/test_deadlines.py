@@ -165,9 +165,8 @@ def test_a_child_that_somebody_killed_is_an_error_of_its_write_and_the_next_writ
 
     def killer() -> None:
         _until(lambda: first.read_text() == "x")
-        for parent in _children(os.getpid()):
-            for pid in _children(parent):
-                os.kill(pid, signal.SIGKILL)
+        for pid in _processes():
+            os.kill(pid, signal.SIGKILL)
 
     killing = threading.Thread(target=killer)
     killing.start()
@@ -184,21 +183,20 @@ def test_a_child_that_somebody_killed_is_an_error_of_its_write_and_the_next_writ
 
 def test_a_child_that_was_killed_while_it_had_nothing_to_do_is_replaced(writer: Writer, file: Path) -> None:
     writer.write(file, "1", 5)
-    (first,) = _children(os.getpid())
-    for pid in _children(first):
-        os.kill(pid, signal.SIGKILL)
-    _until(lambda: not _children(os.getpid()))
+    (pid,) = _processes()
+    os.kill(pid, signal.SIGKILL)
+    _until(lambda: not _processes())
     writer.write(file, "2", 5)
     assert file.read_text() == "2"
 
 
-def test_children_end_with_the_writer_and_are_not_left_as_zombies(file: Path) -> None:
+def test_children_are_one_process_that_ends_with_the_writer_and_is_not_left_as_a_zombie(file: Path) -> None:
     writer = Writer()
     writer.write_all([(file, "x")] * 16, 10)
-    (first,) = _children(os.getpid())
-    assert len(_children(first)) == 16
+    (pid,) = _processes()
+    assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1 + 16
     writer.close()
-    assert _children(os.getpid()) == []
+    assert _processes() == []
 
 
 def test_reads_asked_for_together_are_answered_each_and_what_stands_behind_one_that_hangs_is_not_known(
@@ -218,15 +216,15 @@ def test_reads_asked_for_together_are_answered_each_and_what_stands_behind_one_t
     reader.close()
 
 
-def _children(pid: int) -> list[int]:
-    """Its children that live."""
+def _processes() -> list[int]:
+    """Ours that live."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(fields[1]) == pid and fields[0] != "Z":
+        if int(fields[1]) == os.getpid() and fields[0] != "Z":
             found.append(int(stat.parent.name))
     return found
 
