@@ -181,7 +181,10 @@ class Connection(socketserver.StreamRequestHandler):
         """Pass events on until the client goes away; it is told apart from silence, or each that went would stay."""
         with open_uevents() as listener:
             self.wfile.write(line("event", "watching"))
-            while self.connection not in select.select([listener, self.connection], [], [])[0]:
+            poll = select.poll()
+            poll.register(listener, select.POLLIN)
+            poll.register(self.connection, select.POLLIN)
+            while self.connection.fileno() not in (ready for ready, _ in poll.poll()):
                 if (event := next_event(listener)) is not None:
                     self.wfile.write(line("event", event))
 
