@@ -75,7 +75,7 @@ def binding(device: str, topology: str, what: str, rounds: int) -> list[Figure]:
 
 def main() -> None:
     """Entry point."""
-    figures = binding("8086:10c9", "igb2", "igb", 21) + binding("1b36:0010", "nvme", "nvme", 5)
+    figures = binding("8086:10c9", "igb2", "igb", 21) + binding("1b36:0010", "nvme", "nvme", 9)
     lines = time_lines(5)
     for stage in STAGES:
         whole = [line[STAGES[-1]] for line in lines]
