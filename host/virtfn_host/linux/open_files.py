@@ -30,9 +30,7 @@ def open_files(sysfs: Sysfs, pid: str) -> Iterator[OpenFile]:
     Raises:
         SysfsReadError: it may not be looked at.
     """
-    folder = sysfs.proc / pid / "fd"
-    for name in sysfs.names(folder) or ():
-        link = f"{folder}/{name}"
+    for link in _links(sysfs, pid):
         try:
             # The permission bits of the link are the mode that the file was opened with (proc(5)).
             target, mode = os.readlink(link), os.lstat(link).st_mode
@@ -41,6 +39,14 @@ def open_files(sysfs: Sysfs, pid: str) -> Iterator[OpenFile]:
         except OSError as error:
             raise SysfsReadError(link, error) from error
         yield OpenFile(pid=pid, target=target, writable=bool(mode & stat.S_IWUSR))
+
+
+def _links(sysfs: Sysfs, pid: str) -> Iterator[str]:
+    """Shown by the first thread; a process that was killed has lost it while another one still sits in the kernel."""
+    folders = [f"{sysfs.proc}/{pid}/fd"]
+    if not sysfs.names(folders[0]):
+        folders = [f"{sysfs.proc}/{pid}/task/{thread}/fd" for thread in sysfs.names(f"{sysfs.proc}/{pid}/task") or ()]
+    return (f"{folder}/{name}" for folder in folders for name in sysfs.names(folder) or ())
 
 
 def process(sysfs: Sysfs, pid: str) -> str:

@@ -79,3 +79,13 @@ def test_only_the_machines_own_proc_shows_everybody(tmp_path: Path) -> None:
     (tmp_path / "proc/1/ns/pid").unlink()
     (tmp_path / "proc/1/ns/pid").symlink_to("pid:[4026531836]")
     assert nodes(tmp_path).user_among_all("/dev/vfio/devices/vfio3") == "process 1 (qemu-system-x86)"
+
+
+def test_a_killed_process_is_seen_by_the_thread_that_still_sits_in_the_kernel(tmp_path: Path) -> None:
+    """Its first thread has nothing open any more."""
+    a_process(tmp_path, 7)
+    thread = tmp_path / "proc/7/task/9/fd"
+    thread.mkdir(parents=True)
+    (tmp_path / "proc/7/task/7/fd").mkdir(parents=True)
+    (thread / "3").symlink_to("/dev/vfio/11")
+    assert nodes(tmp_path).user("/dev/vfio/11") == "process 7 (qemu-system-x86)"
