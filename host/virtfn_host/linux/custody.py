@@ -24,6 +24,9 @@ from virtfn_host.linux.sysfs import Sysfs
 
 IFF_UP = 1
 
+NO_NODE = frozenset({errno.ENOENT, errno.ENXIO, errno.ENODEV})
+"""What opening a group says where it has no node, or one that was left over in a /dev of its own."""
+
 
 @contextmanager
 def held(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: Netlink | None = None) -> Iterator[OneLook]:
@@ -41,7 +44,8 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: Netlink | None 
         before = OneLook.of(sysfs)
         taken: set[int] = set()
         for number in sorted({number for address in wanted if (number := before.group(address)) is not None}):
-            # A group without a node has nobody on vfio, or this kernel makes none; which, is seen under the lock.
+            # A group without a node has nobody on vfio, or this kernel makes none, or this /dev is not the host's;
+            # which, is seen under the lock.
             if (fd := _open_group(before, number)) is not None:
                 stack.callback(os.close, fd)
                 taken.add(number)
@@ -75,28 +79,29 @@ def _lockable(sysfs: Sysfs, address: PciAddress) -> int | None:
 
 def _open_group(sysfs: Sysfs, number: int) -> int | None:
     """Its file descriptor, or None where it has no node."""
-    node = sysfs.group_node(number)
     try:
-        return sysfs.open_group(node)
-    except FileNotFoundError:
-        return None
+        return sysfs.open_group(sysfs.group_node(number))
     except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise FunctionInUseError(f"IOMMU group {number} is in use: somebody has {node} open") from error
-        raise FunctionInUseError(_cannot_tell(number, node, error.strerror)) from error
+        if error.errno in NO_NODE:
+            return None
+        raise _refused(sysfs, number, error) from error
 
 
 def _not_taken(sysfs: Sysfs, address: PciAddress, number: int) -> FunctionInUseError:
-    """Why the group of a function on vfio is not ours, though nobody has it: no node, or it came just now."""
-    if (fd := _open_group(sysfs, number)) is None:
-        return FunctionInUseError(_cannot_tell(number, sysfs.group_node(number), os.strerror(errno.ENOENT)))
-    os.close(fd)
+    """Why the group of a function on vfio is not ours, though nobody had it: no node, or it came just now."""
+    try:
+        os.close(sysfs.open_group(sysfs.group_node(number)))
+    except OSError as error:
+        return _refused(sysfs, number, error)
     return FunctionInUseError(f"{address} came into another IOMMU group, or onto vfio, at this moment")
 
 
-def _cannot_tell(number: int, node: str, error: str | None) -> str:
-    text = f"cannot tell whether IOMMU group {number} is in use: opening {node}: {error}"
-    return f"{text}; is /dev of the host mounted here, and is this process privileged?"
+def _refused(sysfs: Sysfs, number: int, error: OSError) -> FunctionInUseError:
+    node = sysfs.group_node(number)
+    if error.errno == errno.EBUSY:
+        return FunctionInUseError(f"IOMMU group {number} is in use: somebody has {node} open")
+    text = f"cannot tell whether IOMMU group {number} is in use: opening {node}: {error.strerror}"
+    return FunctionInUseError(f"{text}; is /dev of the host mounted here, and is this process privileged?")
 
 
 def evidence(

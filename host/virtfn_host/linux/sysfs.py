@@ -172,7 +172,8 @@ class Sysfs:
 
     def has_group_node(self, number: int) -> bool:
         """Whether this kernel made a device node for a group: without CONFIG_VFIO_GROUP it makes none."""
-        return self.group_name(number) in (self.names(self.sys / "class/vfio") or ())
+        # Not by a list of all: in one look at the machine that would be older than what is asked of this one.
+        return self.names(f"{self.sys}/class/vfio/{self.group_name(number)}") is not None
 
     def has_cdevs(self) -> bool:
         """Whether this kernel may make cdevs: with iommufd only (Kconfig: VFIO_DEVICE_CDEV depends on IOMMUFD)."""

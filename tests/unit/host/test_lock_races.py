@@ -1,9 +1,11 @@
 """What comes onto vfio while the in-use lock is being taken is refused, and nothing is left open."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
-from kernel import FakeKernel
+from kernel import FakeKernel, FakeSysfs
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.linux.custody import held
@@ -16,7 +18,10 @@ PF = PciAddress(0, 1, 0, 0)
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> FakeKernel:
-    kernel = FakeKernel(tmp_path)
+    return two_vfs(FakeKernel(tmp_path))
+
+
+def two_vfs(kernel: FakeKernel) -> FakeKernel:
     kernel.register("vfio-pci")
     kernel.write(kernel.devices / str(PF) / "sriov_drivers_autoprobe", "0")
     kernel.write(kernel.devices / str(PF) / "sriov_numvfs", "2")
@@ -54,6 +59,38 @@ def test_one_on_vfio_whose_group_has_no_node_here_is_refused(kernel: FakeKernel)
     (kernel.root / "dev/vfio" / kernel.node(vf)).unlink()
     with pytest.raises(FunctionInUseError, match=r"No such file or directory; is /dev of the host mounted here"):
         lock(sysfs, [vf])
+
+
+@pytest.mark.parametrize("stale", [errno.ENXIO, errno.ENODEV])
+def test_a_node_that_was_left_over_refuses_only_what_is_on_vfio(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch, stale: int
+) -> None:
+    def refused(_sysfs: FakeSysfs, _node: str) -> int:
+        raise OSError(stale, os.strerror(stale))
+
+    sysfs = kernel.machine().sysfs
+    vf, other = sysfs.vf_addresses(PF).values()
+    to_vfio(kernel, vf)
+    monkeypatch.setattr(FakeSysfs, "open_group", refused)
+    lock(sysfs, [other])
+    with pytest.raises(FunctionInUseError, match=f"cannot tell whether .*: {os.strerror(stale)}; is /dev"):
+        lock(sysfs, [vf])
+
+
+def test_a_group_that_comes_during_a_look_is_seen_when_it_is_asked_for(tmp_path: Path) -> None:
+    kernel = two_vfs(FakeKernel(tmp_path, cdevs=True))
+    look = OneLook(kernel.machine().sysfs)
+    first, second = look.vf_addresses(PF).values()
+    to_vfio(kernel, first)
+    assert look.has_group_node(group(look, first))
+    to_vfio(kernel, second)
+    assert look.has_group_node(group(look, second))
+
+
+def group(sysfs: Sysfs, address: PciAddress) -> int:
+    number = sysfs.group(address)
+    assert number is not None
+    return number
 
 
 def lock(sysfs: Sysfs, addresses: list[PciAddress]) -> None:
