@@ -175,6 +175,8 @@ class Crew:
                 [sys.executable, "-I", "-S", "-c", _PROGRAM, *(f"{a},{b},{c}" for a, b, c in theirs)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
+                # Not ours: whoever reads what we print to its end would wait for a touch that blocks.
+                stderr=subprocess.DEVNULL,
                 pass_fds=[fd for ends in theirs for fd in ends],
                 start_new_session=True,
             )
@@ -193,7 +195,10 @@ class Crew:
             if not _readable(there.fileno(), START):
                 self._process.kill()  # it has been asked for nothing yet
                 self.leave(1.0)
-                raise TimeoutError(errno.ETIMEDOUT, "processes that touch sysfs for us have not started")
+                raise TimeoutError(errno.ETIMEDOUT, "a process that touches sysfs for us has not started")
+            if not there.read(1):
+                self.leave(1.0)
+                raise OSError(errno.EAGAIN, "a process that touches sysfs for us has ended as it started")
 
     def ended(self) -> bool:
         """Whether its last child is gone."""

@@ -67,9 +67,12 @@ class Lists:
             for fileno in ended:
                 self._finish(self._working[fileno])
             late = [] if ended else [fileno for fileno, some in self._working.items() if self._is_late(some)]
+            silent = [] if ended else [fileno for fileno, some in self._working.items() if self._is_silent(some)]
             for fileno in late if self._hung_up else ():
                 self._give_up(self._working[fileno])
-            for fileno in ended + late if self._hung_up else ended:
+            for fileno in silent:
+                self._working[fileno].child.end()
+            for fileno in [*ended, *silent, *late] if self._hung_up else [*ended, *silent]:
                 poll.unregister(fileno)
                 del self._working[fileno]
             if late and not self._hung_up:
@@ -98,6 +101,12 @@ class Lists:
             return True
         self._slow.add(some.left[0])
         return False
+
+    def _is_silent(self, some: WriteList) -> bool:
+        """Whether it has answered all and does not say that it is through: it was killed in between, and its process
+        lives on in the kernel, so its end does not show.
+        """
+        return not some.left and time.monotonic() >= self._due(some)
 
     def _hear(self, some: WriteList) -> bool:
         """Take what was answered; False when the child has ended."""

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from virtfn_host.linux.child import Child
 from virtfn_host.linux.errors import StuckError, SysfsReadError, SysfsWriteError
+from virtfn_host.linux.lists import Lists
 from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.writer import Writer
 
@@ -188,6 +190,25 @@ def test_a_child_that_was_killed_while_it_had_nothing_to_do_is_replaced(writer: 
     _until(lambda: not _processes())
     writer.write(file, "2", 5)
     assert file.read_text() == "2"
+
+
+def test_a_child_that_answered_all_and_was_killed_before_it_said_so_is_not_waited_for(file: Path) -> None:
+    """Its process lives on where another child of it is blocked, so its end does not show."""
+    (_, commands), (answers, answered), (done, _) = pipes = [os.pipe() for _ in range(3)]
+    os.write(answered, b"0 %r \n" % time.monotonic())
+    lists = Lists([(str(file), "7")], 0.1, lambda *_: None, 5.0)
+    lists.add(Child(commands, answers, done), [0])
+    lists.carry_out()
+    assert (lists.answers, lists.free, lists.blocked) == ({0: None}, [], [])
+    for fd in (pipes[0][0], answered, pipes[2][1]):
+        os.close(fd)
+
+
+def test_nobody_who_reads_our_output_waits_for_a_child(writer: Writer, file: Path) -> None:
+    writer.write(file, "1", 5)
+    (pid,) = _processes()
+    ours = {str(Path(f"/proc/self/fd/{number}").readlink()) for number in (1, 2)} - {"/dev/null"}
+    assert ours.isdisjoint(str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def test_children_are_one_process_that_ends_with_the_writer_and_is_not_left_as_a_zombie(file: Path) -> None:

@@ -47,3 +47,16 @@ def test_processes_that_do_not_start_are_an_error_and_no_write_is_begun(
         writer.write(file, "7", deadline=30)
     writer.close()
     assert file.read_text() == ""
+
+
+def test_a_process_that_ends_as_it_starts_is_an_error_and_no_write_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "_PROGRAM", "raise RuntimeError('cannot start new thread')")
+    file = tmp_path / "sriov_numvfs"
+    file.write_text("")
+    writer = Writer()
+    with pytest.raises(SysfsWriteError, match="EAGAIN"):
+        writer.write(file, "7", deadline=30)
+    writer.close()
+    assert file.read_text() == ""
