@@ -38,6 +38,9 @@ class Round:
     seconds: float
     """From the edit until all was as asked."""
 
+    def __str__(self) -> str:
+        return f"{self.victim} killed with {self.bound} of {self.count} VFs bound; converged after {self.seconds:.1f} s"
+
 
 def rounds(node: Node, number: int, seed: int) -> Iterator[Round]:
     """Resize one PF again and again while a pod holds a VF of the other; every round kills one process.

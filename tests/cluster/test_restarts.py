@@ -14,7 +14,7 @@ ROUNDS = int(os.environ.get("VIRTFN_RESTARTS", "4"))
 def test_a_kill_in_the_middle_of_an_apply_is_healed(node: Node) -> None:
     seen = []
     for done in rounds(node, ROUNDS, seed=1):
-        say(f"{done.victim} killed with {done.bound} of {done.count} VFs bound; converged after {done.seconds:.1f} s")
+        say(str(done))
         seen.append(done)
     assert {done.victim for done in seen} == set(PROCESSES)
     assert any(done.bound < done.count for done in seen), "no kill was in the middle"

@@ -10,7 +10,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -26,10 +26,11 @@ from virtfn_lab.cluster import LabError, down, up
 from virtfn_lab.guest import run_in_guest
 from virtfn_lab.node import Node
 from virtfn_lab.paths import run_dir
+from virtfn_lab.pool_changes import Change, changes
 from virtfn_lab.product import install
 from virtfn_lab.progress import say
 from virtfn_lab.qemu import Hardware
-from virtfn_lab.restarts import rounds
+from virtfn_lab.restarts import Round, rounds
 
 RESULTS = Path("prove-results.json")
 """The last result of each proof; one that is run alone replaces its own."""
@@ -50,20 +51,31 @@ class Proof:
 
 
 def restarts(number: int, seed: int) -> Proof:
-    """SIGKILL in the middle of an apply, in a real cluster; the first violation ends it."""
+    """SIGKILL in the middle of an apply, in a real cluster."""
+    name = "SIGKILL of host, agent, plugin, kubelet in the middle of an apply: converged, held VF untouched"
+    return in_cluster(name, lambda node: rounds(node, number, seed), seed)
+
+
+def pools(number: int) -> Proof:
+    """Pools that come and go, in a real cluster."""
+    name = "pools that come and go: the device plugin is not restarted, the pool beside them stays as it is"
+    return in_cluster(name, lambda node: changes(node, number), seed=0)
+
+
+def in_cluster(name: str, tries: Callable[[Node], Iterable[Round | Change]], seed: int) -> Proof:
+    """Tries in a cluster made for them; the first violation ends it."""
     began, tried, violations = time.monotonic(), 0, 0
     cluster = up()
     try:
         install(cluster)
-        for done in rounds(Node(cluster), number, seed):
+        for done in tries(Node(cluster)):
             tried += 1
-            say(f"{tried}: {done.victim} killed with {done.bound} of {done.count} bound, {done.seconds:.1f} s")
+            say(f"{tried}: {done}")
     except LabError as error:
         say(f"violated: {error}")
         tried, violations = tried + 1, 1
     finally:
         down()
-    name = "SIGKILL of host, agent, plugin, kubelet in the middle of an apply: converged, held VF untouched"
     return Proof(name=name, tried=tried, violations=violations, seed=seed, seconds=round(time.monotonic() - began, 1))
 
 
@@ -174,6 +186,7 @@ PROOFS: Mapping[str, Callable[[], Proof]] = {
     ),
     **{f"{boot.kernel}{'' if boot.iommu else '-noiommu'}": partial(contract, boot) for boot in OWN},
     "histories": lambda: histories(100_000, seed=20261124),
+    "pools": lambda: pools(20),
     "restarts": lambda: restarts(100, seed=20261124),
 }
 """By the word that chooses it, the heaviest last."""
