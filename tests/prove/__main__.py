@@ -185,8 +185,8 @@ PROOFS: Mapping[str, Callable[[], Proof]] = {
         topology="contract",
     ),
     **{f"{boot.kernel}{'' if boot.iommu else '-noiommu'}": partial(contract, boot) for boot in OWN},
-    "histories": lambda: histories(100_000, seed=20261124),
     "pools": lambda: pools(20),
+    "histories": lambda: histories(100_000, seed=20261124),
     "restarts": lambda: restarts(100, seed=20261124),
 }
 """By the word that chooses it, the heaviest last."""

@@ -40,23 +40,21 @@ def test_processes_that_do_not_start_are_an_error_and_no_write_is_begun(
 ) -> None:
     begin_slowly(monkeypatch, 2.0)
     monkeypatch.setattr(child, "START", 0.1)
-    file = tmp_path / "sriov_numvfs"
-    file.write_text("")
-    writer = Writer()
-    with pytest.raises(SysfsWriteError, match="ETIMEDOUT"):
-        writer.write(file, "7", deadline=30)
-    writer.close()
-    assert file.read_text() == ""
+    nothing_is_written(tmp_path, "ETIMEDOUT")
 
 
 def test_a_process_that_ends_as_it_starts_is_an_error_and_no_write_is_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child, "_PROGRAM", "raise RuntimeError('cannot start new thread')")
-    file = tmp_path / "sriov_numvfs"
+    nothing_is_written(tmp_path, "EAGAIN")
+
+
+def nothing_is_written(folder: Path, why: str) -> None:
+    file = folder / "sriov_numvfs"
     file.write_text("")
     writer = Writer()
-    with pytest.raises(SysfsWriteError, match="EAGAIN"):
+    with pytest.raises(SysfsWriteError, match=why):
         writer.write(file, "7", deadline=30)
     writer.close()
     assert file.read_text() == ""
