@@ -1,8 +1,7 @@
 """Opens and closes VFs of a PF at random, as pods do, until it is told to stop: `competitor.py PF SEED`.
 
-It holds a group only, a group and its device, or a device whose group is closed again. Prints JSON: every time it held
-a VF (address, from, to on the machine's monotonic clock), how often one was pulled from under it, how often it was
-refused because the group was taken.
+It holds a group only, a group and its device, or a device whose group is closed again. Prints what it met as it
+happens, one JSON object a line, see `Met`.
 """
 
 import errno
@@ -16,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 VFIO = ord(";") << 8
@@ -30,31 +29,34 @@ def stop(*_: object) -> None:
     stopping = True
 
 
-@dataclass
-class Told:
-    """What it prints."""
+@dataclass(frozen=True)
+class Met:
+    """A VF that was held, from and to in seconds of the machine's monotonic clock, or one that was refused: taken."""
 
-    held: list[tuple[str, float, float]] = field(default_factory=list)
-    pulled: list[str] = field(default_factory=list)
-    refused: int = 0
+    vf: str
+    how: str
+    began: float
+    ended: float
+    refused: bool = False
+    pulled: bool = False
 
 
-def hold(vf: Path, how: str, seconds: float, told: Told) -> None:
+def hold(vf: Path, how: str, seconds: float) -> Met | None:
+    """What came of it; None for a VF that cannot be opened: it has another driver, or is gone."""
     with ExitStack() as fds:
+        began = time.monotonic()
         try:
             group = (vf / "iommu_group").readlink().name
             device = _open(vf, group, how, fds)
         except OSError as error:
-            told.refused += error.errno == errno.EBUSY
-            return
+            return Met(vf.name, how, began, time.monotonic(), refused=True) if error.errno == errno.EBUSY else None
         if _group(vf) != group:
-            return  # the VF was made anew before we had the group: we hold another one's
+            return None  # the VF was made anew before we had the group: we hold another one's
         began = time.monotonic()
         time.sleep(seconds)
-        if not _stayed(vf, group, device):
-            told.pulled.append(f"{vf.name} ({how})")
-        # Before it is closed: from then on it may be anybody's.
-        told.held.append((vf.name, began, time.monotonic()))
+        pulled = not _stayed(vf, group, device)
+        # The end is taken before it is closed: from then on it may be anybody's.
+        return Met(vf.name, how, began, time.monotonic(), pulled=pulled)
 
 
 def _open(vf: Path, group: str, how: str, fds: ExitStack) -> int | None:
@@ -98,14 +100,14 @@ def _vfs(pf: Path) -> Iterator[Path]:
 
 
 def main() -> None:
-    pf, chance, told = Path(f"/sys/bus/pci/devices/{sys.argv[1]}"), random.Random(sys.argv[2]), Told()
+    pf, chance = Path(f"/sys/bus/pci/devices/{sys.argv[1]}"), random.Random(sys.argv[2])
     signal.signal(signal.SIGTERM, stop)
     while not stopping:
         if vfs := list(_vfs(pf)):
             how = chance.choice(["group", "device", "device alone"])
-            hold(chance.choice(vfs), how, chance.uniform(0, 0.1), told)
+            if met := hold(chance.choice(vfs), how, chance.uniform(0, 0.1)):
+                print(json.dumps(asdict(met)), flush=True)
         time.sleep(chance.uniform(0, 0.2))  # others' turn; nothing tells this program when VFs are made
-    print(json.dumps(asdict(told)))
 
 
 if __name__ == "__main__":
