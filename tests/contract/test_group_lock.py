@@ -1,11 +1,16 @@
 """To open a group is exclusive, so the lock keeps everybody out; where vfio has no groups, nothing does."""
 
 import errno
+import os
 
 import pytest
 from hardware import Lab
 
 from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import VfLink
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import FunctionRef, Outcome, Plan, SetLink, describe
+from virtfn_host.linux.apply import apply
 from virtfn_host.linux.custody import held
 
 
@@ -26,3 +31,20 @@ def test_the_lock_on_one_keeps_programs_from_the_other(lab: Lab, pair: tuple[Pci
     assert refused.value.errno == errno.EBUSY
     with lab.used(on_vfio):
         pass
+
+
+def test_a_link_setting_waits_for_whoever_has_only_the_group_of_its_vf_open(lab: Lab) -> None:
+    """A program that starts: its device is not open yet, and nothing but the lock tells of it."""
+    (vf,) = lab.make(lab.pf, 1)
+    lab.to_vfio(vf)
+    ref = FunctionRef(pf=lab.pf, index=0, address=vf)
+    step = SetLink(function=ref, value=VfLink(vlan=5, vlan_qos=0), expects=VfLink(vlan=0, vlan_qos=0))
+    plan = Plan(steps=(step,), blocked=(), disturbs=())
+    group = lab.sysfs.open_group(lab.sysfs.group_node(lab.sysfs.group(vf) or 0))
+    try:
+        (result,) = apply(plan, lab.machine).results
+    finally:
+        os.close(group)
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.VFS_IN_USE)
+    (result,) = apply(plan, lab.machine).results
+    assert (result.outcome, result.message) == (Outcome.DONE, describe(step))

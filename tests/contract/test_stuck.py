@@ -12,9 +12,10 @@ from hardware import Lab
 from virtfn_host.cli import run
 from virtfn_host.cli_options import DONE, MACHINE_SAID_NO
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Observation, Stuck
+from virtfn_host.core.model import Observation, Stuck, VfLink
 from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Outcome, Plan, SetNumVfs
+from virtfn_host.core.steps import FunctionRef, LoadModule, Outcome, Plan, SetLink, SetNumVfs
+from virtfn_host.linux.apply import apply
 from virtfn_host.linux.errors import StuckError
 from virtfn_host.linux.reader import Reader
 from virtfn_host.serve import Host
@@ -119,6 +120,26 @@ def test_our_own_blocked_write_is_given_up_early_because_its_holder_shows(lab: L
         assert f"process {lab.holder} " in stuck.text
     look_until(host, lambda seen: seen.stuck is None, GONE)
     assert lab.sysfs.vf_addresses(lab.pf) == {}
+
+
+def test_while_our_own_write_is_blocked_no_module_is_loaded_and_no_link_set_either(lab: Lab, host: Host) -> None:
+    """Nor by the rest of the plan that it was in: neither goes through what waits for the write."""
+    vfs, other = on_vfio(lab, lab.pf, 1), lab.pfs[1]
+    (free,) = lab.make(other, 1)
+    ref = FunctionRef(pf=other, index=0, address=free)
+    steps = (
+        LoadModule(pf=other, module="vfio-pci"),
+        SetLink(function=ref, value=VfLink(trust=True), expects=VfLink(trust=False)),
+    )
+    with lab.used(vfs[0]):
+        with pytest.raises(StuckError):
+            lab.machine.writer.write(lab.sysfs.device(lab.pf, "sriov_numvfs"), "0", 60)
+        results = apply(Plan(steps=steps, blocked=(), disturbs=()), lab.machine).results
+        assert [(result.outcome, result.reason) for result in results] == [(Outcome.NOT_TRIED, Reason.STUCK)] * 2
+        assert f"process {lab.holder} " in results[1].message
+    look_until(host, lambda seen: seen.stuck is None, GONE)
+    results = apply(Plan(steps=steps, blocked=(), disturbs=()), lab.machine).results
+    assert [result.outcome for result in results] == [Outcome.DONE] * 2
 
 
 def test_the_command_line_looks_and_writes_nothing(

@@ -1,10 +1,10 @@
 """Random histories of a node on the fake kernel, and the laws that hold in every one of them.
 
 What may happen: policies come, change and go; pods get VFs, open and close them; netdevs of VFs go up, into a bond,
-into a namespace; outsiders rebind, resize, unplug and swap cards; pods and outsiders come between any two writes of
-ours, and our process dies there, too. What must hold: a function that is held is never touched; on a stuck node nothing
-is written; once nobody holds anything, a few turns bring the node to what is asked; and when nothing is asked any more
-it is exactly as it was before the first touch.
+into a namespace; outsiders rebind, resize, set links, unplug and swap cards; pods and outsiders come between any two
+writes of ours, and our process dies there, too; a write of ours, or of an outsider, is blocked. What must hold: a
+function that is held is never touched; on a stuck node nothing is written; once nobody holds anything, a few turns
+bring the node to what is asked; and when nothing is asked any more it is exactly as it was before the first touch.
 """
 
 import sys
@@ -26,9 +26,18 @@ from hypothesis.stateful import (
 from kernel import IGB
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
+from virtfn_host.core.model import (
+    DeviceMatcher,
+    LinkRequest,
+    NodeConfig,
+    PolicyConfig,
+    PoolRequest,
+    VfLink,
+    WholeRequest,
+)
 from virtfn_host.core.steps import StepResult
 from virtfn_host.linux import apply as applying
+from virtfn_host.linux import links as linking
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.sysfs import Sysfs
 
@@ -64,13 +73,19 @@ def without_the_lock() -> Iterator[None]:
     def unlocked(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: object) -> Iterator[OneLook]:
         yield OneLook(sysfs)
 
-    with patch.object(applying, "held", unlocked):
+    with patch.object(applying, "held", unlocked), patch.object(linking, "held", unlocked):
         yield
 
 
 drivers = st.sampled_from(["vfio-pci", "vfio-pci", "kernel"])
 indexes = st.sampled_from([None, None, (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
-pools = st.builds(PoolRequest, resource_name=st.sampled_from(["a.b/x", "a.b/y"]), indexes=indexes, driver=drivers)
+links = st.sampled_from(
+    [None, None, None, None, LinkRequest(), LinkRequest(vlan=5, vlan_qos=2), LinkRequest(trust=True, spoof_check=False)]
+)
+"""No rates: the PFs of these histories are down, and take none."""
+pools = st.builds(
+    PoolRequest, resource_name=st.sampled_from(["a.b/x", "a.b/y"]), indexes=indexes, driver=drivers, link=links
+)
 matchers = st.sampled_from(
     [DeviceMatcher(vendor="8086"), *(DeviceMatcher(address=PciAddress(0, n + 1, 0, 0)) for n in range(PFS))]
 )
@@ -101,6 +116,7 @@ numbers = st.integers(0, 63)
 moments = st.sampled_from([*range(10), 0, 1, 2, 3, 14])
 """After how many writes, or steps, of a turn something happens."""
 outsiders_drivers = st.sampled_from(["vfio-pci", "igbvf", None])
+outsiders_settings = st.sampled_from([VfLink(mac="02:00:00:00:00:07"), VfLink(vlan=9, vlan_qos=0), VfLink(trust=True)])
 
 
 class Histories(RuleBasedStateMachine):
@@ -172,12 +188,25 @@ class Histories(RuleBasedStateMachine):
             self.node.outsider(sysfs.device(vf, "driver_override"), driver)
             self.node.outsider(sysfs.driver(driver, "bind"), str(vf))
 
+    @rule(number=numbers, setting=outsiders_settings)
+    def an_outsider_sets_a_link(self, number: int, setting: VfLink) -> None:
+        """Of a VF that nobody holds."""
+        if (vf := pick(self.node.free_vfs(), number)) is not None:
+            self.node.set_link(vf, setting)
+
     @rule(number=numbers, count=st.integers(0, TOTAL_VFS))
     def an_outsider_resizes(self, number: int, count: int) -> None:
         """A PF of which nothing is held."""
         if (pf := pick(self.node.free_pfs(), number)) is not None:
             self._write_number(pf, 0)
             self._write_number(pf, count)
+
+    @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None and self.node.opened())
+    @rule(number=numbers, resize=st.booleans())
+    def an_outsiders_write_gets_blocked(self, number: int, resize: bool) -> None:
+        """By a function that is open; it ends when that is let go."""
+        if (held := pick(self.node.opened(), number)) is not None:
+            self.node.outsiders_write_gets_blocked(held, resize=resize)
 
     @rule(number=numbers, value=st.booleans())
     def an_outsider_sets_autoprobe(self, number: int, value: bool) -> None:
@@ -250,7 +279,7 @@ class Histories(RuleBasedStateMachine):
         self.node.apply(made)
         self.node.kernel.fail.clear()
 
-    @precondition(lambda self: self.node.stuck is None and self.node.opened())
+    @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None and self.node.opened())
     @rule(number=numbers)
     def a_write_of_ours_gets_stuck(self, number: int) -> None:
         """As if the lock had failed for once: an unbind of a VF that is open."""

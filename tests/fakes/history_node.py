@@ -14,17 +14,22 @@ from enum import StrEnum
 from pathlib import Path
 
 from kernel import IGB, FakeKernel
+from netlink import UNSET
+from outsider import Outsider
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Holder, HolderKind, InUse, NodeConfig, Original
+from virtfn_host.core.model import Holder, HolderKind, InUse, NodeConfig, Original, VfLink
 from virtfn_host.core.plan import plan
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Outcome, Plan, StepResult, pf_of
 from virtfn_host.core.verify import verify
 from virtfn_host.linux.apply import apply
+from virtfn_host.linux.canary import Canary
 from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.inventory import read_inventory, read_pf
 from virtfn_host.linux.journal import original_of
+from virtfn_host.linux.links import netdev_of
+from virtfn_host.linux.stuck import others_write
 
 TOTAL_VFS = 3
 TURNS = 6
@@ -63,6 +68,7 @@ class Hold:
     pf: PciAddress
     driver: str
     group: int | None
+    link: VfLink
 
 
 class HistoryNode:
@@ -81,6 +87,9 @@ class HistoryNode:
         """A write of ours that got past the lock, path and value."""
         self.expected: dict[PciAddress, Original] = {}
         """How PFs were when we touched them first, as the test saw it."""
+        self.in_the_way: PciAddress | None = None
+        """The PF, or the function, on which a write of an outsider is blocked."""
+        self._canary = Canary(deadline=0.05)
         self._before: dict[PciAddress, Original | None] = {}
         """How PFs are that a turn may touch first."""
         self._known: dict[PciAddress, Original] = {}
@@ -92,6 +101,7 @@ class HistoryNode:
 
     def close(self) -> None:
         """End it."""
+        self._canary.close()
         self.machine.writer.close()
         shutil.rmtree(self.folder)
 
@@ -102,7 +112,9 @@ class HistoryNode:
 
     def free_vfs(self, driver: str | None = None) -> list[PciAddress]:
         """Nobody holds them; on this driver, or on any."""
-        found = sorted(vf for pf in self.cards for vf in self.vfs_of(pf) if vf not in self.holds)
+        found = sorted(
+            vf for pf in self.cards if pf != self.in_the_way for vf in self.vfs_of(pf) if vf not in self.holds
+        )
         return [vf for vf in found if driver in (None, self.machine.sysfs.bound_driver(vf))]
 
     def free_for_pods(self) -> list[PciAddress]:
@@ -130,12 +142,33 @@ class HistoryNode:
             self._journal = text, found
         return self._journal[1]
 
+    def link(self, vf: PciAddress) -> VfLink:
+        """Its settings as its PF has them."""
+        return self.kernel.links.get(vf, UNSET)
+
     # --- what others do -------------------------------------------------------------------------------------------
 
     def outsider(self, path: str, value: str) -> None:
         """A write of somebody else; what the kernel refuses him is no affair of ours."""
         with suppress(OSError):
             self.kernel.write(Path(path), value)
+
+    def outsiders_write_gets_blocked(self, held: PciAddress, *, resize: bool) -> None:
+        """He unbinds a function that is open or, where nothing else of its PF is held, takes away all its VFs."""
+        sysfs, pf = self.machine.sysfs, self.holds[held].pf
+        others = [hold for hold in self.holds.values() if hold.pf == pf and hold.how is not How.OPENED]
+        resize = resize and held != pf and not others
+        self.in_the_way = pf if resize else held
+        path = sysfs.device(pf, "sriov_numvfs") if resize else sysfs.driver("vfio-pci", "unbind")
+        self.kernel.outsider = Outsider(self.kernel, Path(path), "0" if resize else str(held))
+        seen[f"outsiders blocked in {Path(path).name}"] += 1
+
+    def set_link(self, vf: PciAddress, setting: VfLink) -> None:
+        """By an outsider, through the netdev of its PF where that has one."""
+        pf = next(pf for pf in self.cards if vf in self.vfs_of(pf))
+        if (netdev := netdev_of(self.machine.sysfs, pf)) is not None and self.machine.netlink is not None:
+            index = next(n for n, one in self.machine.sysfs.vf_addresses(pf).items() if one == vf)
+            self.machine.netlink.set_vf(netdev, index, setting)
 
     def hold(self, vf: PciAddress, how: How) -> None:
         """Somebody begins to hold a free VF, or a whole function; one that our tool has locked now cannot be opened."""
@@ -156,7 +189,7 @@ class HistoryNode:
         seen[f"holders: {how}"] += 1
         pf = vf if vf in self.cards else next(pf for pf in self.cards if vf in self.vfs_of(pf))
         seen["holders of whole functions"] += vf == pf
-        self.holds[vf] = Hold(how, pf, sysfs.bound_driver(vf) or "", sysfs.group(vf))
+        self.holds[vf] = Hold(how, pf, sysfs.bound_driver(vf) or "", sysfs.group(vf), self.link(vf))
 
     def let_go(self, vf: PciAddress) -> None:
         """Whoever holds it ends."""
@@ -165,6 +198,8 @@ class HistoryNode:
             self._netdev(vf, None)
         else:
             self.kernel.close_device(vf)
+            if self.kernel.outsider is None:
+                self.in_the_way = None
             if self.stuck is not None and self.machine.writer.stuck() is None:
                 self.stuck = None
                 self._checked = len(self.kernel.writes)
@@ -197,6 +232,10 @@ class HistoryNode:
         """Look and decide; a converged plan is looked at by `verify` too."""
         sysfs = self.machine.sysfs
         inventory = read_inventory(sysfs, netlink=self.machine.netlink)
+        if self.in_the_way is not None:
+            assert others_write(sysfs, self._canary, inventory), f"a blocked write to {self.in_the_way} is not seen"
+            seen["turns while an outsider is blocked"] += 1
+            return Plan(steps=(), blocked=(), disturbs=())
         given = tuple(
             Holder(address=vf, kind=HolderKind.POD, text="pod a/b")
             for vf, hold in self.holds.items()
@@ -264,6 +303,7 @@ class HistoryNode:
         self._checked = len(self.kernel.writes)
         seen["writes of ours"] += len(writes)
         for path, value in writes:
+            seen["link settings"] += path.startswith("rtnetlink")
             if (path, value) == self.stuck:
                 continue  # The fake kernel tries the blocked write once more.
             assert self.stuck is None, f"wrote {value!r} to {path} on a node that is stuck"
@@ -274,8 +314,9 @@ class HistoryNode:
         """What is held is there, the same VF on the same driver."""
         sysfs = self.machine.sysfs
         for vf, hold in self.holds.items():
-            if self.stuck is None or str(vf) != self.stuck[1]:
-                assert (sysfs.bound_driver(vf), sysfs.group(vf)) == (hold.driver, hold.group), (vf, hold)
+            if self.in_the_way not in (vf, hold.pf) and (self.stuck is None or str(vf) != self.stuck[1]):
+                now = sysfs.bound_driver(vf), sysfs.group(vf), self.link(vf)
+                assert now == (hold.driver, hold.group, hold.link), (vf, hold, now)
 
     def check_restored(self) -> None:
         """The journal is empty but for cards that were pulled, or are another one now."""
@@ -332,7 +373,7 @@ def _touches(path: str, value: str, vf: PciAddress, pf: PciAddress) -> bool:
     folder, _, name = path.rpartition("/")
     if name == "driver_override":
         return False
-    return value == str(vf) or f"/{vf}" in folder or (name == "sriov_numvfs" and folder.endswith(f"/{pf}"))
+    return value == str(vf) or f"/{vf}" in path or (name == "sriov_numvfs" and folder.endswith(f"/{pf}"))
 
 
 def pick(found: Iterable[PciAddress], number: int) -> PciAddress | None:

@@ -154,12 +154,7 @@ class FakeKernel:
         """One write(2); raises OSError as the kernel does, BlockingIOError where it would block for ever."""
         if not path.exists():
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        self.before_write()
-        if self.killed_after is not None:
-            if self.killed_after == 0:
-                raise InterruptedError("the writer was killed")
-            self.killed_after -= 1
-        self.writes.append((str(path.relative_to(self.root)), value))
+        self.begins(str(path.relative_to(self.root)), value)
         if number := self.fail.pop(path.name, 0):
             raise OSError(number, os.strerror(number))
         match path.name:
@@ -177,6 +172,15 @@ class FakeKernel:
                 self._write_unbind(path.resolve().parent.name, self._known(value))
             case _:
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def begins(self, what: str, value: str) -> None:
+        """A write to a path below `root`, or a link setting; raises InterruptedError where the writer is killed."""
+        self.before_write()
+        if self.killed_after is not None:
+            if self.killed_after == 0:
+                raise InterruptedError("the writer was killed")
+            self.killed_after -= 1
+        self.writes.append((what, value))
 
     def _write_num_vfs(self, pf: PciAddress, value: str) -> None:
         if not value.strip().isdigit() or value != value.strip() + "\n" * value.endswith("\n"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtfn_host.core.address import PciAddress
+from virtfn_host.core.links import link_text
 from virtfn_host.core.mac import ZERO_MAC
 from virtfn_host.core.model import LinkState, VfLink
 from virtfn_host.linux.errors import NetlinkRefusedError
@@ -77,6 +78,7 @@ class FakeNetlink(Netlink):
         """See Netlink."""
         folder = self._netdev(netdev)
         vf = self._vfs(folder).get(index)
+        self._kernel.begins(f"rtnetlink/{netdev}/{vf}", link_text(setting))
         if vf is None or _is_refused(setting, up=_up(folder)):
             raise NetlinkRefusedError(errno.EINVAL)
         if setting.link_state is not None:

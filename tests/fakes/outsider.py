@@ -33,6 +33,8 @@ class Outsider:
         self._numvfs = path if path.name == "sriov_numvfs" else None
         vf = None if self._numvfs else PciAddress.parse(value)
         self._left = kernel._vfs(PciAddress.parse(path.parent.name)) if vf is None else [vf]
+        self._waited: set[PciAddress] = set()
+        """VFs that had a user when their turn came: half gone since then."""
         where = (
             f"devices/pci0000:00/{path.parent.name}/sriov_numvfs" if vf is None else "bus/pci/drivers/vfio-pci/unbind"
         )
@@ -64,7 +66,9 @@ class Outsider:
     def _half(self, vf: PciAddress) -> None:
         """What is gone while the kernel waits for the user of a VF."""
         folder = self._kernel.devices / str(vf)
-        (folder / "driver").unlink(missing_ok=True)
+        if vf in self._kernel.vfio.opened:
+            self._waited.add(vf)
+            (folder / "driver").unlink(missing_ok=True)
         if self._numvfs is not None:
             (folder / "physfn").unlink(missing_ok=True)
             for link in self._numvfs.parent.glob("virtfn*"):
@@ -72,8 +76,10 @@ class Outsider:
                     link.unlink()
 
     def _rest(self, vf: PciAddress) -> None:
-        folder = self._kernel.devices / str(vf)
-        (folder / "driver").symlink_to("../../drivers/vfio-pci")
-        self._kernel._unbind(vf)
+        driver = self._kernel.devices / str(vf) / "driver"
+        if vf in self._waited:
+            driver.symlink_to("../../drivers/vfio-pci")
+        if driver.exists():
+            self._kernel._unbind(vf)
         if self._numvfs is not None:
             self._kernel._remove(vf)

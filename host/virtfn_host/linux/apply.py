@@ -1,7 +1,8 @@
 """apply(plan, machine) -> Report: carries out the steps of a plan, each under the safety law, whatever the plan says.
 
 The law: what a step expects is read again before it; a function that is in use is refused; whatever blocks has a
-deadline. The first failure stops the steps of its PF, other PFs go on; a link setting that is refused stops nothing.
+deadline. The first failure stops the steps of its PF, other PFs go on; a link setting that is refused stops nothing; a
+write that is blocked stops everything.
 Nothing here decides what should be.
 """
 
@@ -83,6 +84,10 @@ def _results(
     if former is not None:
         text = f"not tried after: {former.message}"
         return [ended(step, Outcome.NOT_TRIED, former.reason, f"{describe(step)}: {text}") for step in steps]
+    if (stuck := machine.writer.stuck()) is not None:
+        # Also what the writer does not see: a module that binds, a link setting.
+        text = f"not tried: {stuck.text}"
+        return [ended(step, Outcome.NOT_TRIED, Reason.STUCK, f"{describe(step)}: {text}") for step in steps]
     if stopping():
         text = "not tried, the process is ending"
         return [ended(step, Outcome.NOT_TRIED, Reason.CHANGING, f"{describe(step)}: {text}") for step in steps]

@@ -15,9 +15,8 @@ from virtfn_host.core.mac import ZERO_MAC
 from virtfn_host.core.model import PhysicalFunction, VfLink
 from virtfn_host.core.resolve import NETWORK_CLASS
 from virtfn_host.core.steps import SetLink, patience
-from virtfn_host.linux.custody import IFF_UP, holders
+from virtfn_host.linux.custody import IFF_UP, held
 from virtfn_host.linux.errors import (
-    FunctionInUseError,
     HostError,
     LinkSettingRefusedError,
     NetlinkRefusedError,
@@ -25,7 +24,7 @@ from virtfn_host.linux.errors import (
     errno_text,
 )
 from virtfn_host.linux.expect import expect_place
-from virtfn_host.linux.netlink import Addresses, Netlink, PfLinks
+from virtfn_host.linux.netlink import Netlink, PfLinks
 from virtfn_host.linux.sysfs import Sysfs
 
 CARRIER_POLL = 0.05
@@ -76,11 +75,10 @@ def set_links(steps: Sequence[SetLink], sysfs: Sysfs, netlink: Netlink | None) -
         shown = netlink.links(name)
     except HostError as error:
         return [error for _ in steps]
-    addresses = Addresses(netlink)
     answers: list[HostError | None] = []
     for step in steps:
         try:
-            _set(step, name, shown, sysfs, netlink, addresses)
+            _set(step, name, shown, sysfs, netlink)
         except HostError as error:
             answers.append(error)
         else:
@@ -88,7 +86,7 @@ def set_links(steps: Sequence[SetLink], sysfs: Sysfs, netlink: Netlink | None) -
     return answers
 
 
-def _set(step: SetLink, name: str, shown: PfLinks, sysfs: Sysfs, netlink: Netlink, addresses: Addresses) -> None:
+def _set(step: SetLink, name: str, shown: PfLinks, sysfs: Sysfs, netlink: Netlink) -> None:
     index = step.function.index
     address = expect_place(step.function, None if index is None else sysfs.vf_address(step.function.pf, index))
     link = None if index is None else shown.vf(index)
@@ -101,12 +99,11 @@ def _set(step: SetLink, name: str, shown: PfLinks, sysfs: Sysfs, netlink: Netlin
     if step.expects is not None and found != step.expects:
         now, then = link_text(found), link_text(step.expects)
         raise StaleSnapshotError(f"{address} shows {now}, the plan was made when it was {then}; look and plan again")
-    if users := holders(sysfs, address, addresses=addresses):
-        raise FunctionInUseError(f"{address} is in use: {users[0].text}; it is left alone until that ends")
     if is_rate(step.value):
         _await_carrier(sysfs, step.function.pf, name, patience(step))
     try:
-        netlink.set_vf(name, index, _whole_group(step.value, link))
+        with held(sysfs, [address], netlink):
+            netlink.set_vf(name, index, _whole_group(step.value, link))
     except NetlinkRefusedError as error:
         text = f"ip link set {name} vf {index} {link_text(step.value)}: {errno_text(error.errno)}"
         raise LinkSettingRefusedError(f"{text}; {_hint(step.value, error.errno, name)}") from error
