@@ -12,7 +12,7 @@ from pathlib import PurePath
 
 from virtfn_deviceplugin.functions import Shown, as_promised
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DevicePool
+from virtfn_host.core.offered import DevicePool
 
 PERMISSIONS = "mrw"
 VFIO_CONTAINER = "/dev/vfio/vfio"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import PoolDevice
+from virtfn_host.core.offered import PoolDevice
 from virtfn_host.linux.sysfs import Sysfs
 
 

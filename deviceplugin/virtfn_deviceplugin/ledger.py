@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Allocation, Ledger
+from virtfn_host.core.offered import Allocation, Ledger
 from virtfn_host.linux import poolfile
 
 KEPT_SECONDS = 600.0

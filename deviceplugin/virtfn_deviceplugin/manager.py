@@ -17,7 +17,7 @@ from virtfn_deviceplugin.diff import diff
 from virtfn_deviceplugin.functions import as_promised, shown
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.server import PoolServer
-from virtfn_host.core.model import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.reasons import Reason
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.errors import HostError

@@ -23,12 +23,13 @@ from virtfn_host.core.by_hand import bound, restored
 from virtfn_host.core.codec import encode
 from virtfn_host.core.explain import Explanation, explain
 from virtfn_host.core.listing import Lookup, Row, chosen, ids, listing
-from virtfn_host.core.model import InUse, Inventory, NodeConfig, PolicyConfig
+from virtfn_host.core.model import InUse, Inventory
 from virtfn_host.core.plan import plan
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution, resolve
 from virtfn_host.core.steps import Outcome, Plan, Report
 from virtfn_host.core.verify import verify
+from virtfn_host.core.wanted import NodeConfig, PolicyConfig
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.custody import evidence, holders
 from virtfn_host.linux.errors import HostError, JournalUnreadableError, StuckError

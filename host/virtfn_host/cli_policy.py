@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from virtfn_host.core.model import PolicyConfig, Rejected
 from virtfn_host.core.policy import policy_config
+from virtfn_host.core.wanted import PolicyConfig, Rejected
 
 
 class UsageError(Exception):

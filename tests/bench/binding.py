@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.plan import plan
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.verify import verify
+from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.inventory import read_inventory

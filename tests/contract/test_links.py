@@ -9,21 +9,13 @@ from hardware import Lab
 from inventories import a_link_policy
 
 from virtfn_host.core.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.model import (
-    Desired,
-    DeviceMatcher,
-    HolderKind,
-    LinkState,
-    NodeConfig,
-    PolicyConfig,
-    VfLink,
-    VirtualFunction,
-)
+from virtfn_host.core.model import HolderKind, LinkState, VfLink, VirtualFunction
 from virtfn_host.core.plan import plan
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Blocked, FunctionRef, Outcome, Plan, Report, SetLink
 from virtfn_host.core.verify import verify
+from virtfn_host.core.wanted import Desired, DeviceMatcher, NodeConfig, PolicyConfig
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.custody import evidence, holders
 from virtfn_host.linux.errors import NetlinkRefusedError

@@ -3,12 +3,12 @@
 from hardware import Lab
 from inventories import a_policy
 
-from virtfn_host.core.model import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
 from virtfn_host.core.plan import plan
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Outcome, Report
 from virtfn_host.core.verify import verify
+from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.inventory import read_inventory

@@ -26,16 +26,9 @@ from hypothesis.stateful import (
 from kernel import IGB
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import (
-    DeviceMatcher,
-    LinkRequest,
-    NodeConfig,
-    PolicyConfig,
-    PoolRequest,
-    VfLink,
-    WholeRequest,
-)
+from virtfn_host.core.model import LinkRequest, VfLink
 from virtfn_host.core.steps import StepResult
+from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.linux import apply as applying
 from virtfn_host.linux import links as linking
 from virtfn_host.linux.onelook import OneLook

@@ -18,11 +18,12 @@ from netlink import UNSET
 from outsider import Outsider
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Holder, HolderKind, InUse, NodeConfig, Original, VfLink
+from virtfn_host.core.model import Holder, HolderKind, InUse, Original, VfLink
 from virtfn_host.core.plan import plan
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Outcome, Plan, StepResult, pf_of
 from virtfn_host.core.verify import verify
+from virtfn_host.core.wanted import NodeConfig
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.canary import Canary
 from virtfn_host.linux.custody import evidence

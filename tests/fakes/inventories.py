@@ -7,15 +7,12 @@ from virtfn_host.core.address import PciAddress
 from virtfn_host.core.links import mentioned
 from virtfn_host.core.mac import ZERO_MAC
 from virtfn_host.core.model import (
-    DeviceMatcher,
     GroupMember,
     Inventory,
     IommuGroup,
     LinkRequest,
     LinkState,
     PhysicalFunction,
-    PolicyConfig,
-    PoolRequest,
     VfLink,
     VirtualFunction,
 )
@@ -33,6 +30,7 @@ from virtfn_host.core.steps import (
     Step,
     Unbind,
 )
+from virtfn_host.core.wanted import DeviceMatcher, PolicyConfig, PoolRequest
 
 IGB = DeviceMatcher(vendor="8086", device="10c9")
 DRIVERS = ("igb", "igbvf", "pcieport", "vfio-pci")

@@ -29,8 +29,8 @@ from serving import serving
 from virtfn_host import cli
 from virtfn_host.client import HostClient
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import NodeConfig, PolicyConfig
 from virtfn_host.core.policy import policy_config
+from virtfn_host.core.wanted import NodeConfig, PolicyConfig
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal

@@ -16,7 +16,7 @@ from fault import Fault, fast, on_kernel
 from faulty_node import FaultyNode
 from kernel import FakeSysfs
 
-from virtfn_host.core.model import Allocation, Ledger
+from virtfn_host.core.offered import Allocation, Ledger
 from virtfn_host.core.reasons import Reason
 from virtfn_host.linux import poolfile
 

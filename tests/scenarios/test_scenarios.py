@@ -20,11 +20,12 @@ import yaml
 
 from virtfn_host.core.codec import decode
 from virtfn_host.core.listing import Lookup, listing
-from virtfn_host.core.model import InUse, Inventory, NodeConfig, Original, PolicyConfig
+from virtfn_host.core.model import InUse, Inventory, Original
 from virtfn_host.core.plan import plan
 from virtfn_host.core.policy import policy_config
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import describe
+from virtfn_host.core.wanted import NodeConfig, PolicyConfig
 from virtfn_host.show import function_table
 
 FOLDERS = sorted(path.parent for path in Path(__file__).parent.glob("*/plan.txt"))

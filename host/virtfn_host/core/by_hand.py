@@ -4,19 +4,10 @@
 """
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import (
-    KERNEL_DRIVER,
-    Desired,
-    DesiredPf,
-    DesiredVf,
-    Inventory,
-    NodeConfig,
-    Original,
-    PhysicalFunction,
-    Rejected,
-)
+from virtfn_host.core.model import Inventory, Original, PhysicalFunction
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution, given_back_vf, resolve
+from virtfn_host.core.wanted import KERNEL_DRIVER, Desired, DesiredPf, DesiredVf, NodeConfig, Rejected
 from virtfn_host.core.whole import RefusalError, check_whole, whole_pf
 
 BIND, RESTORE = "virtfn bind", "virtfn restore"

@@ -1,7 +1,7 @@
-"""What is (Inventory), what is asked (NodeConfig), what should be (Desired) and what may not be touched (InUse).
+"""What is (Inventory), what was (Original) and what may not be touched (InUse): all that the host process sees.
 
 Frozen values only; every tuple is sorted by its maker, so that equal machines are equal bytes.
-Reading the machine is `linux/inventory.py`, deciding is `resolve.py` and `plan.py`.
+Reading the machine is `linux/inventory.py`; what is wanted is `wanted.py`, what pods are offered `offered.py`.
 """
 
 from bisect import bisect_left
@@ -12,11 +12,6 @@ from itertools import islice, takewhile
 from typing import Protocol, TypeVar
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.reasons import Reason
-
-KERNEL_DRIVER = "kernel"
-"""In a pool: the driver that the kernel picks by itself."""
-
 
 # --- what is ---------------------------------------------------------------------------------------------------------
 
@@ -113,7 +108,7 @@ class PhysicalFunction:
 
     def vf(self, index: int) -> VirtualFunction | None:
         """The VF of this index, or None where there is none."""
-        return _of_index(self.vfs, index)
+        return of_index(self.vfs, index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,143 +201,6 @@ class Original:
     """None: the function itself was never touched, only its VFs."""
 
 
-# --- what is asked ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceMatcher:
-    """A PF matches when every given field holds. `class_code` is a prefix."""
-
-    vendor: str | None = None
-    device: str | None = None
-    class_code: str | None = None
-    driver: str | None = None
-    address: PciAddress | None = None
-    netdev: str | None = None
-    numa_node: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolRequest:
-    """VF indexes that one policy offers under one resource name; `indexes` None means all that are left."""
-
-    resource_name: str
-    """Always with its domain: `virtfn.dev/fast`."""
-    indexes: tuple[int, ...] | None
-    driver: str
-    link: LinkRequest | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WholeRequest:
-    """The matched function itself is offered under a resource name."""
-
-    resource_name: str
-    driver: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyConfig:
-    """One policy as it reaches a node; `count` None means that the number of VFs is somebody else's."""
-
-    name: str
-    uid: str
-    generation: int
-    devices: tuple[DeviceMatcher, ...]
-    count: int | None
-    pools: tuple[PoolRequest, ...]
-    whole: WholeRequest | None = None
-    """Instead of VFs; then `count` is None and there are no pools."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeConfig:
-    """All policies of a node, the one that claims first first."""
-
-    policies: tuple[PolicyConfig, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
-    """A policy, or its claim on one device, that cannot be carried out as it stands: the user must change input."""
-
-    policy: str
-    device: str | None
-    reason: Reason
-    message: str
-
-
-# --- what should be --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredFunction:
-    """A function that somebody claims. `driver` None means no driver at all (only when given back)."""
-
-    driver: str | None
-    driver_override: str | None
-    """What `driver_override` should read when all is done; ours name the vfio driver, originals what they had."""
-    resource_name: str | None
-    policy: str | None
-    """None: given back to what it was before the first touch."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredVf(DesiredFunction):
-    """One VF that somebody claims."""
-
-    index: int
-    link: VfLink | None = None
-    """What its PF should show of it; None: left alone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredPf:
-    """What one PF should look like."""
-
-    address: PciAddress
-    num_vfs: int | None
-    """None: somebody else's number."""
-    autoprobe: bool | None
-    """None: leave it as it is."""
-    vfs: tuple[DesiredVf, ...]
-    policies: tuple[str, ...]
-    """Every policy with a claim on it; empty when it is given back."""
-    own: DesiredFunction | None = None
-    """What the function itself should be on; None: left alone."""
-    refused: bool = False
-    """Every claim on it is refused, and it was touched before: it stays as it is, and offers what it did."""
-
-    @property
-    def given_back(self) -> bool:
-        """No policy claims it any more: it returns to its original state."""
-        return not self.policies
-
-    def vf(self, index: int) -> DesiredVf | None:
-        """The claim on this VF index, or None."""
-        return _of_index(self.vfs, index)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desired:
-    """What the node should look like: only PFs that somebody claims or that must be given back."""
-
-    pfs: tuple[DesiredPf, ...]
-
-    def pf(self, address: PciAddress) -> DesiredPf | None:
-        """What is desired of this PF, or None."""
-        return next((pf for pf in self.pfs if pf.address == address), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mismatch:
-    """A difference between Desired and a fresh Inventory."""
-
-    device: str
-    reason: Reason
-    message: str
-
-
 # --- what may not be touched -----------------------------------------------------------------------------------------
 
 
@@ -415,55 +273,6 @@ class Observation:
     preflight: Preflight = Preflight()
 
 
-# --- what pods are offered -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolDevice:
-    """One function that pods may be given. `healthy` False withdraws it from new pods and disturbs nobody."""
-
-    address: PciAddress
-    driver: str
-    numa_node: int | None
-    healthy: bool
-    reason: Reason | None
-    """Why it is not healthy; None when it is."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DevicePool:
-    """All functions offered under one resource name."""
-
-    resource_name: str
-    devices: tuple[PoolDevice, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSet:
-    """The whole pool file: everything this node offers, and for which boot."""
-
-    boot_id: str
-    pools: tuple[DevicePool, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allocation:
-    """A line of the device plugin's ledger: this function was handed to the kubelet for a pod."""
-
-    address: PciAddress
-    resource_name: str
-    at: float
-    """Seconds since the epoch."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """What the device plugin handed out lately: bridges the moment until the kubelet lists it."""
-
-    boot_id: str
-    allocations: tuple[Allocation, ...]
-
-
 # --- looking things up -----------------------------------------------------------------------------------------------
 
 
@@ -475,7 +284,7 @@ class _Indexed(Protocol):
 _V = TypeVar("_V", bound=_Indexed)
 
 
-def _of_index(vfs: Sequence[_V], index: int) -> _V | None:
+def of_index(vfs: Sequence[_V], index: int) -> _V | None:
     """Where no VF is missing, which is the rule, the index is the place."""
     if 0 <= index < len(vfs) and vfs[index].index == index:
         return vfs[index]

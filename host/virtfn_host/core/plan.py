@@ -12,20 +12,7 @@ from typing import TypeAlias
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.groups import APART, spoilers
 from virtfn_host.core.links import differing, groups_of, is_rate, limits, link_text, mentioned
-from virtfn_host.core.model import (
-    KERNEL_DRIVER,
-    Desired,
-    DesiredFunction,
-    DesiredPf,
-    DesiredVf,
-    Holder,
-    HolderKind,
-    InUse,
-    Inventory,
-    PhysicalFunction,
-    VfLink,
-    VirtualFunction,
-)
+from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory, PhysicalFunction, VfLink, VirtualFunction
 from virtfn_host.core.policy import indexes_text
 from virtfn_host.core.preflight import wanted_driver_trouble
 from virtfn_host.core.reasons import Reason
@@ -45,6 +32,7 @@ from virtfn_host.core.steps import (
     Step,
     Unbind,
 )
+from virtfn_host.core.wanted import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
 
 Function: TypeAlias = PhysicalFunction | VirtualFunction
 

@@ -8,16 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import (
-    DeviceMatcher,
-    LinkRequest,
-    LinkState,
-    PolicyConfig,
-    PoolRequest,
-    Rejected,
-    WholeRequest,
-)
+from virtfn_host.core.model import LinkRequest, LinkState
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.wanted import DeviceMatcher, PolicyConfig, PoolRequest, Rejected, WholeRequest
 
 RESOURCE_DOMAIN = "virtfn.dev"
 """Put before a resource name without a slash."""

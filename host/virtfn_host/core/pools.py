@@ -11,23 +11,12 @@ from dataclasses import replace
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.groups import spoilers
 from virtfn_host.core.links import unmet
-from virtfn_host.core.model import (
-    KERNEL_DRIVER,
-    Desired,
-    DesiredFunction,
-    DesiredPf,
-    DesiredVf,
-    DevicePool,
-    InUse,
-    Inventory,
-    PhysicalFunction,
-    PoolDevice,
-    PoolSet,
-    VirtualFunction,
-)
+from virtfn_host.core.model import InUse, Inventory, PhysicalFunction, VirtualFunction
+from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.plan import Function, in_place
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Plan
+from virtfn_host.core.wanted import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
 
 
 def pools(

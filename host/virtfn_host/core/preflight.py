@@ -3,8 +3,9 @@
 The IOMMU and the groups are checked where claims meet devices (`resolve.py`) and VFs are bound (`plan.py`).
 """
 
-from virtfn_host.core.model import KERNEL_DRIVER, DesiredPf, Inventory
+from virtfn_host.core.model import Inventory
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.wanted import KERNEL_DRIVER, DesiredPf
 
 
 def driver_trouble(inventory: Inventory, driver: str) -> tuple[Reason, str] | None:

@@ -10,24 +10,21 @@ from dataclasses import dataclass, field, fields, replace
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.groups import HARMLESS_DRIVERS
 from virtfn_host.core.links import wanted_link
-from virtfn_host.core.model import (
+from virtfn_host.core.model import Inventory, Original, PhysicalFunction, VirtualFunction
+from virtfn_host.core.policy import indexes_text
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.wanted import (
     KERNEL_DRIVER,
     Desired,
     DesiredPf,
     DesiredVf,
     DeviceMatcher,
-    Inventory,
     NodeConfig,
-    Original,
-    PhysicalFunction,
     PolicyConfig,
     PoolRequest,
     Rejected,
-    VirtualFunction,
     WholeRequest,
 )
-from virtfn_host.core.policy import indexes_text
-from virtfn_host.core.reasons import Reason
 from virtfn_host.core.whole import RefusalError, check_group, check_whole, given_back_own, whole_pf
 
 _MATCHED = {"class_code": "class", "numa_node": "numaNode"}

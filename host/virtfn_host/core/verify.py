@@ -4,18 +4,10 @@ from collections.abc import Iterator
 
 from virtfn_host.core.groups import APART, spoilers
 from virtfn_host.core.links import differing, link_text, mentioned
-from virtfn_host.core.model import (
-    KERNEL_DRIVER,
-    Desired,
-    DesiredFunction,
-    DesiredPf,
-    DesiredVf,
-    Inventory,
-    Mismatch,
-    VirtualFunction,
-)
+from virtfn_host.core.model import Inventory, VirtualFunction
 from virtfn_host.core.plan import Function, in_place
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.wanted import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf, Mismatch
 
 
 def verify(desired: Desired, inventory: Inventory) -> tuple[Mismatch, ...]:

@@ -3,8 +3,9 @@
 What of a PF is claimed by whom is `resolve.py`.
 """
 
-from virtfn_host.core.model import KERNEL_DRIVER, DesiredFunction, DesiredPf, Original, PhysicalFunction
+from virtfn_host.core.model import Original, PhysicalFunction
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.wanted import KERNEL_DRIVER, DesiredFunction, DesiredPf
 
 
 class RefusalError(Exception):

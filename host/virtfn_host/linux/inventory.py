@@ -9,14 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import (
-    GroupMember,
-    Inventory,
-    IommuGroup,
-    PhysicalFunction,
-    Unreadable,
-    VirtualFunction,
-)
+from virtfn_host.core.model import GroupMember, Inventory, IommuGroup, PhysicalFunction, Unreadable, VirtualFunction
 from virtfn_host.linux.errors import NetlinkError, SysfsReadError
 from virtfn_host.linux.links import with_links
 from virtfn_host.linux.needs import needed_for

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from virtfn_host.core.codec import CodecError, dumps, loads
-from virtfn_host.core.model import Ledger, PoolSet
+from virtfn_host.core.offered import Ledger, PoolSet
 from virtfn_host.core.reasons import Reason
 from virtfn_host.linux.errors import HostError
 from virtfn_host.linux.files import write_atomically

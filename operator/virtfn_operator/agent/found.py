@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import InUse, Inventory, Mismatch, NodeConfig, Observation
+from virtfn_host.core.model import InUse, Inventory, Observation
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution
 from virtfn_host.core.steps import Blocked, Plan, Report, pf_of
+from virtfn_host.core.wanted import Mismatch, NodeConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

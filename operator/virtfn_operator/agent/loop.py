@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from virtfn_host.client import HostRefused, HostUnreachable
-from virtfn_host.core.model import Desired
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Outcome
+from virtfn_host.core.wanted import Desired
 from virtfn_host.linux.poolfile import PoolFileError
 from virtfn_operator.agent.found import Done, Found, undisturbing
 from virtfn_operator.agent.in_use import being_started

@@ -12,13 +12,15 @@ from dataclasses import replace
 from typing import Any
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Allocation, Desired, Ledger, NodeConfig, Observation, PoolSet
+from virtfn_host.core.model import Observation
+from virtfn_host.core.offered import Allocation, Ledger, PoolSet
 from virtfn_host.core.plan import plan
 from virtfn_host.core.pools import pools
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution, resolve
 from virtfn_host.core.steps import Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
 from virtfn_host.core.verify import verify
+from virtfn_host.core.wanted import Desired, NodeConfig
 from virtfn_operator.agent.found import Done, Found, undisturbing
 from virtfn_operator.agent.in_use import BROKEN_LEDGER_TEXT, UNKNOWN_TEXT, in_use, settled
 from virtfn_operator.agent.ports import Files, Host, Kubelet, KubeletUnreachableError, LedgerUnreadableError, Patience

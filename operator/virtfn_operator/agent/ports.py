@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from virtfn_host.core.model import Ledger, Observation, PoolSet
+from virtfn_host.core.model import Observation
+from virtfn_host.core.offered import Ledger, PoolSet
 from virtfn_host.core.steps import Plan, Report, StepResult
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DevicePool, HolderKind, InUse, Inventory, PhysicalFunction, PoolDevice, PoolSet
+from virtfn_host.core.model import HolderKind, InUse, Inventory, PhysicalFunction
+from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.policy import indexes_text, parse_indexes
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Plan

@@ -9,17 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from virtfn_host.core.codec import encode
-from virtfn_host.core.model import (
-    DeviceMatcher,
-    LinkRequest,
-    NodeConfig,
-    PolicyConfig,
-    PoolRequest,
-    Rejected,
-    WholeRequest,
-)
+from virtfn_host.core.model import LinkRequest
 from virtfn_host.core.policy import indexes_text, policy_config
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, Rejected, WholeRequest
 from virtfn_operator.api.conditions import Condition, read_conditions
 from virtfn_operator.api.node_status import PolicyOutcome, State
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from virtfn_host.core.model import PolicyConfig, Rejected
 from virtfn_host.core.policy import PolicyError, policy_config
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.wanted import PolicyConfig, Rejected
 from virtfn_operator.api.selector import LabelSelector, read_selector
 
 PRIORITY_LIMIT = 1000

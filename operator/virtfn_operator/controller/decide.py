@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from virtfn_host.core.model import NodeConfig
+from virtfn_host.core.wanted import NodeConfig
 from virtfn_operator.api import NODES, POLICIES
 from virtfn_operator.api.conditions import Transition, read_conditions, transitions
 from virtfn_operator.api.node_state import NodeState, read_node, write_spec

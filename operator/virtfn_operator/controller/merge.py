@@ -7,7 +7,7 @@ be read keeps what it had: an edit that goes wrong must not take functions away,
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from virtfn_host.core.model import NodeConfig, PolicyConfig, Rejected
+from virtfn_host.core.wanted import NodeConfig, PolicyConfig, Rejected
 from virtfn_operator.api.policy import Policy
 from virtfn_operator.api.selector import matches
 

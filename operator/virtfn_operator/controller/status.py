@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from virtfn_host.core.model import PolicyConfig, Rejected
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.wanted import PolicyConfig, Rejected
 from virtfn_operator.api.conditions import ACCEPTED, FALSE, READY, TRUE, Condition, read_conditions, upsert
 from virtfn_operator.api.node_state import NodeState
 from virtfn_operator.api.node_status import PolicyOutcome, State, wire

@@ -24,10 +24,11 @@ import pytest
 from competitor import Met
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DeviceMatcher, InUse, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.model import InUse
 from virtfn_host.core.plan import plan
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Outcome
+from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.inventory import read_inventory

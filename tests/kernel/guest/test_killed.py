@@ -19,11 +19,12 @@ from pathlib import Path
 import pytest
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DeviceMatcher, InUse, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.model import InUse
 from virtfn_host.core.plan import plan
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Plan, describe
 from virtfn_host.core.verify import verify
+from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal

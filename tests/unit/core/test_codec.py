@@ -9,7 +9,8 @@ from inventories import a_pf, an_inventory, pf_address
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.codec import CodecError, dumps, loads
-from virtfn_host.core.model import InUse, Inventory, Observation, PoolSet
+from virtfn_host.core.model import InUse, Inventory, Observation
+from virtfn_host.core.offered import PoolSet
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Bind, FunctionRef, Outcome, Plan, Report, SetNumVfs, StepResult
 

@@ -7,18 +7,14 @@ from hypothesis import strategies as st
 from inventories import a_pf, a_policy, a_vf, an_inventory, carried_out, pf_address
 
 from virtfn_host.core.model import (
-    Desired,
     GroupMember,
     Holder,
     HolderKind,
     InUse,
     Inventory,
     IommuGroup,
-    NodeConfig,
     Original,
     PhysicalFunction,
-    PolicyConfig,
-    PoolRequest,
     Unreadable,
 )
 from virtfn_host.core.plan import plan
@@ -39,6 +35,7 @@ from virtfn_host.core.steps import (
     pf_of,
 )
 from virtfn_host.core.verify import verify
+from virtfn_host.core.wanted import Desired, NodeConfig, PolicyConfig, PoolRequest
 
 FREE = InUse(holders=())
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import PolicyConfig, PoolRequest, Rejected
 from virtfn_host.core.policy import PolicyError, indexes_text, parse_indexes, policy_config
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.wanted import PolicyConfig, PoolRequest, Rejected
 
 GOOD: dict[str, Any] = {
     "devices": [{"vendor": "8086", "address": "0000:3B:00.0"}],

@@ -5,30 +5,24 @@ from dataclasses import replace
 from inventories import IGB, a_pf, a_policy, an_inventory, carried_out, pf_address
 
 from virtfn_host.core.model import (
-    DesiredFunction,
-    DeviceMatcher,
-    DevicePool,
     GroupMember,
     Holder,
     HolderKind,
     InUse,
     Inventory,
     IommuGroup,
-    NodeConfig,
     Original,
     OriginalOwn,
     PhysicalFunction,
-    PolicyConfig,
-    PoolDevice,
-    PoolSet,
-    WholeRequest,
 )
+from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.plan import plan
 from virtfn_host.core.pools import pools
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution, resolve
 from virtfn_host.core.steps import describe
 from virtfn_host.core.verify import verify
+from virtfn_host.core.wanted import DesiredFunction, DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
 
 NOBODY = InUse(holders=())
 ADDRESS = pf_address(0)

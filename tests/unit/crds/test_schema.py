@@ -12,9 +12,10 @@ from jsonschema import Draft202012Validator
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.codec import camel
-from virtfn_host.core.model import DeviceMatcher, LinkRequest, LinkState, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.model import LinkRequest, LinkState
 from virtfn_host.core.policy import policy_config
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_operator.api.node_state import read_spec, write_spec
 from virtfn_operator.api.node_status import NodeStatus
 from virtfn_operator.controller.status import PolicyStatus

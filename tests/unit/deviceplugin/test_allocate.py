@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from virtfn_deviceplugin.allocate import AllocateRefusedError, Answer, allocate
 from virtfn_deviceplugin.functions import Shown
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DevicePool, PoolDevice
+from virtfn_host.core.offered import DevicePool, PoolDevice
 from virtfn_host.core.reasons import Reason
 
 VFS = [PciAddress(0, 1, 0x10, 2 * n) for n in range(4)]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from virtfn_deviceplugin.diff import diff
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
 
 devices = st.builds(
     PoolDevice,

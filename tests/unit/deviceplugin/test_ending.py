@@ -10,7 +10,7 @@ import pytest
 from kubelet import FakeKubelet
 
 from virtfn_deviceplugin.server import PoolServer
-from virtfn_host.core.model import DevicePool
+from virtfn_host.core.offered import DevicePool
 
 TURNS = 40
 """Turns of the event loop after which the server is ended: from before it starts until it streams."""

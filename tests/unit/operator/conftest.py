@@ -17,17 +17,14 @@ from virtfn_host.core.model import (
     InUse,
     Inventory,
     IommuGroup,
-    Ledger,
-    NodeConfig,
     Observation,
     Original,
     PhysicalFunction,
-    PolicyConfig,
-    PoolSet,
     Preflight,
     Stuck,
     VirtualFunction,
 )
+from virtfn_host.core.offered import Ledger, PoolSet
 from virtfn_host.core.policy import policy_config
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import (
@@ -45,6 +42,7 @@ from virtfn_host.core.steps import (
     StepResult,
     Unbind,
 )
+from virtfn_host.core.wanted import NodeConfig, PolicyConfig
 from virtfn_operator.agent.loop import Agent
 from virtfn_operator.agent.machine import Machine
 from virtfn_operator.agent.ports import KubeletUnreachableError, Patience

@@ -4,16 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import (
-    Allocation,
-    Holder,
-    HolderKind,
-    InUse,
-    Inventory,
-    Ledger,
-    PhysicalFunction,
-    VirtualFunction,
-)
+from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory, PhysicalFunction, VirtualFunction
+from virtfn_host.core.offered import Allocation, Ledger
 from virtfn_operator.agent.in_use import in_use, settled
 
 NOW = 1000.0

@@ -10,25 +10,22 @@ import yaml
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import (
-    Desired,
-    DevicePool,
     Holder,
     HolderKind,
     InUse,
     Inventory,
     IommuGroup,
-    NodeConfig,
     Observation,
     PhysicalFunction,
-    PoolDevice,
-    PoolSet,
     Preflight,
     Stuck,
     VirtualFunction,
 )
+from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution
 from virtfn_host.core.steps import Blocked, Plan
+from virtfn_host.core.wanted import Desired, NodeConfig
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.report import Turn, node_status, recall
 from virtfn_operator.api.node_state import NodeSpec
