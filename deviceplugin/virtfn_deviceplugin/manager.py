@@ -6,7 +6,6 @@ without the agent, and healthy again when it is back.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from dataclasses import replace
@@ -16,7 +15,7 @@ from virtfn_deviceplugin.allocate import Answer, allocate
 from virtfn_deviceplugin.diff import diff
 from virtfn_deviceplugin.functions import as_promised, shown
 from virtfn_deviceplugin.ledger import LedgerFile
-from virtfn_deviceplugin.server import PoolServer
+from virtfn_deviceplugin.server import PoolServer, to_its_end
 from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.reasons import Reason
 from virtfn_host.linux import poolfile
@@ -71,8 +70,7 @@ class ServerManager:
                 self._look_at_kubelet()
                 await asyncio.sleep(LOOK_EVERY)
         finally:
-            for name in list(self._tasks):
-                await self._stop(name)
+            await self._stop(*self._tasks)
 
     def _look_at_pool_file(self) -> bool:
         """Whether there is a new list; a file that is no good leaves the old one in force, and is said once."""
@@ -124,8 +122,7 @@ class ServerManager:
 
     async def _serve(self, wanted: PoolSet) -> None:
         changes = diff({name: server.pool for name, server in self._servers.items()}, wanted)
-        for name in changes.stop:
-            await self._stop(name)
+        await self._stop(*changes.stop)
         for pool in changes.update:
             await self._servers[pool.resource_name].offer(pool)
             healthy = sum(device.healthy for device in pool.devices)
@@ -135,13 +132,18 @@ class ServerManager:
             self._servers[pool.resource_name] = server
             self._tasks[pool.resource_name] = asyncio.create_task(server.serve(), name=pool.resource_name)
 
-    async def _stop(self, name: str) -> None:
-        task = self._tasks.pop(name)
-        del self._servers[name]
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        log.info("%s: not offered any more", name)
+    async def _stop(self, *names: str) -> None:
+        """To their ends; that we are told to end meanwhile must not be taken for theirs."""
+        tasks = [self._tasks.pop(name) for name in names]
+        for name, task in zip(names, tasks, strict=True):
+            del self._servers[name]
+            task.cancel()
+        if tasks:
+            await to_its_end(asyncio.wait(tasks))
+        for name, task in zip(names, tasks, strict=True):
+            if not task.cancelled():
+                task.result()
+            log.info("%s: not offered any more", name)
 
     def _allocate(self, pool: DevicePool, ids: list[str]) -> Answer:
         answer = allocate(pool, ids, lambda address: shown(self._sysfs, address))

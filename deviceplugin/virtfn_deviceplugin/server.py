@@ -133,7 +133,7 @@ class PoolServer:
         stubs.add_DevicePluginServicer_to_server(registration, server)
         server.add_insecure_port(f"unix://{socket}")
         try:
-            await _to_its_end(server.start())
+            await to_its_end(server.start())
             await self._register(socket.name)
             async with asyncio.timeout(STREAM_DEADLINE):
                 await registration.streaming.wait()
@@ -143,7 +143,7 @@ class PoolServer:
             log.info("%s: the kubelet is gone or was restarted; registering again", self._pool.resource_name)
         finally:
             socket.unlink(missing_ok=True)
-            await _to_its_end(server.stop(None))
+            await to_its_end(server.stop(None))
 
     async def _register(self, endpoint: str) -> None:
         # Its own authority: grpc sends the socket's path, which Go's server refuses.
@@ -153,7 +153,7 @@ class PoolServer:
             await stubs.RegistrationStub(channel).Register(request, timeout=REGISTER_DEADLINE)
 
 
-async def _to_its_end(doing: Awaitable[object]) -> None:
+async def to_its_end(doing: Awaitable[object]) -> None:
     """Not cut short by being cancelled, however often: the end of a process waits for ever for a grpc server that never
     stopped, and one that was cancelled while it started cannot be stopped (grpcio 1.85).
     """

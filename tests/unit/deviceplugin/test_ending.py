@@ -9,8 +9,13 @@ import grpc
 import pytest
 from kubelet import FakeKubelet
 
+from virtfn_deviceplugin import manager as manager_module
+from virtfn_deviceplugin.ledger import LedgerFile
+from virtfn_deviceplugin.manager import ServerManager
 from virtfn_deviceplugin.server import PoolServer
-from virtfn_host.core.offered import DevicePool
+from virtfn_host.core.offered import DevicePool, PoolSet
+from virtfn_host.linux import poolfile
+from virtfn_host.linux.sysfs import Sysfs
 
 TURNS = 40
 """Turns of the event loop after which the server is ended: from before it starts until it streams."""
@@ -92,3 +97,36 @@ async def test_one_that_is_cancelled_as_it_wakes_up_ends(monkeypatch: pytest.Mon
     serving.cancel()
     done, _ = await asyncio.wait([serving], timeout=5)
     assert serving in done
+
+
+async def test_a_plugin_that_is_told_to_end_while_it_stops_a_pool_ends_after_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(manager_module, "LOOK_EVERY", 0)
+    stopping, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def serve(_: PoolServer) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopping.set()
+            await may_end.wait()
+            ended.set()
+
+    monkeypatch.setattr(PoolServer, "serve", serve)
+    pools, pool = tmp_path / "pools.json", DevicePool(resource_name="virtfn.dev/fast", devices=())
+    manager = ServerManager(
+        pool_file=pools, ledger=LedgerFile(tmp_path / "ledger.json"), kubelet_dir=tmp_path, sysfs=Sysfs(*[tmp_path] * 3)
+    )
+    poolfile.write(pools, PoolSet(boot_id="unknown", pools=(pool,)))
+    running = asyncio.create_task(manager.run())
+    while not manager.servers:
+        await asyncio.sleep(0)
+    poolfile.write(pools, PoolSet(boot_id="unknown", pools=()))
+    await stopping.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    may_end.set()
+    done, _ = await asyncio.wait([running], timeout=5)
+    assert running in done
+    assert ended.is_set(), "the pool was not stopped to its end"
