@@ -196,8 +196,9 @@ kubectl get svp fast -o yaml | virtfn plan -f -""",
         description="""\
 Carry out the steps that `virtfn plan` prints, each as it is told, then look
 at the machine again: done is what the machine shows, not what was written.
-The first failure stops the steps of its function; other functions go on. What
-earlier policies asked and these do not is given back.""",
+The first failure stops the steps of its function; other functions go on. A
+write that is blocked in the kernel ends it all. What earlier policies asked
+and these do not is given back.""",
         files=WRITES,
         examples="""\
 virtfn apply -f policy.yaml

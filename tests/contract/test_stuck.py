@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from virtfn_host.cli_options import DONE, MACHINE_SAID_NO
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Observation, Stuck, VfLink
 from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import FunctionRef, LoadModule, Outcome, Plan, SetLink, SetNumVfs
+from virtfn_host.core.steps import FunctionRef, LoadModule, Outcome, Plan, SetLink, SetNumVfs, StepResult
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.errors import StuckError
 from virtfn_host.linux.reader import Reader
@@ -123,7 +124,7 @@ def test_our_own_blocked_write_is_given_up_early_because_its_holder_shows(lab: L
 
 
 def test_while_our_own_write_is_blocked_no_module_is_loaded_and_no_link_set_either(lab: Lab, host: Host) -> None:
-    """Nor by the rest of the plan that it was in: neither goes through what waits for the write."""
+    """Neither goes through what waits for the write; and a plan of which some was skipped is not gone on with."""
     vfs, other = on_vfio(lab, lab.pf, 1), lab.pfs[1]
     (free,) = lab.make(other, 1)
     ref = FunctionRef(pf=other, index=0, address=free)
@@ -131,13 +132,19 @@ def test_while_our_own_write_is_blocked_no_module_is_loaded_and_no_link_set_eith
         LoadModule(pf=other, module="vfio-pci"),
         SetLink(function=ref, value=VfLink(trust=True), expects=VfLink(trust=False)),
     )
-    with lab.used(vfs[0]):
+    holder = ExitStack()
+    holder.enter_context(lab.used(vfs[0]))
+
+    def lets_go(_: StepResult) -> None:
+        holder.close()
+        look_until(host, lambda seen: seen.stuck is None, GONE)
+
+    with holder:
         with pytest.raises(StuckError):
             lab.machine.writer.write(lab.sysfs.device(lab.pf, "sriov_numvfs"), "0", 60)
-        results = apply(Plan(steps=steps, blocked=(), disturbs=()), lab.machine).results
-        assert [(result.outcome, result.reason) for result in results] == [(Outcome.NOT_TRIED, Reason.STUCK)] * 2
-        assert f"process {lab.holder} " in results[1].message
-    look_until(host, lambda seen: seen.stuck is None, GONE)
+        results = apply(Plan(steps=steps, blocked=(), disturbs=()), lab.machine, lets_go).results
+    assert [(result.outcome, result.reason) for result in results] == [(Outcome.NOT_TRIED, Reason.STUCK)] * 2
+    assert f"process {lab.holder} " in results[1].message
     results = apply(Plan(steps=steps, blocked=(), disturbs=()), lab.machine).results
     assert [result.outcome for result in results] == [Outcome.DONE] * 2
 

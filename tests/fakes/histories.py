@@ -3,8 +3,9 @@
 What may happen: policies come, change and go; pods get VFs, open and close them; netdevs of VFs go up, into a bond,
 into a namespace; outsiders rebind, resize, set links, unplug and swap cards; pods and outsiders come between any two
 writes of ours, and our process dies there, too; a write of ours, or of an outsider, is blocked. What must hold: a
-function that is held is never touched; on a stuck node nothing is written; once nobody holds anything, a few turns
-bring the node to what is asked; and when nothing is asked any more it is exactly as it was before the first touch.
+function that is held is never touched; while a write of ours is blocked nothing is written, and one of an outsider is
+seen; once nobody holds anything, a few turns bring the node to what is asked; and when nothing is asked any more it is
+exactly as it was before the first touch.
 """
 
 import sys
@@ -242,6 +243,20 @@ class Histories(RuleBasedStateMachine):
     def a_turn_into_which_an_outsider_comes(self, number: int, after: int, driver: str | None) -> None:
         """He rebinds a VF between any two writes."""
         self._turn_with(after, lambda: self.an_outsider_rebinds(number, driver))
+
+    @precondition(lambda self: self.node.holds)
+    @rule(number=numbers, after=moments)
+    def a_turn_in_which_a_holder_ends(self, number: int, after: int) -> None:
+        """Between two steps; with it may return what was blocked, and still nothing more of that plan is done."""
+        left = after
+
+        def count(_: StepResult) -> None:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                self.node.others(lambda: self.a_holder_ends(number))
+
+        self.node.apply(self.node.plan(), count)
 
     @precondition(lambda self: self.node.stuck is None)
     @rule(after=moments, boundary=st.sampled_from(["write", "step"]))

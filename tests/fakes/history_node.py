@@ -6,6 +6,7 @@ What it checks at every write of ours: nothing that is held is touched, and noth
 
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from outsider import Outsider
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Holder, HolderKind, InUse, Original, VfLink
 from virtfn_host.core.plan import plan
+from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Outcome, Plan, StepResult, pf_of
 from virtfn_host.core.verify import verify
@@ -35,6 +37,9 @@ from virtfn_host.linux.stuck import others_write
 TOTAL_VFS = 3
 TURNS = 6
 """Turns within which a node that nobody holds anything of converges."""
+
+SEEN = 10.0
+"""Seconds within which a blocked write of somebody else is told of, and is not any more when it has ended."""
 
 ANOTHER_CARD = ("8086", "10e6")
 """Ids of a card that takes the place of the first one."""
@@ -90,7 +95,7 @@ class HistoryNode:
         """How PFs were when we touched them first, as the test saw it."""
         self.in_the_way: PciAddress | None = None
         """The PF, or the function, on which a write of an outsider is blocked."""
-        self._canary = Canary(deadline=0.05)
+        self._canary = Canary(deadline=0.3)
         self._before: dict[PciAddress, Original | None] = {}
         """How PFs are that a turn may touch first."""
         self._known: dict[PciAddress, Original] = {}
@@ -199,8 +204,9 @@ class HistoryNode:
             self._netdev(vf, None)
         else:
             self.kernel.close_device(vf)
-            if self.kernel.outsider is None:
+            if self.in_the_way is not None and self.kernel.outsider is None:
                 self.in_the_way = None
+                self._look_until(lambda path: not path, "a blocked write is seen that has ended")
             if self.stuck is not None and self.machine.writer.stuck() is None:
                 self.stuck = None
                 self._checked = len(self.kernel.writes)
@@ -234,7 +240,8 @@ class HistoryNode:
         sysfs = self.machine.sysfs
         inventory = read_inventory(sysfs, netlink=self.machine.netlink)
         if self.in_the_way is not None:
-            assert others_write(sysfs, self._canary, inventory), f"a blocked write to {self.in_the_way} is not seen"
+            # What the agent and the command make of it is tested with them.
+            self._look_until(lambda path: str(self.in_the_way) in path, f"{self.in_the_way}: blocked, and not seen")
             seen["turns while an outsider is blocked"] += 1
             return Plan(steps=(), blocked=(), disturbs=())
         given = tuple(
@@ -250,14 +257,24 @@ class HistoryNode:
         seen["plans with something blocked"] += bool(made.blocked)
         return made
 
+    def _look_until(self, so: Callable[[str], bool], otherwise: str) -> None:
+        """What somebody else's write is blocked on, or nothing, is soon seen `so`."""
+        sysfs, until = self.machine.sysfs, time.monotonic() + SEEN
+        while not so(((stuck := others_write(sysfs, self._canary, read_inventory(sysfs))) and stuck.path) or ""):
+            assert time.monotonic() < until, otherwise
+
     def apply(self, made: Plan, on_result: Callable[[StepResult], None] = lambda _: None) -> None:
         """Carry it out, and look at every write that was made."""
         self._before = {pf: self._original(pf) for pf in set(map(pf_of, made.steps)) if not self._remembered_whole(pf)}
         self._checked = len(self.kernel.writes)
         seen["turns with steps"] += bool(made.steps)
         self.failures.clear()
+        halted = False
 
         def ended(result: StepResult) -> None:
+            nonlocal halted
+            assert not (halted and result.outcome is Outcome.DONE), f"done after a blocked write: {result.message}"
+            halted = halted or result.reason is Reason.STUCK
             seen[f"steps {result.outcome}"] += 1
             if result.outcome is Outcome.FAILED:
                 seen[f"refused: {result.reason}"] += 1

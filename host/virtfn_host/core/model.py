@@ -1,5 +1,6 @@
 """What is (Inventory), what was (Original) and what may not be touched (InUse): all that the host process sees.
 
+What a pool asks of a VF's link is here too, because what is shown of one has the same fields.
 Frozen values only; every tuple is sorted by its maker, so that equal machines are equal bytes.
 Reading the machine is `linux/inventory.py`; what is wanted is `wanted.py`, what pods are offered `offered.py`.
 """

@@ -102,8 +102,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetLink:
-    """Set one link setting of a VF through its PF's netdev. Takes no lock: nothing is unbound, and nothing can block
-    on a user; refused on a VF that is in use all the same. Its failure stops no other step."""
+    """Set one link setting of a VF through its PF's netdev, under the in-use lock. Its failure stops no other step."""
 
     function: FunctionRef
     value: VfLink
@@ -125,7 +124,7 @@ Step: TypeAlias = (
 
 
 def pf_of(step: Step) -> PciAddress:
-    """The PF a step belongs to: a failure stops the steps of its PF only."""
+    """The PF a step belongs to: a failure stops the steps of its PF only, a blocked write all."""
     match step:
         case LoadModule() | SetAutoprobe() | SetNumVfs() | Settle() | Forget():
             return step.pf

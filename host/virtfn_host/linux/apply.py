@@ -2,7 +2,7 @@
 
 The law: what a step expects is read again before it; a function that is in use is refused; whatever blocks has a
 deadline. The first failure stops the steps of its PF, other PFs go on; a link setting that is refused stops nothing; a
-write that is blocked stops everything.
+write that is blocked ends the plan.
 Nothing here decides what should be.
 """
 
@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import assert_never
 
 from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import Stuck
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import (
     Bind,
@@ -44,6 +45,7 @@ from virtfn_host.linux.journal import has_links
 from virtfn_host.linux.machine import Machine, address_of, look_at, remember
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.portions import Links, Portion, ended, portions_of, set_links, together
+from virtfn_host.linux.stuck import not_tried
 from virtfn_host.linux.sysfs import Sysfs
 
 SETTLE_POLL = 0.01
@@ -59,13 +61,17 @@ def apply(
     """Carry out a plan; `on_result` hears of each step as it ends, `stopping` is asked before each."""
     failed: dict[PciAddress, StepResult] = {}
     results: list[StepResult] = []
+    stuck: Stuck | None = None
     machine.remembered.clear()
     machine.places.clear()
     for (pf, _), alike in groupby(plan.steps, key=lambda step: (pf_of(step), type(step))):
         portions = portions_of(list(alike))
         for number, portion in enumerate(portions):
             following = portions[number + 1] if number + 1 < len(portions) else None
-            for result in _results(portion, following, machine, failed.get(pf), stopping):
+            # Also what does not go through the writer: a module that binds, a link setting. And to the end of the plan,
+            # though the write may return before: what follows was planned on what is skipped now.
+            stuck = stuck or machine.writer.stuck()
+            for result in _results(portion, following, machine, _not_now(failed.get(pf), stuck, stopping)):
                 if result.outcome is Outcome.FAILED and not isinstance(result.step, SetLink):
                     failed.setdefault(pf, result)
                 results.append(result)
@@ -77,25 +83,27 @@ def _results(
     portion: Portion | Links | Step,
     following: Portion | Links | Step | None,
     machine: Machine,
-    former: StepResult | None,
-    stopping: Callable[[], bool],
+    not_now: tuple[Reason, str] | None,
 ) -> list[StepResult]:
-    steps = portion.steps if isinstance(portion, Portion | Links) else [portion]
-    if former is not None:
-        text = f"not tried after: {former.message}"
-        return [ended(step, Outcome.NOT_TRIED, former.reason, f"{describe(step)}: {text}") for step in steps]
-    if (stuck := machine.writer.stuck()) is not None:
-        # Also what the writer does not see: a module that binds, a link setting.
-        text = f"not tried: {stuck.text}"
-        return [ended(step, Outcome.NOT_TRIED, Reason.STUCK, f"{describe(step)}: {text}") for step in steps]
-    if stopping():
-        text = "not tried, the process is ending"
-        return [ended(step, Outcome.NOT_TRIED, Reason.CHANGING, f"{describe(step)}: {text}") for step in steps]
+    if not_now is not None:
+        steps = portion.steps if isinstance(portion, Portion | Links) else [portion]
+        return [not_tried(step, *not_now) for step in steps]
     if isinstance(portion, Portion):
         return together(portion, following if isinstance(following, Portion) else None, machine)
     if isinstance(portion, Links):
         return set_links(portion.steps, machine)
     return [_result(portion, machine)]
+
+
+def _not_now(former: StepResult | None, stuck: Stuck | None, stopping: Callable[[], bool]) -> tuple[Reason, str] | None:
+    """Why a step is not tried: reason and words."""
+    if former is not None:
+        return former.reason or Reason.CHANGING, f"not tried after: {former.message}"
+    if stuck is not None:
+        return Reason.STUCK, f"not tried: {stuck.text}"
+    if stopping():
+        return Reason.CHANGING, "not tried, the process is ending"
+    return None
 
 
 def _result(step: Step, machine: Machine) -> StepResult:

@@ -8,6 +8,7 @@ import errno
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.links import is_rate, link_text, mentioned
@@ -65,7 +66,7 @@ def _administrative(sysfs: Sysfs, vf: PciAddress, link: VfLink) -> VfLink:
 
 
 def set_links(steps: Sequence[SetLink], sysfs: Sysfs, netlink: Netlink | None) -> list[HostError | None]:
-    """Carry out steps of one PF: look once, then set one after the other; an answer for each."""
+    """Carry out steps of one PF: look once, then set one after the other; an answer for each, in their order."""
     pf = steps[0].function.pf
     name = netdev_of(sysfs, pf)
     if name is None or netlink is None:
@@ -76,37 +77,50 @@ def set_links(steps: Sequence[SetLink], sysfs: Sysfs, netlink: Netlink | None) -
     except HostError as error:
         return [error for _ in steps]
     answers: list[HostError | None] = []
-    for step in steps:
-        try:
-            _set(step, name, shown, sysfs, netlink)
-        except HostError as error:
-            answers.append(error)
-        else:
-            answers.append(None)
+    for _, its in groupby(steps, key=lambda step: step.function):
+        answers += _set_vf(list(its), name, shown, sysfs, netlink)
     return answers
 
 
-def _set(step: SetLink, name: str, shown: PfLinks, sysfs: Sysfs, netlink: Netlink) -> None:
-    index = step.function.index
-    address = expect_place(step.function, None if index is None else sysfs.vf_address(step.function.pf, index))
-    link = None if index is None else shown.vf(index)
-    if index is None or link is None:
-        raise LinkSettingRefusedError(f"{name} shows nothing of VF {index}; does its driver know link settings?")
-    link = _administrative(sysfs, address, link)
+def _set_vf(
+    steps: Sequence[SetLink], name: str, shown: PfLinks, sysfs: Sysfs, netlink: Netlink
+) -> list[HostError | None]:
+    """All steps of one VF under one lock, so that nobody gets it with half of its settings."""
+    function = steps[0].function
+    try:
+        address = expect_place(
+            function, None if function.index is None else sysfs.vf_address(function.pf, function.index)
+        )
+        link = None if function.index is None else shown.vf(function.index)
+        if link is None:
+            raise LinkSettingRefusedError(
+                f"{name} shows nothing of VF {function.index}; does its driver know link settings?"
+            )
+        link = _administrative(sysfs, address, link)
+        if any(is_rate(step.value) for step in steps):
+            _await_carrier(sysfs, function.pf, name, patience(steps[0]))
+        with held(sysfs, [address], netlink):
+            return [_set(step, address, name, link, netlink) for step in steps]
+    except HostError as error:
+        return [error for _ in steps]
+
+
+def _set(step: SetLink, address: PciAddress, name: str, link: VfLink, netlink: Netlink) -> HostError | None:
+    """`link`: what is shown of the VF."""
     found = mentioned(link, step.value)
     if step.expects is None and found == step.value:
-        return
+        return None
     if step.expects is not None and found != step.expects:
         now, then = link_text(found), link_text(step.expects)
-        raise StaleSnapshotError(f"{address} shows {now}, the plan was made when it was {then}; look and plan again")
-    if is_rate(step.value):
-        _await_carrier(sysfs, step.function.pf, name, patience(step))
+        return StaleSnapshotError(f"{address} shows {now}, the plan was made when it was {then}; look and plan again")
     try:
-        with held(sysfs, [address], netlink):
-            netlink.set_vf(name, index, _whole_group(step.value, link))
+        netlink.set_vf(name, step.function.index or 0, _whole_group(step.value, link))
     except NetlinkRefusedError as error:
-        text = f"ip link set {name} vf {index} {link_text(step.value)}: {errno_text(error.errno)}"
-        raise LinkSettingRefusedError(f"{text}; {_hint(step.value, error.errno, name)}") from error
+        text = f"ip link set {name} vf {step.function.index} {link_text(step.value)}: {errno_text(error.errno)}"
+        return LinkSettingRefusedError(f"{text}; {_hint(step.value, error.errno, name)}")
+    except HostError as error:
+        return error
+    return None
 
 
 def _whole_group(value: VfLink, shown: VfLink) -> VfLink:

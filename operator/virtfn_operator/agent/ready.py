@@ -65,7 +65,8 @@ def preflight(generation: int, found: Found) -> Condition:
         text = "there are no IOMMU groups; switch the IOMMU on in the firmware, and on the kernel command line"
         reason = Reason.NO_IOMMU
     elif found.lock_error is not None:
-        reason, text = Reason.UNREADABLE, f"{found.lock_error}; no function is taken from a driver until then"
+        text = f"{found.lock_error}; until then no function is taken from a driver, and no link is set"
+        reason = Reason.UNREADABLE
     elif trouble := _drivers(found):
         reason, text = trouble
     elif lost := found.inventory.unreadable:

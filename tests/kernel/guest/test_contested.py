@@ -41,6 +41,8 @@ from virtfn_host.linux.writer import MAX_CHILDREN, Answer, Writer
 OPERATIONS = int(os.environ.get("VIRTFN_CONTESTED", "40"))
 SEED = int(os.environ.get("VIRTFN_SEED", "1"))
 DEVICES = Path("/sys/bus/pci/devices")
+LONGEST = 4 * OPERATIONS
+"""Operations after which programs that have hardly met ours are an error."""
 THEIRS = 4
 """VFs that are there before us, so that much can be bound and restored without making VFs anew."""
 
@@ -162,7 +164,7 @@ def test_nothing_is_pulled_from_under_a_program(
     began, operations = time.monotonic(), 0
     programs = competitors()
     # How often they meet is a matter of the machine's speed: it goes on until they have met often enough.
-    while operations < OPERATIONS or (operations < 10 * OPERATIONS and not _contested(programs.met(), seen)):
+    while operations < OPERATIONS or (operations < LONGEST and not _contested(programs.met(), seen)):
         kind, config = _operation(pf, chance)
         seen[f"operations: {kind}"] += 1
         _operate(machine, config, chance, seen)
