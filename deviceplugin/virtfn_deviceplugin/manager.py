@@ -68,6 +68,9 @@ class ServerManager:
                     await self._serve(self._true_now(self._published))
                     checked = self.turned
                 self._look_at_kubelet()
+                for task in self._tasks.values():
+                    if task.done():  # never by itself: a resource that nobody serves must not pass for one that is
+                        task.result()
                 await asyncio.sleep(LOOK_EVERY)
         finally:
             await self._stop(*self._tasks)

@@ -131,7 +131,10 @@ class PoolServer:
         registration = _Registration(self)
         server = grpc.aio.server()
         stubs.add_DevicePluginServicer_to_server(registration, server)
-        server.add_insecure_port(f"unix://{socket}")
+        try:
+            server.add_insecure_port(f"unix://{socket}")
+        except RuntimeError as error:  # all that grpc says of a socket that cannot be bound
+            raise OSError(str(error)) from error
         try:
             await to_its_end(server.start())
             await self._register(socket.name)
@@ -142,8 +145,10 @@ class PoolServer:
             await _first_of(registration.ended.wait(), self._again.wait())
             log.info("%s: the kubelet is gone or was restarted; registering again", self._pool.resource_name)
         finally:
-            socket.unlink(missing_ok=True)
-            await to_its_end(server.stop(None))
+            try:
+                socket.unlink(missing_ok=True)
+            finally:
+                await to_its_end(server.stop(None))
 
     async def _register(self, endpoint: str) -> None:
         # Its own authority: grpc sends the socket's path, which Go's server refuses.

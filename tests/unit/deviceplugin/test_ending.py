@@ -17,6 +17,7 @@ from virtfn_host.core.offered import DevicePool, PoolSet
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.sysfs import Sysfs
 
+FAST = DevicePool(resource_name="virtfn.dev/fast", devices=())
 TURNS = 40
 """Turns of the event loop after which the server is ended: from before it starts until it streams."""
 
@@ -61,8 +62,7 @@ async def test_a_server_that_is_cancelled_at_any_moment_is_stopped(servers: list
         await kubelet.start()
         servers.clear()
         for turns in range(TURNS):
-            pool = DevicePool(resource_name="virtfn.dev/fast", devices=())
-            serving = asyncio.create_task(PoolServer(pool, Path(folder), lambda *_: pytest.fail("asked")).serve())
+            serving = asyncio.create_task(PoolServer(FAST, Path(folder), lambda *_: pytest.fail("asked")).serve())
             for _ in range(turns):
                 await asyncio.sleep(0)
             for _ in range(1 + again):
@@ -85,9 +85,7 @@ async def test_one_that_is_cancelled_as_it_wakes_up_ends(monkeypatch: pytest.Mon
         raise OSError("no kubelet")
 
     monkeypatch.setattr(PoolServer, "_serve_once", refused)
-    server = PoolServer(
-        DevicePool(resource_name="virtfn.dev/fast", devices=()), Path("/"), lambda *_: pytest.fail("asked")
-    )
+    server = PoolServer(FAST, Path("/"), lambda *_: pytest.fail("asked"))
     serving = asyncio.create_task(server.serve())
     await tried.wait()
     await asyncio.sleep(0)
@@ -114,11 +112,8 @@ async def test_a_plugin_that_is_told_to_end_while_it_stops_a_pool_ends_after_it(
             ended.set()
 
     monkeypatch.setattr(PoolServer, "serve", serve)
-    pools, pool = tmp_path / "pools.json", DevicePool(resource_name="virtfn.dev/fast", devices=())
-    manager = ServerManager(
-        pool_file=pools, ledger=LedgerFile(tmp_path / "ledger.json"), kubelet_dir=tmp_path, sysfs=Sysfs(*[tmp_path] * 3)
-    )
-    poolfile.write(pools, PoolSet(boot_id="unknown", pools=(pool,)))
+    pools, manager = tmp_path / "pools.json", plugin(tmp_path)
+    poolfile.write(pools, PoolSet(boot_id="unknown", pools=(FAST,)))
     running = asyncio.create_task(manager.run())
     while not manager.servers:
         await asyncio.sleep(0)
@@ -130,3 +125,36 @@ async def test_a_plugin_that_is_told_to_end_while_it_stops_a_pool_ends_after_it(
     done, _ = await asyncio.wait([running], timeout=5)
     assert running in done
     assert ended.is_set(), "the pool was not stopped to its end"
+
+
+async def test_a_socket_that_cannot_be_bound_is_said_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """As in a full file system, or one that was unmounted; here its path is too long."""
+    folder = Path(f"/{'x' * 200}")
+    serving = asyncio.create_task(PoolServer(FAST, folder, lambda *_: pytest.fail("asked")).serve())
+    async with asyncio.timeout(10):
+        while caplog.text.count("virtfn.dev/fast: not registered") < 2:
+            assert not serving.done()
+            await asyncio.sleep(0.01)
+    serving.cancel()
+    await asyncio.wait([serving])
+
+
+async def test_a_server_that_ends_by_itself_ends_the_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is started anew, and everybody sees why; a resource that nobody serves would be missed by nobody."""
+
+    async def serve(_: PoolServer) -> None:
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(PoolServer, "serve", serve)
+    monkeypatch.setattr(manager_module, "LOOK_EVERY", 0)
+    manager = plugin(tmp_path)
+    poolfile.write(tmp_path / "pools.json", PoolSet(boot_id="unknown", pools=(FAST,)))
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        async with asyncio.timeout(10):
+            await manager.run()
+
+
+def plugin(folder: Path) -> ServerManager:
+    """One of a machine without anything."""
+    ledger, sysfs = LedgerFile(folder / "ledger.json"), Sysfs(folder, folder, folder)
+    return ServerManager(pool_file=folder / "pools.json", ledger=ledger, kubelet_dir=folder, sysfs=sysfs)
