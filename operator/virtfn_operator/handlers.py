@@ -5,6 +5,7 @@ others. No handler here or in `*/handlers.py` decides anything: an event wakes a
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
@@ -112,16 +113,17 @@ def _in_thread(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings)
             # An identity of our own: kopf's asks for the name of the user, and a bare uid has none.
             kopf.run(registry=registry, settings=settings, standalone=True, clusterwide=True, identity=_IDENTITY)
         except Exception as error:  # whatever it was, the process must hear of it
-            _call(loop, _fail, ended, error)
+            call_in(loop, _fail, ended, error)
         else:
-            _call(loop, _fail, ended, RuntimeError("the watch of the API server ended by itself"))
+            call_in(loop, _fail, ended, RuntimeError("the watch of the API server ended by itself"))
 
     threading.Thread(target=run, name="kopf", daemon=True).start()
     return ended
 
 
-def _call(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *args: object) -> None:
-    if not loop.is_closed():
+def call_in(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *args: object) -> None:
+    """From the thread of a watch, in a loop that may be closed meanwhile: then the process ends, and nobody asks."""
+    with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(what, *args)
 
 

@@ -22,7 +22,7 @@ from virtfn_operator.agent.node import NodeObject
 from virtfn_operator.agent.podresources import PodResources
 from virtfn_operator.agent.ports import Patience
 from virtfn_operator.api import GROUP, NODES, VERSION
-from virtfn_operator.handlers import ResourceKey, registry_for, watch, watch_settings
+from virtfn_operator.handlers import ResourceKey, call_in, registry_for, watch, watch_settings
 from virtfn_operator.health import serve_health
 from virtfn_operator.kube import Kube
 from virtfn_operator.settings import AgentSettings, ApiServer
@@ -72,8 +72,8 @@ async def run(settings: AgentSettings) -> None:
         agent = Agent(machine=machine, node=node, patience=patience, version=importlib.metadata.version("virtfn"))
         registry = watch_registry(
             settings.api,
-            lambda body: loop.call_soon_threadsafe(agent.see, body),
-            lambda: loop.call_soon_threadsafe(agent.lose),
+            lambda body: call_in(loop, agent.see, body),
+            lambda: call_in(loop, agent.lose),
         )
         health = await serve_health(
             settings.health_port, lambda: _ailing(max(agent.last_turn, machine.last_step), loop.time())

@@ -13,7 +13,7 @@ import kopf
 from virtfn_operator.api import GROUP, NODES, POLICIES, VERSION
 from virtfn_operator.controller.leader import Candidate, KubernetesLeases
 from virtfn_operator.controller.reconcile import Reconciler
-from virtfn_operator.handlers import registry_for, watch, watch_settings
+from virtfn_operator.handlers import call_in, registry_for, watch, watch_settings
 from virtfn_operator.health import serve_health
 from virtfn_operator.kube import Kube
 from virtfn_operator.settings import ApiServer, ControllerSettings
@@ -82,7 +82,7 @@ async def _lead(elected: asyncio.Event, reconciler: Reconciler, kube: Kube, serv
     await elected.wait()
     logger.info("this controller leads")
     loop = asyncio.get_running_loop()
-    registry = watch_registry(server, lambda: loop.call_soon_threadsafe(reconciler.wake))
+    registry = watch_registry(server, lambda: call_in(loop, reconciler.wake))
     await _until_first(watch(kube, registry, watch_settings({})), reconciler.run(loop.time))
 
 
