@@ -21,10 +21,10 @@ LAST = "test_uninstall.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Uninstalling comes last; a test here may take minutes."""
+    """Uninstalling comes last; a test here may take minutes, and the first one may build Kubernetes before."""
     items.sort(key=lambda item: item.path.name == LAST)
     for item in items:
-        item.add_marker(pytest.mark.timeout(1500))
+        item.add_marker(pytest.mark.timeout(1500, func_only=True))
 
 
 @pytest.fixture(scope="session")

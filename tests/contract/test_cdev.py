@@ -94,14 +94,11 @@ def test_an_unbind_under_an_open_cdev_blocks_until_it_is_closed(lab: Lab, vf: Pc
 
 
 @pytest.mark.parametrize("bound", [False, True])
-def test_a_resize_is_refused_within_a_second_with_nothing_changed(lab: Lab, vf: PciAddress, bound: bool) -> None:
+def test_a_resize_is_refused_with_nothing_changed(lab: Lab, vf: PciAddress, bound: bool) -> None:
     with lab.cdev_open(vf, bound=bound):
-        started = time.monotonic()
         (result,) = none_wanted(lab).results
-        seconds = time.monotonic() - started
         assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.VFS_IN_USE)
         assert lab.sysfs.bound_driver(vf) == "vfio-pci"
-        assert seconds < 1
     (result,) = none_wanted(lab).results
     assert result.outcome is Outcome.DONE
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from real_kernels import DEBIANS, OWN, Boot, Results, run_on
+from real_kernels import DEBIANS, OWN, PATIENCE, Boot, Results, run_on
 
 from virtfn_lab.node_image import node_image
 from virtfn_lab.paths import run_dir
@@ -36,7 +36,7 @@ def boots() -> Iterator[Mapping[Boot, Future[Results]]]:
         yield {boot: pool.submit(run_on, boot, Path(tempfile.mkdtemp(dir=folder))) for boot in BOOTS}
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(3 * PATIENCE)
 @pytest.mark.parametrize(("boot", "file"), [(boot, file) for boot in BOOTS for file in boot.files], ids=str)
 def test_every_test_of_the_file_passes_on_the_kernel(
     boots: Mapping[Boot, Future[Results]], boot: Boot, file: str

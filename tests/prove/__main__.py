@@ -35,6 +35,9 @@ from virtfn_lab.restarts import Round, rounds
 RESULTS = Path("prove-results.json")
 """The last result of each proof; one that is run alone replaces its own."""
 
+UNFINISHED = "{}: did not come to its end"
+"""Name of a proof that ended by an error."""
+
 PORTION = 500
 """Histories in one go of hypothesis: it remembers all it has tried, and grows slower with them."""
 
@@ -192,6 +195,17 @@ PROOFS: Mapping[str, Callable[[], Proof]] = {
 """By the word that chooses it, the heaviest last."""
 
 
+def _carried_out(word: str) -> Proof:
+    """One that cannot come to its end is violated, and the others go on."""
+    began = time.monotonic()
+    try:
+        return PROOFS[word]()
+    except Exception as error:  # whatever it was, hours of other proofs are not thrown away for it
+        traceback.print_exception(error)
+        seconds = round(time.monotonic() - began, 1)
+        return Proof(name=UNFINISHED.format(word), tried=0, violations=1, seed=0, seconds=seconds)
+
+
 def main(words: Sequence[str]) -> int:
     """1 when anything was violated, 2 for a word that is no proof."""
     if unknown := set(words) - set(PROOFS):
@@ -200,7 +214,8 @@ def main(words: Sequence[str]) -> int:
     results = {proof["name"]: proof for proof in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
     proofs = []
     for word in [word for word in PROOFS if not words or word in words]:
-        proofs.append(PROOFS[word]())
+        proofs.append(_carried_out(word))
+        results.pop(UNFINISHED.format(word), None)
         results[proofs[-1].name] = asdict(proofs[-1])
         RESULTS.write_text(json.dumps(list(results.values()), indent=1) + "\n")
     for proof in proofs:

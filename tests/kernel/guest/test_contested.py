@@ -2,7 +2,8 @@
 
 `VIRTFN_CONTESTED=1000` is the long way; by default a few dozen operations are tried. Only an unbind and a write of 0 to
 `sriov_numvfs` can wait for a holder. The second takes seconds by itself, so both are compared with the times at which
-the programs held a VF: a write that met one waited for it, however short; an unbind of over a second counts as well.
+the programs held a VF: a write that met one waited for it, however short; an unbind of over a second counts as well, or
+on a slow machine of over five times what one takes with nobody there.
 """
 
 from __future__ import annotations
@@ -176,7 +177,9 @@ def test_nothing_is_pulled_from_under_a_program(
     met = [write for write in writer.written for hold in holds if write.meets(str(pf), hold.vf, hold.began, hold.ended)]
     pulled = [one for one in holds if one.pulled]
     unbinds = [write for write in writer.written if write.path.endswith("/unbind")]
-    blocked = [write for write in writer.written if write.seconds > 1 and (write in met or write in unbinds)]
+    # Side by side on an emulated CPU they may take longer than they would one by one, with nobody in the way.
+    limit = max(1.0, 5 * max(write.seconds for write in alone if write.path.endswith("/unbind")))
+    blocked = [write for write in writer.written if write.seconds > limit and (write in met or write in unbinds)]
     print(
         f"{operations} operations in {seconds:.0f} s; {len(writer.written)} writes of ours; VFs held {len(holds)} times"
     )
@@ -185,7 +188,8 @@ def test_nothing_is_pulled_from_under_a_program(
         f"longest unbind {max(write.seconds for write in unbinds):.3f} s; longest write of sriov_numvfs "
         f"{_longest(writer.written):.3f} s, without competitors {_longest(alone):.3f} s"
     )
-    print(f"held VFs touched: {len(pulled)}; writes that met a holder: {len(met)}; blocked over 1 s: {len(blocked)}")
+    print(f"held VFs touched: {len(pulled)}; writes that met a holder: {len(met)}")
+    print(f"writes that were blocked over {limit:.1f} s: {len(blocked)}")
     tried(operations)
     assert (pulled, met, blocked) == ([], [], [])
     assert _contested(every, seen), "too few met"

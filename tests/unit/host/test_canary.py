@@ -62,7 +62,7 @@ def test_one_that_hangs_is_polled_and_the_others_are_read(sysfs: Sysfs, canary: 
     began = time.monotonic()
     for _ in range(5):
         assert [found.path for found in canary.look(sysfs, PFS)] == [str(path)]
-    assert time.monotonic() - began < 1, "a read that hangs is not waited for again"
+    assert time.monotonic() - began < 4, "a read that hangs is not waited for again"
     assert canary._hanging[PFS[0]][0]._child is child
     assert readers(canary) == 2
     let_go(path)

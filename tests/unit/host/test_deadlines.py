@@ -91,7 +91,7 @@ def test_closing_does_not_wait_for_a_write_that_hangs(hanging: Path) -> None:
 
 
 def test_a_read_that_hangs_is_said_and_the_next_one_fails_at_once(hanging: Path, file: Path) -> None:
-    reader = Reader(deadline=0.3)
+    reader = Reader(deadline=2.0)
     file.write_text("vfio-pci\n")
     assert reader.read(file) == "vfio-pci"
     assert reader.read(file.parent / "absent") is None
@@ -118,7 +118,7 @@ def test_what_stands_after_a_write_that_hangs_in_its_list_or_in_another_is_never
     for path in files:
         path.write_text("")
     order: list[Path] = [files[0], hanging, *files[1:5]]
-    answers = writer.write_each([(path, "x") for path in order], 0.5, 1)
+    answers = writer.write_each([(path, "x") for path in order], 2.0, 1)
     assert answers[0] is None
     assert f"writing 'x' to {hanging} has not returned" in str(answers[1])
     assert all(isinstance(answer, StuckError) and "not written" in str(answer) for answer in answers[2:])
@@ -223,7 +223,7 @@ def test_children_are_one_process_that_ends_with_the_writer_and_is_not_left_as_a
 def test_reads_asked_for_together_are_answered_each_and_what_stands_behind_one_that_hangs_is_not_known(
     hanging: Path, file: Path
 ) -> None:
-    reader = Reader(deadline=0.5)
+    reader = Reader(deadline=2.0)
     file.write_text("vfio-pci\n")
     absent = file.parent / "absent"
     assert reader.read_each([file, absent, file]) == ["vfio-pci", None, "vfio-pci"]
