@@ -44,8 +44,7 @@ from virtfn_host.linux.expect import expect
 from virtfn_host.linux.journal import has_links
 from virtfn_host.linux.machine import Machine, address_of, look_at, remember
 from virtfn_host.linux.onelook import OneLook
-from virtfn_host.linux.portions import Links, Portion, ended, portions_of, set_links, together
-from virtfn_host.linux.stuck import not_tried
+from virtfn_host.linux.portions import Links, Portion, ended, not_tried, portions_of, set_links, together
 from virtfn_host.linux.sysfs import Sysfs
 
 SETTLE_POLL = 0.01
@@ -83,7 +82,7 @@ def _results(
     portion: Portion | Links | Step,
     following: Portion | Links | Step | None,
     machine: Machine,
-    not_now: tuple[Reason, str] | None,
+    not_now: tuple[Reason | None, str] | None,
 ) -> list[StepResult]:
     if not_now is not None:
         steps = portion.steps if isinstance(portion, Portion | Links) else [portion]
@@ -95,10 +94,12 @@ def _results(
     return [_result(portion, machine)]
 
 
-def _not_now(former: StepResult | None, stuck: Stuck | None, stopping: Callable[[], bool]) -> tuple[Reason, str] | None:
+def _not_now(
+    former: StepResult | None, stuck: Stuck | None, stopping: Callable[[], bool]
+) -> tuple[Reason | None, str] | None:
     """Why a step is not tried: reason and words."""
     if former is not None:
-        return former.reason or Reason.CHANGING, f"not tried after: {former.message}"
+        return former.reason, f"not tried after: {former.message}"
     if stuck is not None:
         return Reason.STUCK, f"not tried: {stuck.text}"
     if stopping():

@@ -87,25 +87,22 @@ def _set_vf(
 ) -> list[HostError | None]:
     """All steps of one VF under one lock, so that nobody gets it with half of its settings."""
     function = steps[0].function
+    index = function.index
     try:
-        address = expect_place(
-            function, None if function.index is None else sysfs.vf_address(function.pf, function.index)
-        )
-        link = None if function.index is None else shown.vf(function.index)
-        if link is None:
-            raise LinkSettingRefusedError(
-                f"{name} shows nothing of VF {function.index}; does its driver know link settings?"
-            )
+        address = expect_place(function, None if index is None else sysfs.vf_address(function.pf, index))
+        link = None if index is None else shown.vf(index)
+        if index is None or link is None:
+            raise LinkSettingRefusedError(f"{name} shows nothing of VF {index}; does its driver know link settings?")
         link = _administrative(sysfs, address, link)
         if any(is_rate(step.value) for step in steps):
             _await_carrier(sysfs, function.pf, name, patience(steps[0]))
         with held(sysfs, [address], netlink):
-            return [_set(step, address, name, link, netlink) for step in steps]
+            return [_set(step, address, index, name, link, netlink) for step in steps]
     except HostError as error:
         return [error for _ in steps]
 
 
-def _set(step: SetLink, address: PciAddress, name: str, link: VfLink, netlink: Netlink) -> HostError | None:
+def _set(step: SetLink, address: PciAddress, index: int, name: str, link: VfLink, netlink: Netlink) -> HostError | None:
     """`link`: what is shown of the VF."""
     found = mentioned(link, step.value)
     if step.expects is None and found == step.value:
@@ -114,9 +111,9 @@ def _set(step: SetLink, address: PciAddress, name: str, link: VfLink, netlink: N
         now, then = link_text(found), link_text(step.expects)
         return StaleSnapshotError(f"{address} shows {now}, the plan was made when it was {then}; look and plan again")
     try:
-        netlink.set_vf(name, step.function.index or 0, _whole_group(step.value, link))
+        netlink.set_vf(name, index, _whole_group(step.value, link))
     except NetlinkRefusedError as error:
-        text = f"ip link set {name} vf {step.function.index} {link_text(step.value)}: {errno_text(error.errno)}"
+        text = f"ip link set {name} vf {index} {link_text(step.value)}: {errno_text(error.errno)}"
         return LinkSettingRefusedError(f"{text}; {_hint(step.value, error.errno, name)}")
     except HostError as error:
         return error

@@ -60,6 +60,11 @@ def ended(step: Step, outcome: Outcome, reason: Reason | None, message: str, sec
     return StepResult(step=step, outcome=outcome, seconds=round(seconds, 4), reason=reason, message=message)
 
 
+def not_tried(step: Step, reason: Reason | None, text: str) -> StepResult:
+    """A step that was left undone; `text` says why, behind what the step is."""
+    return ended(step, Outcome.NOT_TRIED, reason, f"{describe(step)}: {text}")
+
+
 def together(portion: Portion, following: Portion | None, machine: Machine) -> list[StepResult]:
     """Check each, write all, look at each; the next portion is checked meanwhile. Seconds are a share of the time."""
     started = time.monotonic()

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Inventory, Stuck
 from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Outcome, Plan, Report, Step, StepResult, describe
+from virtfn_host.core.steps import Plan, Report
 from virtfn_host.linux.canary import Canary, Hang
 from virtfn_host.linux.holding import NAMES, Holding, enabled, every_open_file, holders_of
 from virtfn_host.linux.open_files import process
+from virtfn_host.linux.portions import not_tried
 from virtfn_host.linux.sysfs import Sysfs
 
 PCI_WRITES = frozenset({"sriov_numvfs", "unbind", "bind", "remove", "rescan", "drivers_probe"})
@@ -61,12 +62,6 @@ def pfs_now(sysfs: Sysfs) -> Iterator[PciAddress]:
 def refused(plan: Plan, stuck: Stuck) -> Report:
     """A plan of which nothing is tried, because its writes would queue and be executed when nobody expects it."""
     return Report(results=tuple(not_tried(step, Reason.STUCK, f"not tried: {stuck.text}") for step in plan.steps))
-
-
-def not_tried(step: Step, reason: Reason, text: str) -> StepResult:
-    """The result of a step that was left undone; `text` follows what the step is."""
-    message = f"{describe(step)}: {text}"
-    return StepResult(step=step, outcome=Outcome.NOT_TRIED, seconds=0.0, reason=reason, message=message)
 
 
 def _stuck(hang: Hang, writers: Sequence[str], who: Holding | None) -> Stuck:
