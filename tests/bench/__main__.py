@@ -54,16 +54,18 @@ def times_faster(name: str, ours: Sequence[float], reference: Sequence[float]) -
     return replace(turned, ours=turned.reference, reference=turned.ours)
 
 
-def binding(device: str, topology: str, what: str, rounds: int) -> list[Figure]:
+def binding(device: str, topology: str, what: str, rounds: int, kernel: str = "6.1") -> list[Figure]:
     """VFs made and bound, and taken away, through `apply` and by bare writes, in turn in one boot."""
     out = Path(tempfile.mkdtemp(prefix="bench-", dir=run_dir()))
     command = (
         f"modprobe -a igb nvme; python3 tests/bench/binding.py --device {device} --rounds {rounds} /out/seconds.json"
     )
-    if run_in_guest(command, hardware=Hardware(topology=topology, threads="multi"), out=out, timeout=1800):
+    hardware = Hardware(topology=topology, threads="multi")
+    if run_in_guest(command, hardware=hardware, kernel=kernel, out=out, timeout=1800):
         raise SystemExit("the bench failed in the guest; see above")
     found = json.loads((out / "seconds.json").read_text())
-    seen, made, away = found["seconds"], f"{what}: {found['count']} VFs made and bound", f"{what}: taken away"
+    seen, what = found["seconds"], f"{what}, Linux {kernel}"
+    made, away = f"{what}: {found['count']} VFs made and bound", f"{what}: taken away"
     return [
         paired(f"{made} by `apply`, to bare writes", seen["ours apply"], seen["bare"]),
         paired(f"{made}, with looking, deciding and verifying", seen["ours"], seen["bare"]),
@@ -75,7 +77,9 @@ def binding(device: str, topology: str, what: str, rounds: int) -> list[Figure]:
 
 def main() -> None:
     """Entry point."""
-    figures = binding("8086:10c9", "igb2", "igb", 21) + binding("1b36:0010", "nvme", "nvme", 9)
+    figures = binding("8086:10c9", "igb2", "igb", 21)
+    for kernel in ("6.1", "6.12"):  # the least that taking away costs is the kernel's, and differs
+        figures += binding("1b36:0010", "nvme", "nvme", 9, kernel)
     lines = time_lines(5)
     for stage in STAGES:
         whole = [line[STAGES[-1]] for line in lines]

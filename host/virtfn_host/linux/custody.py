@@ -11,7 +11,7 @@ can be done, and a program that comes after the look blocks the write until it e
 import errno
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory
@@ -40,15 +40,14 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: Netlink | None 
     """
     wanted = sorted(addresses)
     assigned = None if netlink is None else Addresses(netlink)
-    with ExitStack() as stack:
-        before = OneLook.of(sysfs)
-        taken: set[int] = set()
+    before = OneLook.of(sysfs)
+    taken: dict[int, int] = {}
+    try:
         for number in sorted({number for address in wanted if (number := before.group(address)) is not None}):
             # A group without a node has nobody on vfio, or this kernel makes none, or this /dev is not the host's;
             # which, is seen under the lock.
             if (fd := _open_group(before, number)) is not None:
-                stack.callback(os.close, fd)
-                taken.add(number)
+                taken[number] = fd
         # A new look: what was seen before the lock may have changed.
         locked = before.again()
         nodes = OpenNodes(locked)
@@ -61,17 +60,19 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: Netlink | None 
             if found := holders(locked, address, nodes, open_files=True, addresses=assigned, alone=alone):
                 raise FunctionInUseError(f"{address} is in use: {found[0].text}; it is left alone until that ends")
         yield locked
+    finally:
+        for fd in taken.values():
+            os.close(fd)
 
 
 def _lockable(sysfs: Sysfs, address: PciAddress) -> int | None:
     """The group of a function, if vfio could hand it out and this kernel has groups to open."""
-    number = sysfs.group(address)
+    number, bound = sysfs.group(address), sysfs.vfio_bound(address)
     if number is None:
-        if sysfs.vfio_bound(address):
+        if bound:
             raise FunctionInUseError(f"{address} is on a vfio driver and in no IOMMU group, so nobody can tell")
         return None
-    members = (address,) if sysfs.vfio_bound(address) else sysfs.group_members(number)
-    on_vfio = next((member for member in members if sysfs.vfio_bound(member)), None)
+    on_vfio = address if bound else next(filter(sysfs.vfio_bound, sysfs.group_members(number)), None)
     if on_vfio is None or (sysfs.cdev(on_vfio) is not None and not sysfs.has_group_node(number)):
         return None
     return number
@@ -164,9 +165,10 @@ def holders(
 
 
 def _vfio_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes, name_processes: bool) -> str | None:
-    group, cdev = sysfs.group(address), sysfs.cdev(address)
+    cdev = sysfs.cdev(address)
     cdev_node = None if cdev is None else f"/dev/vfio/devices/{cdev}"
-    if name_processes and group is not None and (process := nodes.user(f"/dev/vfio/{sysfs.group_name(group)}")):
+    group = sysfs.group(address) if name_processes else None
+    if group is not None and (process := nodes.user(f"/dev/vfio/{sysfs.group_name(group)}")):
         return f"{process} has its group open"
     if name_processes and cdev_node is not None and (process := nodes.user(cdev_node)):
         return f"{process} has {cdev_node} open"
