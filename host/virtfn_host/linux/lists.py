@@ -62,8 +62,8 @@ class Lists:
         for fileno in self._working:
             poll.register(fileno, select.POLLIN)
         while self._working:
-            self._wait()
-            ended = [fileno for fileno, _ in poll.poll(0)]
+            until = min(map(self._due, self._working.values()))
+            ended = [fileno for fileno, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000)]
             for fileno in ended:
                 self._finish(self._working[fileno])
             late = [] if ended else [fileno for fileno, some in self._working.items() if self._is_late(some)]
@@ -79,14 +79,6 @@ class Lists:
                 self._hung_up = True
                 for some in self._working.values():
                     some.child.hang_up()
-
-    def _wait(self) -> None:
-        """Until one that has most to write is through, or any is due: nothing is to be done before the last is through,
-        and to wake up for each takes CPU from those that write."""
-        longest = max(self._working.values(), key=lambda some: len(some.left))
-        poll = select.poll()
-        poll.register(longest.child.fileno(), select.POLLIN)
-        poll.poll(max(0.0, min(map(self._due, self._working.values())) - time.monotonic()) * 1000)
 
     def _due(self, some: WriteList) -> float:
         patience = self._deadline if not some.left or some.left[0] in self._slow else self._held_after
