@@ -89,14 +89,13 @@ class OneLook(Sysfs):
     def bound_driver(self, address: PciAddress) -> str | None:
         """See Sysfs; by address, because this and the group are asked for most, and to make the path costs too."""
         if address not in self._bound:
-            self._bound[address] = self._behind.link(f"{self.device(address)}/driver")
+            self._bound[address] = super().bound_driver(address)
         return self._bound[address]
 
     def group(self, address: PciAddress) -> int | None:
         """See Sysfs."""
         if address not in self._group_of:
-            number = self._behind.link(f"{self.device(address)}/iommu_group")
-            self._group_of[address] = None if number is None else int(number)
+            self._group_of[address] = super().group(address)
         return self._group_of[address]
 
     def vfio_bound(self, address: PciAddress) -> bool:
