@@ -129,7 +129,7 @@ def command(guest: Guest) -> list[str]:
     words += ["-kernel", str(guest.image.vmlinuz), "-initrd", str(guest.image.initrd), "-append", " ".join(boot)]
     words += ["-drive", f"file={guest.image.disk},format=raw,if=none,id=d0,snapshot=on,cache=unsafe"]
     words += ["-device", "virtio-blk-pci,drive=d0,disable-legacy=on", "-device", "virtio-rng-pci"]
-    words += ["-device", "intel-iommu,intremap=on,caching-mode=on"] if hardware.iommu else []
+    words += ["-device", "intel-iommu,intremap=on"] if hardware.iommu else []
     for tag, (folder, writable) in guest.shares.items():
         mode = "" if writable else ",readonly=on"
         words += ["-virtfs", f"local,path={folder},mount_tag={tag},security_model=none,multidevs=remap{mode}"]
