@@ -31,7 +31,7 @@ from virtfn_host.core.steps import Outcome, Plan, Report
 from virtfn_host.core.verify import verify
 from virtfn_host.core.wanted import NodeConfig, PolicyConfig
 from virtfn_host.linux.apply import apply
-from virtfn_host.linux.custody import evidence, holders
+from virtfn_host.linux.custody import allow_many_groups, evidence, holders
 from virtfn_host.linux.errors import HostError, JournalUnreadableError, StuckError
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.inventory import read_inventory
@@ -233,6 +233,7 @@ def _carry_out(
     """Look, decide, plan, apply, look again; one process on this node at a time."""
     sysfs = _machine(options)
     _must_be_root(sysfs)
+    allow_many_groups()
     machine = _hands(sysfs, options)
     try:
         with only_writer(_journal(options).parent), _asked_to_stop() as stopping:

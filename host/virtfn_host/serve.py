@@ -24,7 +24,7 @@ from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Outcome, Plan, Report, StepResult
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.canary import Canary
-from virtfn_host.linux.custody import evidence
+from virtfn_host.linux.custody import allow_many_groups, evidence
 from virtfn_host.linux.errors import HostError, JournalUnreadableError
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.inventory import read_inventory
@@ -228,6 +228,7 @@ def main() -> None:
     if options.check:
         sys.exit(check(options.socket))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    allow_many_groups()
     sysfs = Sysfs(options.sys, options.dev, options.proc)
     machine = Machine(
         sysfs=sysfs,

@@ -10,6 +10,7 @@ can be done, and a program that comes after the look blocks the write until it e
 
 import errno
 import os
+import resource
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,14 @@ IFF_UP = 1
 
 NO_NODE = frozenset({errno.ENOENT, errno.ENXIO, errno.ENODEV})
 """What opening a group says where it has no node, or one that was left over in a /dev of its own."""
+
+
+def allow_many_groups() -> None:
+    """Let this process open as many files as it ever may: the lock opens every group of a PF, a PF may have 65,535 VFs
+    (its TotalVFs has 16 bits), and the soft limit is 1,024 nearly everywhere.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextmanager
