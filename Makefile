@@ -41,7 +41,7 @@ lab-down: setup ## stop it and remove what it left
 kubectl: setup ## kubectl in the lab: make kubectl ARGS='get svn'
 	@$(LAB) kubectl $(ARGS)
 
-bench: setup ## figures, each beside its floor or a peer (about twenty minutes)
+bench: setup ## figures, each beside its floor or a peer (about half an hour)
 	PYTHONPATH=lab:host:tests/bench $(PY) tests/bench/__main__.py
 
 prove: setup ## the long proofs in full (hours; PROOFS='histories contested' for those only)
