@@ -1,5 +1,6 @@
 """Link settings of VFs through their PF, as igb takes and refuses them, and our steps on top."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -177,6 +178,24 @@ def test_the_netdev_of_a_kernel_pool_bears_that_mac(lab: Lab, netlink: Netlink) 
     (vf,) = vfs(lab)
     assert vf.link is not None
     assert lab.sysfs.read(lab.sysfs.device(vf.address, "net", lab.netdev(vf.address), "address")) == vf.link.mac
+
+
+def test_that_mac_is_ours_also_when_the_driver_had_made_one_up_before(lab: Lab, netlink: Netlink) -> None:
+    """igbvf makes one up while its PF is down or busy, later takes the one that was set, and leaves the mark."""
+    lab.machine.modules.load("igbvf", 30)
+    lab.set_up(lab.pf, False)
+    _, desired, _ = converge(lab, on(lab, count=1, driver="kernel"))
+    lab.set_up(lab.pf, True)
+    (vf,) = vfs(lab)
+    assert vf.link is not None
+    netdev = lab.netdev(vf.address)
+    until = time.monotonic() + 60
+    while lab.sysfs.read(lab.sysfs.device(vf.address, "net", netdev, "address")) != vf.link.mac:
+        assert time.monotonic() < until
+        lab.set_up(vf.address, True)
+        lab.set_up(vf.address, False)
+    assert lab.sysfs.read(lab.sysfs.device(vf.address, "net", netdev, "addr_assign_type")) == "1"
+    assert verify(desired, read_inventory(lab.sysfs, netlink=netlink)) == ()
 
 
 def test_a_mac_that_an_administrator_set_is_kept(lab: Lab, netlink: Netlink) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kernel import FakeKernel
+from netlink import given_address
 from outsider import HOLDER, WRITER, Outsider
 
 from virtfn_host.core.address import PciAddress
@@ -108,8 +109,10 @@ class Lab:
     def set_up(self, function: PciAddress, up: bool) -> None:
         """`ip link set NETDEV up` or `down`; a PF that goes up has a carrier a moment later."""
         if self.fake is not None:
-            flags = Path(self.sysfs.device(function, "net", self.netdev(function), "flags"))
-            flags.write_text("0x1003\n" if up else "0x1002\n")
+            netdev = Path(self.sysfs.device(function, "net", self.netdev(function)))
+            (netdev / "flags").write_text("0x1003\n" if up else "0x1002\n")
+            if up and (given := given_address(self.fake, function)) is not None:
+                (netdev / "address").write_text(f"{given}\n")
             return
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
             request = bytearray(struct.pack("16sH22x", self.netdev(function).encode(), 0))

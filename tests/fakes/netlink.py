@@ -31,13 +31,19 @@ def driver_address(kernel: FakeKernel, function: PciAddress) -> tuple[str, bool]
     folder = kernel.devices / str(function)
     if not (folder / "physfn").exists():
         return f"52:54:00:00:{function.bus:02x}:{function.function:02x}", False
-    link = kernel.links.get(function, UNSET)
-    if link.mac not in (None, ZERO_MAC) and function not in kernel.made_up:
-        return str(link.mac), False
-    kernel.made_up.add(function)
     made_up = f"a6:00:00:{len(kernel.writes) % 256:02x}:{function.device:02x}:{function.function:02x}"
-    kernel.links[function] = replace(link, mac=made_up)
+    if (given := given_address(kernel, function)) is not None:
+        up = any(map(_up, (folder / "physfn/net").iterdir()))
+        return (given, False) if up else (made_up, True)
+    kernel.made_up.add(function)
+    kernel.links[function] = replace(kernel.links.get(function, UNSET), mac=made_up)
     return made_up, True
+
+
+def given_address(kernel: FakeKernel, function: PciAddress) -> str | None:
+    """The MAC that was set for a VF, or None."""
+    mac = kernel.links.get(function, UNSET).mac
+    return None if mac in (None, ZERO_MAC) or function in kernel.made_up else mac
 
 
 UNSET = VfLink(

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.links import is_rate, link_text, mentioned
-from virtfn_host.core.mac import ZERO_MAC
+from virtfn_host.core.mac import ZERO_MAC, stable_mac
 from virtfn_host.core.model import PhysicalFunction, VfLink
 from virtfn_host.core.resolve import NETWORK_CLASS
 from virtfn_host.core.steps import SetLink, patience
@@ -51,13 +51,19 @@ def with_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink) -> Physical
     if name is None or not pf.class_code.startswith(NETWORK_CLASS):
         return pf
     shown = netlink.links(name)
-    links = [(vf, shown.vf(vf.index)) for vf in pf.vfs]
-    vfs = tuple(replace(vf, link=_administrative(sysfs, vf.address, link)) if link else vf for vf, link in links)
+    vfs = tuple(replace(vf, link=_administrative(sysfs, vf.address, vf.index, shown)) for vf in pf.vfs)
     return replace(pf, netdev_up=shown.up, mac=shown.mac, vfs=vfs)
 
 
-def _administrative(sysfs: Sysfs, vf: PciAddress, link: VfLink) -> VfLink:
-    """igb shows the address that a VF's driver made up as if an administrator had set it (measured)."""
+def _administrative(sysfs: Sysfs, vf: PciAddress, index: int, shown: PfLinks) -> VfLink | None:
+    """What the PF shows of a VF; igb shows an address that its driver made up as if one had been set (measured).
+
+    The mark of a made-up address is not enough: igbvf makes one up when its first reset finds the PF busy, takes the
+    one that was set at the next reset, and leaves the mark (measured). Ours is known by itself.
+    """
+    link = shown.vf(index)
+    if link is None or (shown.mac is not None and link.mac == stable_mac(shown.mac, index)):
+        return link
     for name in sysfs.names(sysfs.device(vf, "net")) or ():
         made_up = sysfs.read(sysfs.device(vf, "net", name, "addr_assign_type")) == MADE_UP
         if made_up and sysfs.read(sysfs.device(vf, "net", name, "address")) == link.mac:
@@ -90,10 +96,9 @@ def _set_vf(
     index = function.index
     try:
         address = expect_place(function, None if index is None else sysfs.vf_address(function.pf, index))
-        link = None if index is None else shown.vf(index)
+        link = None if index is None else _administrative(sysfs, address, index, shown)
         if index is None or link is None:
             raise LinkSettingRefusedError(f"{name} shows nothing of VF {index}; does its driver know link settings?")
-        link = _administrative(sysfs, address, link)
         if any(is_rate(step.value) for step in steps):
             _await_carrier(sysfs, function.pf, name, patience(steps[0]))
         with held(sysfs, [address], netlink):
