@@ -30,10 +30,18 @@ def fake(tmp_path: Path) -> FakeKernel | None:
     return None if IN_GUEST else FakeKernel(tmp_path / "root", siblings=2)
 
 
+@pytest.fixture(scope="session")
+def real_netlink() -> Iterator[Netlink]:
+    """One for all tests, as a host has one: an emulated machine takes four seconds to start the process behind it."""
+    made = Netlink()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def lab(tmp_path: Path, fake: FakeKernel | None) -> Iterator[Lab]:
+def lab(tmp_path: Path, fake: FakeKernel | None, real_netlink: Netlink) -> Iterator[Lab]:
     """The machine, with no VFs at the start and none at the end."""
-    machine = fake.machine() if fake else _real_machine(tmp_path)
+    machine = fake.machine() if fake else _real_machine(tmp_path, real_netlink)
     if IN_GUEST:
         machine.modules.load("igb", 30)
     made = Lab(machine, fake)
@@ -43,15 +51,13 @@ def lab(tmp_path: Path, fake: FakeKernel | None) -> Iterator[Lab]:
     made.outsiders_end()
     _empty(made)
     machine.writer.close()
-    if machine.netlink is not None:
-        machine.netlink.close()
 
 
-def _real_machine(tmp_path: Path) -> Machine:
+def _real_machine(tmp_path: Path, netlink: Netlink) -> Machine:
     sysfs = Sysfs()
     writer = Writer(functools.partial(who_blocks, sysfs))
     journal = Journal(tmp_path / "journal.json")
-    return Machine(sysfs=sysfs, writer=writer, journal=journal, modules=Modprobe(), netlink=Netlink())
+    return Machine(sysfs=sysfs, writer=writer, journal=journal, modules=Modprobe(), netlink=netlink)
 
 
 def _empty(lab: Lab) -> None:

@@ -1,4 +1,4 @@
-"""Which files of the contract run on which real kernel, and their results from one boot.
+"""Which files of tests run on which real kernel and machine, and their results from one boot.
 
 A file of tests/contract that is not named here runs on every kernel, `group_lock` on every one whose vfio has groups.
 Each boot is given its files by name, so no guest skips any, and a skip is a failure.
@@ -24,7 +24,7 @@ def _files(folder: str) -> tuple[str, ...]:
 
 EVERYWHERE = tuple(file for file in _files("tests/contract") if file not in (CDEV, CDEV_ONLY, NOIOMMU))
 WITHOUT_GROUPS = tuple(file for file in EVERYWHERE if file != GROUP_LOCK)
-GUEST = (*_files("tests/kernel/guest"), *_files("tests/faults"))
+SAMPLES, FAULTS = _files("tests/kernel/guest"), _files("tests/faults")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +34,22 @@ class Boot:
     kernel: str
     files: tuple[str, ...]
     iommu: bool = True
+    topology: str = "contract"
+    fault: str | None = None
+    """That of tests/faults/ which the machine itself is."""
 
     def __str__(self) -> str:
-        return f"{self.kernel}{'' if self.iommu else ', no IOMMU'}"
+        card = "" if self.topology == "contract" else f", {self.topology}"
+        return f"{self.kernel}{'' if self.iommu else ', no IOMMU'}{card}"
 
 
 DEBIANS = (
-    Boot(kernel="6.1", files=GUEST),
     Boot(kernel="6.1", files=EVERYWHERE),
     Boot(kernel="6.12", files=EVERYWHERE),
+    Boot(kernel="6.1", files=FAULTS),
+    Boot(kernel="6.1", files=SAMPLES),
+    Boot(kernel="6.1", files=FAULTS, iommu=False, topology="igb2", fault="the whole machine has no IOMMU"),
+    Boot(kernel="6.1", files=FAULTS, topology="no-acs", fault="the card is behind a switch without ACS"),
 )
 """Part of `make test`; the longest first."""
 
@@ -70,7 +77,7 @@ def run_on(boot: Boot, out: Path) -> Results:
         GuestFailedError: the guest did not come to its end.
     """
     words = f"python3 -m pytest -p no:cacheprovider --timeout={ONE_TEST} --junit-xml=/out/results.xml"
-    hardware = Hardware(topology="contract", iommu=boot.iommu)
+    hardware = Hardware(topology=boot.topology, iommu=boot.iommu)
     log = out / "log"
     command = f"{words} {' '.join(boot.files)}"
     status = run_in_guest(command, hardware=hardware, kernel=boot.kernel, out=out, timeout=PATIENCE, log=log)

@@ -45,3 +45,5 @@ def test_every_test_of_the_file_passes_on_the_kernel(
     print(f"Linux {boot}: {len(said[file])} tests of {file}")
     assert {name: what for name, what in said[file].items() if what != "passed"} == {}
     assert said[file], f"the guest ran nothing of {file}"
+    # A machine that is one fault shows no other, and this one.
+    assert boot.fault is None or f"test_the_fault_shows_and_clears[{boot.fault}]" in said[file]
