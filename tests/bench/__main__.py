@@ -54,12 +54,15 @@ def times_faster(name: str, ours: Sequence[float], reference: Sequence[float]) -
     return replace(turned, ours=turned.reference, reference=turned.ours)
 
 
-def binding(device: str, topology: str, what: str, rounds: int, kernel: str = "6.1") -> list[Figure]:
-    """VFs made and bound, and taken away, through `apply` and by bare writes, in turn in one boot."""
+def binding(device: str, topology: str, what: str, rounds: tuple[int, int], kernel: str = "6.1") -> list[Figure]:
+    """VFs made and bound, and taken away, through `apply` and by bare writes, in turn in one boot.
+
+    Args:
+        rounds: how many of making and taking away, and how many more of making alone.
+    """
     out = Path(tempfile.mkdtemp(prefix="bench-", dir=run_dir()))
-    command = (
-        f"modprobe -a igb nvme; python3 tests/bench/binding.py --device {device} --rounds {rounds} /out/seconds.json"
-    )
+    words = f"--device {device} --rounds {rounds[0]} --quick-rounds {rounds[1]} /out/seconds.json"
+    command = f"modprobe -a igb nvme; python3 tests/bench/binding.py {words}"
     hardware = Hardware(topology=topology, threads="multi")
     if run_in_guest(command, hardware=hardware, kernel=kernel, out=out, timeout=1800):
         raise SystemExit("the bench failed in the guest; see above")
@@ -77,9 +80,9 @@ def binding(device: str, topology: str, what: str, rounds: int, kernel: str = "6
 
 def main() -> None:
     """Entry point."""
-    figures = binding("8086:10c9", "igb2", "igb", 21)
+    figures = binding("8086:10c9", "igb2", "igb", (21, 0))
     for kernel in ("6.1", "6.12"):  # the least that taking away costs is the kernel's, and differs
-        figures += binding("1b36:0010", "nvme", "nvme", 21, kernel)
+        figures += binding("1b36:0010", "nvme", "nvme", (9, 40), kernel)
     lines = time_lines(5)
     for stage in STAGES:
         whole = [line[STAGES[-1]] for line in lines]

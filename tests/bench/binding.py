@@ -1,7 +1,10 @@
 """Runs as root on a machine with an SR-IOV card: VFs made and bound by `apply`, beside the bare writes, in turn.
 
 `python binding.py --device 8086:10c9 --rounds 15 FILE` leaves the seconds of every round in FILE, as JSON. Both ways
-begin and end with no VF; what is measured ends when every VF is seen on vfio-pci. Ours is taken twice: `apply` carries
+begin and end with no VF; what is measured ends when every VF is seen on vfio-pci. `--quick-rounds` come behind the
+others: only making is measured, and both ways are taken away quickly, so that they are near each other in time. A
+machine that has neighbours is twice as slow from one second to another (measured by an empty loop beside the making of
+127 VFs), and it is many near pairs that show a difference all the same. Ours is taken twice: `apply` carries
 out the plan, with journal, in-use lock and a look at what became of each step; the whole begins with reading the
 machine, who uses what, and deciding, and ends with reading it again. It is warm, as in the long-running host process:
 its children run already, and one round that is not counted went before.
@@ -15,6 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
@@ -104,6 +108,12 @@ class Trial:
         _write(self._attribute("sriov_numvfs"), "0")
         _write(self._attribute("sriov_drivers_autoprobe"), "1")
 
+    def quick_back(self) -> None:
+        """Bare VFs taken away side by side: not measured."""
+        unbind = [(self.machine.sysfs.device(vf, "driver/unbind"), str(vf)) for vf in self._vfs()]
+        self.machine.writer.write_all(unbind, 60)
+        self.bare_back()
+
     def _attribute(self, name: str) -> str:
         return f"/sys/bus/pci/devices/{self.pf}/{name}"
 
@@ -119,11 +129,27 @@ def _write(path: str, value: str) -> None:
         os.close(fd)
 
 
-def _timed(way: Way) -> tuple[float, float | None]:
-    """Seconds of the whole way, and of the part of it that it tells of, if of any."""
-    began = time.monotonic()
-    part = way()
-    return time.monotonic() - began, part
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """VFs made in one way and taken away in one, each with the name that its seconds get."""
+
+    made: str
+    make: Way
+    away: str | None
+    """None: how long that takes is not told."""
+    take: Way
+
+    def timed(self) -> dict[str, float]:
+        """Seconds of the whole of both ways, and of the part that a way tells of."""
+        told: dict[str, float] = {}
+        for name, way in ((self.made, self.make), (self.away, self.take)):
+            began = time.monotonic()
+            part = way()
+            if name is not None:
+                told[name] = time.monotonic() - began
+                if part is not None:
+                    told[f"{name} apply"] = part
+        return told
 
 
 def main() -> None:
@@ -131,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--device", default="8086:10c9")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--quick-rounds", type=int, default=0)
     parser.add_argument("file", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -139,21 +166,19 @@ def main() -> None:
         # Not counted: the first of each way starts children and fills caches.
         for first in (trial.ours, trial.ours_back, trial.bare, trial.bare_back):
             first()
+        least = Turn(made="made", make=trial.bare_without_a_driver, away="made back", take=trial.bare_back)
+        bare = Turn(made="bare", make=trial.bare, away="bare back", take=trial.bare_back)
+        ours = Turn(made="ours", make=trial.ours, away="ours back", take=trial.ours_back)
+        full = [(least, bare, ours)] * options.rounds
+        quick = [(replace(bare, away=None, take=trial.quick_back), replace(ours, away=None))] * options.quick_rounds
         seen: dict[str, list[float]] = defaultdict(list)
-        for number in range(options.rounds):
-            ours: list[tuple[str, Way]] = [("ours", trial.ours), ("ours back", trial.ours_back)]
-            bare: list[tuple[str, Way]] = [("bare", trial.bare), ("bare back", trial.bare_back)]
-            least: list[tuple[str, Way]] = [("made", trial.bare_without_a_driver), ("made back", trial.bare_back)]
-            for way_and_back in (ours, bare, least) if number % 2 else (least, bare, ours):
-                for what, way in way_and_back:
-                    whole, part = _timed(way)
-                    seen[what].append(whole)
-                    if part is not None:
-                        seen[f"{what} apply"].append(part)
-            print(
-                f"round {number + 1}: " + ", ".join(f"{name} {times[-1]:.3f} s" for name, times in seen.items()),
-                flush=True,
-            )
+        for number, turns in enumerate([*full, *quick]):
+            told: dict[str, float] = {}
+            for turn in reversed(turns) if number % 2 else turns:
+                told |= turn.timed()
+            for name, seconds in told.items():
+                seen[name].append(seconds)
+            print(f"round {number + 1}: " + ", ".join(f"{name} {s:.3f} s" for name, s in told.items()), flush=True)
         trial.machine.writer.close()
         trial.reader.close()
     options.file.write_text(json.dumps({"count": trial.count, "seconds": seen}))
