@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from virtfn_lab.guest import run_in_guest
+from virtfn_lab.guest import GuestFailedError, run_in_guest
 from virtfn_lab.paths import repository
 from virtfn_lab.qemu import Hardware
 
@@ -74,7 +74,7 @@ def run_on(boot: Boot, out: Path) -> Results:
     """Boot it and run its files; `out` is a folder that the guest writes to.
 
     Raises:
-        GuestFailedError: the guest did not come to its end.
+        GuestFailedError: the guest did not come to its end, or its tests failed and none says so.
     """
     words = f"python3 -m pytest -p no:cacheprovider --timeout={ONE_TEST} --junit-xml=/out/results.xml"
     hardware = Hardware(topology=boot.topology, iommu=boot.iommu)
@@ -91,4 +91,6 @@ def run_on(boot: Boot, out: Path) -> Results:
         ]
         file = case.get("classname", "").replace(".", "/") + ".py"
         found.setdefault(file, {})[case.get("name", "")] = "; ".join(wrong) or "passed"
+    if status and all(what == "passed" for tests in found.values() for what in tests.values()):
+        raise GuestFailedError(f"Linux {boot}: pytest ended with {status}, and no test failed; its output is above")
     return found
