@@ -56,6 +56,13 @@ def on_vfio(lab: Lab, pf: PciAddress, number: int) -> list[PciAddress]:
     return vfs
 
 
+def look_until_it_has_the_lock(lab: Lab) -> None:
+    """A write of somebody to the PF's `sriov_numvfs` has come as far as a VF that is open: its link is gone."""
+    until = time.monotonic() + SEEN
+    while lab.sysfs.vf_addresses(lab.pf):
+        assert time.monotonic() < until
+
+
 def make_vfs(pf: PciAddress) -> Plan:
     return Plan(steps=(SetNumVfs(pf=pf, value=2, expects=0),), blocked=(), disturbs=())
 
@@ -107,6 +114,40 @@ def test_a_blocked_unbind_of_somebody_else_is_seen_too(lab: Lab, host: Host) -> 
         assert f"process {writer} (sh)" in stuck.text
     look_until(host, lambda seen: seen.stuck is None, GONE)
     assert [lab.sysfs.bound_driver(vf) for vf in (free, held)] == ["vfio-pci", None]
+
+
+def test_a_blocked_unbind_of_somebody_else_is_in_the_way_of_its_function_alone(lab: Lab, host: Host) -> None:
+    free, held = on_vfio(lab, lab.pf, 2)
+    other = lab.pfs[1]
+    with lab.used(held):
+        lab.outsider(lab.sysfs.driver("vfio-pci", "unbind"), str(held))
+        look_until(host, is_stuck, SEEN)
+        lab.off_vfio(free)
+        (result,) = host.apply(make_vfs(other), lambda _: None).results
+        assert result.outcome is Outcome.DONE
+    lab.outsiders_end()
+    assert lab.sysfs.bound_driver(held) is None
+
+
+def test_a_write_of_ours_that_queues_behind_one_of_somebody_else_is_executed_after_it(lab: Lab) -> None:
+    """Between our question and our write somebody may begin one; what takes no lock of all PCI devices goes on."""
+    vfs, other = on_vfio(lab, lab.pf, 1), lab.pfs[1]
+    (free,) = lab.make(other, 1)
+    writer = lab.machine.writer
+    with lab.used(vfs[0]):
+        lab.outsider(lab.sysfs.device(lab.pf, "sriov_numvfs"), "0")
+        look_until_it_has_the_lock(lab)
+        lab.to_vfio(free)
+        lab.off_vfio(free)
+        with pytest.raises(StuckError):
+            writer.write(lab.sysfs.device(other, "sriov_numvfs"), "0", 3)
+        assert writer.stuck() is not None
+        assert lab.sysfs.vf_addresses(other) == {0: free}
+    lab.outsiders_end()
+    until = time.monotonic() + GONE
+    while writer.stuck() is not None:
+        assert time.monotonic() < until
+    assert lab.sysfs.vf_addresses(other) == {}
 
 
 def test_our_own_blocked_write_is_given_up_early_because_its_holder_shows(lab: Lab, host: Host) -> None:

@@ -4,8 +4,8 @@ What may happen: policies come, change and go; pods get VFs, open and close them
 into a namespace; outsiders rebind, resize, set links, unplug and swap cards; pods and outsiders come between any two
 writes of ours, and our process dies there, too; a write of ours, or of an outsider, is blocked. What must hold: a
 function that is held is never touched; while a write of ours is blocked nothing is written, and one of an outsider is
-seen; once nobody holds anything, a few turns bring the node to what is asked; and when nothing is asked any more it is
-exactly as it was before the first touch.
+seen, and a turn that begins behind it writes nothing; once nobody holds anything, a few turns bring the node to what is
+asked; and when nothing is asked any more it is exactly as it was before the first touch.
 """
 
 import sys
@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 )
 from kernel import IGB
 
+from virtfn_host import serve
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import LinkRequest, VfLink
 from virtfn_host.core.steps import StepResult
@@ -47,7 +48,7 @@ NOT_TIMED = settings(
 """Without shrinking, which takes minutes: a broken history is short enough to be read."""
 SAMPLE = settings(NOT_TIMED, max_examples=80, stateful_step_count=12, derandomize=True)
 COUNTER_PROOF = settings(SAMPLE, max_examples=3000)
-"""Far more histories than are needed to break a law once the lock is dropped; the first one ends it."""
+"""Far more histories than are needed to break a law once a safety is dropped; the first one ends it."""
 
 
 def run_histories(how: settings) -> None:
@@ -56,12 +57,13 @@ def run_histories(how: settings) -> None:
     Raises:
         AssertionError: a law was broken; its notes say how.
     """
-    run_state_machine_as_test(Histories, settings=how)
+    with patch.object(serve.log, "disabled", True):  # two lines a step, of millions of steps
+        run_state_machine_as_test(Histories, settings=how)
 
 
 @contextmanager
 def without_the_lock() -> Iterator[None]:
-    """The mutation that the laws must catch: whoever asks for the in-use lock gets it."""
+    """A mutation that the laws must catch: whoever asks for the in-use lock gets it."""
 
     @contextmanager
     def unlocked(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: object) -> Iterator[OneLook]:
@@ -70,6 +72,16 @@ def without_the_lock() -> Iterator[None]:
     with patch.object(applying, "held", unlocked), patch.object(linking, "held", unlocked):
         yield
 
+
+@contextmanager
+def without_the_question() -> Iterator[None]:
+    """Another one: before a plan nobody asks whether a write of an outsider is blocked."""
+    with patch.object(serve, "hanging", lambda *_: None):
+        yield
+
+
+MUTATIONS = {"the in-use lock": without_the_lock, "the question before a plan": without_the_question}
+"""What is dropped, by its name: with each a law breaks."""
 
 drivers = st.sampled_from(["vfio-pci", "vfio-pci", "kernel"])
 indexes = st.sampled_from([None, None, (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
@@ -195,12 +207,11 @@ class Histories(RuleBasedStateMachine):
             self._write_number(pf, 0)
             self._write_number(pf, count)
 
-    @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None and self.node.opened())
+    @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None)
     @rule(number=numbers, resize=st.booleans())
     def an_outsiders_write_gets_blocked(self, number: int, resize: bool) -> None:
         """By a function that is open; it ends when that is let go."""
-        if (held := pick(self.node.opened(), number)) is not None:
-            self.node.outsiders_write_gets_blocked(held, resize=resize)
+        self._an_outsider_is_blocked(number, resize)
 
     @rule(number=numbers, value=st.booleans())
     def an_outsider_sets_autoprobe(self, number: int, value: bool) -> None:
@@ -243,6 +254,26 @@ class Histories(RuleBasedStateMachine):
     def a_turn_into_which_an_outsider_comes(self, number: int, after: int, driver: str | None) -> None:
         """He rebinds a VF between any two writes."""
         self._turn_with(after, lambda: self.an_outsider_rebinds(number, driver))
+
+    @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None)
+    @rule(config=configs, number=numbers, after=moments, resize=st.booleans())
+    def a_turn_into_which_an_outsiders_blocked_write_comes(
+        self, config: NodeConfig, number: int, after: int, resize: bool
+    ) -> None:
+        """Between any two writes: ours queue behind it where it has the lock of all PCI devices, and end the turn."""
+        self.node.config = config
+        self._turn_with(after, lambda: self._an_outsider_is_blocked(number, resize))
+
+    @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None)
+    @rule(config=configs, number=numbers, resize=st.booleans())
+    def a_turn_before_which_an_outsiders_write_gets_blocked(
+        self, config: NodeConfig, number: int, resize: bool
+    ) -> None:
+        """It was planned before: none of it is written where it would queue."""
+        self.node.config = config
+        made = self.node.plan()
+        self._an_outsider_is_blocked(number, resize)
+        self.node.apply(made)
 
     @precondition(lambda self: self.node.holds)
     @rule(number=numbers, after=moments)
@@ -335,6 +366,12 @@ class Histories(RuleBasedStateMachine):
         node.kernel.before_write = before_write
         node.apply(made)
         node.kernel.before_write = lambda: None
+
+    def _an_outsider_is_blocked(self, number: int, resize: bool) -> None:
+        if not self.node.opened():
+            self.a_pod_gets_a_function(number, How.OPENED)
+        if (held := pick(self.node.opened(), number)) is not None:
+            self.node.outsiders_write_gets_blocked(held, resize=resize)
 
     def _write_number(self, pf: PciAddress, number: int) -> None:
         self.node.outsider(self.node.machine.sysfs.device(pf, "sriov_numvfs"), str(number))

@@ -1,6 +1,7 @@
-"""One node of a random history: the fake kernel, who holds what on it, and our tool, watched write by write.
+"""One node of a random history: the fake kernel, who holds what on it, and our host process, watched write by write.
 
-What it checks at every write of ours: nothing that is held is touched, and nothing is written while a write is stuck.
+What it checks at every write of ours: nothing that is held is touched, and nothing is written while a write of ours is
+stuck, or while one of an outsider has the lock of all PCI devices.
 `Histories` decides what happens; this file makes it happen and looks.
 """
 
@@ -26,13 +27,13 @@ from virtfn_host.core.resolve import resolve
 from virtfn_host.core.steps import Outcome, Plan, StepResult, pf_of
 from virtfn_host.core.verify import verify
 from virtfn_host.core.wanted import NodeConfig
-from virtfn_host.linux.apply import apply
 from virtfn_host.linux.canary import Canary
-from virtfn_host.linux.custody import evidence
-from virtfn_host.linux.inventory import read_inventory, read_pf
+from virtfn_host.linux.inventory import read_pf
 from virtfn_host.linux.journal import original_of
 from virtfn_host.linux.links import netdev_of
-from virtfn_host.linux.stuck import others_write
+from virtfn_host.linux.machine import Machine
+from virtfn_host.protocol import Look
+from virtfn_host.serve import Host
 
 TOTAL_VFS = 3
 TURNS = 6
@@ -77,6 +78,18 @@ class Hold:
     link: VfLink
 
 
+canary = Canary(deadline=0.3)
+"""Of all histories of this process, so that its child is started once."""
+
+
+class WatchingHost(Host):
+    """The host process without its socket, on a machine where nothing takes long."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine, reader=None)
+        self._canary = canary
+
+
 class HistoryNode:
     """The node, its holders and outsiders, and turns of ours."""
 
@@ -84,6 +97,7 @@ class HistoryNode:
         self.folder = Path(tempfile.mkdtemp(prefix="history-", dir=_memory()))
         self.kernel = FakeKernel(self.folder / "root", pfs=pfs, total_vfs=TOTAL_VFS)
         self.machine = self.kernel.machine()
+        self.host = WatchingHost(self.machine)
         self.config = NodeConfig(policies=())
         self.cards = {PciAddress(0, number + 1, 0, 0): IGB for number in range(pfs)}
         """What is plugged in."""
@@ -95,7 +109,6 @@ class HistoryNode:
         """How PFs were when we touched them first, as the test saw it."""
         self.in_the_way: PciAddress | None = None
         """The PF, or the function, on which a write of an outsider is blocked."""
-        self._canary = Canary(deadline=0.3)
         self._before: dict[PciAddress, Original | None] = {}
         """How PFs are that a turn may touch first."""
         self._known: dict[PciAddress, Original] = {}
@@ -107,7 +120,8 @@ class HistoryNode:
 
     def close(self) -> None:
         """End it."""
-        self._canary.close()
+        if self.in_the_way is not None:
+            canary.close()  # a read may hang for ever on what is removed now
         self.machine.writer.close()
         shutil.rmtree(self.folder)
 
@@ -207,9 +221,7 @@ class HistoryNode:
             if self.in_the_way is not None and self.kernel.outsider is None:
                 self.in_the_way = None
                 self._look_until(lambda path: not path, "a blocked write is seen that has ended")
-            if self.stuck is not None and self.machine.writer.stuck() is None:
-                self.stuck = None
-                self._checked = len(self.kernel.writes)
+            self._look_for_stuck()
 
     def _netdev(self, vf: PciAddress, how: How | None) -> None:
         """None: down, without a master, at home."""
@@ -237,20 +249,21 @@ class HistoryNode:
 
     def plan(self) -> Plan:
         """Look and decide; a converged plan is looked at by `verify` too."""
-        sysfs = self.machine.sysfs
-        inventory = read_inventory(sysfs, netlink=self.machine.netlink)
         if self.in_the_way is not None:
-            # What the agent and the command make of it is tested with them.
-            self._look_until(lambda path: str(self.in_the_way) in path, f"{self.in_the_way}: blocked, and not seen")
+            # The agent and the command plan no further then, which is tested with them.
+            if self.stuck is None:  # a write of ours that is blocked, too, is what is told of
+                self._look_until(lambda path: str(self.in_the_way) in path, f"{self.in_the_way}: blocked, and not seen")
             seen["turns while an outsider is blocked"] += 1
             return Plan(steps=(), blocked=(), disturbs=())
+        found = self.host.observe(Look(links=True))
+        inventory = found.inventory
         given = tuple(
             Holder(address=vf, kind=HolderKind.POD, text="pod a/b")
             for vf, hold in self.holds.items()
             if hold.how in (How.GIVEN, How.OPENED)
         )
-        in_use = InUse(holders=(*evidence(sysfs, inventory).holders, *given))
-        desired = resolve(self.config, inventory, tuple(self.originals().values())).desired
+        in_use = InUse(holders=(*found.evidence.holders, *given))
+        desired = resolve(self.config, inventory, found.originals).desired
         made = plan(inventory, desired, in_use)
         if not made.steps and not made.blocked:
             assert verify(desired, inventory) == ()
@@ -259,8 +272,8 @@ class HistoryNode:
 
     def _look_until(self, so: Callable[[str], bool], otherwise: str) -> None:
         """What somebody else's write is blocked on, or nothing, is soon seen `so`."""
-        sysfs, until = self.machine.sysfs, time.monotonic() + SEEN
-        while not so(((stuck := others_write(sysfs, self._canary, read_inventory(sysfs))) and stuck.path) or ""):
+        until = time.monotonic() + SEEN
+        while not so(((stuck := self.host.observe().stuck) and stuck.path) or ""):
             assert time.monotonic() < until, otherwise
 
     def apply(self, made: Plan, on_result: Callable[[StepResult], None] = lambda _: None) -> None:
@@ -269,12 +282,16 @@ class HistoryNode:
         self._checked = len(self.kernel.writes)
         seen["turns with steps"] += bool(made.steps)
         self.failures.clear()
-        halted = False
+        halted = refused = self.kernel.outsider is not None and self.kernel.outsider.resizes
+        seen["plans refused because of an outsider"] += refused and bool(made.steps)
 
         def ended(result: StepResult) -> None:
             nonlocal halted
             assert not (halted and result.outcome is Outcome.DONE), f"done after a blocked write: {result.message}"
-            halted = halted or result.reason is Reason.STUCK
+            if result.reason is Reason.STUCK and not halted:
+                halted = True
+                self.check_writes()
+                self._look_for_stuck()
             seen[f"steps {result.outcome}"] += 1
             if result.outcome is Outcome.FAILED:
                 seen[f"refused: {result.reason}"] += 1
@@ -283,24 +300,32 @@ class HistoryNode:
             on_result(result)
 
         try:
-            apply(made, self.machine, ended)
+            self.host.apply(made, ended)
         finally:
+            assert not refused or len(self.kernel.writes) == self._checked, "wrote while an outsider has the lock"
             self.check_writes()
             self._check_journal()
+            self._look_for_stuck()
 
     def get_stuck(self, vf: PciAddress) -> None:
         """An unbind of a VF that is open starts all the same, and blocks."""
         path = self.machine.sysfs.device(vf, "driver/unbind")
-        self.stuck = str(Path(path).relative_to(self.kernel.root)), str(vf)
         self.machine.writer.write_each([(path, str(vf))], 1)
-        assert self.machine.writer.stuck() is not None
-        self._checked = len(self.kernel.writes)
+        self._look_for_stuck()
+        assert self.stuck is not None
         seen["times stuck"] += 1
+
+    def _look_for_stuck(self) -> None:
+        """A write of ours that queues behind one of an outsider, or that was forced, or that has returned by now."""
+        stuck = self.machine.writer.stuck()
+        self.stuck = None if stuck is None else (str(Path(stuck.path).relative_to(self.kernel.root)), stuck.value)
+        self._checked = len(self.kernel.writes)
 
     def killed(self) -> None:
         """The next process knows only what is on the machine."""
         self.kernel.killed_after = None
         self.machine = self.kernel.machine()
+        self.host = WatchingHost(self.machine)
         seen["kills"] += 1
 
     def converge(self) -> None:
@@ -322,8 +347,6 @@ class HistoryNode:
         seen["writes of ours"] += len(writes)
         for path, value in writes:
             seen["link settings"] += path.startswith("rtnetlink")
-            if (path, value) == self.stuck:
-                continue  # The fake kernel tries the blocked write once more.
             assert self.stuck is None, f"wrote {value!r} to {path} on a node that is stuck"
             for vf, hold in self.holds.items():
                 assert not _touches(path, value, vf, hold.pf), f"wrote {value!r} to {path}; {vf} is held: {hold}"

@@ -157,6 +157,10 @@ class FakeKernel:
         self.begins(str(path.relative_to(self.root)), value)
         if number := self.fail.pop(path.name, 0):
             raise OSError(number, os.strerror(number))
+        self.goes_on(path, value)
+
+    def goes_on(self, path: Path, value: str) -> None:
+        """What a write that has begun does, also one that was blocked before; raises as `write`."""
         match path.name:
             case "sriov_numvfs":
                 self._write_num_vfs(PciAddress.parse(path.parent.name), value)
@@ -188,7 +192,7 @@ class FakeKernel:
         number = int(value)
         if number > int((self.devices / str(pf) / "sriov_totalvfs").read_text()):
             raise OSError(errno.ERANGE, os.strerror(errno.ERANGE))
-        if self.outsider is not None:
+        if self.outsider is not None and self.outsider.resizes:
             raise BlockingIOError("a write of somebody else has the lock of all PCI devices")
         current = len(self._vfs(pf))
         if number == current:
@@ -422,7 +426,7 @@ class FakeWriter(Writer):
             return None
         path, value = self._blocked
         try:
-            self._kernel.write(path, value)
+            self._kernel.goes_on(path, value)
         except BlockingIOError as error:
             who = self._who(str(path), value)
             held = who.functions if who else ()

@@ -45,6 +45,11 @@ class Outsider:
         if self.goes_on():
             raise AssertionError("nobody has it open: this write does not block")
 
+    @property
+    def resizes(self) -> bool:
+        """Whether it has the lock of all PCI devices; one that unbinds has that of its VF alone."""
+        return self._numvfs is not None
+
     def goes_on(self) -> bool:
         """As far as it comes; whether it has ended."""
         while self._left:
