@@ -5,6 +5,8 @@ import operator
 import subprocess
 from pathlib import Path
 
+from virtfn_host.core.reasons import Reason
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -44,3 +46,8 @@ def test_no_machine_paths_or_registry_hosts_are_written_down() -> None:
         if word.encode() in (ROOT / path).read_bytes()
     ]
     assert found == []
+
+
+def test_the_runbook_has_every_reason() -> None:
+    text = (ROOT / "docs/runbook.md").read_text()
+    assert [reason for reason in Reason if f"`{reason}`" not in text] == []
