@@ -59,7 +59,7 @@ def on_vfio(lab: Lab, pf: PciAddress, number: int) -> list[PciAddress]:
 def look_until_it_has_the_lock(lab: Lab) -> None:
     """A write of somebody to the PF's `sriov_numvfs` has come as far as a VF that is open: its link is gone."""
     until = time.monotonic() + SEEN
-    while lab.sysfs.vf_addresses(lab.pf):
+    while 0 in lab.sysfs.vf_addresses(lab.pf):
         assert time.monotonic() < until
 
 
@@ -131,12 +131,13 @@ def test_a_blocked_unbind_of_somebody_else_is_in_the_way_of_its_function_alone(l
 
 def test_a_write_of_ours_that_queues_behind_one_of_somebody_else_is_executed_after_it(lab: Lab) -> None:
     """Between our question and our write somebody may begin one; what takes no lock of all PCI devices goes on."""
-    vfs, other = on_vfio(lab, lab.pf, 1), lab.pfs[1]
+    vfs, other = on_vfio(lab, lab.pf, 2), lab.pfs[1]
     (free,) = lab.make(other, 1)
     writer = lab.machine.writer
     with lab.used(vfs[0]):
         lab.outsider(lab.sysfs.device(lab.pf, "sriov_numvfs"), "0")
         look_until_it_has_the_lock(lab)
+        assert lab.sysfs.vf_addresses(lab.pf) == {1: vfs[1]}, "taken away from the first one on"
         lab.to_vfio(free)
         lab.off_vfio(free)
         with pytest.raises(StuckError):

@@ -46,11 +46,13 @@ class Journal:
             whole: the function itself is about to be touched, not only its VFs.
 
         Raises:
+            StaleSnapshotError: some of its VFs are gone, so somebody takes them away at this moment.
             JournalUnreadableError: see `originals`, or the file could not be written.
         """
         known = self.originals()
         entry = next((original for original in known if _same_card(original, pf)), None)
         if entry is None:
+            _expect_no_gap(pf)
             entry = original_of(pf, whole=whole)
         elif whole and entry.own is None:
             entry = replace(entry, own=original_of(pf, whole=True).own)
@@ -111,6 +113,16 @@ def original_of(pf: PhysicalFunction, *, whole: bool = False) -> Original:
         vfs=tuple(vfs),
         own=own,
     )
+
+
+def _expect_no_gap(pf: PhysicalFunction) -> None:
+    """The kernel takes VFs away from the first one on, waiting for who uses one; the rest could not be given back."""
+    indexes = [vf.index for vf in pf.vfs]
+    if indexes != list(range(len(indexes))):
+        text = ", ".join(map(str, indexes))
+        raise StaleSnapshotError(
+            f"{pf.address} shows only VF {text}, so somebody is taking its VFs away; look and plan again"
+        )
 
 
 def _as_before(entry: Original, now: Original) -> bool:

@@ -30,6 +30,12 @@ def test_the_first_look_is_kept(journal: Journal) -> None:
     assert journal.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_pf_of_which_vfs_are_being_taken_away_is_not_noted(journal: Journal) -> None:
+    with pytest.raises(StaleSnapshotError, match="shows only VF 1, so somebody is taking its VFs away"):
+        journal.remember(replace(PF, vfs=PF.vfs[1:]))
+    assert journal.originals() == ()
+
+
 def test_another_card_in_the_same_place_is_another_original(journal: Journal) -> None:
     journal.remember(PF)
     other = replace(PF, device="1572", vfs=())
