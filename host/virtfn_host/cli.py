@@ -31,6 +31,7 @@ from virtfn_host.core.steps import Outcome, Plan, Report
 from virtfn_host.core.verify import verify
 from virtfn_host.core.wanted import NodeConfig, PolicyConfig
 from virtfn_host.linux.apply import apply
+from virtfn_host.linux.canary import Canary
 from virtfn_host.linux.custody import allow_many_groups, evidence, holders
 from virtfn_host.linux.errors import HostError, JournalUnreadableError, StuckError
 from virtfn_host.linux.holding import who_blocks
@@ -42,7 +43,7 @@ from virtfn_host.linux.netlink import Addresses, Netlink
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.pci_ids import read_pci_ids
 from virtfn_host.linux.reader import Reader, patient
-from virtfn_host.linux.stuck import blocked_write
+from virtfn_host.linux.stuck import blocked_write, hanging, others_write, pfs_now
 from virtfn_host.linux.surroundings import modalias, read_aliases, read_function, read_surroundings
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
@@ -234,21 +235,23 @@ def _carry_out(
     sysfs = _machine(options)
     _must_be_root(sysfs)
     allow_many_groups()
-    machine = _hands(sysfs, options)
+    machine, canary = _hands(sysfs, options), Canary()
     try:
         with only_writer(_journal(options).parent), _asked_to_stop() as stopping:
             asked = machine.netlink if links or (links is None and _concerns_links(options)) else None
             seen = OneLook(sysfs)
             inventory = _look_once(seen, asked)
-            if (stuck := blocked_write(sysfs, inventory)) is not None:
+            if (stuck := others_write(sysfs, canary, inventory)) is not None:
                 raise StuckError(f"nothing was written: {stuck.text}")
             in_use = evidence(seen, inventory, name_processes=True, netlink=machine.netlink)
             resolution = decide(inventory)
             made = plan(inventory, resolution.desired, in_use)
-            report = apply(made, machine, lambda r: output.say(outcome_line(r, output.paint)), stopping)
+            others = functools.partial(hanging, sysfs, canary, tuple(pfs_now(sysfs)))
+            report = apply(made, machine, lambda r: output.say(outcome_line(r, output.paint)), stopping, others)
             touched = {pf.address for pf in resolution.desired.pfs}
             mismatches = verify(resolution.desired, _look_once(sysfs, asked, touched))
     finally:
+        canary.close()
         machine.writer.close()
         if machine.netlink is not None:
             machine.netlink.close()

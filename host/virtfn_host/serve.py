@@ -97,23 +97,24 @@ class Host:
     def apply(self, plan: Plan, told: Callable[[StepResult], None]) -> Report:
         """Carry out a plan, `told` of each step as it ends; all of it is left undone while a write is blocked."""
         with self._applying:
-            if (stuck := self._begin()) is not None:
+            # Nobody else uses the canary from here on: while we write, a look does not ask it.
+            others = functools.partial(hanging, self.machine.sysfs, self._canary, tuple(pfs_now(self.machine.sysfs)))
+            if (stuck := self._begin(others)) is not None:
                 log.warning("%d steps not tried: %s", len(plan.steps), stuck.text)
                 report = refused(plan, stuck)
                 for result in report.results:
                     told(result)
                 return report
             try:
-                return apply(plan, self.machine, lambda result: self._ended(result, told), self._ending.is_set)
+                return apply(plan, self.machine, lambda result: self._ended(result, told), self._ending.is_set, others)
             finally:
                 with self._asking:
                     self._writes = False
 
-    def _begin(self) -> Stuck | None:
+    def _begin(self, others: Callable[[], Stuck | None]) -> Stuck | None:
         """Why not to: a write of ours would queue behind somebody else's, and be executed when nobody expects it."""
-        sysfs = self.machine.sysfs
         with self._asking:
-            stuck = self.machine.writer.stuck() or hanging(sysfs, self._canary, pfs_now(sysfs))
+            stuck = self.machine.writer.stuck() or others()
             self._writes = stuck is None
         return stuck
 

@@ -19,6 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
@@ -27,6 +28,7 @@ from virtfn_host.core.resolve import resolve
 from virtfn_host.core.verify import verify
 from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.linux.apply import apply
+from virtfn_host.linux.canary import Canary
 from virtfn_host.linux.custody import evidence
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal
@@ -35,6 +37,7 @@ from virtfn_host.linux.modules import Modprobe
 from virtfn_host.linux.netlink import Netlink
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.reader import Reader
+from virtfn_host.linux.stuck import hanging, pfs_now
 from virtfn_host.linux.sysfs import Sysfs
 from virtfn_host.linux.writer import Writer
 
@@ -53,7 +56,7 @@ class Trial:
             modules=Modprobe(),
             netlink=Netlink(),
         )
-        self.reader = Reader()
+        self.reader, self.canary = Reader(), Canary()
         self.machine.modules.load("vfio-pci", 60)
         pfs = [pf for pf in read_inventory(self.machine.sysfs).pfs if (pf.vendor, pf.device) == (vendor, device)]
         if not pfs:
@@ -79,8 +82,9 @@ class Trial:
         inventory = read_inventory(look, self.reader)
         desired = resolve(config, inventory, self.machine.journal.originals()).desired
         made = plan(inventory, desired, evidence(look, inventory, netlink=self.machine.netlink))
+        others = partial(hanging, sysfs, self.canary, tuple(pfs_now(sysfs)))
         began = time.monotonic()
-        report = apply(made, self.machine)
+        report = apply(made, self.machine, blocked=others)
         seconds = time.monotonic() - began
         wrong = [r.message for r in report.results if r.outcome != "done"]
         only = {pf.address for pf in desired.pfs}

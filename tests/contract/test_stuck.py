@@ -15,7 +15,7 @@ from virtfn_host.cli_options import DONE, MACHINE_SAID_NO
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Observation, Stuck, VfLink
 from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import FunctionRef, LoadModule, Outcome, Plan, SetLink, SetNumVfs, StepResult
+from virtfn_host.core.steps import FunctionRef, LoadModule, Outcome, Plan, SetAutoprobe, SetLink, SetNumVfs, StepResult
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.errors import StuckError
 from virtfn_host.linux.reader import Reader
@@ -101,6 +101,26 @@ def test_while_somebody_elses_write_is_blocked_nothing_is_written_and_then_it_is
     assert lab.sysfs.vf_addresses(other) == {}, "nothing was queued"
     (result,) = host.apply(make_vfs(other), lambda _: None).results
     assert result.outcome is Outcome.DONE
+
+
+def test_one_that_begins_in_the_middle_of_a_plan_ends_it_before_the_next_number_of_vfs(lab: Lab, host: Host) -> None:
+    vfs, other = on_vfio(lab, lab.pf, 1), lab.pfs[1]
+    steps = (SetAutoprobe(pf=other, value=False, expects=True), *make_vfs(other).steps)
+
+    def begins(result: StepResult) -> None:
+        if result.outcome is Outcome.DONE:
+            lab.outsider(lab.sysfs.device(lab.pf, "sriov_numvfs"), "0")
+            look_until_it_has_the_lock(lab)
+
+    with lab.used(vfs[0]):
+        results = host.apply(Plan(steps=steps, blocked=(), disturbs=()), begins).results
+        assert [(result.outcome, result.reason) for result in results] == [
+            (Outcome.DONE, None),
+            (Outcome.NOT_TRIED, Reason.STUCK),
+        ]
+        assert f"process {lab.holder} " in results[1].message
+    lab.outsiders_end()
+    assert lab.sysfs.vf_addresses(other) == {}, "nothing was queued"
 
 
 def test_a_blocked_unbind_of_somebody_else_is_seen_too(lab: Lab, host: Host) -> None:

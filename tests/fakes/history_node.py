@@ -132,9 +132,9 @@ class HistoryNode:
 
     def free_vfs(self, driver: str | None = None) -> list[PciAddress]:
         """Nobody holds them; on this driver, or on any."""
-        found = sorted(
-            vf for pf in self.cards if pf != self.in_the_way for vf in self.vfs_of(pf) if vf not in self.holds
-        )
+        # Who begins to use a VF that a write of ours, queued behind an outsider's, takes away soon cannot be helped.
+        gone = {self.in_the_way, *(pf for pf in self.cards if self.stuck and f"/{pf}/" in self.stuck[0])}
+        found = sorted(vf for pf in self.cards if pf not in gone for vf in self.vfs_of(pf) if vf not in self.holds)
         return [vf for vf in found if driver in (None, self.machine.sysfs.bound_driver(vf))]
 
     def free_for_pods(self) -> list[PciAddress]:

@@ -56,14 +56,23 @@ def apply(
     machine: Machine,
     on_result: Callable[[StepResult], None] = lambda _: None,
     stopping: Callable[[], bool] = lambda: False,
+    blocked: Callable[[], Stuck | None] = lambda: None,
 ) -> Report:
-    """Carry out a plan; `on_result` hears of each step as it ends, `stopping` is asked before each."""
+    """Carry out a plan; `on_result` hears of each step as it ends, `stopping` is asked before each.
+
+    `blocked` is asked for a write of somebody else, which ends the plan, too: before a PF is touched, because it may be
+    half taken away, and before each number of VFs, which would queue and be carried out when nobody expects it.
+    """
     failed: dict[PciAddress, StepResult] = {}
     results: list[StepResult] = []
     stuck: Stuck | None = None
+    begun: PciAddress | None = None
     machine.remembered.clear()
     machine.places.clear()
-    for (pf, _), alike in groupby(plan.steps, key=lambda step: (pf_of(step), type(step))):
+    for (pf, kind), alike in groupby(plan.steps, key=lambda step: (pf_of(step), type(step))):
+        if pf != begun or kind is SetNumVfs:
+            stuck = stuck or machine.writer.stuck() or blocked()
+        begun = pf
         portions = portions_of(list(alike))
         for number, portion in enumerate(portions):
             following = portions[number + 1] if number + 1 < len(portions) else None
