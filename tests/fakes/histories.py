@@ -11,6 +11,7 @@ asked; and when nothing is asked any more it is exactly as it was before the fir
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from unittest.mock import patch
 
 from history_node import ANOTHER_CARD, NETDEV_HOLDS, RAN, TOTAL_VFS, VFIO_HOLDS, HistoryNode, How, pick, seen
@@ -33,6 +34,8 @@ from virtfn_host.core.steps import StepResult
 from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.linux import apply as applying
 from virtfn_host.linux import links as linking
+from virtfn_host.linux import portions
+from virtfn_host.linux.machine import Machine, remember
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.sysfs import Sysfs
 
@@ -80,7 +83,25 @@ def without_the_question() -> Iterator[None]:
         yield
 
 
-MUTATIONS = {"the in-use lock": without_the_lock, "the question before a plan": without_the_question}
+@contextmanager
+def without_the_note_in_time() -> Iterator[None]:
+    """Another one: the first touch of a PF comes before it is noted how the PF was, which is noted at the second."""
+    touched: set[tuple[Path, PciAddress]] = set()
+
+    def late(machine: Machine, pf: PciAddress, *, whole: bool = False, ends_vfs: bool = False) -> None:
+        if (machine.journal.path, pf) in touched:
+            remember(machine, pf, whole=whole, ends_vfs=ends_vfs)
+        touched.add((machine.journal.path, pf))
+
+    with patch.object(applying, "remember", late), patch.object(portions, "remember", late):
+        yield
+
+
+MUTATIONS = {
+    "the in-use lock": without_the_lock,
+    "the question before a plan": without_the_question,
+    "the note before the first touch": without_the_note_in_time,
+}
 """What is dropped, by its name: with each a law breaks."""
 
 drivers = st.sampled_from(["vfio-pci", "vfio-pci", "kernel"])
@@ -343,7 +364,7 @@ class Histories(RuleBasedStateMachine):
             node.converge()
             node.config = NodeConfig(policies=())
             node.converge()
-            node.check_restored()
+            node.journal.check_restored()
             seen[RAN] += 1
         finally:
             node.close()

@@ -1,7 +1,7 @@
 """One node of a random history: the fake kernel, who holds what on it, and our host process, watched write by write.
 
 What it checks at every write of ours: nothing that is held is touched, and nothing is written while a write of ours is
-stuck, or while one of an outsider has the lock of all PCI devices.
+stuck, or while one of an outsider has the lock of all PCI devices. The journal has its own law, `journal_law.py`.
 `Histories` decides what happens; this file makes it happen and looks.
 """
 
@@ -11,16 +11,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from journal_law import JournalLaw
 from kernel import IGB, FakeKernel
 from netlink import UNSET
 from outsider import Outsider
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Holder, HolderKind, InUse, Original, VfLink
+from virtfn_host.core.model import Holder, HolderKind, InUse, VfLink
 from virtfn_host.core.plan import plan
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import resolve
@@ -28,8 +29,6 @@ from virtfn_host.core.steps import Outcome, Plan, StepResult, pf_of
 from virtfn_host.core.verify import verify
 from virtfn_host.core.wanted import NodeConfig
 from virtfn_host.linux.canary import Canary
-from virtfn_host.linux.inventory import read_pf
-from virtfn_host.linux.journal import original_of
 from virtfn_host.linux.links import netdev_of
 from virtfn_host.linux.machine import Machine
 from virtfn_host.protocol import Look
@@ -101,19 +100,13 @@ class HistoryNode:
         self.config = NodeConfig(policies=())
         self.cards = {PciAddress(0, number + 1, 0, 0): IGB for number in range(pfs)}
         """What is plugged in."""
+        self.journal = JournalLaw(self.machine, self.cards, seen)
         self.pulled: set[PciAddress] = set()
         self.holds: dict[PciAddress, Hold] = {}
         self.stuck: tuple[str, str] | None = None
         """A write of ours that got past the lock, path and value."""
-        self.expected: dict[PciAddress, Original] = {}
-        """How PFs were when we touched them first, as the test saw it."""
         self.in_the_way: PciAddress | None = None
         """The PF, or the function, on which a write of an outsider is blocked."""
-        self._before: dict[PciAddress, Original | None] = {}
-        """How PFs are that a turn may touch first."""
-        self._known: dict[PciAddress, Original] = {}
-        """The journal as it was looked at last."""
-        self._journal: tuple[str, dict[PciAddress, Original]] = ("", {})
         self._checked = 0
         self.failures: list[str] = []
         """What the last turn could not do."""
@@ -150,17 +143,6 @@ class HistoryNode:
         """Those of which nothing is held."""
         held = {hold.pf for hold in self.holds.values()}
         return sorted(pf for pf in self.cards if pf not in held)
-
-    def originals(self) -> dict[PciAddress, Original]:
-        """The journal, read again only when it changed."""
-        try:
-            text = self.machine.journal.path.read_text()
-        except FileNotFoundError:
-            text = ""
-        if text != self._journal[0]:
-            found = {entry.address: entry for entry in self.machine.journal.originals()}
-            self._journal = text, found
-        return self._journal[1]
 
     def link(self, vf: PciAddress) -> VfLink:
         """Its settings as its PF has them."""
@@ -239,9 +221,9 @@ class HistoryNode:
     def others(self, happens: Callable[[], None]) -> None:
         """Something that others do in the middle of a turn of ours."""
         self.check_writes()
-        self._check_journal()
+        self.journal.check()
         happens()
-        self._before |= {pf: self._original(pf) for pf in self._before if not self._remembered(pf)}
+        self.journal.others_did()
         self._checked = len(self.kernel.writes)
         seen["came between two writes"] += 1
 
@@ -278,7 +260,7 @@ class HistoryNode:
 
     def apply(self, made: Plan, on_result: Callable[[StepResult], None] = lambda _: None) -> None:
         """Carry it out, and look at every write that was made."""
-        self._before = {pf: self._original(pf) for pf in set(map(pf_of, made.steps)) if not self._remembered_whole(pf)}
+        self.journal.turn_of(set(map(pf_of, made.steps)))
         self._checked = len(self.kernel.writes)
         seen["turns with steps"] += bool(made.steps)
         self.failures.clear()
@@ -296,7 +278,7 @@ class HistoryNode:
             if result.outcome is Outcome.FAILED:
                 seen[f"refused: {result.reason}"] += 1
                 self.failures.append(result.message)
-            self._check_journal()
+            self.journal.check()
             on_result(result)
 
         try:
@@ -304,7 +286,7 @@ class HistoryNode:
         finally:
             assert not refused or len(self.kernel.writes) == self._checked, "wrote while an outsider has the lock"
             self.check_writes()
-            self._check_journal()
+            self.journal.check()
             self._look_for_stuck()
 
     def get_stuck(self, vf: PciAddress) -> None:
@@ -324,7 +306,7 @@ class HistoryNode:
     def killed(self) -> None:
         """The next process knows only what is on the machine."""
         self.kernel.killed_after = None
-        self.machine = self.kernel.machine()
+        self.machine = self.journal.machine = self.kernel.machine()
         self.host = WatchingHost(self.machine)
         seen["kills"] += 1
 
@@ -358,52 +340,6 @@ class HistoryNode:
             if self.in_the_way not in (vf, hold.pf) and (self.stuck is None or str(vf) != self.stuck[1]):
                 now = sysfs.bound_driver(vf), sysfs.group(vf), self.link(vf)
                 assert now == (hold.driver, hold.group, hold.link), (vf, hold, now)
-
-    def check_restored(self) -> None:
-        """The journal is empty but for cards that were pulled, or are another one now."""
-        assert self.originals() == self.expected, (self.originals(), self.expected)
-        assert not any(self._is_in(entry) for entry in self.expected.values())
-
-    def _check_journal(self) -> None:
-        """An entry that came says how the PF was before the first touch; one that went, how it is again."""
-        now = self.originals()
-        if now is self._known:
-            return
-        for pf, entry in now.items():
-            known = self._known.get(pf)
-            if known != entry:
-                self._check_entry(known, entry)
-                self.expected[pf] = entry
-        for pf in self._known.keys() - now.keys():
-            seen["PFs given back"] += 1
-            entry, found = self.expected.pop(pf), self._original(pf)
-            assert found is not None
-            assert entry == (found if entry.own else replace(found, own=None)), (entry, found)
-        self._known = now
-
-    def _check_entry(self, known: Original | None, entry: Original) -> None:
-        """A new one is how the PF was; one of ours gets the function itself, too, before that is handed out whole."""
-        before = self._before[entry.address]
-        assert before is not None, f"{entry.address} is not there"
-        if known is None or not self._is_in(known):
-            assert entry == (before if entry.own else replace(before, own=None)), (entry, before)
-        else:
-            seen["whole functions"] += 1
-            assert entry == replace(known, own=before.own), (entry, known, before)
-
-    def _remembered(self, pf: PciAddress) -> bool:
-        entry = self.originals().get(pf)
-        return entry is not None and self._is_in(entry)
-
-    def _remembered_whole(self, pf: PciAddress) -> bool:
-        return self._remembered(pf) and self.originals()[pf].own is not None
-
-    def _is_in(self, entry: Original) -> bool:
-        return self.cards.get(entry.address) == (entry.vendor, entry.device)
-
-    def _original(self, address: PciAddress) -> Original | None:
-        pf = read_pf(self.machine.sysfs, address, self.machine.netlink)
-        return None if pf is None else original_of(pf, whole=True)
 
 
 def _touches(path: str, value: str, vf: PciAddress, pf: PciAddress) -> bool:

@@ -134,7 +134,7 @@ def counter_proofs(number: int, seed: int) -> Proof:
                 say(f"caught without {dropped}: {str(error).splitlines()[0]}")
             tried += 1
     return Proof(
-        name="counter-proof: random histories without the in-use lock, or without the question before, are caught",
+        name=f"counter-proof: random histories without one of these are caught: {', '.join(MUTATIONS)}",
         tried=tried,
         violations=tried - caught,
         seed=seed,

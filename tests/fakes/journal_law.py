@@ -1,0 +1,96 @@
+"""The law of the journal: an entry that comes says how its PF was before the first touch; when it goes, it is so again.
+
+Looked at by `history_node.py`, which says what our process is about to touch and what others did meanwhile.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import Original
+from virtfn_host.linux.inventory import read_pf
+from virtfn_host.linux.journal import original_of
+from virtfn_host.linux.machine import Machine
+
+
+class JournalLaw:
+    """What the test itself saw of each PF, and the journal beside it."""
+
+    def __init__(self, machine: Machine, cards: dict[PciAddress, tuple[str, str]], seen: Counter[str]) -> None:
+        self.machine = machine
+        """Of the process that runs now."""
+        self._cards = cards
+        """What is plugged in: vendor and device."""
+        self._seen = seen
+        """Where is counted what happened."""
+        self._expected: dict[PciAddress, Original] = {}
+        """How PFs were when we touched them first, as the test saw it."""
+        self._before: dict[PciAddress, Original | None] = {}
+        """How PFs are that a turn may touch first."""
+        self._known: dict[PciAddress, Original] = {}
+        """The journal as it was looked at last."""
+        self._read: tuple[str, dict[PciAddress, Original]] = ("", {})
+
+    def originals(self) -> dict[PciAddress, Original]:
+        """The journal, read again only when it changed."""
+        try:
+            text = self.machine.journal.path.read_text()
+        except FileNotFoundError:
+            text = ""
+        if text != self._read[0]:
+            self._read = text, {entry.address: entry for entry in self.machine.journal.originals()}
+        return self._read[1]
+
+    def turn_of(self, pfs: Iterable[PciAddress]) -> None:
+        """A turn of ours begins that may touch these PFs."""
+        self._before = {pf: self._now(pf) for pf in pfs if not self._is_remembered(pf, whole=True)}
+
+    def others_did(self) -> None:
+        """Others changed something in the middle of the turn: what is not noted yet is noted as it is now."""
+        self._before |= {pf: self._now(pf) for pf in self._before if not self._is_remembered(pf)}
+
+    def check(self) -> None:
+        """Look at what came to the journal since the last look, and at what went from it."""
+        now = self.originals()
+        if now is self._known:
+            return
+        for pf, entry in now.items():
+            known = self._known.get(pf)
+            if known != entry:
+                self._check_entry(known, entry)
+                self._expected[pf] = entry
+        for pf in self._known.keys() - now.keys():
+            self._seen["PFs given back"] += 1
+            entry, found = self._expected.pop(pf), self._now(pf)
+            assert found is not None
+            now_again = found if entry.own else replace(found, own=None)
+            assert entry == now_again, f"forgotten as {entry}, and is {now_again}"
+        self._known = now
+
+    def check_restored(self) -> None:
+        """The journal is empty but for cards that were pulled, or are another one now."""
+        assert self.originals() == self._expected, (self.originals(), self._expected)
+        assert not any(self._is_in(entry) for entry in self._expected.values())
+
+    def _check_entry(self, known: Original | None, entry: Original) -> None:
+        """A new one is how the PF was; one of ours gets the function itself, too, before that is handed out whole."""
+        before = self._before[entry.address]
+        assert before is not None, f"{entry.address} is not there"
+        if known is None or not self._is_in(known):
+            was = before if entry.own else replace(before, own=None)
+            assert entry == was, f"noted as {entry}, and was {was}"
+        else:
+            self._seen["whole functions"] += 1
+            assert entry == replace(known, own=before.own), (entry, known, before)
+
+    def _is_remembered(self, pf: PciAddress, *, whole: bool = False) -> bool:
+        entry = self.originals().get(pf)
+        return entry is not None and self._is_in(entry) and (entry.own is not None or not whole)
+
+    def _is_in(self, entry: Original) -> bool:
+        return self._cards.get(entry.address) == (entry.vendor, entry.device)
+
+    def _now(self, address: PciAddress) -> Original | None:
+        pf = read_pf(self.machine.sysfs, address, self.machine.netlink)
+        return None if pf is None else original_of(pf, whole=True)
