@@ -82,7 +82,8 @@ def main() -> None:
     """Entry point."""
     figures = binding("8086:10c9", "igb2", "igb", (21, 0))
     for kernel in ("6.1", "6.12"):  # the least that taking away costs is the kernel's, and differs
-        figures += binding("1b36:0010", "nvme", "nvme", (9, 40), kernel)
+        # The ratios of near pairs have a standard deviation of 0.24 (measured): a median of a hundred is good to 0.03.
+        figures += binding("1b36:0010", "nvme", "nvme", (9, 100), kernel)
     lines = time_lines(5)
     for stage in STAGES:
         whole = [line[STAGES[-1]] for line in lines]
