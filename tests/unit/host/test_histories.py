@@ -3,6 +3,13 @@
 import pytest
 from histories import COUNTER_PROOF, MUTATIONS, SAMPLE, run_histories
 
+BROKEN = {
+    "the in-use lock": "is held|on a node that is stuck",
+    "the question before a plan": "while an outsider has the lock",
+    "the note before the first touch": "^noted as",
+}
+"""What the law says that each dropped safety breaks."""
+
 
 @pytest.mark.timeout(120)
 def test_the_laws_hold_in_every_history() -> None:
@@ -12,6 +19,5 @@ def test_the_laws_hold_in_every_history() -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("dropped", MUTATIONS)
 def test_without_one_of_the_safeties_a_history_breaks_them(dropped: str) -> None:
-    told = r"is held|on a node that is stuck|while an outsider has the lock|^noted as"
-    with MUTATIONS[dropped](), pytest.raises(AssertionError, match=told):
+    with MUTATIONS[dropped](), pytest.raises(AssertionError, match=BROKEN[dropped]):
         run_histories(COUNTER_PROOF)
