@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from virtfn_host.core.codec import CodecError, decode, encode
+from virtfn_host.core.codec import CodecError, decode, encode, parse_json
 from virtfn_host.core.reasons import Reason
 
 LINE_LIMIT = 16 << 20
@@ -45,10 +45,7 @@ def parse(text: bytes) -> tuple[str, Any]:
     Raises:
         CodecError: it is no message.
     """
-    try:
-        message = json.loads(text)
-    except ValueError as error:
-        raise CodecError(f"not JSON: {error}") from error
+    message = parse_json(text, limit=LINE_LIMIT)
     if not isinstance(message, dict) or len(message) != 1:
         raise CodecError('want one word with its value, like {"observe": null}')
     ((word, body),) = message.items()

@@ -28,8 +28,9 @@ st.register_type_strategy(
     PciAddress,
     st.builds(PciAddress, st.integers(0, 0xFFFF), st.integers(0, 0xFF), st.integers(0, 0x1F), st.integers(0, 7)),
 )
-# Not a number is no JSON, and equals not even itself.
-st.register_type_strategy(float, st.floats(allow_nan=False))
+# What is not finite, or does not fit into 64 bits, is not read.
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+st.register_type_strategy(int, st.integers(-(1 << 63), (1 << 64) - 1))
 
 
 @given(st.from_type(Inventory) | st.from_type(PoolSet) | st.from_type(Observation) | st.from_type(Plan))
