@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -137,9 +138,7 @@ FAULTS = (
     Fault(
         name="the journal is of a newer version",
         section="13.13",
-        provoke=journal_says(
-            lambda good: good.replace('"version":1', '"version":99').replace('"version": 1', '"version": 99')
-        ),
+        provoke=journal_says(lambda good: re.sub(r'"version":\d+', '"version":99', good)),
         reason=Reason.JOURNAL_UNREADABLE,
         message="the journal .*/journal.json cannot be read: .*version.*; it is kept",
     ),

@@ -1,9 +1,10 @@
-"""The model's values to JSON and back: lowerCamelCase keys, addresses as text, a version on every document.
+"""The model's values to JSON and back: lowerCamelCase keys, addresses as text, version and checksum on every document.
 
 Strict: a field too many, a field without default too few or a value of another type is an error that names its path.
 What JSON is kept in (a socket, a file) is the caller's.
 """
 
+import hashlib
 import json
 import types
 from collections.abc import Callable, Mapping
@@ -17,7 +18,11 @@ from virtfn_host.core.strict_json import CodecError as CodecError
 from virtfn_host.core.strict_json import clipped
 from virtfn_host.core.strict_json import parse_json as parse_json
 
-VERSION = 1
+VERSION = 2
+"""Of the documents that are written: with a checksum. Version 1, without, is read too (an upgrade loses no journal)."""
+
+_KEYS = {1: {"version", "kind", "value"}, 2: {"version", "kind", "value", "checksum"}}
+"""What a document of each version has, no more and no less: so none passes for the other by losing or gaining a key."""
 
 DOCUMENT_LIMIT = 4 << 20
 """Bytes of the longest document that `loads` reads: a pool file of 2,048 devices is about 0.4 MB."""
@@ -26,26 +31,48 @@ T = TypeVar("T")
 
 
 def dumps(value: object) -> str:
-    """One line of JSON: `{"version": 1, "kind": "Plan", "value": {...}}`; equal values are equal text."""
-    document = {"version": VERSION, "kind": type(value).__name__, "value": encode(value)}
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    """One line of JSON: `{"version":2,"kind":"Plan","value":{...},"checksum":"sha256:..."}`; equal values, equal text.
+
+    Raises:
+        CodecError: it holds a number or text that JSON cannot carry.
+    """
+    kind, encoded = type(value).__name__, encode(value)
+    try:
+        document = {"version": VERSION, "kind": kind, "value": encoded, "checksum": _checksum(kind, encoded)}
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except ValueError as error:
+        raise CodecError(f"{kind} cannot be written: {clipped(str(error))}") from error
+    return text
 
 
 def loads(kind: type[T], text: str | bytes, *, limit: int = DOCUMENT_LIMIT) -> T:
-    """Read back what `dumps` wrote.
+    """Read back what `dumps` wrote, of this version or of version 1.
 
     Raises:
-        CodecError: no JSON, too long, another version, another kind, or a value that does not fit the type.
+        CodecError: no JSON, too long, another version, another kind, a checksum that does not fit, or a value that does
+            not fit the type.
     """
     document = parse_json(text, limit=limit)
-    if not isinstance(document, dict) or set(document) != {"version", "kind", "value"}:
+    if not isinstance(document, dict) or not document.keys() >= _KEYS[1]:
         raise CodecError("not a virtfn document: want version, kind and value")
-    if type(document["version"]) is not int or document["version"] != VERSION:
-        raise CodecError(f"version {clipped(document['version'])}, this program reads version {VERSION}")
+    version = document["version"]
+    if type(version) is not int or version not in _KEYS:
+        raise CodecError(f"version {clipped(version)}, this program reads version 1 and {VERSION}")
+    if document.keys() != _KEYS[version]:
+        raise CodecError(f"a document of version {version} has {', '.join(sorted(_KEYS[version]))} and nothing else")
     if document["kind"] != kind.__name__:
         raise CodecError(f"kind {clipped(document['kind'])}, wanted {kind.__name__}")
+    if version != 1 and document["checksum"] != _checksum(kind.__name__, document["value"]):
+        raise CodecError("its checksum does not fit: it was changed, or damaged, after it was written")
     value: T = decode(kind, document["value"], kind.__name__)
     return value
+
+
+def _checksum(kind: str, encoded: object) -> str:
+    """Of what the JSON says and not of its spelling."""
+    canonical = json.dumps([VERSION, kind, encoded], separators=(",", ":"), sort_keys=True, allow_nan=False)
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
 def encode(value: object) -> Any:

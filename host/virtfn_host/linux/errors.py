@@ -9,6 +9,7 @@
     +-- StuckError            a write blocked past its deadline and is still in the kernel
     +-- BindFailedError       a driver refused a device
     +-- ModuleMissingError    modprobe does not know a module
+    +-- DocumentError         a file of ours cannot be read or written
     +-- JournalUnreadableError  the originals cannot be read
     +-- AnotherWriterError    a second process wants to write on this node
     +-- NetlinkError          netlink does not answer, or there is no library for it
@@ -91,6 +92,16 @@ class ModuleMissingError(HostError):
 
     reason = Reason.MODULE_MISSING
     retry = False
+
+
+class DocumentError(HostError):
+    """A file of ours is there and is no document of ours, or it cannot be written."""
+
+    reason = Reason.UNREADABLE
+
+    def __init__(self, path: object, done: str, error: Exception) -> None:
+        answer = error.strerror if isinstance(error, OSError) else None
+        super().__init__(f"{path} cannot be {done}: {answer or error}")
 
 
 class JournalUnreadableError(HostError):

@@ -1,29 +1,174 @@
-"""Writes a small file whole or not at all: temporary file, fsync, rename, fsync of the folder."""
+"""Small files of ours: read with bounds and never waiting, written whole or not at all.
 
+Whoever can write beside them may put anything in their place: a fifo, a device, a link, a file without end. So what is
+read is a regular file, of root or of us, that nobody else may write. What it says is `documents.py`'s.
+"""
+
+import contextlib
+import errno
+import fcntl
 import os
-import tempfile
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+LIMIT = 4 << 20
+"""Bytes of the longest file of ours: 2,048 VFs are 0.4 MB in the pool file and 0.3 MB in the journal."""
+
+_KINDS = (
+    (stat.S_ISLNK, errno.ELOOP, "is a symbolic link and not followed; put the file itself there"),
+    (stat.S_ISDIR, errno.EISDIR, "is a folder; move it away"),
+    (stat.S_ISFIFO, errno.EINVAL, "is a fifo and no file; remove it"),
+    (stat.S_ISSOCK, errno.ENXIO, "is a socket and no file; remove it"),
+    (lambda mode: not stat.S_ISREG(mode), errno.EINVAL, "is a device and no file; remove it"),
+)
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def read_bounded(path: Path, limit: int = LIMIT) -> bytes | None:
+    """What a file of ours holds, or None where there is none.
+
+    Raises:
+        OSError: it is no regular file, not ours, may be written by others, is longer than `limit` bytes, or does not
+            read; the text says which, and what helps.
+    """
+    try:
+        with _opened(path.parent) as folder:
+            # Before it is opened, because opening some devices does something.
+            _expect_ours(os.stat(path.name, dir_fd=folder, follow_symlinks=False), limit)
+            fd = os.open(path.name, _FILE, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    try:
+        _expect_ours(os.fstat(fd), limit)
+        parts: list[bytes] = []
+        left = limit + 1  # it may grow while it is read
+        while left > 0 and (part := os.read(fd, min(left, 1 << 20))):
+            parts.append(part)
+            left -= len(part)
+    finally:
+        os.close(fd)
+    if left <= 0:
+        raise _too_long(limit)
+    return b"".join(parts)
 
 
 def write_atomically(path: Path, text: str, mode: int) -> None:
     """Replace `path` by `text`; a reader, also after a crash, sees the old file or the new one.
 
+    The folder is made where it is missing. What a killed writer of the same file left behind is removed.
+
     Raises:
-        OSError: it could not be written; the old file is as it was.
+        OSError: it could not be written; the old file is as it was, but for a text that says otherwise.
     """
-    fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    data = text.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _opened(path.parent) as folder:
+        _remove_left_behind(folder, path.name)
+        fd, temporary = _made(folder, path.name)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(fd, left) :]
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+            os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):  # what went wrong first is told; the next writer removes what is left
+                os.unlink(temporary, dir_fd=folder)
+            raise
+        finally:
+            os.close(fd)
+        try:
+            os.fsync(folder)
+        except OSError as error:
+            text = f"its folder did not sync: {error.strerror}; it is written, but a power cut may undo that"
+            raise OSError(error.errno, text) from error
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """The folder itself, so that what is asked of it next cannot be led elsewhere."""
     try:
-        with os.fdopen(fd, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+        fd = os.open(folder, _FOLDER)
+    except OSError as error:
+        if folder.is_symlink():
+            text = f"its folder {folder} is a symbolic link and not followed; mount there what it leads to"
+            raise OSError(errno.ELOOP, text) from error
+        if error.errno == errno.ENOTDIR:
+            raise OSError(errno.ENOTDIR, f"its folder {folder} is no folder") from error
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        yield fd
     finally:
-        os.close(folder)
+        os.close(fd)
+
+
+def _expect_ours(found: os.stat_result, limit: int) -> None:
+    for is_kind, number, text in _KINDS:
+        if is_kind(found.st_mode):
+            raise OSError(number, text)
+    if found.st_uid not in (0, os.geteuid()):
+        raise OSError(errno.EPERM, f"belongs to user {found.st_uid}, so anybody may have written it; chown it to root")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        text = f"may be written by others (mode {stat.S_IMODE(found.st_mode):o}); look at it, then chmod go-w"
+        raise OSError(errno.EPERM, text)
+    if found.st_size > limit:
+        raise _too_long(limit)
+
+
+def _too_long(limit: int) -> OSError:
+    return OSError(errno.EFBIG, f"is longer than {limit} bytes, so it is none of ours")
+
+
+# A writer has its temporary file locked for as long as it lives. So one that can be locked was left by a writer that
+# was killed, whatever process namespace that was in, and however many writers there are.
+
+_SUFFIX = ".new"
+_EARLIER = re.compile(r"[a-z0-9_]{8}")
+"""What follows the dot in the name of one that an earlier version left (mkstemp)."""
+
+
+def _made(folder: int, name: str) -> tuple[int, str]:
+    while True:
+        temporary = f".{name}.{secrets.token_hex(8)}{_SUFFIX}"
+        fd = os.open(temporary, _NEW, 0o600, dir_fd=folder)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.fstat(fd).st_nlink:  # not taken for one left behind before it was locked
+                return fd, temporary
+        except BaseException:
+            os.close(fd)
+            with contextlib.suppress(OSError):  # what went wrong first is told
+                os.unlink(temporary, dir_fd=folder)
+            raise
+        os.close(fd)
+
+
+def _remove_left_behind(folder: int, name: str) -> None:
+    """Only for tidiness: what cannot be removed hinders no write."""
+    start = f".{name}."
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):
+            rest = entry.removeprefix(start)
+            if entry.startswith(start) and (rest.endswith(_SUFFIX) or _EARLIER.fullmatch(rest)):
+                _remove_unless_written(folder, entry)
+
+
+def _remove_unless_written(folder: int, entry: str) -> None:
+    with contextlib.suppress(OSError):
+        found = os.stat(entry, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            return
+        fd = os.open(entry, _FILE, dir_fd=folder)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(entry, dir_fd=folder)
+        finally:
+            os.close(fd)

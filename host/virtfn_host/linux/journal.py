@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.codec import CodecError, dumps, loads
+from virtfn_host.core.codec import CodecError
 from virtfn_host.core.model import Original, OriginalOwn, OriginalVf, PhysicalFunction
-from virtfn_host.linux.errors import JournalUnreadableError, StaleSnapshotError
+from virtfn_host.linux import documents
+from virtfn_host.linux.errors import DocumentError, JournalUnreadableError, StaleSnapshotError
 from virtfn_host.linux.files import write_atomically
 
 
@@ -32,12 +33,11 @@ class Journal:
             JournalUnreadableError: the file is there and is not a journal of this version.
         """
         try:
-            return loads(_Entries, self.path.read_text()).originals
-        except FileNotFoundError:
-            return ()
-        except (OSError, UnicodeDecodeError, CodecError) as error:
-            text = f"the journal {self.path} cannot be read: {error}; it is kept as it is, and nothing is touched"
+            found = documents.read(_Entries, self.path)
+        except DocumentError as error:
+            text = f"the journal {error}; it is kept as it is, and nothing is touched"
             raise JournalUnreadableError(f"{text} until it is mended or moved away") from error
+        return () if found is None else found.originals
 
     def remember(self, pf: PhysicalFunction, *, whole: bool = False) -> None:
         """Note how a PF is, unless it is noted already for this very card.
@@ -89,12 +89,9 @@ class Journal:
     def _write(self, originals: list[Original]) -> None:
         entries = _Entries(originals=tuple(sorted(originals, key=lambda original: original.address)))
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, dumps(entries) + "\n", 0o600)
-        except OSError as error:
-            text = (
-                f"the journal {self.path} cannot be written: {error.strerror or error}; nothing is touched without it"
-            )
+            write_atomically(self.path, documents.text_of(entries), 0o600)
+        except (OSError, CodecError) as error:
+            text = f"the journal {DocumentError(self.path, 'written', error)}; nothing is touched without it"
             raise JournalUnreadableError(f"{text}, make its folder writable") from error
 
 

@@ -7,11 +7,10 @@ that is not there is None; one that cannot be read is an error, and its reader k
 from pathlib import Path
 from typing import TypeVar
 
-from virtfn_host.core.codec import CodecError, dumps, loads
 from virtfn_host.core.offered import Ledger, PoolSet
 from virtfn_host.core.reasons import Reason
-from virtfn_host.linux.errors import HostError
-from virtfn_host.linux.files import write_atomically
+from virtfn_host.linux import documents
+from virtfn_host.linux.errors import DocumentError, HostError
 
 T = TypeVar("T")
 
@@ -60,18 +59,13 @@ def read_ledger(path: Path) -> Ledger | None:
 
 def _write(path: Path, document: object) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, dumps(document) + "\n", 0o644)
-    except OSError as error:
-        raise PoolFileError(
-            f"{path} cannot be written: {error.strerror or error}; the old one stands, mend its folder"
-        ) from error
+        documents.write(path, document, 0o644)
+    except DocumentError as error:
+        raise PoolFileError(f"{error}; the old one stands, mend its folder") from error
 
 
 def _read(kind: type[T], path: Path) -> T | None:
     try:
-        return loads(kind, path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError, CodecError) as error:
-        raise PoolFileError(f"{path} cannot be read: {error}") from error
+        return documents.read(kind, path)
+    except DocumentError as error:
+        raise PoolFileError(str(error)) from error

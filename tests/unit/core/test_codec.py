@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from documents import of_version_1
 from hypothesis import given
 from hypothesis import strategies as st
 from inventories import a_pf, an_inventory, pf_address
@@ -57,7 +58,13 @@ def test_one_document_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "version 2, this program reads version 1"),
+        ({"version": 3}, "version 3, this program reads version 1 and 2"),
+        ({"version": True}, "version True, this program reads"),
+        ({"version": 1.0}, "version 1.0, this program reads"),
+        ({"version": "1"}, "version '1', this program reads"),
+        ({"version": 2}, "a document of version 2 has checksum, kind, value, version and nothing else"),
+        ({"checksum": ""}, "a document of version 1 has kind, value, version and nothing else"),
+        ({"version": 2, "checksum": "sha256:0"}, "its checksum does not fit"),
         ({"kind": "Report"}, "kind 'Report', wanted InUse"),
         ({"value": {}}, "InUse: missing field holders"),
         ({"value": {"holders": [], "more": 1}}, "InUse: unknown field more"),
@@ -80,7 +87,7 @@ def test_a_wrong_document_is_refused_with_the_path(change: dict[str, object], me
 
 
 def test_a_number_is_not_a_truth_value() -> None:
-    text = dumps(an_inventory(a_pf(0))).replace('"autoprobe":true', '"autoprobe":1')
+    text = of_version_1(an_inventory(a_pf(0))).replace('"autoprobe":true', '"autoprobe":1')
     with pytest.raises(CodecError, match=r"pfs\[0\]\.autoprobe: want bool, got 1"):
         loads(Inventory, text)
 
@@ -92,6 +99,6 @@ def test_no_text_makes_it_fail_in_another_way(text: str) -> None:
 
 
 def test_an_unknown_step_is_refused() -> None:
-    text = dumps(PLAN).replace('"kind":"SetNumVfs"', '"kind":"Reset"')
+    text = of_version_1(PLAN).replace('"kind":"SetNumVfs"', '"kind":"Reset"')
     with pytest.raises(CodecError, match=r"steps\[0\]: want an object whose kind is one of LoadModule"):
         loads(Plan, text)

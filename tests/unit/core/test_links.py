@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from documents import of_version_1
 from hypothesis import given
 from hypothesis import strategies as st
 from inventories import NEW_LINK, a_link_policy, a_linked_pf, a_pf, an_inventory, carried_out, pf_address
 
-from virtfn_host.core.codec import dumps, loads
+from virtfn_host.core.codec import loads
 from virtfn_host.core.mac import ZERO_MAC, stable_mac
 from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory, LinkState, Original, OriginalVf, VfLink
 from virtfn_host.core.offered import PoolSet
@@ -184,7 +185,7 @@ def test_a_pf_that_is_given_back_is_not_forgotten_while_a_setting_waits() -> Non
 
 def test_a_document_of_before_there_were_link_settings_is_read() -> None:
     original = an_original(None)
-    text = dumps(original).replace(',"link":null', "")
+    text = of_version_1(original).replace(',"link":null', "")
     assert "link" not in text
     assert loads(Original, text) == original
 
