@@ -41,6 +41,8 @@ class ServerManager:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._published = PoolSet(boot_id=self._boot_id, pools=())
         self._seen: tuple[int, ...] | None = None
+        self._read = 0.0
+        """When the pool file was read last."""
         self._kubelet = self._kubelet_socket()
         self._complaint = ""
         self.turned = time.monotonic()
@@ -66,6 +68,7 @@ class ServerManager:
                 fresh = self._look_at_pool_file()
                 if fresh or self.turned - checked >= CHECK_EVERY:
                     await self._serve(self._true_now(self._published))
+                    self._ledger.look_after(self._boot_id)
                     checked = self.turned
                 self._look_at_kubelet()
                 for task in self._tasks.values():
@@ -78,16 +81,17 @@ class ServerManager:
     def _look_at_pool_file(self) -> bool:
         """Whether there is a new list; a file that is no good leaves the old one in force, and is said once."""
         try:
-            found = self._pool_file.stat()
-            identity = (found.st_ino, found.st_mtime_ns, found.st_size)
+            found = self._pool_file.lstat()
+            identity = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
         except OSError as error:
             # Missing: the agent has not started yet, or is being replaced.
             self._complain(f"no pool file: {self._pool_file}: {error.strerror}" if self._servers else "")
             self._seen = None
             return False
-        if identity == self._seen:
+        # One that did not read is tried again: what hindered it may not have been the file.
+        if identity == self._seen and not (self._complaint and self.turned - self._read >= CHECK_EVERY):
             return False
-        self._seen = identity
+        self._seen, self._read = identity, self.turned
         try:
             pools = poolfile.read(self._pool_file)
         except HostError as error:
@@ -150,7 +154,7 @@ class ServerManager:
 
     def _allocate(self, pool: DevicePool, ids: list[str]) -> Answer:
         answer = allocate(pool, ids, lambda address: shown(self._sysfs, address))
-        self._ledger.note(self._boot_id, pool.resource_name, answer.addresses)
+        self._ledger.note(self._boot_id, pool.resource_name, answer.addresses, self._published.pools)
         log.info("%s: %s handed out", pool.resource_name, ", ".join(str(a) for a in answer.addresses))
         return answer
 

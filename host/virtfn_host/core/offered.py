@@ -3,6 +3,9 @@
 Frozen values only; deciding is `pools.py`, the files are `linux/poolfile.py`.
 """
 
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from virtfn_host.core.address import PciAddress
@@ -53,3 +56,74 @@ class Ledger:
 
     boot_id: str
     allocations: tuple[Allocation, ...]
+
+
+# --- what of it nobody need believe --------------------------------------------------------------------------------
+
+MOST_POOLS = 1024
+MOST_DEVICES = 65536
+"""Of one node, in all its pools; the kubelet itself is slow long before."""
+MOST_NUMA_NODES = 1024
+"""MAX_NUMNODES of the kernel, as the largest distributions set it."""
+
+_RESOURCE_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+"""As the kubelet takes one (a qualified name): it becomes the name of a socket, and of variables in a container."""
+_DRIVER = re.compile(r"[A-Za-z0-9_.+-]{1,63}")
+_BOOT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def check_pools(pools: PoolSet) -> None:
+    """Whether this may be offered, before anything is made of it.
+
+    Raises:
+        ValueError: a name that is none, a number out of its range, something twice, or too much of something.
+    """
+    _check_boot_id(pools.boot_id)
+    if len(pools.pools) > MOST_POOLS:
+        raise ValueError(f"{len(pools.pools)} pools, at most {MOST_POOLS}")
+    if (count := sum(len(pool.devices) for pool in pools.pools)) > MOST_DEVICES:
+        raise ValueError(f"{count} devices, at most {MOST_DEVICES}")
+    _expect_once([pool.resource_name for pool in pools.pools], "pool")
+    for pool in pools.pools:
+        _check_resource_name(pool.resource_name)
+        _expect_once([device.address for device in pool.devices], f"{pool.resource_name}: device")
+        for device in pool.devices:
+            if not _DRIVER.fullmatch(device.driver):
+                raise ValueError(f"{device.address}: {device.driver[:_SHOWN]!r} is no name of a driver")
+            if device.numa_node is not None and not 0 <= device.numa_node < MOST_NUMA_NODES:
+                raise ValueError(f"{device.address}: NUMA node {device.numa_node}, wanted 0 to {MOST_NUMA_NODES - 1}")
+
+
+def check_ledger(ledger: Ledger) -> None:
+    """Whether this can be what a device plugin noted.
+
+    Raises:
+        ValueError: see `check_pools`.
+    """
+    _check_boot_id(ledger.boot_id)
+    if len(ledger.allocations) > MOST_DEVICES:
+        raise ValueError(f"{len(ledger.allocations)} allocations, at most {MOST_DEVICES}")
+    for entry in ledger.allocations:
+        _check_resource_name(entry.resource_name)
+        if not 0 <= entry.at < _YEAR_5138:
+            raise ValueError(f"{entry.address}: {entry.at} is no time in seconds since the epoch")
+
+
+_SHOWN = 80
+_YEAR_5138 = 1e11
+
+
+def _check_boot_id(boot_id: str) -> None:
+    if not _BOOT_ID.fullmatch(boot_id):
+        raise ValueError(f"{boot_id[:_SHOWN]!r} is no boot id")
+
+
+def _check_resource_name(name: str) -> None:
+    if not _RESOURCE_NAME.fullmatch(name):
+        raise ValueError(f"{name[:_SHOWN]!r} is no resource name")
+
+
+def _expect_once(things: Sequence[object], what: str) -> None:
+    if len(set(things)) != len(things):
+        ((twice, _),) = Counter(things).most_common(1)
+        raise ValueError(f"{what} {str(twice)[:_SHOWN]} is there twice")

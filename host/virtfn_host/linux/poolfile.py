@@ -4,10 +4,11 @@ Written whole, read strictly. Each has one writer: the agent writes the pool fil
 that is not there is None; one that cannot be read is an error, and its reader keeps what it had.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from virtfn_host.core.offered import Ledger, PoolSet
+from virtfn_host.core.offered import Ledger, PoolSet, check_ledger, check_pools
 from virtfn_host.core.reasons import Reason
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError, HostError
@@ -27,7 +28,7 @@ def write(path: Path, pools: PoolSet) -> None:
     Raises:
         PoolFileError: it could not be written; the old file is as it was.
     """
-    _write(path, pools)
+    _write(path, pools, check_pools)
 
 
 def read(path: Path) -> PoolSet | None:
@@ -36,7 +37,7 @@ def read(path: Path) -> PoolSet | None:
     Raises:
         PoolFileError: the file is there and is no pool file of this version.
     """
-    return _read(PoolSet, path)
+    return _read(PoolSet, path, check_pools)
 
 
 def write_ledger(path: Path, ledger: Ledger) -> None:
@@ -45,7 +46,7 @@ def write_ledger(path: Path, ledger: Ledger) -> None:
     Raises:
         PoolFileError: it could not be written; nothing may be handed out then.
     """
-    _write(path, ledger)
+    _write(path, ledger, check_ledger)
 
 
 def read_ledger(path: Path) -> Ledger | None:
@@ -54,18 +55,26 @@ def read_ledger(path: Path) -> Ledger | None:
     Raises:
         PoolFileError: the file is there and is no ledger of this version.
     """
-    return _read(Ledger, path)
+    return _read(Ledger, path, check_ledger)
 
 
-def _write(path: Path, document: object) -> None:
+def _write(path: Path, document: T, check: Callable[[T], None]) -> None:
     try:
+        check(document)  # nobody could read it
         documents.write(path, document, 0o644)
+    except ValueError as error:
+        raise PoolFileError(f"{path} is not written: {error}; the old one stands") from error
     except DocumentError as error:
         raise PoolFileError(f"{error}; the old one stands, mend its folder") from error
 
 
-def _read(kind: type[T], path: Path) -> T | None:
+def _read(kind: type[T], path: Path, check: Callable[[T], None]) -> T | None:
     try:
-        return documents.read(kind, path)
+        found = documents.read(kind, path)
+        if found is not None:
+            check(found)
+    except ValueError as error:
+        raise PoolFileError(f"{path} cannot be read: {error}") from error
     except DocumentError as error:
         raise PoolFileError(str(error)) from error
+    return found

@@ -48,10 +48,10 @@ class PoolFiles:
     async def ledger_stamp(self) -> object:
         """Another value whenever the ledger was written; looked at, as the device plugin looks at the pool file."""
         try:
-            found = await asyncio.to_thread(self._ledger.stat)
+            found = await asyncio.to_thread(self._ledger.lstat)
         except OSError as error:
             return error.errno
-        return (found.st_ino, found.st_mtime_ns)
+        return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
 
     def unpublish(self) -> None:
         """Leave no file behind; the device plugin goes on serving what it has."""

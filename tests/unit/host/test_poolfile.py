@@ -1,0 +1,118 @@
+"""What is offered and what was handed out: bounded before anything is made of it, on both sides."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from documents import of_version_1
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.codec import dumps
+from virtfn_host.core.offered import MOST_DEVICES, MOST_POOLS, Allocation, DevicePool, Ledger, PoolDevice, PoolSet
+from virtfn_host.core.reasons import Reason
+from virtfn_host.linux import poolfile
+from virtfn_host.linux.poolfile import PoolFileError
+
+BOOT = "0b7e1234-aaaa"
+
+
+def device(number: int = 0) -> PoolDevice:
+    address = PciAddress(number >> 16, number >> 8 & 0xFF, number >> 3 & 0x1F, number & 7)
+    return PoolDevice(address=address, driver="vfio-pci", numa_node=0, healthy=False, reason=Reason.RECONFIGURING)
+
+
+POOL = DevicePool(resource_name="virtfn.dev/fast", devices=(device(),))
+POOLS = PoolSet(boot_id=BOOT, pools=(POOL,))
+ENTRY = Allocation(address=device().address, resource_name="virtfn.dev/fast", at=1.79e9)
+LEDGER = Ledger(boot_id=BOOT, allocations=(ENTRY,))
+
+
+def pool(**fields: Any) -> PoolSet:
+    return replace(POOLS, pools=(replace(POOL, **fields),))
+
+
+def of_device(**fields: Any) -> PoolSet:
+    return pool(devices=(replace(device(), **fields),))
+
+
+@pytest.mark.parametrize(
+    ("pools", "said"),
+    [
+        (replace(POOLS, boot_id=""), "'' is no boot id"),
+        (replace(POOLS, boot_id="b" * 1000), "'b+' is no boot id"),
+        (replace(POOLS, boot_id="a\nb"), "is no boot id"),
+        (pool(resource_name=""), "'' is no resource name"),
+        (pool(resource_name="fast"), "'fast' is no resource name"),
+        (pool(resource_name="a/" + "b" * 64), "is no resource name"),
+        (pool(resource_name="a" * 254 + "/b"), "is no resource name"),
+        (pool(resource_name="a/../../b"), "is no resource name"),
+        (pool(resource_name="a/b=c"), "is no resource name"),
+        (pool(resource_name="a/b\0"), "is no resource name"),
+        (pool(resource_name="a/b\n"), "is no resource name"),
+        (of_device(driver=""), "is no name of a driver"),
+        (of_device(driver="../x"), "is no name of a driver"),
+        (of_device(driver="x" * 100_000), "'x+' is no name of a driver"),
+        (of_device(numa_node=-1), "NUMA node -1"),
+        (of_device(numa_node=1 << 40), "NUMA node 1099511627776"),
+        (pool(devices=(device(), device(1), device())), "fast: device 0000:00:00.0 is there twice"),
+        (replace(POOLS, pools=(POOL, POOL)), "pool virtfn.dev/fast is there twice"),
+        (
+            replace(POOLS, pools=tuple(replace(POOL, resource_name=f"a/b{n}") for n in range(MOST_POOLS + 1))),
+            "1025 pools, at most 1024",
+        ),
+    ],
+)
+@pytest.mark.parametrize("spelled", [dumps, of_version_1])
+def test_pools_that_nobody_can_mean_are_neither_read_nor_written(
+    pools: PoolSet, said: str, spelled: Callable[[object], str], tmp_path: Path
+) -> None:
+    path = tmp_path / "pools.json"
+    path.write_text(spelled(pools))
+    with pytest.raises(PoolFileError, match=said) as refused:
+        poolfile.read(path)
+    assert len(str(refused.value)) < 400
+    poolfile.write(path, POOLS)
+    with pytest.raises(PoolFileError, match=said):
+        poolfile.write(path, pools)
+    assert poolfile.read(path) == POOLS
+
+
+def test_more_devices_than_a_node_can_have_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PoolFileError, match="65537 devices, at most 65536"):
+        poolfile.write(tmp_path / "pools.json", pool(devices=tuple(map(device, range(MOST_DEVICES + 1)))))
+
+
+def test_what_would_be_too_long_to_be_read_is_not_written(tmp_path: Path) -> None:
+    poolfile.write(tmp_path / "pools.json", POOLS)
+    with pytest.raises(PoolFileError, match="longer than 4194304 bytes"):
+        poolfile.write(tmp_path / "pools.json", pool(devices=tuple(map(device, range(MOST_DEVICES)))))
+    assert poolfile.read(tmp_path / "pools.json") == POOLS
+
+
+@pytest.mark.parametrize(
+    ("ledger", "said"),
+    [
+        (replace(LEDGER, boot_id=""), "is no boot id"),
+        (replace(LEDGER, allocations=(replace(ENTRY, resource_name="x" * 5000),)), "is no resource name"),
+        (replace(LEDGER, allocations=(replace(ENTRY, at=-1.0),)), "is no time"),
+        (replace(LEDGER, allocations=(replace(ENTRY, at=1e300),)), "is no time"),
+        (replace(LEDGER, allocations=(ENTRY,) * (MOST_DEVICES // 4)), None),
+        (replace(LEDGER, allocations=(ENTRY,) * (MOST_DEVICES + 1)), "65537 allocations|longer than"),
+    ],
+)
+def test_a_ledger_that_nobody_noted_is_not_read(ledger: Ledger, said: str | None, tmp_path: Path) -> None:
+    (tmp_path / "ledger.json").write_text(dumps(ledger))
+    if said is None:
+        assert poolfile.read_ledger(tmp_path / "ledger.json") == ledger
+        return
+    with pytest.raises(PoolFileError, match=said):
+        poolfile.read_ledger(tmp_path / "ledger.json")
+
+
+def test_what_an_earlier_version_wrote_is_read(tmp_path: Path) -> None:
+    (tmp_path / "pools.json").write_text(of_version_1(POOLS) + "\n")
+    (tmp_path / "ledger.json").write_text(of_version_1(LEDGER) + "\n")
+    assert poolfile.read(tmp_path / "pools.json") == POOLS
+    assert poolfile.read_ledger(tmp_path / "ledger.json") == LEDGER
