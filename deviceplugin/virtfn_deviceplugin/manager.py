@@ -36,7 +36,7 @@ class ServerManager:
         self._ledger = ledger
         self._kubelet_dir = kubelet_dir
         self._sysfs = sysfs
-        self._boot_id = sysfs.read(sysfs.proc / "sys/kernel/random/boot_id") or "unknown"
+        self._boot_id = sysfs.boot_id()
         self._servers: dict[str, PoolServer] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._published = PoolSet(boot_id=self._boot_id, pools=())

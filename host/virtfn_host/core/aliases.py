@@ -4,12 +4,16 @@ Pure: text in, names out. Variant drivers say what they drive by `vfio_pci:` ali
 devices is kept here.
 """
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache, lru_cache
+from functools import lru_cache
 
 VFIO_PCI = "vfio-pci"
 _OWN, _VFIO = "pci:", "vfio_pci:"
+_MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
+_LONGEST_LINE = 512
+"""Characters; one of a PCI device has about 80."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,16 @@ def _matching(aliases: str, prefix: str, modalias: str) -> tuple[_Alias, ...]:
     return tuple(sorted((a for a in near if fnmatchcase(wanted, a.pattern)), key=lambda alias: alias.wildcards))
 
 
-@cache
+@lru_cache(maxsize=8)
 def _by_vendor(aliases: str, prefix: str) -> dict[str, list[_Alias]]:
     """Entries of one prefix by `v0000XXXX`; under "" those for any vendor. A file has twenty thousand lines."""
     found: dict[str, list[_Alias]] = {}
     start = f"alias {prefix}"
     for line in aliases.splitlines():
         if line.startswith(start):
-            pattern, _, module = line[len(start) :].partition(" ")
+            pattern, _, module = line[len(start) : _LONGEST_LINE].partition(" ")
+            if not _MODULE.fullmatch(module.strip()):
+                continue  # one bad line costs itself alone
             vendor = "" if pattern.startswith("v*") else pattern[:9].upper()
             found.setdefault(vendor, []).append(_Alias(pattern, module.strip()))
     return found

@@ -23,8 +23,6 @@ from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.open_nodes import OpenNodes
 from virtfn_host.linux.sysfs import Sysfs
 
-IFF_UP = 1
-
 NO_NODE = frozenset({errno.ENOENT, errno.ENXIO, errno.ENODEV})
 """What opening a group says where it has no node, or one that was left over in a /dev of its own."""
 
@@ -213,8 +211,7 @@ def _netdev_user(sysfs: Sysfs, address: PciAddress, addresses: Addresses | None)
     if not names:
         return "its netdev is in another network namespace"
     for name in names:
-        flags = sysfs.read(f"{folder}/{name}/flags")
-        if flags is None or int(flags, 16) & IFF_UP:
+        if sysfs.netdev_up(f"{folder}/{name}"):
             return f"its netdev {name} is up"
         if sysfs.link(f"{folder}/{name}/master") is not None:
             return f"its netdev {name} has a master"

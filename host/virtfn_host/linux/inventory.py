@@ -1,11 +1,12 @@
 """read_inventory(sysfs) -> Inventory: one look at every function that can be handed out, of any class and vendor.
 
-One bad device never fails the list; what could not be read is listed as such. Reads that can hang behind a blocked
-write of somebody else (`driver_override` on Linux 6.1) go through a reader with a deadline.
+One bad device, attribute, name or group never fails the list: what could not be read is listed as such, once, and who
+depends on it does not guess. Reads that can hang behind a blocked write of somebody else (`driver_override` on Linux
+6.1) go through a reader with a deadline.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from virtfn_host.core.address import PciAddress
@@ -59,8 +60,12 @@ class _Look:
                 raise found
             return override_text(found)
         except SysfsReadError as error:
-            self.unreadable.append(Unreadable(device=address, path=error.path, error=error.answer))
+            self.lose(address, error)
             return None
+
+    def lose(self, device: PciAddress, error: SysfsReadError) -> None:
+        """Note that something of a function could not be read."""
+        self.unreadable.append(Unreadable(device=device, path=error.path, error=error.answer))
 
     def links(self, pf: PhysicalFunction) -> PhysicalFunction:
         """With what its netdev shows of its VFs, where that is asked."""
@@ -100,16 +105,39 @@ def read_inventory(
         if pf is not None:
             pfs.append(pf)
             vfs |= {vf.address for vf in pf.vfs}
-    numbers = {pf.iommu_group for pf in pfs} | {vf.iommu_group for pf in pfs for vf in pf.vfs}
+    groups = tuple(_groups(look, pfs))
     return Inventory(
-        boot_id=sysfs.read(sysfs.proc / "sys/kernel/random/boot_id") or "unknown",
+        boot_id=sysfs.boot_id(),
         kernel=sysfs.kernel_release(),
-        drivers=sysfs.names(sysfs.sys / "bus/pci/drivers") or (),
+        drivers=_drivers(sysfs),
         pfs=tuple(sorted(pfs, key=lambda pf: pf.address)),
-        groups=tuple(read_group(sysfs, number) for number in sorted(n for n in numbers if n is not None)),
+        groups=groups,
         unreadable=tuple(look.unreadable),
         loadable=loadable_drivers(sysfs),
     )
+
+
+def _groups(look: _Look, pfs: Iterable[PhysicalFunction]) -> Iterator[IommuGroup]:
+    """Those of all functions; one that does not read is lost to each PF that has functions in it."""
+    owners: dict[int, set[PciAddress]] = {}
+    for pf in pfs:
+        for number in {pf.iommu_group, *(vf.iommu_group for vf in pf.vfs)}:
+            if number is not None:
+                owners.setdefault(number, set()).add(pf.address)
+    for number in sorted(owners):
+        try:
+            yield read_group(look.sysfs, number)
+        except SysfsReadError as error:
+            for owner in sorted(owners[number]):
+                look.lose(owner, error)
+
+
+def _drivers(sysfs: Sysfs) -> tuple[str, ...]:
+    """What does not read is asked for anew: modprobe answers for a driver that is there already."""
+    try:
+        return sysfs.names(sysfs.sys / "bus/pci/drivers") or ()
+    except SysfsReadError:
+        return ()
 
 
 def _guarded(
@@ -118,7 +146,7 @@ def _guarded(
     try:
         return read(look, address)
     except SysfsReadError as error:
-        look.unreadable.append(Unreadable(device=address, path=error.path, error=error.answer))
+        look.lose(address, error)
     except ValueError as error:
         path = str(look.sysfs.device(address))
         look.unreadable.append(Unreadable(device=address, path=path, error=f"not what a kernel writes: {error}"))
@@ -128,7 +156,7 @@ def _guarded(
 def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
     sysfs = look.sysfs
     class_code = sysfs.hex_digits(address, "class")
-    total = sysfs.read(sysfs.device(address, "sriov_totalvfs"))
+    total = sysfs.number(sysfs.device(address, "sriov_totalvfs"))
     # A bridge is part of the way to others; a VF belongs to its PF.
     if not class_code or class_code.startswith(BRIDGE) or sysfs.link(sysfs.device(address, "physfn")) is not None:
         return None
@@ -141,11 +169,11 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
         device=sysfs.hex_digits(address, "device"),
         class_code=class_code,
         driver=sysfs.bound_driver(address),
-        netdevs=netdevs(sysfs, address),
+        netdevs=netdevs(sysfs, address, look.lose),
         numa_node=sysfs.numa_node(address),
         iommu_group=sysfs.group(address),
-        total_vfs=None if total is None else int(total),
-        autoprobe=total is None or sysfs.read(sysfs.device(address, "sriov_drivers_autoprobe")) != "0",
+        total_vfs=total,
+        autoprobe=total is None or sysfs.switch(sysfs.device(address, "sriov_drivers_autoprobe")) is not False,
         vfs=tuple(_vf(look, index, addresses[index], ids) for index in sorted(addresses)),
         driver_override=look.override(address),
         vfio_bound=sysfs.vfio_bound(address),
@@ -177,16 +205,29 @@ def _vf(look: _Look, index: int, address: PciAddress, ids: tuple[str, str]) -> V
         vfio_bound=vfio_bound,
         cdev=sysfs.cdev(address) if vfio_bound else None,
         # Only a network driver makes netdevs.
-        netdevs=() if driver is None or vfio_bound else netdevs(sysfs, address),
+        netdevs=() if driver is None or vfio_bound else netdevs(sysfs, address, look.lose),
     )
 
 
-def netdevs(sysfs: Sysfs, address: PciAddress) -> tuple[str, ...]:
-    """Names of a function's netdevs in the network namespace that this sysfs was mounted in, aliases included."""
+def netdevs(
+    sysfs: Sysfs, address: PciAddress, lose: Callable[[PciAddress, SysfsReadError], object] = lambda *_: None
+) -> tuple[str, ...]:
+    """Names of a function's netdevs in the network namespace that this sysfs was mounted in, aliases included.
+
+    An alias is whatever somebody wrote: one that does not read is told to `lose`, and the names are there without it.
+
+    Raises:
+        SysfsReadError: it cannot be told which there are.
+    """
     folder = sysfs.net_folder(address)
-    names = sysfs.names(folder) or ()
-    aliases = [sysfs.read(f"{folder}/{name}/ifalias") for name in names]
-    return tuple(sorted({*names, *(alias for alias in aliases if alias)}))
+    found = set(sysfs.names(folder) or ())
+    for name in tuple(found):
+        try:
+            if alias := sysfs.read(f"{folder}/{name}/ifalias"):
+                found.add(alias)
+        except SysfsReadError as error:
+            lose(address, error)
+    return tuple(sorted(found))
 
 
 def read_group(sysfs: Sysfs, number: int) -> IommuGroup:

@@ -16,7 +16,7 @@ from virtfn_host.core.mac import ZERO_MAC, stable_mac
 from virtfn_host.core.model import PhysicalFunction, VfLink
 from virtfn_host.core.resolve import NETWORK_CLASS
 from virtfn_host.core.steps import SetLink, patience
-from virtfn_host.linux.custody import IFF_UP, held
+from virtfn_host.linux.custody import held
 from virtfn_host.linux.errors import (
     HostError,
     LinkSettingRefusedError,
@@ -141,8 +141,8 @@ def _await_carrier(sysfs: Sysfs, pf: PciAddress, name: str, seconds: float) -> N
     are made (measured). Where none comes, the driver is asked all the same, and its answer is the one that counts."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        flags = sysfs.read(sysfs.device(pf, "net", name, "flags"))
-        if flags is None or not int(flags, 16) & IFF_UP or sysfs.read(sysfs.device(pf, "net", name, "carrier")) != "0":
+        up = sysfs.netdev_up(sysfs.device(pf, "net", name))
+        if not up or sysfs.read(sysfs.device(pf, "net", name, "carrier")) != "0":
             return
         time.sleep(CARRIER_POLL)
 

@@ -38,6 +38,8 @@ def open_files(sysfs: Sysfs, pid: str) -> Iterator[OpenFile]:
             continue
         except OSError as error:
             raise SysfsReadError(link, error) from error
+        # Whoever opened it chose its name, which has to be told to others as text.
+        target = os.fsencode(target).decode(errors="replace")
         yield OpenFile(pid=pid, target=target, writable=bool(mode & stat.S_IWUSR))
 
 

@@ -4,10 +4,15 @@ A group's own node is never opened for this: a pod that starts at that moment wo
 """
 
 import os
+import re
 from functools import lru_cache
 
 from virtfn_host.core.model import Preflight
+from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.sysfs import Sysfs
+
+MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
+"""The name of a module; a line of a table that names something else names none."""
 
 ALIAS = "vfio_pci:"
 """What a vfio driver calls the devices it takes in modules.alias, vfio-pci itself too (Linux 5.16)."""
@@ -39,12 +44,16 @@ def lock_error(sysfs: Sysfs) -> str | None:
 def loadable_drivers(sysfs: Sysfs) -> tuple[str, ...] | None:
     """vfio drivers, by the names that `driver_override` wants, that the running kernel's modules bring.
 
-    None where its modules are not to be seen (no `modules.dep`), which is not the same as there being none.
+    None where its modules are not to be seen (no `modules.dep`, or one of its tables does not read), which is not the
+    same as there being none.
     """
     folder = sysfs.modules_folder()
     names = ("modules.dep", "modules.builtin", "modules.alias")
     stamps = tuple(_stamp(f"{folder}/{name}") for name in names)
-    return None if stamps[0] is None else _drivers(str(folder), stamps)
+    try:
+        return None if stamps[0] is None else _drivers(str(folder), stamps)
+    except SysfsReadError:
+        return None
 
 
 @lru_cache(maxsize=2)
@@ -61,7 +70,7 @@ def _drivers(folder: str, stamps: tuple[int | None, ...]) -> tuple[str, ...]:  #
         words = line.split()
         if len(words) == 3 and words[1].startswith(ALIAS):
             found.add(words[2])
-    return tuple(sorted({_driver(name) for name in found}))
+    return tuple(sorted({_driver(name) for name in found if MODULE.fullmatch(name)}))
 
 
 def module_name(line: str) -> str:

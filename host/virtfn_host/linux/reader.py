@@ -103,7 +103,10 @@ def _read(name: str, touched: Touched) -> str | SysfsReadError | None:
         return None
     if touched.errno:
         return SysfsReadError(name, OSError(touched.errno, os.strerror(touched.errno)))
-    return touched.data.decode(errors="replace").rstrip()
+    try:
+        return touched.data.decode().rstrip()
+    except UnicodeDecodeError as error:  # it could not be written back as it was
+        return SysfsReadError(name, OSError(errnos.EILSEQ, f"is no text: {error.reason}"))
 
 
 class _PatientSysfs(Sysfs):

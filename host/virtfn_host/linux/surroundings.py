@@ -1,10 +1,12 @@
 """Reads what `core/explain.py` asks: one PCI function of any kind, and what the machine offers for passthrough."""
 
 import os
+from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.explain import Function, Surroundings
 from virtfn_host.core.model import Inventory
+from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.inventory import BRIDGE, netdevs, read_group
 from virtfn_host.linux.preflight import lock_error, module_name
 from virtfn_host.linux.sysfs import Sysfs
@@ -32,10 +34,10 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Fu
     """
     if sysfs.names(sysfs.device(address)) is None:
         return None
-    number, physfn = sysfs.group(address), sysfs.link(sysfs.device(address, "physfn"))
-    pf = PciAddress.parse(physfn) if physfn else None
+    number = sysfs.group(address)
+    pf = sysfs.pf_of(address)
     siblings = sysfs.vf_addresses(pf) if pf else {}
-    total = sysfs.read(sysfs.device(address, "sriov_totalvfs"))
+    total = sysfs.number(sysfs.device(address, "sriov_totalvfs"))
     class_code = sysfs.hex_digits(address, "class")
     whole = inventory.pf(address)
     vf = next((vf for known in inventory.pfs for vf in known.vfs if vf.address == address), None)
@@ -52,7 +54,7 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Fu
         vfio_bound=sysfs.vfio_bound(address),
         pf=pf,
         index=next((index for index, vf in siblings.items() if vf == address), None),
-        total_vfs=None if total is None else int(total),
+        total_vfs=total,
         num_vfs=len(sysfs.vf_addresses(address)),
         netdevs=netdevs(sysfs, address),
         bridge=class_code.startswith(BRIDGE),
@@ -62,17 +64,32 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Fu
 
 
 def modalias(sysfs: Sysfs, address: PciAddress) -> str:
-    """What the kernel asks user space for when it looks for a function's driver; empty where there is none."""
-    return sysfs.read(sysfs.device(address, "modalias")) or ""
+    """What the kernel asks user space for when it looks for a function's driver; empty where nobody can tell."""
+    return _text(sysfs, sysfs.device(address, "modalias"))
+
+
+def _text(sysfs: Sysfs, path: str | Path) -> str:
+    """What only tells people more: it is not to be seen where there is none, and where it does not read."""
+    try:
+        return sysfs.read(path) or ""
+    except SysfsReadError:
+        return ""
+
+
+def _tables(sysfs: Sysfs) -> tuple[str, ...] | None:
+    try:
+        return sysfs.names(sysfs.sys / "firmware/acpi/tables")
+    except SysfsReadError:
+        return None
 
 
 def read_aliases(sysfs: Sysfs) -> str:
     """`modules.alias` of the running kernel, and the aliases of what is built in; empty: not to be seen."""
     folder = sysfs.modules_folder()
-    built_in = (sysfs.read(folder / "modules.builtin.modinfo") or "").split("\0")
+    built_in = _text(sysfs, folder / "modules.builtin.modinfo").split("\0")
     # `vfio_pci.alias=vfio_pci:v*d*...`: modules.alias has only what is no part of the kernel image itself.
     pairs = [line.partition(".alias=") for line in built_in if ".alias=" in line]
-    text = sysfs.read(folder / "modules.alias") or ""
+    text = _text(sysfs, folder / "modules.alias")
     return "\n".join([text, *(f"alias {pattern} {module}" for module, _, pattern in pairs)]).strip()
 
 
@@ -80,25 +97,25 @@ def read_surroundings(sysfs: Sysfs) -> Surroundings:
     """What the machine offers for passthrough.
 
     Raises:
-        SysfsReadError: something is there and cannot be read.
+        SysfsReadError: it cannot be told whether there are IOMMUs, or which drivers.
     """
     folder = sysfs.modules_folder()
-    tables = sysfs.names(sysfs.sys / "firmware/acpi/tables")
-    listed = "\n".join(sysfs.read(folder / name) or "" for name in ("modules.dep", "modules.builtin"))
+    tables = _tables(sysfs)
+    listed = "\n".join(_text(sysfs, folder / name) for name in ("modules.dep", "modules.builtin"))
     return Surroundings(
         iommus=sysfs.names(sysfs.sys / "class/iommu") or (),
         firmware_tables=None if tables is None else tuple(name for name in TABLES if name in tables),
-        command_line=sysfs.read(sysfs.proc / "cmdline") or "",
+        command_line=_text(sysfs, sysfs.proc / "cmdline"),
         modules=tuple(sorted({module_name(line) for line in listed.splitlines() if line})),
         aliases=read_aliases(sysfs),
         drivers=sysfs.names(sysfs.sys / "bus/pci/drivers") or (),
-        virtual_machine="hypervisor" in (sysfs.read(sysfs.proc / "cpuinfo") or "").split(),
+        virtual_machine="hypervisor" in _text(sysfs, sysfs.proc / "cpuinfo").split(),
         package=_package(sysfs),
     )
 
 
 def _package(sysfs: Sysfs) -> str | None:
-    text = sysfs.read(sysfs.sys.parent / "etc/os-release") or ""
+    text = _text(sysfs, sysfs.sys.parent / "etc/os-release")
     told = dict(line.replace('"', "").split("=", 1) for line in text.splitlines() if "=" in line)
     for name in f"{told.get('ID', '')} {told.get('ID_LIKE', '')}".split():
         if name in PACKAGES:

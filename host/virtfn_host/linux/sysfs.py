@@ -1,14 +1,18 @@
 """The only file that opens /sys. Knows paths and bytes, not what they mean.
 
-Absent is not unreadable: a missing file gives None, anything else that goes wrong raises with the path. `sriov_numvfs`
-is never read here: reading it hangs behind a blocked write of anybody (measured). `canary.py` does, in a child.
+Absent is not unreadable: a missing file gives None, anything else that goes wrong raises with the path, also what no
+kernel writes. `sriov_numvfs` is never read here: reading it hangs behind a blocked write of anybody (measured).
+`canary.py` does, in a child.
 """
 
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+import re
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.linux.errors import SysfsReadError
@@ -19,16 +23,60 @@ def override_text(text: str | None) -> str | None:
     return None if text in (None, "", "(null)") else text
 
 
-def _contents(path: str | Path) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+T = TypeVar("T")
+
+ATTRIBUTE_LIMIT = 1 << 16
+"""Bytes of the longest attribute: the kernel's are a page at most."""
+FILE_LIMIT = 32 << 20
+"""Bytes of the longest other file: modules.alias has a megabyte or two, a mountinfo of 10,000 mounts as much."""
+
+UNKNOWN = "unknown"
+"""A boot id that could not be read."""
+
+_IFF_UP = 1
+_NUMBER = re.compile(r"-?[0-9]{1,10}")
+_HEX = re.compile(r"[0-9a-f]{1,16}")
+_VF_LINK = re.compile(r"virtfn([0-9]{1,5})")
+_CDEV = re.compile(r"vfio[0-9]{1,10}")
+_BOOT_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+~-]{0,64}")
+
+
+def _contents(path: str | Path, limit: int) -> bytes:
+    # Not blocking, and bounded: in a place that others can write a fifo or a device may have any name.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         parts = [os.read(fd, 65536)]
+        size = len(parts[0])
+        if not size and not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "is no file")
         # An attribute is less than a page, so what is shorter is complete; other files go on.
         while len(parts[-1]) >= 4096:
+            if size > limit:
+                raise OSError(errno.EFBIG, f"is longer than {limit} bytes")
             parts.append(os.read(fd, 65536))
+            size += len(parts[-1])
     finally:
         os.close(fd)
     return b"".join(parts)
+
+
+def _strange(path: str | Path, text: str, wanted: str) -> SysfsReadError:
+    return SysfsReadError(str(path), OSError(errno.EINVAL, f"{text[:80]!r} is not what a kernel writes: no {wanted}"))
+
+
+def _parsed(path: str | Path, text: str, wanted: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise _strange(path, text, wanted) from error
+
+
+def _plain(path: str | Path, name: str) -> str:
+    """A name that can be told: one that is no text could be sent to nobody."""
+    if not name.isascii() and not name.isprintable():
+        raise SysfsReadError(str(path), OSError(errno.EILSEQ, f"the name {name[:80]!a} is no text"))
+    return name
 
 
 class Sysfs:
@@ -42,6 +90,7 @@ class Sysfs:
         self._devices = f"{sys}/bus/pci/devices"
         self._drivers = f"{sys}/bus/pci/drivers"
         self._groups = f"{sys}/kernel/iommu_groups"
+        self._attributes = f"{sys}/"
         self._iommufd = f"{sys}/class/misc/iommu"
         self._noiommu_mode = f"{sys}/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
@@ -60,7 +109,12 @@ class Sysfs:
             SysfsReadError: it is there and does not read.
         """
         try:
-            return _contents(path).decode(errors="surrogateescape").rstrip()
+            if str(path).startswith(self._attributes):
+                return _contents(path, ATTRIBUTE_LIMIT).decode().rstrip()
+            # A mount point or a process may be called anything, and one odd line of many is no reason to see none.
+            return _contents(path, FILE_LIMIT).decode(errors="replace").rstrip()
+        except UnicodeDecodeError as error:
+            raise SysfsReadError(str(path), OSError(errno.EILSEQ, f"is no text: {error.reason}")) from error
         except (FileNotFoundError, ProcessLookupError):
             return None
         except OSError as error:
@@ -72,7 +126,7 @@ class Sysfs:
     def link(self, path: str | Path) -> str | None:
         """Last part of a link's target, or None where there is no link."""
         try:
-            return os.readlink(path).rpartition("/")[2]
+            return _plain(path, os.readlink(path).rpartition("/")[2])
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -81,7 +135,7 @@ class Sysfs:
     def names(self, path: str | Path) -> tuple[str, ...] | None:
         """Sorted entries of a folder, or None where there is none."""
         try:
-            return tuple(sorted(os.listdir(path)))
+            return tuple(sorted(_plain(path, name) for name in os.listdir(path)))
         except (FileNotFoundError, ProcessLookupError):
             return None
         except OSError as error:
@@ -95,12 +149,42 @@ class Sysfs:
 
     def hex_digits(self, address: PciAddress, name: str) -> str:
         """`vendor`, `device` or `class` without its 0x; empty where there is no such function."""
-        return (self.read(self.device(address, name)) or "").removeprefix("0x")
+        path = self.device(address, name)
+        text = self.read(path)
+        if text is None:
+            return ""
+        if not _HEX.fullmatch(digits := text.removeprefix("0x")):
+            raise _strange(path, text, "hexadecimal number")
+        return digits
+
+    def number(self, path: str | Path) -> int | None:
+        """A decimal number, or None where there is no such file.
+
+        Raises:
+            SysfsReadError: it is there and does not read, or is no number.
+        """
+        text = self.read(path)
+        if text is None:
+            return None
+        if not _NUMBER.fullmatch(text):
+            raise _strange(path, text, "number")
+        return int(text)
+
+    def switch(self, path: str | Path) -> bool | None:
+        """`0` or `1`, or None where there is no such file.
+
+        Raises:
+            SysfsReadError: it is there and does not read, or is neither.
+        """
+        text = self.read(path)
+        if text not in (None, "0", "1"):
+            raise _strange(path, text or "", "0 or 1")
+        return None if text is None else text == "1"
 
     def numa_node(self, address: PciAddress) -> int | None:
         """NUMA node of a function, or None where the kernel knows none (-1)."""
-        text = self.read(self.device(address, "numa_node"))
-        return None if text is None or int(text) < 0 else int(text)
+        number = self.number(self.device(address, "numa_node"))
+        return None if number is None or number < 0 else number
 
     def bound_driver(self, address: PciAddress) -> str | None:
         """The driver that has a function, or None."""
@@ -112,8 +196,11 @@ class Sysfs:
 
     def group(self, address: PciAddress) -> int | None:
         """IOMMU group of a function, or None: no IOMMU for it."""
-        number = self.link(self.device(address, "iommu_group"))
-        return None if number is None else int(number)
+        path = self.device(address, "iommu_group")
+        name = self.link(path)
+        if name is not None and not _NUMBER.fullmatch(name):
+            raise _strange(path, name, "number of a group")
+        return None if name is None else int(name)
 
     def vfio_bound(self, address: PciAddress) -> bool:
         """Whether its driver is a vfio driver of any name: those own `vfio-dev/` (Linux 6.1 and later)."""
@@ -123,15 +210,19 @@ class Sysfs:
         """Index to address of every VF, from the `virtfnN` links: safe to read also behind a blocked write."""
         found, folder = {}, self.device(pf)
         for name in self.names(folder) or ():
-            is_vf = name.startswith("virtfn") and name[6:].isdigit()
-            if is_vf and (target := self.link(f"{folder}/{name}")) is not None:
-                found[int(name[6:])] = PciAddress.parse(target)
+            if (vf := _VF_LINK.fullmatch(name)) and (target := self.link(path := f"{folder}/{name}")) is not None:
+                found[int(vf[1])] = _parsed(path, target, "PCI address", PciAddress.parse)
         return found
+
+    def pf_of(self, vf: PciAddress) -> PciAddress | None:
+        """The PF of a VF, or None: it is no VF."""
+        target = self.link(path := self.device(vf, "physfn"))
+        return None if target is None else _parsed(path, target, "PCI address", PciAddress.parse)
 
     def vf_address(self, pf: PciAddress, index: int) -> PciAddress | None:
         """Address of one VF, or None where there is none of this index."""
-        target = self.link(self.device(pf, f"virtfn{index}"))
-        return None if target is None else PciAddress.parse(target)
+        target = self.link(path := self.device(pf, f"virtfn{index}"))
+        return None if target is None else _parsed(path, target, "PCI address", PciAddress.parse)
 
     def net_folder(self, address: PciAddress) -> str:
         """Folder of a function's netdevs: `net`, which on a virtio card lies below its `virtioN`; it may not exist."""
@@ -139,6 +230,14 @@ class Sysfs:
             if name.startswith("virtio"):
                 return self.device(address, name, "net")
         return self.device(address, "net")
+
+    def netdev_up(self, folder: str) -> bool:
+        """Whether a netdev is set up; one whose flags are gone, or no flags, counts as up."""
+        flags = self.read(f"{folder}/flags")
+        try:
+            return flags is None or bool(int(flags, 16) & _IFF_UP)
+        except ValueError:
+            return True
 
     def device_nodes(self, address: PciAddress) -> tuple[str, ...]:
         """`/dev/nvme0n1` and the like: the nodes of every device below a function."""
@@ -168,7 +267,9 @@ class Sysfs:
 
     def group_members(self, number: int) -> tuple[PciAddress, ...]:
         """Every function of an IOMMU group."""
-        return tuple(map(PciAddress.parse, self.names(f"{self._groups}/{number}/devices") or ()))
+        folder = f"{self._groups}/{number}/devices"
+        names = self.names(folder) or ()
+        return tuple(_parsed(f"{folder}/{name}", name, "PCI function", PciAddress.parse) for name in names)
 
     def has_group_node(self, number: int) -> bool:
         """Whether this kernel made a device node for a group: without CONFIG_VFIO_GROUP it makes none."""
@@ -184,13 +285,25 @@ class Sysfs:
         if not self.has_cdevs():
             return None
         for name in self.names(self.device(address, "vfio-dev")) or ():
-            if self.read(self.device(address, "vfio-dev", name, "dev")) is not None:
+            if _CDEV.fullmatch(name) and self.read(self.device(address, "vfio-dev", name, "dev")) is not None:
                 return name
         return None
 
+    def boot_id(self) -> str:
+        """What this boot is called; UNKNOWN where nobody can tell, which is no boot's name."""
+        return self._proc_word("sys/kernel/random/boot_id", _BOOT_ID) or UNKNOWN
+
     def kernel_release(self) -> str:
         """What `uname -r` prints."""
-        return self.read(self.proc / "sys/kernel/osrelease") or os.uname().release
+        return self._proc_word("sys/kernel/osrelease", _RELEASE) or os.uname().release
+
+    def _proc_word(self, name: str, pattern: re.Pattern[str]) -> str | None:
+        """None where there is none, or none that is one: it becomes part of paths and documents."""
+        try:
+            text = self.read(self.proc / name)
+        except SysfsReadError:
+            return None
+        return text if text is not None and pattern.fullmatch(text) else None
 
     def modules_folder(self) -> Path:
         """Where the running kernel's modules are, on the disk that this /sys belongs to."""

@@ -118,3 +118,51 @@ def test_a_machine_of_which_nothing_can_be_seen_needs_nothing(tmp_path: Path) ->
     look = OneLook(Sysfs(tmp_path / "sys", tmp_path / "dev", tmp_path / "proc"))
     assert dict(needed(look)) == {}
     assert needed_for(look, DISK) is None
+
+
+@pytest.mark.parametrize("kind", ["net", "block"])
+def test_devices_that_lead_to_each_other_are_each_looked_at_once(tree: Tree, kind: str) -> None:
+    tree.device(DISK, kind, "below", "8:0" if kind == "block" else "")
+    names = [f"layer{number}" for number in range(40)]
+    for name in names:
+        number = f"253:{name[5:]}" if kind == "block" else ""
+        folder = tree.known(tree.root / f"sys/devices/virtual/{kind}/{name}", kind, name, number)
+        # Each on all of them, itself too: by every way there would be more than the machine has time for.
+        for other in [*names, "below"]:
+            (folder / (f"slaves/{other}" if kind == "block" else f"lower_{other}")).mkdir(parents=True)
+    if kind == "block":
+        tree.mount("253:0", "/")
+    else:
+        (tree.root / "proc/1/net/route").write_text(f"{ROUTES}layer0 00000000 0100A8C0 0003 0 0 0 00000000\n")
+    assert list(tree.needed()) == [DISK]
+
+
+@pytest.mark.parametrize(
+    "table", ["proc/1/mountinfo", "proc/swaps", "proc/1/net/route", "proc/1/net/ipv6_route", "sys/class/graphics"]
+)
+@pytest.mark.parametrize(
+    "odd", [b"what is\nthis\nand this\n", b"\xff\xfe \x80\n" * 3, b"/dev/\0 1 2 3 4 5 6 7 8 9\n" * 2 + b"a\n", None]
+)
+def test_where_a_table_cannot_be_read_every_function_may_be_needed(tree: Tree, table: str, odd: bytes | None) -> None:
+    path = tree.root / table
+    if odd is None and path.name == "graphics":
+        path.symlink_to(path.name)
+    elif odd is None:
+        path.mkdir(parents=True)
+    else:
+        path.write_bytes(odd)
+    told = tree.needed()
+    assert list(told) == [DISK, CARD, SCREEN]
+    assert all(text.startswith("nobody can tell what this machine needs: ") for text in told.values())
+
+
+def test_mounts_of_every_spelling_leave_the_rest_readable(tree: Tree) -> None:
+    tree.device(DISK, "block", "sda", "8:0")
+    odd = [
+        "22 1 0:5 / /a rw - tmpfs  rw",  # a source without a name
+        "23 1 0:5 / /b\u2028c rw,relatime shared:1 master:2 - tmpfs none rw",
+        "24 1 0:5 / /- rw - tmpfs - rw",
+        "25 1 8:0 / /real rw shared:1 master:2 propagate_from:3 - ext4 /dev/sda rw",
+    ]
+    (tree.root / "proc/1/mountinfo").write_bytes("\n".join(odd).encode() + b"\n26 1 0:5 / /\xff rw - tmpfs x rw\n")
+    assert tree.needed() == {DISK: "the file system on /real is on it"}
