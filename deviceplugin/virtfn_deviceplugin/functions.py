@@ -5,7 +5,8 @@ from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.offered import PoolDevice
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.sysfs import CDEV, Sysfs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,21 +25,28 @@ def shown(sysfs: Sysfs, address: PciAddress) -> Shown:
     """Look at one function; the group is read each time, because its number moves when VFs are made anew.
 
     Raises:
-        HostError: sysfs does not answer.
+        HostError: sysfs does not answer, says what no kernel says, or nobody can tell whether a node is there.
     """
     group = sysfs.group(address)
     node = None if group is None else sysfs.group_node(group)
-    cdevs = [
-        name
-        for name in sysfs.names(sysfs.device(address, "vfio-dev")) or ()
-        if (sysfs.dev / "vfio/devices" / name).exists()
-    ]
+    names = sysfs.names(sysfs.device(address, "vfio-dev")) or ()
+    cdevs = [name for name in names if CDEV.fullmatch(name) and _is_there(f"{sysfs.dev}/vfio/devices/{name}")]
     return Shown(
         driver=sysfs.bound_driver(address),
         vfio_bound=sysfs.vfio_bound(address),
-        group_node=node if node is not None and Path(node).exists() else None,
+        group_node=node if node is not None and _is_there(node) else None,
         cdev=cdevs[0] if cdevs else None,
     )
+
+
+def _is_there(node: str) -> bool:
+    try:
+        Path(node).stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise SysfsReadError(node, error) from error
+    return True
 
 
 def as_promised(device: PoolDevice, now: Shown) -> bool:

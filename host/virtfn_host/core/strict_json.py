@@ -18,6 +18,10 @@ class CodecError(ValueError):
     """A document that is not what it should be; the message begins with the path inside it."""
 
 
+class NotJsonError(CodecError):
+    """It is no JSON at all, so it may be something else."""
+
+
 def parse_json(text: str | bytes, *, limit: int) -> Any:
     """What a JSON text of at most `limit` bytes says, read strictly, whoever wrote it.
 
@@ -41,7 +45,7 @@ def parse_json(text: str | bytes, *, limit: int) -> Any:
     except UnicodeError as error:
         raise CodecError(f"not UTF-8: {clipped(str(error))}") from error
     except ValueError as error:
-        raise CodecError(f"not JSON: {error}") from error
+        raise NotJsonError(f"not JSON: {error}") from error
     except RecursionError as error:
         raise CodecError(_TOO_DEEP) from error
     except MemoryError as error:

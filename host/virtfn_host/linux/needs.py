@@ -79,7 +79,7 @@ def _file_systems(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
 
 
 def _swap(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
-    for source, *_ in _lines(sysfs, sysfs.proc / "swaps", words=5)[1:]:
+    for source, *_ in _lines(sysfs, sysfs.proc / "swaps", words=5, head="Filename"):
         for address in _block_functions(sysfs, _block_device(sysfs, source)):
             yield address, f"the swap space {source} is on it"
 
@@ -92,7 +92,7 @@ def _block_device(sysfs: Sysfs, source: str) -> str | None:
 
 
 def _default_routes(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
-    for words in _of_init(sysfs, "net/route", words=8)[1:]:
+    for words in _of_init(sysfs, "net/route", words=8, head="Iface"):
         if words[1] == _HEX_ZERO_4 and words[7] == _HEX_ZERO_4:
             for address in _net_functions(sysfs, words[0]):
                 yield address, f"the default route goes through {words[0]}"
@@ -172,24 +172,27 @@ def _ancestors(path: str) -> Iterator[PciAddress]:
             continue
 
 
-def _of_init(sysfs: Sysfs, name: str, *, words: int) -> list[list[str]]:
+def _of_init(sysfs: Sysfs, name: str, *, words: int, head: str = "") -> list[list[str]]:
     """A table of process 1; an ordinary user may not read its mounts, and sees those of his own process instead."""
     try:
-        return _lines(sysfs, sysfs.proc / "1" / name, words=words)
+        return _lines(sysfs, sysfs.proc / "1" / name, words=words, head=head)
     except SysfsReadError as error:
         if not isinstance(error.__cause__, PermissionError):
             raise
-        return _lines(sysfs, sysfs.proc / "self" / name, words=words)
+        return _lines(sysfs, sysfs.proc / "self" / name, words=words, head=head)
 
 
-def _lines(sysfs: Sysfs, path: Path, *, words: int) -> list[list[str]]:
-    """The words of each line of a table in /proc; one with fewer than it has always had may be one that counts.
+def _lines(sysfs: Sysfs, path: Path, *, words: int, head: str = "") -> list[list[str]]:
+    """The words of each line of a table in /proc, without the one that begins with `head`, where there is one; a line
+    with fewer than there have always been may be one that counts.
 
     Raises:
         SysfsReadError: it does not read, or is no such table.
     """
     # Not splitlines, which knows more ends of lines than the kernel escapes in the name of a mount point.
     found = [line.split() for line in (sysfs.read(path) or "").split("\n") if line]
+    if head and found and found[0][:1] == [head]:
+        del found[0]
     for line in found:
         if len(line) < words:
             text = f"{' '.join(line)[:80]!a} is not what a kernel writes there"

@@ -141,7 +141,7 @@ def test_devices_that_lead_to_each_other_are_each_looked_at_once(tree: Tree, kin
     "table", ["proc/1/mountinfo", "proc/swaps", "proc/1/net/route", "proc/1/net/ipv6_route", "sys/class/graphics"]
 )
 @pytest.mark.parametrize(
-    "odd", [b"what is\nthis\nand this\n", b"\xff\xfe \x80\n" * 3, b"/dev/\0 1 2 3 4 5 6 7 8 9\n" * 2 + b"a\n", None]
+    "odd", [b"what is\nthis\nand this\n", b"\xff\xfe \x80", b"/dev/\0 1 2 3 4 5 6 7 8 9\n" * 2 + b"a\n", None]
 )
 def test_where_a_table_cannot_be_read_every_function_may_be_needed(tree: Tree, table: str, odd: bytes | None) -> None:
     path = tree.root / table

@@ -1,0 +1,82 @@
+"""Files of policies: anything may be in them, and each is answered by what is wrong with it, at once."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from virtfn_host.cli_policy import LIMIT, UsageError, read_policies
+
+GOOD = """
+apiVersion: virtfn.dev/v1alpha1
+kind: SriovPolicy
+metadata: {name: fast}
+spec:
+  devices: [{vendor: "8086"}]
+  virtualFunctions: {count: 4, pools: [{resourceName: fast, driver: vfio-pci}]}
+"""
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + "  nothing: *x\n", "no YAML"),
+        (GOOD + LAUGHS, "more than 100000 values"),
+        (GOOD + "loop: &loop [*loop]\n", "within each other"),
+        (GOOD + f"deep: {'[' * 100}{']' * 100}\n", "within each other"),
+        (GOOD + f"deep: {'[' * 20_000}{']' * 20_000}\n", "no YAML|within each other"),
+        ('{"kind": "SriovPolicy", "kind": "SriovPolicy"}', "key 'kind' is there twice"),
+        ("[" * 100_000, "within each other"),
+        (GOOD + "kind: SriovPolicy\n", "key 'kind' is there twice"),
+        (GOOD + "date: 2026-99-99\n", "no YAML"),
+        (GOOD + f"number: {'9' * 5000}\n", "no YAML"),
+        (GOOD + "? {a: b}\n: c\n", "no YAML"),
+        (GOOD + "python: !!python/object/apply:os.system [id]\n", "no YAML"),
+        ("kind: SriovPolicy\nspec: [1]\n", "InvalidPolicy"),
+        ("kind: SriovPolicy\nspec: text\n", "InvalidPolicy"),
+        ("kind: {a: b}\n", "want kind SriovPolicy"),
+        (f"kind: {'x' * 100_000}\n", "want kind SriovPolicy, got 'x+"),
+        ("", "want SriovPolicy objects"),
+        ("\0", "no YAML"),
+        ("x" * (LIMIT + 1), "longer than"),
+    ],
+)
+def test_what_is_no_file_of_policies_is_refused_in_a_line(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(text)
+    began = time.monotonic()
+    with pytest.raises(UsageError, match=said) as refused:
+        read_policies(tmp_path / "p.yaml")
+    assert time.monotonic() - began < 2
+    assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("/dev/zero", "longer than"), ("/", "Is a directory"), ("/no/file", "No such")]
+)
+def test_what_is_no_file_is_refused_and_what_has_no_end_is_not_read_to_it(path: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_policies(Path(path))
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_bytes(b"kind: \xff")
+    with pytest.raises(UsageError, match="no text in UTF-8"):
+        read_policies(tmp_path / "p.yaml")
+
+
+def test_a_file_that_a_shell_made_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.yaml")
+    writing = threading.Thread(target=(tmp_path / "p.yaml").write_text, args=(GOOD,))
+    writing.start()
+    assert [policy.name for policy in read_policies(tmp_path / "p.yaml")] == ["fast"]
+    writing.join()
+
+
+def test_aliases_that_mean_little_are_read(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(GOOD.replace("{vendor: ", "&d {vendor: ") + "# *d\n")
+    assert len(read_policies(tmp_path / "p.yaml")) == 1
