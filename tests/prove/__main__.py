@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import hypothesis
+from document_law import kinds, tried
 from histories import COUNTER_PROOF, MUTATIONS, NOT_TIMED, Histories, run_histories
 from history_node import RAN, seen
 from hypothesis import settings
@@ -167,7 +168,27 @@ def contract(boot: Boot) -> Proof:
     return Proof(name=name, tried=len(said), violations=len(wrong), seed=0, seconds=seconds)
 
 
+def documents(flips: int, generated: int, kills: int, seed: int) -> Proof:
+    """Files of ours that somebody changed, or that are none."""
+    began = time.monotonic()
+    # In memory, for the rights of a file are looked at and not its disk.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        counted, violations = tried(kinds(Path(folder)), flips=flips, generated=generated, kills=kills, seed=seed)
+    for line in violations[:100]:
+        say(f"violated: {line}")
+    for what, times in sorted(counted.items()):
+        say(f"{times:9} {what}")
+    return Proof(
+        name="pool file, ledger, journal: truncated, bits flipped, generated, no file at all: refused or read right",
+        tried=counted.total(),
+        violations=len(violations),
+        seed=seed,
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
 PROOFS: Mapping[str, Callable[[], Proof]] = {
+    "documents": lambda: documents(flips=100_000, generated=20_000, kills=500, seed=20261128),
     "counter": lambda: counter_proofs(10, seed=20261124),
     "contested": lambda: in_guest(
         "real kernel: operations against programs that open VFs: none pulled from under one, no write blocked 1 s",

@@ -38,7 +38,7 @@ def dumps(value: object) -> str:
     """
     kind, encoded = type(value).__name__, encode(value)
     try:
-        document = {"version": VERSION, "kind": kind, "value": encoded, "checksum": _checksum(kind, encoded)}
+        document = {"version": VERSION, "kind": kind, "value": encoded, "checksum": checksum_of(kind, encoded)}
         text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text.encode()
     except ValueError as error:
@@ -63,13 +63,13 @@ def loads(kind: type[T], text: str | bytes, *, limit: int = DOCUMENT_LIMIT) -> T
         raise CodecError(f"a document of version {version} has {', '.join(sorted(_KEYS[version]))} and nothing else")
     if document["kind"] != kind.__name__:
         raise CodecError(f"kind {clipped(document['kind'])}, wanted {kind.__name__}")
-    if version != 1 and document["checksum"] != _checksum(kind.__name__, document["value"]):
+    if version != 1 and document["checksum"] != checksum_of(kind.__name__, document["value"]):
         raise CodecError("its checksum does not fit: it was changed, or damaged, after it was written")
     value: T = decode(kind, document["value"], kind.__name__)
     return value
 
 
-def _checksum(kind: str, encoded: object) -> str:
+def checksum_of(kind: str, encoded: object) -> str:
     """Of what the JSON says and not of its spelling."""
     canonical = json.dumps([VERSION, kind, encoded], separators=(",", ":"), sort_keys=True, allow_nan=False)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"

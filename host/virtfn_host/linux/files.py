@@ -102,7 +102,7 @@ def _opened(folder: Path) -> Iterator[int]:
             text = f"its folder {folder} is a symbolic link and not followed; mount there what it leads to"
             raise OSError(errno.ELOOP, text) from error
         if error.errno == errno.ENOTDIR:
-            raise OSError(errno.ENOTDIR, f"its folder {folder} is no folder") from error
+            raise OSError(errno.ENOTDIR, f"Not a directory on the way to it: {folder}") from error
         raise
     try:
         yield fd

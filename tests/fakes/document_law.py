@@ -1,0 +1,338 @@
+"""The law of our documents: whatever becomes of a file, it is refused in the documented way, or read as it was meant.
+
+A document with its own checksum means the value that was written. One that was sealed anew, or that an earlier version
+wrote without a seal, means what its JSON says. Nothing else may come out, no other exception, and nothing later than a
+second.
+"""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from document_mutations import mutated
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.codec import checksum_of, encode
+from virtfn_host.core.model import Original, OriginalOwn, OriginalVf, VfLink
+from virtfn_host.core.offered import Allocation, DevicePool, Ledger, PoolDevice, PoolSet
+from virtfn_host.core.reasons import Reason
+from virtfn_host.linux import poolfile
+from virtfn_host.linux.errors import HostError
+from virtfn_host.linux.journal import Journal, _Entries
+
+BOOT = "0b7e1234-aaaa-bbbb-cccc-001122334455"
+LONGEST = 1.0
+"""Seconds that any answer may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of document: how it is written and read, and its value as the codec spells it."""
+
+    name: str
+    path: Path
+    write: Callable[[], object]
+    read: Callable[[], object]
+    value: object
+
+    @property
+    def good(self) -> bytes:
+        """The file as the product writes it."""
+        self.write()
+        return self.path.read_bytes()
+
+
+def kinds(folder: Path) -> tuple[Kind, ...]:
+    """Pool file, ledger and journal, each with something of everything that it can have."""
+    vfs = [PciAddress(0, 1, 0x10, number) for number in range(4)]
+    devices = [
+        PoolDevice(address=vf, driver="vfio-pci", numa_node=n % 2, healthy=n != 2, reason=None)
+        for n, vf in enumerate(vfs)
+    ]
+    devices[2] = PoolDevice(address=vfs[2], driver="igbvf", numa_node=None, healthy=False, reason=Reason.RECONFIGURING)
+    pools = PoolSet(boot_id=BOOT, pools=(DevicePool(resource_name="virtfn.dev/fast", devices=tuple(devices)),))
+    allocations = [
+        Allocation(address=vf, resource_name="virtfn.dev/fast", at=1.79e9 + n / 4) for n, vf in enumerate(vfs)
+    ]
+    ledger = Ledger(boot_id=BOOT, allocations=tuple(allocations))
+    link = VfLink(vlan=5, trust=True, mac="02:00:00:00:00:01", max_tx_rate=1000)
+    original = Original(
+        address=PciAddress(0, 1, 0, 0),
+        vendor="8086",
+        device="10c9",
+        num_vfs=2,
+        autoprobe=True,
+        vfs=(
+            OriginalVf(index=0, driver="igbvf", driver_override=None, link=link),
+            OriginalVf(index=1, driver=None, driver_override="vfio-pci"),
+        ),
+        own=OriginalOwn(driver="igb", driver_override=None, netdevs=("eth0", "lan")),
+    )
+    journal = Journal(folder / "journal.json")
+    return (
+        Kind(
+            name="pool file",
+            path=folder / "pools.json",
+            write=lambda: poolfile.write(folder / "pools.json", pools),
+            read=lambda: poolfile.read(folder / "pools.json"),
+            value=pools,
+        ),
+        Kind(
+            name="ledger",
+            path=folder / "ledger.json",
+            write=lambda: poolfile.write_ledger(folder / "ledger.json", ledger),
+            read=lambda: poolfile.read_ledger(folder / "ledger.json"),
+            value=ledger,
+        ),
+        Kind(
+            name="journal",
+            path=journal.path,
+            write=lambda: journal._write([original]),
+            read=lambda: _Entries(originals=journal.originals()),
+            value=_Entries(originals=(original,)),
+        ),
+    )
+
+
+class DocumentLaw:
+    """Tries of one kind of document; counts what happened, and keeps what should not have."""
+
+    def __init__(self, kind: Kind, seed: int) -> None:
+        self.kind = kind
+        self.counted: Counter[str] = Counter()
+        self.violations: list[str] = []
+        self._random = random.Random(f"{kind.name} {seed}")
+        self._good = kind.good
+        self._fd = os.open(kind.path, os.O_WRONLY)
+
+    def every_truncation(self) -> None:
+        """Cut off after each byte."""
+        for size in range(len(self._good)):
+            self._try("truncated", self._good[:size])
+
+    def bit_flips(self, number: int) -> None:
+        """Each bit alone, then several together."""
+        bits = len(self._good) * 8
+        for turn in range(number):
+            flips = [turn] if turn < bits else self._random.sample(range(bits), self._random.randint(2, 8))
+            data = bytearray(self._good)
+            for bit in flips:
+                data[bit // 8] ^= 1 << bit % 8
+            self._try("bits flipped", bytes(data))
+
+    def generated(self, number: int) -> None:
+        """Documents that are another value, sealed by their own checksum, by a new one, or by none."""
+        value = encode(self.kind.value)
+        name = type(self.kind.value).__name__
+        for _ in range(number):
+            told = mutated(value, self._random)
+            document = json.loads(self._good)
+            document["value"] = told
+            how = self._random.choice(("old seal", "new seal", "version 1", "wrapped anew"))
+            if how == "new seal":
+                with contextlib.suppress(ValueError, RecursionError):
+                    document["checksum"] = checksum_of(name, told)
+            elif how == "version 1":
+                document = {"version": 1, "kind": name, "value": told}
+            elif how == "wrapped anew":
+                document = mutated(document, self._random)
+            try:
+                data = json.dumps(document, ensure_ascii=self._random.random() < 0.5).encode(errors="surrogatepass")
+            except RecursionError:
+                continue
+            self._try(f"generated, {how}", data, told if how in ("new seal", "version 1") else None)
+
+    def strange_texts(self) -> None:
+        """What is no document of anybody."""
+        deep = b"[" * 100_000
+        wrapped = self._good.replace(b'"value":', b'"value":' + deep + b"]" * 100_000 + b',"value":')
+        twice = self._good[:-2] + b',"version":2}'
+        texts = (
+            b"",
+            b"\0" * 4096,
+            b"null",
+            b"[]",
+            b"{}",
+            deep,
+            wrapped,
+            twice,
+            self._good * 2,
+            b"\xef\xbb\xbf" + self._good,
+        )
+        for data in (*texts, self._good.decode().encode("utf-16"), b"9" * 5000, b"Infinity", b"x" * (4 << 20)):
+            self._try("strange text", data)
+
+    def strange_files(self) -> None:
+        """What is no file at all, or none of ours."""
+        path, good = self.kind.path, self._good
+        nodes = {"a device without end": (1, 5), "a device that is empty": (1, 3)}
+        makers: dict[str, Callable[[], object]] = {
+            "a folder": path.mkdir,
+            "a fifo": lambda: os.mkfifo(path),
+            "a link to nothing": lambda: path.symlink_to("nowhere"),
+            "a link to itself": lambda: path.symlink_to(path.name),
+            "a link to a device": lambda: path.symlink_to("/dev/zero"),
+            "a link to a good one": lambda: _link_to(path, good),
+            "a sparse GiB": lambda: _sparse(path, 1 << 30),
+            "written by all": lambda: _written_by_all(path, good),
+            **{name: lambda number=number: _node(path, number) for name, number in nodes.items()},  # type: ignore[misc]
+        }
+        for name, make in makers.items():
+            path.unlink()
+            try:
+                make()
+            except PermissionError:  # not everybody may make a device
+                self.counted["not tried: no right to make a device"] += 1
+            else:
+                self._answer(name, refused=True)
+            _remove(path)
+            self.kind.write()
+        self._again()
+
+    def kills(self, number: int) -> None:
+        """A writer that is killed at one of its calls: the file is whole, and the next write leaves nothing beside."""
+        for _ in range(number):
+            killed = _killed(self.kind.write, self._random.randrange(1, 16))
+            self._answer("writer killed" if killed else "writer not killed", refused=False)
+            self.counted["temporary files left by killed writers"] += len(self._beside())
+            self.kind.write()
+            if beside := self._beside():
+                self.violations.append(f"{self.kind.name}: left after a kill and a write: {beside}")
+        self._again()
+
+    def _beside(self) -> list[str]:
+        return [path.name for path in self.kind.path.parent.iterdir() if path.name.startswith(".")]
+
+    def _again(self) -> None:
+        os.close(self._fd)
+        self._fd = os.open(self.kind.path, os.O_WRONLY)
+
+    def _try(self, what: str, data: bytes, told: object = None) -> None:
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, data, 0)
+        began = time.monotonic()
+        found = _asked(self.kind.read)
+        if time.monotonic() - began > LONGEST:
+            self.violations.append(f"{self.kind.name}, {what}: took {time.monotonic() - began:.1f} s: {data[:200]!r}")
+        if found == self.kind.value and told is None:
+            answer = "read as it was"
+        elif isinstance(found, HostError):
+            answer = "refused"
+        elif told is not None and not isinstance(found, BaseException) and agrees(told, encode(found)):
+            answer = "read as it says"
+        else:
+            answer = "VIOLATED"
+            self.violations.append(f"{self.kind.name}, {what}: {found!r:.300} of {data!r:.600}")
+        self.counted[f"{what}: {answer}"] += 1
+
+    def _answer(self, what: str, *, refused: bool) -> None:
+        """In a thread, because what hangs would hang the proof."""
+        answers: list[object] = []
+        asking = threading.Thread(target=lambda: answers.append(_asked(self.kind.read)), daemon=True)
+        asking.start()
+        asking.join(LONGEST)
+        found = answers[0] if answers else "no answer"
+        right = isinstance(found, HostError) if refused else found == self.kind.value
+        self.counted[f"{what}: {('refused' if refused else 'whole') if right else 'VIOLATED'}"] += 1
+        if not right:
+            self.violations.append(f"{self.kind.name}, {what}: {found!r:.300}")
+
+
+def agrees(told: Any, read: Any) -> bool:
+    """Whether what was read is what the JSON said, beside fields that it left out."""
+    if isinstance(told, dict) and isinstance(read, dict):
+        known = all(key in read and agrees(value, read[key]) for key, value in told.items())
+        return known and all(read[key] in (None, False) for key in read.keys() - told.keys())
+    if isinstance(told, list) and isinstance(read, list):
+        return len(told) == len(read) and all(map(agrees, told, read))
+    if type(told) is int and type(read) is float:
+        return told == read
+    return type(told) is type(read) and bool(told == read)
+
+
+def _asked(read: Callable[[], object]) -> object:
+    try:
+        return read()
+    except BaseException as error:  # whatever it is, it is the answer
+        return error
+
+
+def _sparse(path: Path, size: int) -> None:
+    path.touch()
+    os.truncate(path, size)
+
+
+def _link_to(path: Path, good: bytes) -> None:
+    path.with_name("good").write_bytes(good)
+    path.symlink_to("good")
+
+
+def _written_by_all(path: Path, good: bytes) -> None:
+    path.write_bytes(good)
+    path.chmod(0o666)
+
+
+def _node(path: Path, number: tuple[int, int]) -> None:
+    os.mknod(path, 0o20600, os.makedev(*number))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+_CALLS = ("open", "write", "fchmod", "fsync", "replace", "fstat", "close", "stat")
+
+
+def _killed(write: Callable[[], object], at: int) -> bool:
+    """Run `write` in a process that dies before its call number `at`; whether it has made so many."""
+    child = os.fork()
+    if child == 0:
+        try:
+            left = iter(range(at))
+            for name in _CALLS:
+                setattr(os, name, _dying(getattr(os, name), left))
+            write()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def _dying(real: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
+    def call(*args: Any, **named: Any) -> Any:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **named)
+
+    return call
+
+
+def tried(
+    chosen: Sequence[Kind], *, flips: int, generated: int, kills: int, seed: int
+) -> tuple[Counter[str], Sequence[str]]:
+    """Everything, of each kind; what happened how often, and what should not have."""
+    counted: Counter[str] = Counter()
+    violations: list[str] = []
+    for kind in chosen:
+        law = DocumentLaw(kind, seed)
+        law.every_truncation()
+        law.bit_flips(flips)
+        law.generated(generated)
+        law.strange_texts()
+        law.strange_files()
+        law.kills(kills)
+        counted += Counter({f"{kind.name}: {what}": times for what, times in law.counted.items()})
+        violations += law.violations
+    return counted, violations
