@@ -31,7 +31,8 @@ def write(path: Path, value: object, mode: int) -> None:
     """Replace a file by a document; see `write_atomically`.
 
     Raises:
-        DocumentError: it could not be written, or nobody could read it; the old file is as it was.
+        DocumentError: it could not be written, or nobody could read it; the old file is as it was, but for a cause of
+            NotSyncedError.
     """
     try:
         write_atomically(path, text_of(value), mode)

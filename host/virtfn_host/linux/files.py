@@ -31,6 +31,10 @@ _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+class NotSyncedError(OSError):
+    """A file is written, but a power cut may undo that."""
+
+
 def read_bounded(path: Path, limit: int = LIMIT) -> bytes | None:
     """What a file of ours holds, or None where there is none.
 
@@ -65,7 +69,8 @@ def write_atomically(path: Path, text: str, mode: int) -> None:
     The folder is made where it is missing. What a killed writer of the same file left behind is removed.
 
     Raises:
-        OSError: it could not be written; the old file is as it was, but for a text that says otherwise.
+        NotSyncedError: it is written, and its folder did not sync.
+        OSError: it could not be written; the old file is as it was.
     """
     data = text.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +94,7 @@ def write_atomically(path: Path, text: str, mode: int) -> None:
             os.fsync(folder)
         except OSError as error:
             text = f"its folder did not sync: {error.strerror}; it is written, but a power cut may undo that"
-            raise OSError(error.errno, text) from error
+            raise NotSyncedError(error.errno, text) from error
 
 
 @contextmanager

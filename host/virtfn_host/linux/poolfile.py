@@ -12,6 +12,7 @@ from virtfn_host.core.offered import Ledger, PoolSet, check_ledger, check_pools
 from virtfn_host.core.reasons import Reason
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError, HostError
+from virtfn_host.linux.files import NotSyncedError
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ def write(path: Path, pools: PoolSet) -> None:
     """Publish what this node offers.
 
     Raises:
-        PoolFileError: it could not be written; the old file is as it was.
+        PoolFileError: it could not be written; the old file is as it was, unless the message says otherwise.
     """
     _write(path, pools, check_pools)
 
@@ -65,7 +66,8 @@ def _write(path: Path, document: T, check: Callable[[T], None]) -> None:
     except ValueError as error:
         raise PoolFileError(f"{path} is not written: {error}; the old one stands") from error
     except DocumentError as error:
-        raise PoolFileError(f"{error}; the old one stands, mend its folder") from error
+        stands = "" if isinstance(error.__cause__, NotSyncedError) else "the old one stands, "
+        raise PoolFileError(f"{error}; {stands}mend its folder") from error
 
 
 def _read(kind: type[T], path: Path, check: Callable[[T], None]) -> T | None:
