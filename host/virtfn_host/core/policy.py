@@ -5,18 +5,38 @@ server, and because an object can be older than its schema. Every refusal names 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from virtfn_host.core.address import PciAddress
+from virtfn_host.core.fields import (
+    PolicyError,
+    TooLargeError,
+    read_list,
+    read_mapping,
+    read_matching,
+    read_number,
+    read_object,
+    read_switch,
+    shown,
+    weight,
+)
+from virtfn_host.core.indexes import MAX_VFS, Indexes, clash, indexes_text, parse_indexes, read_indexes
 from virtfn_host.core.model import LinkRequest, LinkState
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.resource_names import RESOURCE_DOMAIN, Domains, resource_name
 from virtfn_host.core.wanted import DeviceMatcher, PolicyConfig, PoolRequest, Rejected, WholeRequest
 
-RESOURCE_DOMAIN = "virtfn.dev"
-"""Put before a resource name without a slash."""
+__all__ = ["MAX_VFS", "RESOURCE_DOMAIN", "PolicyError", "indexes_text", "parse_indexes", "policy_config"]
 
-MAX_VFS = 65535
-"""`sriov_numvfs` is 16 bits wide (PCIe SR-IOV capability)."""
+POLICY_LIMIT = 64 * 1024
+"""Bytes of one policy's spec as JSON. 64 matchers and 64 pools with all that may be said of them are a third of it."""
+
+POLICY_RANGES = 1024
+"""Ranges of indexes in all pools of one policy; the CRD's rule stops at 256."""
+
+MAX_NUMA_NODE = 65535
+MAX_NETDEV = 128
+"""Characters of an alternative name (ALTIFNAMSIZ)."""
 
 MAX_VLAN, MAX_QOS, MAX_RATE = 4094, 7, 2**32 - 1
 """IEEE 802.1Q keeps 4095; a priority has 3 bits; a rate is 32 bits wide in netlink, in Mbit/s."""
@@ -24,130 +44,102 @@ MAX_VLAN, MAX_QOS, MAX_RATE = 4094, 7, 2**32 - 1
 _HEX4 = re.compile(r"[0-9a-f]{4}")
 _CLASS = re.compile(r"([0-9a-f]{2}){1,3}")
 _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
-_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
-class PolicyError(ValueError):
-    """The spec cannot be carried out as it stands; the message names the field."""
+def policy_config(
+    *, name: str, uid: str, generation: int, spec: Mapping[str, object], domains: Domains | None = None
+) -> PolicyConfig | Rejected:
+    """Read `spec` of a SriovPolicy; a spec that cannot be carried out comes back as Rejected, never as an exception.
 
-
-def policy_config(*, name: str, uid: str, generation: int, spec: Mapping[str, object]) -> PolicyConfig | Rejected:
-    """Read `spec` of a SriovPolicy; a spec that cannot be carried out comes back as Rejected, never as an exception."""
+    Args:
+        domains: what resource names may lie in beside virtfn.dev; None: anything, as on a node without a cluster.
+    """
     try:
-        return _policy_config(name, uid, generation, spec)
+        return _policy_config(name, uid, generation, spec, domains)
     except PolicyError as error:
-        return Rejected(policy=name, device=None, reason=Reason.INVALID_POLICY, message=str(error))
+        reason = Reason.TOO_LARGE if isinstance(error, TooLargeError) else Reason.INVALID_POLICY
+        return Rejected(policy=name, device=None, reason=reason, message=str(error))
 
 
-def _policy_config(name: str, uid: str, generation: int, spec: Mapping[str, object]) -> PolicyConfig:
-    known = ("nodeSelector", "priority", "devices", "virtualFunctions", "wholeFunctions", "disruption")
-    fields = _object(spec, "spec", known)
-    disruption = _object(fields.get("disruption", {}), "spec.disruption", ("whenInUse", "maxUnavailable"))
-    if disruption.get("whenInUse", "Wait") != "Wait":
-        raise PolicyError("spec.disruption.whenInUse: only Wait is carried out by this version")
+def _policy_config(
+    name: str, uid: str, generation: int, spec: Mapping[str, object], domains: Domains | None
+) -> PolicyConfig:
+    if (size := weight(spec, "spec")) > POLICY_LIMIT:
+        text = f"{size} bytes are more than the {POLICY_LIMIT} that one policy may have"
+        raise TooLargeError(f"spec: {text}; make two policies of it")
+    fields = _spec_fields(spec)
     devices = tuple(
-        _matcher(item, f"spec.devices[{n}]") for n, item in enumerate(_list(fields.get("devices"), "spec.devices"))
+        _matcher(item, f"spec.devices[{n}]") for n, item in enumerate(read_list(fields.get("devices"), "spec.devices"))
     )
     if not devices:
         raise PolicyError("spec.devices: name at least one device")
     if "wholeFunctions" in fields:
-        if "virtualFunctions" in fields:
-            raise PolicyError("spec: has both virtualFunctions and wholeFunctions; a policy is about one of them")
-        whole = _whole(fields["wholeFunctions"])
+        whole = _whole(fields["wholeFunctions"], domains)
         return PolicyConfig(
             name=name, uid=uid, generation=generation, devices=devices, count=None, pools=(), whole=whole
         )
-    count, pools = _virtual_functions(fields.get("virtualFunctions"))
+    count, pools = _virtual_functions(fields.get("virtualFunctions"), domains)
     return PolicyConfig(name=name, uid=uid, generation=generation, devices=devices, count=count, pools=pools)
 
 
-def _whole(value: object) -> WholeRequest:
+def _spec_fields(spec: object) -> Mapping[str, object]:
+    given = read_mapping(spec, "spec")
+    if "wholeFunctions" in given and "virtualFunctions" in given:
+        raise PolicyError("spec: has both virtualFunctions and wholeFunctions; a policy is about one of them")
+    for field in ("virtualFunctions", "devices"):
+        if given.get(field, ()) is None:
+            raise PolicyError(f"spec.{field}: is missing; it is null")
+    known = ("nodeSelector", "priority", "devices", "virtualFunctions", "wholeFunctions", "disruption")
+    fields = read_object(given, "spec", known)
+    disruption = read_object(fields.get("disruption", {}), "spec.disruption", ("whenInUse", "maxUnavailable"))
+    if disruption.get("whenInUse", "Wait") != "Wait":
+        raise PolicyError("spec.disruption.whenInUse: only Wait is carried out by this version")
+    return fields
+
+
+def _whole(value: object, domains: Domains | None) -> WholeRequest:
     path = "spec.wholeFunctions"
-    fields = _object(value, path, ("resourceName", "driver"))
+    fields = read_object(value, path, ("resourceName", "driver"))
     return WholeRequest(
-        resource_name=_resource_name(fields.get("resourceName"), f"{path}.resourceName"), driver=_driver(fields, path)
+        resource_name=resource_name(fields.get("resourceName"), f"{path}.resourceName", domains),
+        driver=_driver(fields, path),
     )
 
 
-def _virtual_functions(value: object) -> tuple[int | None, tuple[PoolRequest, ...]]:
+def _virtual_functions(value: object, domains: Domains | None) -> tuple[int | None, tuple[PoolRequest, ...]]:
     path = "spec.virtualFunctions"
-    fields = _object(value, path, ("count", "pools"))
-    count = _count(fields.get("count"))
-    items = _list(fields.get("pools", []), f"{path}.pools")
-    pools = tuple(_pool(item, f"{path}.pools[{n}]") for n, item in enumerate(items))
+    fields = read_object(value, path, ("count", "pools"))
+    count = None if "count" not in fields else read_number(fields["count"], MAX_VFS, f"{path}.count", "number of VFs")
+    items = read_list(fields.get("pools", []), f"{path}.pools")
+    pools = tuple(_pool(item, f"{path}.pools[{n}]", domains) for n, item in enumerate(items))
     _check_pools(pools, count)
     return count, pools
 
 
-def parse_indexes(text: str, path: str = "indexes") -> tuple[int, ...]:
-    """`0-3,6` to (0, 1, 2, 3, 6).
-
-    Raises:
-        PolicyError: a part is no index or range, a range runs backwards, or an index stands twice.
-    """
-    found: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,5})(?:-(\d{1,5}))?\s*", part)
-        if match is None:
-            raise PolicyError(f"{path}: {part!r} is no VF index or range; write it like 0-3,6")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise PolicyError(f"{path}: the range {part.strip()} runs backwards")
-        if last >= MAX_VFS:
-            raise PolicyError(f"{path}: {last} is no VF index, the highest is {MAX_VFS - 1}")
-        found += range(first, last + 1)
-    if len(set(found)) != len(found):
-        raise PolicyError(f"{path}: {text!r} names an index twice")
-    return tuple(sorted(found))
-
-
-def indexes_text(indexes: Sequence[int]) -> str:
-    """(0, 1, 2, 3, 6) to `0-3,6`: the shortest text that `parse_indexes` reads back."""
-    runs: list[tuple[int, int]] = []
-    for index in sorted(indexes):
-        if runs and index == runs[-1][1] + 1:
-            runs[-1] = (runs[-1][0], index)
-        else:
-            runs.append((index, index))
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def _count(value: object) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_VFS:
-        raise PolicyError(f"spec.virtualFunctions.count: {value!r} is no number of VFs from 0 to {MAX_VFS}")
-    return value
-
-
-def _pool(item: object, path: str) -> PoolRequest:
-    fields = _object(item, path, ("resourceName", "indexes", "driver", "link"))
-    indexes = fields.get("indexes")
-    if indexes is not None and not isinstance(indexes, str):
-        raise PolicyError(f"{path}.indexes: want text like 0-3,6, got {indexes!r}")
+def _pool(item: object, path: str, domains: Domains | None) -> PoolRequest:
+    fields = read_object(item, path, ("resourceName", "indexes", "driver", "link"))
     return PoolRequest(
-        resource_name=_resource_name(fields.get("resourceName"), f"{path}.resourceName"),
-        indexes=None if indexes is None else parse_indexes(indexes, f"{path}.indexes"),
+        resource_name=resource_name(fields.get("resourceName"), f"{path}.resourceName", domains),
+        indexes=None if "indexes" not in fields else read_indexes(fields["indexes"], f"{path}.indexes"),
         driver=_driver(fields, path),
-        link=None if fields.get("link") is None else _link(fields["link"], f"{path}.link"),
+        link=None if "link" not in fields else _link(fields["link"], f"{path}.link"),
     )
 
 
 def _driver(fields: Mapping[str, object], path: str) -> str:
-    return _matching(fields.get("driver", "vfio-pci"), _DRIVER, f"{path}.driver", "a driver name like vfio-pci")
+    return read_matching(fields.get("driver", "vfio-pci"), _DRIVER, f"{path}.driver", "a driver name like vfio-pci")
 
 
 def _link(item: object, path: str) -> LinkRequest:
     known = ("vlan", "vlanQos", "trust", "spoofCheck", "minTxRate", "maxTxRate", "linkState")
-    fields = _object(item, path, known)
+    fields = read_object(item, path, known)
     request = LinkRequest(
-        vlan=_number(fields.get("vlan"), MAX_VLAN, f"{path}.vlan"),
-        vlan_qos=_number(fields.get("vlanQos"), MAX_QOS, f"{path}.vlanQos"),
-        trust=_switch(fields.get("trust"), f"{path}.trust"),
-        spoof_check=_switch(fields.get("spoofCheck"), f"{path}.spoofCheck"),
-        min_tx_rate=_number(fields.get("minTxRate"), MAX_RATE, f"{path}.minTxRate"),
-        max_tx_rate=_number(fields.get("maxTxRate"), MAX_RATE, f"{path}.maxTxRate"),
+        vlan=_number(fields, "vlan", MAX_VLAN, path),
+        vlan_qos=_number(fields, "vlanQos", MAX_QOS, path),
+        trust=_switch(fields, "trust", path),
+        spoof_check=_switch(fields, "spoofCheck", path),
+        min_tx_rate=_number(fields, "minTxRate", MAX_RATE, path),
+        max_tx_rate=_number(fields, "maxTxRate", MAX_RATE, path),
         link_state=_link_state(fields.get("linkState"), f"{path}.linkState"),
     )
     if request.vlan_qos is not None and request.vlan is None:
@@ -159,120 +151,84 @@ def _link(item: object, path: str) -> LinkRequest:
     return request
 
 
-def _number(value: object, highest: int, path: str) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
-        raise PolicyError(f"{path}: {value!r} is no number from 0 to {highest}")
-    return value
+def _number(fields: Mapping[str, object], field: str, highest: int, path: str) -> int | None:
+    return read_number(fields[field], highest, f"{path}.{field}") if field in fields else None
 
 
-def _switch(value: object, path: str) -> bool | None:
-    if value is not None and not isinstance(value, bool):
-        raise PolicyError(f"{path}: {value!r} is neither true nor false")
-    return value
+def _switch(fields: Mapping[str, object], field: str, path: str) -> bool | None:
+    return read_switch(fields[field], f"{path}.{field}") if field in fields else None
 
 
 def _link_state(value: object, path: str) -> LinkState | None:
     if value is None:
         return None
     if not isinstance(value, str) or value not in tuple(LinkState):
-        raise PolicyError(f"{path}: {value!r} is none of {', '.join(LinkState)}")
+        raise PolicyError(f"{path}: {shown(value)} is none of {', '.join(LinkState)}")
     return LinkState(value)
 
 
-def _resource_name(value: object, path: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise PolicyError(f"{path}: a pool needs a resource name")
-    domain, slash, name = value.rpartition("/")
-    domain = domain if slash else RESOURCE_DOMAIN
-    # The kubelet's own rules: a qualified name, and its substring test for kubernetes.io/.
-    if not _NAME.fullmatch(name) or not _DOMAIN.fullmatch(domain) or len(domain) > 244:
-        raise PolicyError(f"{path}: {value!r} is no resource name like fast or vendor.example/fast")
-    if f"{domain}/".endswith("kubernetes.io/") or domain.startswith("requests."):
-        raise PolicyError(f"{path}: {value!r} lies in a domain that Kubernetes keeps for itself")
-    return f"{domain}/{name}"
-
-
 def _check_pools(pools: tuple[PoolRequest, ...], count: int | None) -> None:
+    path = "spec.virtualFunctions.pools"
     if count != 0 and not pools:
-        raise PolicyError("spec.virtualFunctions.pools: name at least one pool")
-    seen: dict[int, str] = {}
-    drivers: dict[str, str] = {}
+        raise PolicyError(f"{path}: name at least one pool")
     open_ended = [pool.resource_name for pool in pools if pool.indexes is None]
     if len(open_ended) > 1:
-        raise PolicyError(f"spec.virtualFunctions.pools: only one pool may leave out indexes, not {open_ended}")
+        raise PolicyError(f"{path}: only one pool may leave out indexes, not {' and '.join(open_ended[:2])}")
+    drivers: dict[str, str] = {}
     for n, pool in enumerate(pools):
-        path = f"spec.virtualFunctions.pools[{n}]"
-        for index in pool.indexes or ():
-            if count is not None and index >= count:
-                raise PolicyError(f"{path}.indexes: {index} is not below count {count}")
-            if index in seen:
-                raise PolicyError(f"{path}.indexes: {index} belongs to {seen[index]} already")
-            seen[index] = pool.resource_name
         if drivers.setdefault(pool.resource_name, pool.driver) != pool.driver:
-            raise PolicyError(f"{path}.driver: {pool.resource_name} has driver {drivers[pool.resource_name]} already")
+            text = f"{pool.resource_name} has driver {drivers[pool.resource_name]} already"
+            raise PolicyError(f"{path}[{n}].driver: {text}")
+        if count is not None and pool.ranges and pool.ranges[-1][1] >= count:
+            beyond = max(count, pool.ranges[-1][0])
+            raise PolicyError(f"{path}[{n}].indexes: {beyond} is not below count {count}")
+    _check_overlap(pools, path)
+
+
+def _check_overlap(pools: tuple[PoolRequest, ...], path: str) -> None:
+    """Between ranges, sorted: every pool against every other would be 64 * 64 * 128 * 128 comparisons."""
+    ranges = sorted(one for pool in pools for one in pool.ranges)
+    if len(ranges) > POLICY_RANGES:
+        raise TooLargeError(f"{path}: {len(ranges)} ranges of indexes are more than the {POLICY_RANGES} of one policy")
+    if (index := clash(ranges)) is not None:
+        first, second = [n for n, pool in enumerate(pools) if index in Indexes(pool.ranges)][:2]
+        text = f"{index} belongs to {pools[first].resource_name} already"
+        raise PolicyError(f"{path}[{second}].indexes: {text}")
 
 
 def _matcher(item: object, path: str) -> DeviceMatcher:
     known = ("vendor", "device", "class", "driver", "address", "netdev", "numaNode")
-    fields = _object(item, path, known)
+    fields = read_object(item, path, known)
     if not fields:
         raise PolicyError(f"{path}: an empty matcher would match every device; name a field")
     return DeviceMatcher(
-        vendor=_optional(fields.get("vendor"), _HEX4, f"{path}.vendor", "4 hex digits like 8086"),
-        device=_optional(fields.get("device"), _HEX4, f"{path}.device", "4 hex digits like 10c9"),
-        class_code=_optional(fields.get("class"), _CLASS, f"{path}.class", "2, 4 or 6 hex digits like 0200"),
-        driver=_optional(fields.get("driver"), _DRIVER, f"{path}.driver", "a driver name like igb"),
-        address=_address(fields.get("address"), f"{path}.address"),
-        netdev=_netdev(fields.get("netdev"), f"{path}.netdev"),
-        numa_node=_numa_node(fields.get("numaNode"), f"{path}.numaNode"),
+        vendor=_optional(fields, "vendor", _HEX4, path, "4 hex digits like 8086"),
+        device=_optional(fields, "device", _HEX4, path, "4 hex digits like 10c9"),
+        class_code=_optional(fields, "class", _CLASS, path, "2, 4 or 6 hex digits like 0200"),
+        driver=_optional(fields, "driver", _DRIVER, path, "a driver name like igb"),
+        address=_address(fields["address"], f"{path}.address") if "address" in fields else None,
+        netdev=_netdev(fields["netdev"], f"{path}.netdev") if "netdev" in fields else None,
+        numa_node=_numa_node(fields["numaNode"], f"{path}.numaNode") if "numaNode" in fields else None,
     )
 
 
-def _address(value: object, path: str) -> PciAddress | None:
-    if value is None:
-        return None
+def _address(value: object, path: str) -> PciAddress:
     try:
-        return PciAddress.parse(str(value))
+        return PciAddress.parse(value if isinstance(value, str) and len(value) <= 32 else shown(value))
     except ValueError as error:
         raise PolicyError(f"{path}: {error}") from error
 
 
-def _netdev(value: object, path: str) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value or "/" in value or len(value) > 128):
-        raise PolicyError(f"{path}: {value!r} is no netdev name")
+def _netdev(value: object, path: str) -> str:
+    bad = not isinstance(value, str) or not 0 < len(value) <= MAX_NETDEV or "/" in value or not value.isprintable()
+    if bad or not isinstance(value, str):
+        raise PolicyError(f"{path}: {shown(value)} is no netdev name")
     return value
 
 
-def _numa_node(value: object, path: str) -> int | None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise PolicyError(f"{path}: {value!r} is no NUMA node")
-    return value
+def _numa_node(value: object, path: str) -> int:
+    return read_number(value, MAX_NUMA_NODE, path, "NUMA node")
 
 
-def _object(value: object, path: str, known: tuple[str, ...]) -> Mapping[str, object]:
-    if not isinstance(value, Mapping):
-        raise PolicyError(f"{path}: {'is missing' if value is None else f'want an object, got {value!r}'}")
-    for field in value:
-        if field not in known:
-            raise PolicyError(f"{path}.{field}: unknown field; known are {', '.join(known)}")
-    return value
-
-
-def _list(value: object, path: str) -> Sequence[object]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise PolicyError(f"{path}: {'is missing' if value is None else f'want a list, got {value!r}'}")
-    if len(value) > 64:
-        raise PolicyError(f"{path}: at most 64, got {len(value)}")
-    return value
-
-
-def _optional(value: object, pattern: re.Pattern[str], path: str, want: str) -> str | None:
-    return None if value is None else _matching(value, pattern, path, want)
-
-
-def _matching(value: object, pattern: re.Pattern[str], path: str, want: str) -> str:
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise PolicyError(f"{path}: {value!r} is not {want}")
-    return value
+def _optional(fields: Mapping[str, object], field: str, pattern: re.Pattern[str], path: str, want: str) -> str | None:
+    return read_matching(fields[field], pattern, f"{path}.{field}", want) if field in fields else None

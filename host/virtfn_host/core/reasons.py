@@ -39,6 +39,9 @@ class Reason(StrEnum):
     LINK_SETTING_REFUSED = "LinkSettingRefused"  # the PF driver refused a link setting
     JOURNAL_UNREADABLE = "JournalUnreadable"  # the original state cannot be read, so nothing is given back blindly
     INVALID_POLICY = "InvalidPolicy"  # a policy object that the schema would have refused
+    TOO_LARGE = "TooLarge"  # an object that costs more than one object, or one node, may
+    NAME_TAKEN = "NameTaken"  # two resource names become one environment name
+    TURN_LOST = "TurnLost"  # a node that was silent in its turn; the next one has it
     UNREADABLE = "Unreadable"  # sysfs did not answer, so nothing is assumed
     HOST_UNREACHABLE = "HostUnreachable"  # the host process does not answer
     POOL_FILE_UNREADABLE = "PoolFileUnreadable"  # the plugin cannot read what the agent publishes

@@ -5,6 +5,7 @@ bad policy stops no other. PFs that no policy claims any more but that the journ
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from virtfn_host.core.address import PciAddress
@@ -228,22 +229,27 @@ def _claim_pools(
     """Enter what the policy gets of this PF; return what it does not get."""
     rejected = []
     number = pf.num_vfs if claims.count is None else claims.count
-    named = {index for pool in policy.pools for index in pool.indexes or ()}
+    named = {index for pool in policy.pools for index in pool.claimed(number)}
     for pool in policy.pools:
         winner, driver = drivers.setdefault(pool.resource_name, (policy.name, pool.driver))
         if driver != pool.driver:
             text = f"{pool.resource_name} wants driver {pool.driver}, but policy {winner} gives it {driver}; rename one"
             rejected.append(_rejection(policy, pf, Reason.RESOURCE_MISMATCH, text))
             continue
-        wanted = range(number) if pool.indexes is None else [i for i in pool.indexes if i < number]
+        wanted = range(number) if pool.indexes is None else pool.claimed(number)
         free = [i for i in wanted if i not in claims.vfs and (pool.indexes is not None or i not in named)]
-        rejected += _unmet(policy, pf, pool, claims, free)
+        rejected += _unmet(policy, pf, pool, claims, free, wanted)
         claims.vfs |= dict.fromkeys(free, (policy.name, pool))
     return rejected
 
 
 def _unmet(
-    policy: PolicyConfig, pf: PhysicalFunction, pool: PoolRequest, claims: _Claims, free: list[int]
+    policy: PolicyConfig,
+    pf: PhysicalFunction,
+    pool: PoolRequest,
+    claims: _Claims,
+    free: list[int],
+    wanted: Sequence[int],
 ) -> list[Rejected]:
     """What a pool asked and does not get."""
     if pool.indexes is None:
@@ -254,7 +260,7 @@ def _unmet(
         text += "; ask for more VFs, or for another device"
         return [_rejection(policy, pf, Reason.NOTHING_LEFT, text)]
     lost: dict[str, list[int]] = defaultdict(list)
-    for index in pool.indexes:
+    for index in wanted:
         if index in claims.vfs:
             lost[claims.vfs[index][0]].append(index)
     return [

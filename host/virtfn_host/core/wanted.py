@@ -3,9 +3,11 @@
 Frozen values only; every tuple is sorted by its maker. `policy.py` makes the first, `resolve.py` the second.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from virtfn_host.core.address import PciAddress
+from virtfn_host.core.indexes import Indexes, Range
 from virtfn_host.core.model import LinkRequest, VfLink, of_index
 from virtfn_host.core.reasons import Reason
 
@@ -35,9 +37,24 @@ class PoolRequest:
 
     resource_name: str
     """Always with its domain: `virtfn.dev/fast`."""
-    indexes: tuple[int, ...] | None
+    indexes: Sequence[int] | None
+    """Kept as ranges whatever it was made from: one pool may name 65,535."""
     driver: str
     link: LinkRequest | None = None
+
+    def __post_init__(self) -> None:
+        """One form, so that equal requests compare equal."""
+        if self.indexes is not None:
+            object.__setattr__(self, "indexes", Indexes.of(self.indexes))
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """The indexes as ranges, ascending; none where all that are left are meant."""
+        return self.indexes.ranges if isinstance(self.indexes, Indexes) else ()
+
+    def claimed(self, number: int) -> Sequence[int]:
+        """The indexes that it names, as far as a PF with so many VFs has them."""
+        return tuple(Indexes(self.ranges).below(number))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
