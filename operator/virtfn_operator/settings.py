@@ -4,9 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from virtfn_host.core.fields import PolicyError
+from virtfn_host.core.resource_names import Domains, read_domains
+
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 CONTROLLER_HEALTH_PORT = 8080
 AGENT_HEALTH_PORT = 8082
+
+TURN_TIMEOUT, LONGEST_TIMEOUT = 900.0, 7 * 86400.0
+"""Seconds."""
 
 
 class SettingsError(ValueError):
@@ -36,6 +42,8 @@ class AgentSettings:
     ledger: Path
     podresources: Path
     health_port: int
+    resource_domains: Domains = frozenset()
+    """Domains of resource names beside virtfn.dev that may be offered to pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,10 @@ class ControllerSettings:
     namespace: str
     lease: str
     health_port: int
+    resource_domains: Domains = frozenset()
+    """Domains of resource names beside virtfn.dev that a policy may name."""
+    turn_timeout: float = TURN_TIMEOUT
+    """Seconds that a node may be silent in its turn."""
 
 
 def agent_settings(environ: Mapping[str, str]) -> AgentSettings:
@@ -65,6 +77,7 @@ def agent_settings(environ: Mapping[str, str]) -> AgentSettings:
         ledger=Path(environ.get("VIRTFN_LEDGER") or "/run/virtfn/ledger.json"),
         podresources=Path(environ.get("VIRTFN_PODRESOURCES") or "/var/lib/kubelet/pod-resources/kubelet.sock"),
         health_port=_port(environ, AGENT_HEALTH_PORT),
+        resource_domains=_domains(environ),
     )
 
 
@@ -80,6 +93,8 @@ def controller_settings(environ: Mapping[str, str]) -> ControllerSettings:
         namespace=_needed(environ, "POD_NAMESPACE"),
         lease=environ.get("VIRTFN_LEASE") or "virtfn-controller",
         health_port=_port(environ, CONTROLLER_HEALTH_PORT),
+        resource_domains=_domains(environ),
+        turn_timeout=_seconds(environ, "VIRTFN_TURN_TIMEOUT", TURN_TIMEOUT),
     )
 
 
@@ -104,3 +119,21 @@ def _port(environ: Mapping[str, str], default: int) -> int:
     if not text.isdecimal() or not 0 <= int(text) < 65536:
         raise SettingsError(f"VIRTFN_HEALTH_PORT: {text!r} is no port")
     return int(text)
+
+
+def _domains(environ: Mapping[str, str]) -> Domains:
+    try:
+        return read_domains(environ.get("VIRTFN_RESOURCE_DOMAINS") or "", "VIRTFN_RESOURCE_DOMAINS")
+    except PolicyError as error:
+        raise SettingsError(f"{error}; see the chart's value resourceDomains") from error
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name) or str(default)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= LONGEST_TIMEOUT:  # a comparison that no NaN passes
+        raise SettingsError(f"{name}: {text!r} is no number of seconds from 1 to {LONGEST_TIMEOUT:.0f}")
+    return seconds

@@ -1,10 +1,14 @@
 """metav1.Condition: set one without losing when it last changed, and tell what changed. Time is the caller's."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 from virtfn_host.core.reasons import Reason
+from virtfn_operator.api.bounds import Message, Most, Word, cut_text
+from virtfn_operator.api.foreign import entries, number, text
 
 READY = "Ready"
 PREFLIGHT = "Preflight"
@@ -17,6 +21,17 @@ UNKNOWN = "Unknown"
 MESSAGE_LIMIT = 2048
 """The API allows 32768; a status stays small."""
 
+REASON_LIMIT, TYPE_LIMIT = 1024, 316
+CONDITION_LIMIT = 16
+"""Of the schema; there is always room left for our own."""
+
+ENTRY_LIMIT = 64
+"""Entries looked at."""
+
+OURS = frozenset({READY, PREFLIGHT, ACCEPTED})
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
 _CALM = frozenset({Reason.CONVERGED, Reason.CHANGING, Reason.WAITING_FOR_TURN, Reason.EVICTING, Reason.RECONFIGURING})
 
 
@@ -24,12 +39,12 @@ _CALM = frozenset({Reason.CONVERGED, Reason.CHANGING, Reason.WAITING_FOR_TURN, R
 class Condition:
     """One condition, field for field as the wire has it."""
 
-    type: str
-    status: str
-    reason: str
-    message: str
+    type: Annotated[str, Most(316)]
+    status: Annotated[str, Most(16)]
+    reason: Word
+    message: Message
     observed_generation: int
-    last_transition_time: str = ""
+    last_transition_time: Annotated[str, Most(64)] = ""
     """Filled in by `upsert`."""
 
     @property
@@ -47,10 +62,14 @@ class Transition:
 
 
 def upsert(conditions: tuple[Condition, ...], new: Condition, now: str) -> tuple[Condition, ...]:
-    """Put `new` in the place of its type; `lastTransitionTime` moves only with the status."""
+    """Put `new` in the place of its type; `lastTransitionTime` moves only with the status.
+
+    Another one without a time is dropped: the schema refuses it.
+    """
+    conditions = tuple(it for it in conditions if it.last_transition_time or it.type == new.type)
     old = find(conditions, new.type)
     kept = old.last_transition_time if old and old.status == new.status and old.last_transition_time else now
-    placed = replace(new, last_transition_time=kept, message=new.message[:MESSAGE_LIMIT])
+    placed = replace(new, last_transition_time=kept, message=cut_text(new.message, MESSAGE_LIMIT))
     if old is None:
         return (*conditions, placed)
     return tuple(placed if condition.type == new.type else condition for condition in conditions)
@@ -73,16 +92,34 @@ def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
 
 
 def read_conditions(status: Mapping[str, Any]) -> tuple[Condition, ...]:
-    """The conditions of a status as the wire has it; an entry without a type is left out."""
-    return tuple(
-        Condition(
-            type=str(item["type"]),
-            status=str(item.get("status", UNKNOWN)),
-            reason=str(item.get("reason", "")),
-            message=str(item.get("message", "")),
-            observed_generation=int(item.get("observedGeneration", 0)),
-            last_transition_time=str(item.get("lastTransitionTime", "")),
+    """The conditions of a status as the wire has it, each type once; an entry without a type is left out.
+
+    What is read here is written back beside what is new, so it must be valid whoever wrote it.
+    """
+    found: dict[str, Condition] = {}
+    for item in entries(status.get("conditions"), ENTRY_LIMIT):
+        condition = Condition(
+            type=text(item.get("type"), TYPE_LIMIT),
+            status=text(item.get("status")) if item.get("status") in (TRUE, FALSE) else UNKNOWN,
+            reason=text(item.get("reason"), REASON_LIMIT),
+            message=text(item.get("message"), MESSAGE_LIMIT),
+            observed_generation=number(item.get("observedGeneration")) or 0,
+            last_transition_time=_time(item.get("lastTransitionTime")),
         )
-        for item in status.get("conditions") or ()
-        if isinstance(item, Mapping) and item.get("type")
-    )
+        room = condition.type in OURS or len(found.keys() - OURS) < CONDITION_LIMIT - len(OURS)
+        if condition.type and room:
+            found.setdefault(condition.type, condition)
+    return tuple(found.values())
+
+
+def _time(value: object) -> str:
+    """RFC 3339 as the API server takes it, else nothing."""
+    return value if isinstance(value, str) and _RFC3339.fullmatch(value) and _is_time(value) else ""
+
+
+def _is_time(value: str) -> bool:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True

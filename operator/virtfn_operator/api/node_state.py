@@ -1,134 +1,172 @@
-"""SriovNode: NodeConfig to its spec and back, and what the controller reads of a node's status.
+"""What the controller reads of a SriovNode. `node_spec.py` has its spec, which is re-exported here.
 
-The spec is read by the rules that read a policy (`core/policy.py`), so that what the two accept cannot differ. The
-status is read leniently: agent and controller may be of different versions during an upgrade.
+The status is read leniently: agent and controller may be of different versions during an upgrade, and who wrote it may
+have been anybody. What cannot be read makes the node `unknown`, never "not changing".
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from virtfn_host.core.codec import encode
-from virtfn_host.core.model import LinkRequest
-from virtfn_host.core.policy import indexes_text, policy_config
 from virtfn_host.core.reasons import Reason
-from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, Rejected, WholeRequest
+from virtfn_host.core.wanted import Rejected
 from virtfn_operator.api.conditions import Condition, read_conditions
+from virtfn_operator.api.foreign import entries, mapping, number, optional_text, text
+from virtfn_operator.api.node_spec import (
+    POLICIES_LIMIT,
+    AskedSpec,
+    NodeSpec,
+    Wires,
+    asked_spec,
+    read_spec,
+    write_spec,
+)
 from virtfn_operator.api.node_status import PolicyOutcome, State
 
+__all__ = ["AskedSpec", "NodeSpec", "NodeState", "Wires", "read_node", "read_spec", "unknown_node", "write_spec"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSpec:
-    """What the controller asks of a node."""
+LISTS = {"policies": POLICIES_LIMIT, "rejected": 1024, "conditions": 64}
+"""Lists of a status that are read, and how long they may be; longer ones the schema refuses."""
 
-    config: NodeConfig
-    may_change: bool
-    """Whether a disruptive plan may be carried out now."""
-    rejected: tuple[Rejected, ...] = ()
-    """Policies this version cannot read: then nothing may be done, because leaving one out would give it back."""
+REJECTED_LIMIT = 64
+"""Rejections looked at; an agent reports 32."""
+
+MESSAGE_LIMIT = 2048
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class NodeState:
     """One SriovNode as the controller sees it."""
 
     name: str
     generation: int
-    spec: NodeSpec | None
+    spec: AskedSpec | None
     """None: the controller has not spoken yet."""
     observed_generation: int
     disruptive: bool
     policies: tuple[PolicyOutcome, ...]
     rejected: tuple[Rejected, ...]
     conditions: tuple[Condition, ...]
+    unknown: bool = False
+    """Its status cannot be read, so nobody can say that it is not changing."""
+    garbled: bool = False
+    """Its spec cannot be read; whoever wrote it, it was not this controller."""
+    sealed: bool = False
+    """Nothing may be written to it, because what the API server itself writes there cannot be read."""
+    unreadable: str = ""
+    """What cannot be read, for the log."""
+    left: int = 0
+    """Steps that are left of its plan."""
+
+    @property
+    def heard(self) -> bool:
+        """It has answered what it was asked last."""
+        return not self.unknown and self.observed_generation >= self.generation
+
+    @cached_property
+    def by_uid(self) -> Mapping[str, PolicyOutcome]:
+        """The outcomes by their policies."""
+        return {outcome.uid: outcome for outcome in reversed(self.policies)}
+
+    @cached_property
+    def refusals(self) -> Mapping[str, tuple[Rejected, ...]]:
+        """The rejections by the name of their policy."""
+        found: dict[str, tuple[Rejected, ...]] = {}
+        for rejected in self.rejected:
+            found[rejected.policy] = (*found.get(rejected.policy, ()), rejected)
+        return found
+
+    @cached_property
+    def word(self) -> str:
+        """A short text that is another one when the node has told something new."""
+        told: list[Any] = [self.observed_generation, self.disruptive, self.left]
+        told += [[o.uid, o.generation, o.state, o.reason, o.message] for o in self.policies]
+        told += [[c.type, c.status, c.reason, c.message] for c in self.conditions]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
-def write_spec(config: NodeConfig, may_change: bool) -> dict[str, Any]:
-    """The spec that `read_spec` reads back."""
-    return {"policies": [_policy(policy) for policy in config.policies], "mayChange": may_change}
-
-
-def _policy(policy: PolicyConfig) -> dict[str, Any]:
-    return {
-        "name": policy.name,
-        "uid": policy.uid,
-        "generation": policy.generation,
-        "devices": [_matcher(matcher) for matcher in policy.devices],
-        **(_virtual(policy) if policy.whole is None else {"wholeFunctions": _whole(policy.whole)}),
-    }
-
-
-def _virtual(policy: PolicyConfig) -> dict[str, Any]:
-    count = {} if policy.count is None else {"count": policy.count}
-    return {**count, "pools": [_pool(pool) for pool in policy.pools]}
-
-
-def _whole(whole: WholeRequest) -> dict[str, Any]:
-    return {"resourceName": whole.resource_name, "driver": whole.driver}
-
-
-def _matcher(matcher: DeviceMatcher) -> dict[str, Any]:
-    fields = {
-        "vendor": matcher.vendor,
-        "device": matcher.device,
-        "class": matcher.class_code,
-        "driver": matcher.driver,
-        "address": str(matcher.address) if matcher.address else None,
-        "netdev": matcher.netdev,
-        "numaNode": matcher.numa_node,
-    }
-    return {key: value for key, value in fields.items() if value is not None}
-
-
-def _pool(pool: PoolRequest) -> dict[str, Any]:
-    indexes = {} if pool.indexes is None else {"indexes": indexes_text(pool.indexes)}
-    link = {} if pool.link is None else {"link": _link(pool.link)}
-    return {"resourceName": pool.resource_name, **indexes, "driver": pool.driver, **link}
-
-
-def _link(link: LinkRequest) -> dict[str, Any]:
-    return {key: value for key, value in encode(link).items() if value is not None}
-
-
-def read_spec(spec: Mapping[str, Any]) -> NodeSpec | None:
-    """The spec of a SriovNode; None while it holds no `policies`, which is something else than an empty list."""
-    if not isinstance(spec.get("policies"), list):
-        return None
-    read = [_read_policy(item) for item in spec["policies"]]
-    return NodeSpec(
-        config=NodeConfig(policies=tuple(item for item in read if isinstance(item, PolicyConfig))),
-        may_change=spec.get("mayChange") is True,
-        rejected=tuple(item for item in read if isinstance(item, Rejected)),
-    )
-
-
-def _read_policy(item: object) -> PolicyConfig | Rejected:
-    fields = item if isinstance(item, Mapping) else {}
-    head = {"name", "uid", "generation", "devices"}
-    rest = {key: value for key, value in fields.items() if key not in head}
-    what = rest if "wholeFunctions" in rest else {"virtualFunctions": rest}
-    spec = {"devices": fields.get("devices"), **what}
-    generation = fields.get("generation")
-    return policy_config(
-        name=str(fields.get("name", "")),
-        uid=str(fields.get("uid", "")),
-        generation=generation if isinstance(generation, int) else 0,
+def unknown_node(
+    name: str, generation: int, why: str, spec: AskedSpec | None, *, garbled: bool = False, sealed: bool = False
+) -> NodeState:
+    """A SriovNode of which nothing is known but its name."""
+    return NodeState(
+        name=name,
+        generation=generation,
         spec=spec,
+        observed_generation=0,
+        disruptive=False,
+        policies=(),
+        rejected=(),
+        conditions=(),
+        unknown=True,
+        garbled=garbled,
+        sealed=sealed,
+        unreadable=why,
     )
 
 
 def read_node(body: Mapping[str, Any]) -> NodeState:
-    """A SriovNode as the API server gives it; what a status lacks is empty."""
-    metadata, status = body["metadata"], body.get("status") or {}
-    plan = status.get("plan") or {}
+    """A SriovNode as the API server gives it; what a status lacks is empty.
+
+    Raises:
+        KeyError, TypeError: it has no name, so that nothing can be said about it.
+    """
+    metadata = body["metadata"]
+    name, generation = str(metadata["name"]), number(metadata.get("generation", 0))
+    given = body.get("spec")
+    why = _garbled(given)
+    spec = None if why else asked_spec(mapping(given))
+    if generation is None:
+        return unknown_node(name, 0, "metadata.generation is no number", spec, garbled=True, sealed=True)
+    if why:
+        return unknown_node(name, generation, why, None, garbled=True)
+    status = body.get("status")
+    if why := _unreadable(status):
+        return unknown_node(name, generation, why, spec)
+    return _read_status(name, generation, spec, mapping(status))
+
+
+def _garbled(spec: object) -> str:
+    if spec is not None and not isinstance(spec, Mapping):
+        return "spec is no object"
+    return _no_list(mapping(spec).get("policies"), POLICIES_LIMIT, "spec.policies")
+
+
+def _unreadable(status: object) -> str:
+    if status is not None and not isinstance(status, Mapping):
+        return "status is no object"
+    found = (_no_list(mapping(status).get(field), most, f"status.{field}") for field, most in LISTS.items())
+    return next(filter(None, found), "")
+
+
+def _no_list(value: object, most: int, path: str) -> str:
+    """Counted before anything of it is read."""
+    if value is None:
+        return ""
+    if not isinstance(value, list):
+        return f"{path} is no list"
+    return f"{path} has {len(value)} entries, more than {most}" if len(value) > most else ""
+
+
+def _read_status(name: str, generation: int, spec: AskedSpec | None, status: Mapping[str, Any]) -> NodeState:
+    plan = status.get("plan", {})
+    disruptive = plan.get("disruptive", False) if isinstance(plan, Mapping) else None
+    observed = number(status.get("observedGeneration", 0))
+    if observed is None or not isinstance(disruptive, bool):
+        field = "observedGeneration" if observed is None else "plan"
+        return unknown_node(name, generation, f"status.{field} cannot be read", spec)
     return NodeState(
-        name=str(metadata["name"]),
-        generation=int(metadata.get("generation", 0)),
-        spec=read_spec(body.get("spec") or {}),
-        observed_generation=int(status.get("observedGeneration", 0)),
-        disruptive=plan.get("disruptive") is True,
-        policies=tuple(_outcome(item) for item in status.get("policies") or ()),
-        rejected=tuple(_rejected(item) for item in status.get("rejected") or ()),
+        name=name,
+        generation=generation,
+        spec=spec,
+        observed_generation=observed,
+        disruptive=disruptive,
+        left=number(plan.get("steps")) or 0,
+        policies=tuple(_outcome(item) for item in entries(status.get("policies"), POLICIES_LIMIT)),
+        rejected=tuple(_rejected(item) for item in entries(status.get("rejected"), REJECTED_LIMIT)),
         conditions=read_conditions(status),
     )
 
@@ -136,21 +174,21 @@ def read_node(body: Mapping[str, Any]) -> NodeState:
 def _outcome(item: Mapping[str, Any]) -> PolicyOutcome:
     state = item.get("state")
     return PolicyOutcome(
-        name=str(item.get("name", "")),
-        uid=str(item.get("uid", "")),
-        generation=int(item.get("generation", 0)),
-        state=State(state) if state in tuple(State) else State.CHANGING,
-        reason=str(item.get("reason", "")),
-        message=str(item.get("message", "")),
-        device=item.get("device"),
+        name=text(item.get("name"), 253),
+        uid=text(item.get("uid"), 253),
+        generation=number(item.get("generation")) or 0,
+        state=State(state) if isinstance(state, str) and state in tuple(State) else State.CHANGING,
+        reason=text(item.get("reason"), 253),
+        message=text(item.get("message"), MESSAGE_LIMIT),
+        device=optional_text(item.get("device"), 253),
     )
 
 
 def _rejected(item: Mapping[str, Any]) -> Rejected:
     reason = item.get("reason")
     return Rejected(
-        policy=str(item.get("policy", "")),
-        device=item.get("device"),
-        reason=Reason(reason) if reason in tuple(Reason) else Reason.INVALID_POLICY,
-        message=str(item.get("message", "")),
+        policy=text(item.get("policy"), 253),
+        device=optional_text(item.get("device"), 253),
+        reason=Reason(reason) if isinstance(reason, str) and reason in tuple(Reason) else Reason.INVALID_POLICY,
+        message=text(item.get("message"), MESSAGE_LIMIT),
     )

@@ -5,9 +5,24 @@ The CRD's schema has exactly these fields (tests/test_house.py compares them).
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from virtfn_host.core.codec import encode
+from virtfn_operator.api.bounds import (
+    Address,
+    Device,
+    Driver,
+    Holder,
+    Id,
+    Message,
+    Most,
+    Name,
+    Netdev,
+    ResourceName,
+    Uid,
+    Word,
+    cut,
+)
 from virtfn_operator.api.conditions import Condition
 
 
@@ -26,12 +41,12 @@ class State(StrEnum):
 class VfRun:
     """VFs of one PF that are alike in everything said here."""
 
-    indexes: str
+    indexes: Annotated[str, Most(16384)]
     """`0-3,6`."""
-    driver: str | None
-    pool: str | None
+    driver: Driver | None
+    pool: ResourceName | None
     """The resource name that offers them."""
-    held_by: tuple[str, ...]
+    held_by: Annotated[tuple[Holder, ...], Most(256)]
     """`pod default/dpdk-0`, `vfio device is open`; empty when they are free."""
 
 
@@ -39,31 +54,31 @@ class VfRun:
 class FunctionStatus:
     """One PF and its VFs, or a function that is handed out itself."""
 
-    address: str
-    vendor: str
-    device: str
-    class_: str
-    netdev: str | None
-    driver: str | None
+    address: Address
+    vendor: Id
+    device: Id
+    class_: Id
+    netdev: Netdev | None
+    driver: Driver | None
     numa_node: int | None
     iommu_group: int | None
     total_vfs: int | None
     """None: it can make none."""
     num_vfs: int
-    pool: str | None
+    pool: ResourceName | None
     """The resource name that offers the function itself."""
-    held_by: tuple[str, ...]
+    held_by: Annotated[tuple[Holder, ...], Most(256)]
     """Who holds the function itself, when it is offered."""
-    policies: tuple[str, ...]
+    policies: Annotated[tuple[Name, ...], Most(1024)]
     """Every policy with a claim on it."""
-    vfs: tuple[VfRun, ...]
+    vfs: Annotated[tuple[VfRun, ...], Most(4096)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatus:
     """What pods are offered under one resource name."""
 
-    resource_name: str
+    resource_name: ResourceName
     capacity: int
     healthy: int
     in_use: int
@@ -73,10 +88,10 @@ class PoolStatus:
 class BlockedStatus:
     """Something that waits for a holder or for the machine."""
 
-    device: str
-    reason: str
-    message: str
-    pods: tuple[str, ...]
+    device: Device
+    reason: Word
+    message: Message
+    pods: Annotated[tuple[Holder, ...], Most(256)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,30 +101,30 @@ class PlanStatus:
     steps: int
     disruptive: bool
     """Some VF that exists now would be taken away or rebound: needs `spec.mayChange`."""
-    blocked: tuple[BlockedStatus, ...]
+    blocked: Annotated[tuple[BlockedStatus, ...], Most(256)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyOutcome:
     """How one policy stands on this node."""
 
-    name: str
-    uid: str
+    name: Name
+    uid: Uid
     generation: int
     state: State
-    reason: str
-    message: str
-    device: str | None
+    reason: Word
+    message: Message
+    device: Device | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectedStatus:
     """A claim that cannot stand: the user must change input."""
 
-    policy: str
-    device: str | None
-    reason: str
-    message: str
+    policy: Name
+    device: Device | None
+    reason: Word
+    message: Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +134,7 @@ class NodeSummary:
     pfs: int
     vfs: int
     in_use: int
-    pools: str
+    pools: Annotated[str, Most(32768)]
     """`virtfn.dev/fast=3/4`: healthy of capacity, comma separated."""
 
 
@@ -128,21 +143,23 @@ class NodeStatus:
     """The whole status; `plan` is there while there is something to do."""
 
     observed_generation: int
-    boot_id: str
-    agent_version: str
-    kernel: str
-    functions: tuple[FunctionStatus, ...]
-    pools: tuple[PoolStatus, ...]
+    boot_id: Uid
+    agent_version: Annotated[str, Most(128)]
+    kernel: Annotated[str, Most(256)]
+    functions: Annotated[tuple[FunctionStatus, ...], Most(1024)]
+    pools: Annotated[tuple[PoolStatus, ...], Most(1024)]
     plan: PlanStatus | None
-    policies: tuple[PolicyOutcome, ...]
-    rejected: tuple[RejectedStatus, ...]
+    policies: Annotated[tuple[PolicyOutcome, ...], Most(1024)]
+    rejected: Annotated[tuple[RejectedStatus, ...], Most(1024)]
     summary: NodeSummary
-    conditions: tuple[Condition, ...]
+    conditions: Annotated[tuple[Condition, ...], Most(16)]
 
 
 def wire(value: object) -> Any:
-    """JSON-able form; None is left out, because a structural schema refuses null."""
-    return _without_none(encode(value))
+    """JSON-able form, cut to the schema's bounds; None is left out, because a structural schema refuses null."""
+    if isinstance(value, tuple):
+        return [wire(item) for item in value]
+    return cut(type(value), _without_none(encode(value)))
 
 
 def _without_none(value: Any) -> Any:

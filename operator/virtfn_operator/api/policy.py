@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from virtfn_host.core.policy import PolicyError, policy_config
+from virtfn_host.core.fields import PolicyError, read_mapping, read_number, read_object, read_text, shown
+from virtfn_host.core.policy import policy_config
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.resource_names import Domains
 from virtfn_host.core.wanted import PolicyConfig, Rejected
+from virtfn_operator.api.foreign import ERRORS, mapping, number, text
 from virtfn_operator.api.selector import LabelSelector, read_selector
 
 PRIORITY_LIMIT = 1000
+NAME_LIMIT = 253
+MOST_NODES = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,43 +51,55 @@ class Policy:
         return (-self.priority, self.created, self.name)
 
 
-def read_policy(body: Mapping[str, Any]) -> Policy:
-    """Read a SriovPolicy as the API server gives it; a bad spec is a Policy whose config is Rejected."""
-    metadata, spec = body["metadata"], body.get("spec") or {}
-    name, uid = str(metadata["name"]), str(metadata.get("uid", ""))
-    generation, created = int(metadata.get("generation", 0)), str(metadata.get("creationTimestamp", ""))
-    priority = spec.get("priority", 0) if isinstance(spec, Mapping) else 0
-    known: dict[str, Any] = {"name": name, "uid": uid, "generation": generation, "created": created}
+def read_policy(body: Mapping[str, Any], domains: Domains | None = None) -> Policy:
+    """Read a SriovPolicy as the API server gives it; a bad spec is a Policy whose config is Rejected.
+
+    Args:
+        domains: what resource names may lie in beside virtfn.dev; None: anything.
+
+    Raises:
+        PolicyError: it has no name, so that nothing can be said about it.
+    """
+    metadata, spec = read_mapping(body.get("metadata"), "metadata"), body.get("spec")
+    name = read_text(metadata.get("name"), "metadata.name", NAME_LIMIT)
+    uid, created = text(metadata.get("uid")), text(metadata.get("creationTimestamp"))
+    known: dict[str, Any] = {
+        "name": name,
+        "uid": uid,
+        "generation": number(metadata.get("generation")) or 0,
+        "created": created,
+    }
+    given = mapping(spec)
+    rank = given.get("priority", 0)
     try:
-        selector = read_selector(spec.get("nodeSelector") if isinstance(spec, Mapping) else None, "spec.nodeSelector")
-        priority = _priority(priority)
-        config = policy_config(name=name, uid=uid, generation=generation, spec=spec)
-        limit = _max_unavailable(spec) if isinstance(spec, Mapping) else MaxUnavailable()
-    except (AttributeError, TypeError, ValueError) as error:  # whatever it is, it stops no other policy
+        config = policy_config(**{k: known[k] for k in ("name", "uid", "generation")}, spec=spec or {}, domains=domains)
+        if isinstance(config, Rejected):
+            return Policy(**known, priority=_rank(rank), config=config)
+        priority = _priority(rank)
+        selector = read_selector(given["nodeSelector"], "spec.nodeSelector") if "nodeSelector" in given else None
+        limit = _max_unavailable(given)
+    except ERRORS as error:  # whatever it is, it stops no other
         rejected = Rejected(policy=name, device=None, reason=Reason.INVALID_POLICY, message=str(error))
-        rank = priority if isinstance(priority, int) else 0
-        return Policy(**known, priority=rank, config=rejected)
-    return Policy(**known, priority=priority, selector=selector, max_unavailable=limit, config=config)
+        return Policy(**known, priority=_rank(rank), config=rejected)
+    return Policy(
+        **known, priority=priority, selector=selector or LabelSelector(), max_unavailable=limit, config=config
+    )
+
+
+def _rank(value: object) -> int:
+    """The priority of a policy that is rejected anyway."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= PRIORITY_LIMIT else 0
 
 
 def _priority(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > PRIORITY_LIMIT:
-        raise PolicyError(f"spec.priority: {value!r} is no number from -{PRIORITY_LIMIT} to {PRIORITY_LIMIT}")
-    return value
+    return read_number(value, PRIORITY_LIMIT, "spec.priority", lowest=-PRIORITY_LIMIT)
 
 
 def _max_unavailable(spec: Mapping[str, Any]) -> MaxUnavailable:
-    disruption = spec.get("disruption") or {}
-    if not isinstance(disruption, Mapping):
-        raise PolicyError(f"spec.disruption: want an object, got {disruption!r}")
-    if unknown := sorted(set(disruption) - {"whenInUse", "maxUnavailable"}):
-        raise PolicyError(f"spec.disruption.{unknown[0]}: unknown field; known are whenInUse, maxUnavailable")
-    if (when := disruption.get("whenInUse", "Wait")) != "Wait":
-        not_yet = "Evict is not carried out by this version" if when == "Evict" else f"{when!r} is not Wait"
-        raise PolicyError(f"spec.disruption.whenInUse: {not_yet}")
+    disruption = read_object(spec.get("disruption", {}), "spec.disruption", ("whenInUse", "maxUnavailable"))
     value, path = disruption.get("maxUnavailable", 1), "spec.disruption.maxUnavailable"
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_NODES:
         return MaxUnavailable(amount=value)
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,3})%", value)) and 0 < int(found[1]) <= 100:
+    if isinstance(value, str) and (found := re.fullmatch(r"([0-9]{1,3})%", value)) and 0 < int(found[1]) <= 100:
         return MaxUnavailable(amount=int(found[1]), percent=True)
-    raise PolicyError(f"{path}: {value!r} is no number from 1 and no percentage from 1% to 100%")
+    raise PolicyError(f"{path}: {shown(value)} is no number from 1 and no percentage from 1% to 100%")

@@ -1,11 +1,14 @@
 """metav1.LabelSelector: read it strictly, match it as the API server does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from virtfn_host.core.policy import PolicyError
+from virtfn_host.core.fields import LIST_LIMIT, PolicyError, read_list, read_mapping, read_object, shown
+
+KEY_LIMIT, VALUE_LIMIT, VALUES_LIMIT = 317, 63, 256
+"""Characters of a label's name and value, and values of one requirement; the CRD's bounds."""
 
 
 class Operator(StrEnum):
@@ -23,7 +26,8 @@ class Requirement:
 
     key: str
     operator: Operator
-    values: tuple[str, ...]
+    values: frozenset[str]
+    """A set: 256 values are asked for each of 5,000 nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,30 +67,40 @@ def read_selector(value: object, path: str) -> LabelSelector:
     """
     if value is None:
         return LabelSelector()
-    if not isinstance(value, Mapping):
-        raise PolicyError(f"{path}: want an object, got {value!r}")
-    if unknown := sorted(set(value) - {"matchLabels", "matchExpressions"}):
-        raise PolicyError(f"{path}.{unknown[0]}: unknown field; known are matchLabels, matchExpressions")
-    labels = value.get("matchLabels") or {}
-    if not isinstance(labels, Mapping) or not all(isinstance(item, str) for item in labels.values()):
-        raise PolicyError(f"{path}.matchLabels: want label names and text values, got {labels!r}")
-    expressions = value.get("matchExpressions") or []
-    if not isinstance(expressions, Sequence) or isinstance(expressions, str):
-        raise PolicyError(f"{path}.matchExpressions: want a list, got {expressions!r}")
+    fields = read_object(value, path, ("matchLabels", "matchExpressions"))
+    labels = _labels(fields.get("matchLabels", {}), f"{path}.matchLabels")
+    expressions = read_list(fields.get("matchExpressions", []), f"{path}.matchExpressions")
     requirements = tuple(_requirement(item, f"{path}.matchExpressions[{n}]") for n, item in enumerate(expressions))
-    return LabelSelector(labels=tuple(sorted(labels.items())), requirements=requirements)
+    return LabelSelector(labels=labels, requirements=requirements)
+
+
+def _labels(value: object, path: str) -> tuple[tuple[str, str], ...]:
+    labels = read_mapping(value, path)
+    if len(labels) > LIST_LIMIT:
+        raise PolicyError(f"{path}: at most {LIST_LIMIT}, got {len(labels)}")
+    found = []
+    for key, text in labels.items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise PolicyError(f"{path}: want label names and text values, got {shown(key)}: {shown(text)}")
+        if not 0 < len(key) <= KEY_LIMIT or len(text) > VALUE_LIMIT:
+            raise PolicyError(f"{path}: {shown(key)}: {shown(text)} is no label; a value has at most {VALUE_LIMIT}")
+        found.append((key, text))
+    return tuple(sorted(found))
 
 
 def _requirement(item: object, path: str) -> Requirement:
-    fields = item if isinstance(item, Mapping) else {}
-    key, values = fields.get("key"), fields.get("values") or ()
-    if not isinstance(key, str) or not key:
+    fields = read_mapping(item, path) if isinstance(item, Mapping) else {}
+    key = fields.get("key")
+    if not isinstance(key, str) or not 0 < len(key) <= KEY_LIMIT:
         raise PolicyError(f"{path}.key: a requirement needs a label name")
+    fields = read_object(fields, path, ("key", "operator", "values"))
     if fields.get("operator") not in tuple(Operator):
-        raise PolicyError(f"{path}.operator: {fields.get('operator')!r} is none of {', '.join(Operator)}")
-    operator = Operator(fields["operator"])
-    if not isinstance(values, list | tuple) or not all(isinstance(text, str) for text in values):
-        raise PolicyError(f"{path}.values: want a list of texts, got {values!r}")
+        raise PolicyError(f"{path}.operator: {shown(fields.get('operator'))} is none of {', '.join(Operator)}")
+    operator = Operator(str(fields["operator"]))
+    values = read_list(fields.get("values", []), f"{path}.values", VALUES_LIMIT)
+    texts = frozenset(text for text in values if isinstance(text, str) and len(text) <= VALUE_LIMIT)
+    if not all(isinstance(text, str) and len(text) <= VALUE_LIMIT for text in values):
+        raise PolicyError(f"{path}.values: want texts of at most {VALUE_LIMIT} characters")
     if bool(values) != (operator in (Operator.IN, Operator.NOT_IN)):
         raise PolicyError(f"{path}.values: In and NotIn need values, Exists and DoesNotExist take none")
-    return Requirement(key=key, operator=operator, values=tuple(values))
+    return Requirement(key=key, operator=operator, values=texts)

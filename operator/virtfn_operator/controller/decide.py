@@ -1,22 +1,29 @@
 """Everything the API server lists -> everything to write. Pure: one look at the world, one set of writes.
 
 Nodes without a Node object are left alone: the API server collects their SriovNode, and labels that are unknown must
-not be taken for labels that are absent. An object that cannot be read is left out and told of; it stops no other.
+not be taken for labels that are absent. An object that cannot be read stops no other: a policy keeps what it had, a
+SriovNode counts as changing, and each is told of. What one object may cost is bounded by count before it is read
+(`core/policy.py`, `api/node_state.py`, `merge.py`), so no time is taken here.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
+from virtfn_host.core.resource_names import Domains
 from virtfn_host.core.wanted import NodeConfig
 from virtfn_operator.api import NODES, POLICIES
 from virtfn_operator.api.conditions import Transition, read_conditions, transitions
-from virtfn_operator.api.node_state import NodeState, read_node, write_spec
+from virtfn_operator.api.foreign import ERRORS, mapping
+from virtfn_operator.api.node_state import NodeState, Wires, read_node, unknown_node, write_spec
 from virtfn_operator.api.patch import merge_patch
 from virtfn_operator.api.policy import Policy, read_policy
-from virtfn_operator.controller.merge import Node, merge
+from virtfn_operator.controller import turns
+from virtfn_operator.controller.merge import Merged, Node, merge
 from virtfn_operator.controller.rollout import Turn, may_change
-from virtfn_operator.controller.status import policy_status
+from virtfn_operator.controller.status import Beside, policy_status
 
 Body = Mapping[str, Any]
 T = TypeVar("T")
@@ -29,6 +36,16 @@ class World:
     policies: Sequence[Body]
     states: Sequence[Body]
     nodes: Sequence[Body]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the installation says."""
+
+    domains: Domains = frozenset()
+    """Domains of resource names beside virtfn.dev."""
+    turn_timeout: float = turns.TIMEOUT
+    """Seconds that a node may be silent in its turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,21 +68,82 @@ class Decision:
     unreadable: tuple[str, ...]
 
 
-def decide(world: World, now: str) -> Decision:
-    """Merge, take turns, sum up; what is already so is not written."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seat:
+    """One node in the rollout: its state, what it shall be asked, and its turn."""
+
+    state: NodeState
+    body: Body
+    config: NodeConfig
+    note: turns.Note | None
+    """As it stands on the object."""
+    kept: turns.Note | None
+    """As it should, if the node keeps what it has."""
+    turn: Turn
+
+
+DEFAULT = Rules()
+
+
+def decide(world: World, now: str, rules: Rules = DEFAULT, *, jumped: bool = False) -> Decision:
+    """Merge, take turns, sum up; what is already so is not written.
+
+    Args:
+        now: RFC 3339, the controller's own clock.
+        jumped: that clock was set since the last look.
+    """
     unreadable: list[str] = []
-    living = [body for body in world.policies if not (body.get("metadata") or {}).get("deletionTimestamp")]
-    policies = _read(living, read_policy, "SriovPolicy", unreadable)
-    labels = {str(body["metadata"]["name"]): body["metadata"].get("labels") or {} for body in world.nodes}
-    present = [body for body in world.states if (body.get("metadata") or {}).get("name") in labels]
-    states = _read(present, read_node, "SriovNode", unreadable)
-    nodes = [Node(name=s.name, labels=labels[s.name], config=_asked(s)) for s, _ in states]
-    configs = merge([policy for policy, _ in policies], nodes).configs
-    turns = [_turn(state, configs[state.name]) for state, _ in states]
-    grants = may_change(turns, {policy.name: policy.max_unavailable for policy, _ in policies})
-    writes = [_spec_write(state, body, configs[state.name], grants[state.name]) for state, body in states]
-    writes += [_status_write(policy, body, [s for s, _ in states], configs, now) for policy, body in policies]
+    living = [body for body in world.policies if not _metadata(body).get("deletionTimestamp")]
+    policies = _read(living, lambda body: read_policy(body, rules.domains), "SriovPolicy", unreadable)
+    labels = _labels(world.nodes, unreadable)
+    present = [body for body in world.states if _name(body) in labels]
+    states = [(_state(body, unreadable), body) for body in present]
+    wires = Wires()
+    nodes = [Node(name=s.name, labels=labels[s.name], asked=s.spec, garbled=s.garbled) for s, _ in states]
+    # A policy that nobody can read is not one that is gone: nobody's functions are given back meanwhile.
+    merged = merge([p for p, _ in policies], nodes, wires=wires, lost=len(policies) < len(living))
+    unreadable += [f"SriovNode {name} keeps its spec: what it is asked cannot be read" for name in merged.untouched]
+    clock = read_time(now)
+    seats = [_seat(state, body, merged, wires, clock, rules, jumped) for state, body in states]
+    grants = may_change([seat.turn for seat in seats], {p.name: p.max_unavailable for p, _ in policies})
+    asked, beside = _asked(seats, merged), _beside(seats, merged)
+    writes = [
+        *(_guarded(seat.body, partial(_spec_write, seat, grants, merged, wires, clock), unreadable) for seat in seats),
+        *(
+            _guarded(body, partial(_status_write, policy, body, asked, beside, now), unreadable)
+            for policy, body in policies
+        ),
+    ]
     return Decision(writes=tuple(write for write in writes if write), unreadable=tuple(unreadable))
+
+
+def read_time(now: str) -> datetime:
+    """The caller's time; a text that is none is the beginning of time, so that nobody's turn ends by it."""
+    try:
+        return turns.read_time(now)
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
+
+
+def _metadata(body: object) -> Mapping[str, Any]:
+    return mapping(mapping(body).get("metadata"))
+
+
+def _name(body: object) -> str:
+    name = _metadata(body).get("name")
+    return name if isinstance(name, str) else ""
+
+
+def _labels(nodes: Iterable[Body], unreadable: list[str]) -> dict[str, Mapping[str, str]]:
+    """Node to its labels; labels that cannot be read are not labels that are absent."""
+    found = {}
+    for body in nodes:
+        name, labels = _name(body), _metadata(body).get("labels")
+        if name and (labels is None or isinstance(labels, Mapping)):
+            found[name] = labels or {}
+        else:
+            unreadable.append(f"Node {name or 'without a name'} is left alone, its labels cannot be read")
+    return found
 
 
 def _read(bodies: Iterable[Body], read: Callable[[Body], T], kind: str, unreadable: list[str]) -> list[tuple[T, Body]]:
@@ -73,41 +151,101 @@ def _read(bodies: Iterable[Body], read: Callable[[Body], T], kind: str, unreadab
     for body in bodies:
         try:
             found.append((read(body), body))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            name = (body.get("metadata") or {}).get("name")
-            unreadable.append(f"{kind} {name} is left out, it cannot be read: {error!r}")
+        except ERRORS as error:
+            unreadable.append(f"{kind} {_name(body)[:253]} is left out, it cannot be read: {error!r:.200}")
     return found
 
 
-def _asked(state: NodeState) -> NodeConfig:
-    return state.spec.config if state.spec else NodeConfig(policies=())
+def _state(body: Body, unreadable: list[str]) -> NodeState:
+    try:
+        state = read_node(body)
+    except ERRORS as error:
+        state = unknown_node(_name(body), 0, f"{error!r:.200}", None, garbled=True, sealed=True)
+    if state.unreadable:
+        unreadable.append(f"SriovNode {state.name} counts as changing: {state.unreadable}")
+    return state
 
 
-def _turn(state: NodeState, config: NodeConfig) -> Turn:
+def _guarded(body: Body, write: Callable[[], Write | None], unreadable: list[str]) -> Write | None:
+    """The last line: whatever an object makes of this code, the others are written."""
+    try:
+        return write()
+    except ERRORS as error:
+        unreadable.append(f"{_name(body)[:253]} is not written, it cannot be decided: {error!r:.200}")
+        return None
+
+
+def _seat(
+    state: NodeState, body: Body, merged: Merged, wires: Wires, now: datetime, rules: Rules, jumped: bool
+) -> _Seat:
+    config, note = merged.configs[state.name], turns.read_note(body)
     granted = state.spec is not None and state.spec.may_change
-    heard = state.observed_generation >= state.generation
-    return Turn(
+    kept = turns.heard(note, state, now, jumped=jumped) if granted else note if note and note.lost else None
+    lost = granted and kept is not None and turns.is_lost(kept, state, now, rules.turn_timeout)
+    same = state.spec is not None and list(state.spec.policies) == [wires.of(p) for p in config.policies]
+    settled = state.heard and not state.disruptive
+    if not granted and kept is not None and settled and turns.has_answered(kept, state):
+        kept = None
+    turn = Turn(
         node=state.name,
         policies=tuple(policy.name for policy in config.policies),
         granted=granted,
-        wants=heard and state.disruptive and config == _asked(state),
-        settled=heard and not state.disruptive,
+        wants=state.heard and state.disruptive and same,
+        settled=settled,
+        lost=lost,
+        later=bool(note and note.lost),
+        unknown=state.garbled,
     )
+    return _Seat(state=state, body=body, config=config, note=note, kept=kept, turn=turn)
 
 
-def _spec_write(state: NodeState, body: Body, config: NodeConfig, granted: bool) -> Write | None:
-    patch = merge_patch(body.get("spec") or {}, write_spec(config, granted))
-    if not patch:
+def _asked(seats: Sequence[_Seat], merged: Merged) -> dict[str, list[NodeState]]:
+    """Policy to the nodes that shall carry it out, those included that have no room for it."""
+    found: dict[str, list[NodeState]] = {}
+    for seat in seats:
+        uids = {policy.uid for policy in seat.config.policies} | merged.left_out.get(seat.state.name, frozenset())
+        uids |= seat.state.spec.uids if seat.state.name in merged.untouched and seat.state.spec else set()
+        for uid in uids:
+            found.setdefault(uid, []).append(seat.state)
+    return found
+
+
+def _beside(seats: Sequence[_Seat], merged: Merged) -> Beside:
+    """What the nodes themselves do not say."""
+    lost = {}
+    for seat in seats:
+        note = seat.kept
+        silent = note is not None and note.lost and not turns.has_answered(note, seat.state)
+        if note is not None and (seat.turn.lost or silent):
+            lost[seat.state.name] = turns.why(note)
+    return Beside(lost=lost, left_out=merged.left_out)
+
+
+def _spec_write(seat: _Seat, grants: Mapping[str, bool], merged: Merged, wires: Wires, clock: datetime) -> Write | None:
+    if seat.state.sealed:
         return None
-    return Write(plural=NODES, name=state.name, subresource="", patch={"spec": patch}, about=body)
+    name, granted = seat.state.name, grants[seat.state.name]
+    old = mapping(mapping(seat.body).get("spec"))
+    kept = {**old, "mayChange": granted}
+    spec = merge_patch(old, kept if name in merged.untouched else write_spec(seat.config, granted, wires))
+    patch = ({"spec": spec} if spec else {}) | turns.annotated(_note(seat, clock, granted=granted), seat.body)
+    return Write(plural=NODES, name=name, subresource="", patch=patch, about=seat.body) if patch else None
+
+
+def _note(seat: _Seat, clock: datetime, *, granted: bool) -> turns.Note | None:
+    """What to keep in mind of the node's turn from now on."""
+    if seat.turn.lost and seat.kept is not None:
+        return turns.ended(seat.kept, seat.state, clock)
+    if granted:
+        return seat.kept if seat.turn.granted else turns.fresh(seat.state, clock)
+    return seat.kept if seat.kept is not None and seat.kept.lost else None
 
 
 def _status_write(
-    policy: Policy, body: Body, states: Sequence[NodeState], configs: Mapping[str, NodeConfig], now: str
+    policy: Policy, body: Body, asked: Mapping[str, Sequence[NodeState]], beside: Beside, now: str
 ) -> Write | None:
-    old = body.get("status") or {}
-    asked = [s for s in states if any(claim.uid == policy.uid for claim in configs[s.name].policies)]
-    status = policy_status(policy, asked, old, now)
+    old = mapping(body.get("status"))
+    status = policy_status(policy, asked.get(policy.uid, ()), old, now, beside)
     patch = merge_patch(old, status)
     if not patch:
         return None

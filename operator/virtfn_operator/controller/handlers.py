@@ -11,6 +11,7 @@ from typing import Any
 import kopf
 
 from virtfn_operator.api import GROUP, NODES, POLICIES, VERSION
+from virtfn_operator.controller.decide import Rules
 from virtfn_operator.controller.leader import Candidate, KubernetesLeases
 from virtfn_operator.controller.reconcile import Reconciler
 from virtfn_operator.handlers import call_in, registry_for, watch, watch_settings
@@ -68,7 +69,8 @@ async def run(settings: ControllerSettings) -> None:
     )
     campaign.start()
     async with Kube(settings.api, connections=CONNECTIONS) as kube:
-        reconciler = Reconciler(kube, instance=settings.instance)
+        rules = Rules(domains=settings.resource_domains, turn_timeout=settings.turn_timeout)
+        reconciler = Reconciler(kube, instance=settings.instance, rules=rules)
         health = await serve_health(settings.health_port, lambda: _ailing(reconciler, loop.time()))
         try:
             await _until_first(stop.wait(), _lead(elected, reconciler, kube, settings.api))

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from virtfn_operator import events
 from virtfn_operator.api import NODES, POLICIES, POLICY_KIND
-from virtfn_operator.clock import micro_timestamp, timestamp
-from virtfn_operator.controller.decide import World, Write, decide
+from virtfn_operator.clock import micro_timestamp
+from virtfn_operator.controller.decide import DEFAULT, Rules, World, Write, decide
+from virtfn_operator.controller.timekeeper import Timekeeper
 from virtfn_operator.kube import METADATA_ONLY, Kube, ours
 from virtfn_operator.kube_error import KubeError
 
@@ -37,11 +38,15 @@ class Pace:
 class Reconciler:
     """Wakes, lists, decides, writes."""
 
-    def __init__(self, kube: Kube, *, instance: str, pace: Pace | None = None, parallel: int = 16) -> None:
+    def __init__(
+        self, kube: Kube, *, instance: str, pace: Pace | None = None, parallel: int = 16, rules: Rules = DEFAULT
+    ) -> None:
         self._kube = kube
         self._instance = instance
         self._pace = pace or Pace()
         self._slots = asyncio.Semaphore(parallel)
+        self._rules = rules
+        self._time = Timekeeper()
         self._woken = asyncio.Event()
         self._failures = 0
         self._told: frozenset[str] = frozenset()
@@ -83,7 +88,8 @@ class Reconciler:
             logger.warning("cannot look at the cluster, will look again: %s", error)
             return False
         try:
-            decision = decide(world, timestamp())
+            now, jumped = self._time.read()
+            decision = decide(world, now, self._rules, jumped=jumped)
         except Exception:
             logger.exception("deciding failed; nothing is written")
             return False

@@ -1,7 +1,8 @@
 """Which nodes may carry out a disruptive plan now: no policy has more than `maxUnavailable` nodes changing. Pure.
 
-A node asks by reporting a disruptive plan, holds its turn until it reports that nothing disruptive is left, and a node
-that fails or falls silent in its turn keeps it: a change that breaks nodes stops by itself.
+A node asks by reporting a disruptive plan and holds its turn until it reports that nothing disruptive is left. A node
+that fails in its turn keeps it: a change that breaks nodes stops by itself. A node that says nothing at all loses it
+after a time (`turns.py`), or one dead machine would hold up everybody.
 """
 
 from collections import Counter
@@ -24,6 +25,12 @@ class Turn:
     """It reports a disruptive plan for what it is asked now."""
     settled: bool
     """It has seen what it was asked last and has nothing disruptive left."""
+    lost: bool = False
+    """It was silent for too long: its turn ends now."""
+    later: bool = False
+    """It lost its last turn, so whoever else waits goes first."""
+    unknown: bool = False
+    """Nobody can tell what it was granted: it gets nothing, and takes the room of one that changes."""
 
 
 def may_change(turns: Iterable[Turn], limits: Mapping[str, MaxUnavailable]) -> dict[str, bool]:
@@ -31,15 +38,16 @@ def may_change(turns: Iterable[Turn], limits: Mapping[str, MaxUnavailable]) -> d
 
     A node that no policy claims any more only gives free functions back, so nothing limits it.
     """
-    ordered = sorted(turns, key=lambda turn: turn.node)
+    ordered = sorted(turns, key=lambda turn: (turn.later, turn.node))
     matching = Counter(policy for turn in ordered for policy in turn.policies)
     room = {policy: limits.get(policy, MaxUnavailable()).of(number) for policy, number in matching.items()}
-    answer = {turn.node: turn.granted and not turn.settled for turn in ordered}
+    answer = {turn.node: turn.granted and not turn.settled and not turn.lost and not turn.unknown for turn in ordered}
     for turn in ordered:
-        if answer[turn.node]:
+        if answer[turn.node] or turn.unknown:
             _take(room, turn)
     for turn in ordered:
-        if turn.wants and not answer[turn.node] and all(room[policy] > 0 for policy in turn.policies):
+        free = turn.wants and not turn.lost and not turn.unknown and not answer[turn.node]
+        if free and all(room[policy] > 0 for policy in turn.policies):
             answer[turn.node] = True
             _take(room, turn)
     return answer

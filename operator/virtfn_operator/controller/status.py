@@ -2,12 +2,22 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.wanted import PolicyConfig, Rejected
-from virtfn_operator.api.conditions import ACCEPTED, FALSE, READY, TRUE, Condition, read_conditions, upsert
+from virtfn_operator.api.bounds import Device, Message, Most, Name, Word, cut_text
+from virtfn_operator.api.conditions import (
+    ACCEPTED,
+    FALSE,
+    MESSAGE_LIMIT,
+    READY,
+    TRUE,
+    Condition,
+    read_conditions,
+    upsert,
+)
 from virtfn_operator.api.node_state import NodeState
 from virtfn_operator.api.node_status import PolicyOutcome, State, wire
 from virtfn_operator.api.policy import Policy
@@ -31,17 +41,17 @@ class NodeCounts:
 class Problem:
     """One node where the policy is not carried out, and why."""
 
-    node: str
-    device: str | None
-    reason: str
-    message: str
+    node: Name
+    device: Device | None
+    reason: Word
+    message: Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySummary:
     """For the columns of `kubectl get svp`."""
 
-    resources: str
+    resources: Annotated[str, Most(32768)]
     """`virtfn.dev/fast,virtfn.dev/slow`."""
 
 
@@ -51,20 +61,40 @@ class PolicyStatus:
 
     observed_generation: int
     nodes: NodeCounts
-    problems: tuple[Problem, ...]
+    problems: Annotated[tuple[Problem, ...], Most(PROBLEM_LIMIT)]
     summary: PolicySummary
-    conditions: tuple[Condition, ...]
+    conditions: Annotated[tuple[Condition, ...], Most(16)]
 
 
-def policy_status(policy: Policy, nodes: Sequence[NodeState], old: Mapping[str, Any], now: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What is said of nodes that they do not say themselves."""
+
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """Node that lost its turn to why."""
+    left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Node to the uids of policies for which its SriovNode has no room."""
+
+
+ROOM = (
+    "the policies of this node are more than one SriovNode holds, so this one, or its last edit, is left out there;"
+    " ask for fewer pools and ranges, or for fewer policies"
+)
+NOBODY_BESIDE = Beside()
+
+
+def policy_status(
+    policy: Policy, nodes: Sequence[NodeState], old: Mapping[str, Any], now: str, beside: Beside = NOBODY_BESIDE
+) -> dict[str, Any]:
     """The status of a policy.
 
     Args:
         nodes: the states of the nodes that are asked to carry it out.
         old: the status it has, for when its conditions last changed.
+        beside: what the nodes themselves do not say.
     """
-    seen = [(node, _outcome(policy, node)) for node in sorted(nodes, key=lambda node: node.name)]
-    rejections = [(node.name, r) for node, _ in seen for r in node.rejected if _refusal(r, policy)]
+    seen = [(node, _outcome(policy, node, beside)) for node in sorted(nodes, key=lambda node: node.name)]
+    rejections = [(node.name, r) for node, outcome in seen for r in _rejections(policy, node, outcome)]
     accepted = _accepted(policy, rejections)
     conditions = upsert(read_conditions(old), accepted, now)
     conditions = upsert(conditions, _ready(policy, accepted, [outcome for _, outcome in seen]), now)
@@ -80,25 +110,32 @@ def policy_status(policy: Policy, nodes: Sequence[NodeState], old: Mapping[str, 
     return document
 
 
-def _outcome(policy: Policy, node: NodeState) -> PolicyOutcome:
-    """What the node says of this policy; nothing about this generation yet counts as changing."""
-    found = next((outcome for outcome in node.policies if outcome.uid == policy.uid), None)
+def _outcome(policy: Policy, node: NodeState, beside: Beside) -> PolicyOutcome:
+    """What is known of this policy there; nothing about this generation yet counts as changing."""
+    if policy.uid in beside.left_out.get(node.name, ()):
+        return _said(policy, State.REJECTED, Reason.TOO_LARGE, ROOM)
+    if node.name in beside.lost:
+        return _said(policy, State.FAILED, Reason.TURN_LOST, beside.lost[node.name])
+    if node.unknown:
+        return _said(policy, State.CHANGING, Reason.UNREADABLE, f"its SriovNode cannot be read: {node.unreadable}")
+    found = node.by_uid.get(policy.uid)
     # Of a policy that cannot be read, nodes carry out the last good generation.
     if found and (isinstance(policy.config, Rejected) or found.generation >= policy.generation):
         return found
+    return _said(policy, State.CHANGING, Reason.CHANGING, "the agent has not reported on it yet")
+
+
+def _said(policy: Policy, state: State, reason: Reason, message: str) -> PolicyOutcome:
     return PolicyOutcome(
-        name=policy.name,
-        uid=policy.uid,
-        generation=0,
-        state=State.CHANGING,
-        reason=Reason.CHANGING,
-        message="the agent has not reported on it yet",
-        device=None,
+        name=policy.name, uid=policy.uid, generation=0, state=state, reason=reason, message=message, device=None
     )
 
 
-def _refusal(rejected: Rejected, policy: Policy) -> bool:
-    return rejected.policy == policy.name and rejected.reason != Reason.NO_MATCHING_DEVICE
+def _rejections(policy: Policy, node: NodeState, outcome: PolicyOutcome) -> list[Rejected]:
+    said = [r for r in node.refusals.get(policy.name, ()) if r.reason != Reason.NO_MATCHING_DEVICE]
+    if outcome.reason == Reason.TOO_LARGE and outcome.state is State.REJECTED:
+        said.append(Rejected(policy=policy.name, device=None, reason=Reason.TOO_LARGE, message=outcome.message))
+    return said
 
 
 def _counts(outcomes: Sequence[PolicyOutcome]) -> NodeCounts:
@@ -123,7 +160,15 @@ def _problems(
         if outcome.state == state
     ]
     found += [Problem(node=node, device=r.device, reason=r.reason, message=r.message) for node, r in rejections]
-    return tuple(found[:PROBLEM_LIMIT])
+    found += [
+        Problem(node=node.name, device=None, reason=outcome.reason, message=outcome.message)
+        for node, outcome in seen
+        if node.unknown and outcome.reason == Reason.UNREADABLE
+    ]
+    return tuple(
+        replace(problem, reason=problem.reason or Reason.UNREADABLE, message=cut_text(problem.message, MESSAGE_LIMIT))
+        for problem in found[:PROBLEM_LIMIT]
+    )
 
 
 def _accepted(policy: Policy, rejections: Sequence[tuple[str, Rejected]]) -> Condition:

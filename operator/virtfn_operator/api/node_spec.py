@@ -1,0 +1,223 @@
+"""SriovNode.spec: NodeConfig to its wire form and back.
+
+It is read by the rules that read a policy (`core/policy.py`), so that what the two accept cannot differ. Two readers:
+the agent reads all of it, because it carries all of it out (`read_spec`); the controller, which wrote it, only asks
+for single policies (`AskedSpec`), so that a spec full of garbage costs it nothing.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from virtfn_host.core.codec import encode
+from virtfn_host.core.fields import PolicyError, read_number, read_text, weight
+from virtfn_host.core.indexes import indexes_text
+from virtfn_host.core.model import LinkRequest
+from virtfn_host.core.policy import policy_config
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.resource_names import RESOURCE_DOMAIN, Domains
+from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, Rejected, WholeRequest
+from virtfn_operator.api.foreign import text
+
+POLICIES_LIMIT = 1024
+"""Policies of one node; the CRD's bound."""
+
+SPEC_LIMIT = 512 * 1024
+"""Bytes of the policies of one node as JSON. The API server's store takes 1.5 MiB for spec and status together."""
+
+_HIGHEST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """What the controller asks of a node."""
+
+    config: NodeConfig
+    may_change: bool
+    """Whether a disruptive plan may be carried out now."""
+    rejected: tuple[Rejected, ...] = ()
+    """Policies this version cannot read: then nothing may be done, because leaving one out would give it back."""
+    forbidden: tuple[Rejected, ...] = ()
+    """Policies of `config` with a resource name that is not allowed here: carried out, and not offered to pods."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedSpec:
+    """The spec of a SriovNode as the controller meets it: its own writing, if nobody else wrote."""
+
+    policies: tuple[Any, ...]
+    """As the wire has them, unread."""
+    may_change: bool
+
+    def policy(self, uid: str) -> PolicyConfig | Rejected | None:
+        """What is asked for this policy now; Rejected when there is something that cannot be read."""
+        found = next((item for item in self.policies if isinstance(item, Mapping) and item.get("uid") == uid), None)
+        if found is not None:
+            return _read_policy(found)
+        return next((_nobody() for item in self.policies if not _has_uid(item)), None)
+
+    @property
+    def uids(self) -> frozenset[str]:
+        """Whose policies these are, as far as they say so."""
+        return frozenset(item["uid"] for item in self.policies if _has_uid(item))
+
+
+def _has_uid(item: object) -> bool:
+    return isinstance(item, Mapping) and isinstance(item.get("uid"), str) and item["uid"] != ""
+
+
+def _nobody() -> Rejected:
+    message = "an entry of spec.policies does not say whose it is"
+    return Rejected(policy="", device=None, reason=Reason.INVALID_POLICY, message=message)
+
+
+@dataclass(slots=True)
+class Wires:
+    """The wire form of each policy, made once: every node that matches has the same."""
+
+    _made: dict[int, tuple[PolicyConfig, dict[str, Any], int]] = field(default_factory=dict)
+
+    def of(self, policy: PolicyConfig) -> dict[str, Any]:
+        """The entry of `spec.policies`."""
+        return self._entry(policy)[1]
+
+    def size(self, policy: PolicyConfig) -> int:
+        """Its bytes as JSON."""
+        return self._entry(policy)[2]
+
+    def _entry(self, policy: PolicyConfig) -> tuple[PolicyConfig, dict[str, Any], int]:
+        if (found := self._made.get(id(policy))) is None:
+            wire = _policy(policy)
+            found = self._made[id(policy)] = (policy, wire, weight(wire, "spec") + 2)
+        return found
+
+
+def write_spec(config: NodeConfig, may_change: bool, wires: Wires | None = None) -> dict[str, Any]:
+    """The spec that `read_spec` reads back."""
+    made = wires or Wires()
+    return {"policies": [made.of(policy) for policy in config.policies], "mayChange": may_change}
+
+
+def _policy(policy: PolicyConfig) -> dict[str, Any]:
+    return {
+        "name": policy.name,
+        "uid": policy.uid,
+        "generation": policy.generation,
+        "devices": [_matcher(matcher) for matcher in policy.devices],
+        **(_virtual(policy) if policy.whole is None else {"wholeFunctions": _whole(policy.whole)}),
+    }
+
+
+def _virtual(policy: PolicyConfig) -> dict[str, Any]:
+    count = {} if policy.count is None else {"count": policy.count}
+    return {**count, "pools": [_pool(pool) for pool in policy.pools]}
+
+
+def _whole(whole: WholeRequest) -> dict[str, Any]:
+    return {"resourceName": whole.resource_name, "driver": whole.driver}
+
+
+def _matcher(matcher: DeviceMatcher) -> dict[str, Any]:
+    fields = {
+        "vendor": matcher.vendor,
+        "device": matcher.device,
+        "class": matcher.class_code,
+        "driver": matcher.driver,
+        "address": str(matcher.address) if matcher.address else None,
+        "netdev": matcher.netdev,
+        "numaNode": matcher.numa_node,
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _pool(pool: PoolRequest) -> dict[str, Any]:
+    indexes = {} if pool.indexes is None else {"indexes": indexes_text(pool.indexes)}
+    link = {} if pool.link is None else {"link": _link(pool.link)}
+    return {"resourceName": pool.resource_name, **indexes, "driver": pool.driver, **link}
+
+
+def _link(link: LinkRequest) -> dict[str, Any]:
+    return {key: value for key, value in encode(link).items() if value is not None}
+
+
+def asked_spec(spec: Mapping[str, Any]) -> AskedSpec | None:
+    """The spec of a SriovNode, its policies unread; None while it holds no `policies`."""
+    policies = spec.get("policies")
+    if not isinstance(policies, list):
+        return None
+    return AskedSpec(policies=tuple(policies[:POLICIES_LIMIT]), may_change=spec.get("mayChange") is True)
+
+
+def read_spec(spec: Mapping[str, Any], domains: Domains | None = None) -> NodeSpec | None:
+    """The spec of a SriovNode; None while it holds no `policies`, which is something else than an empty list.
+
+    Args:
+        domains: what resource names may lie in beside virtfn.dev; None: anything.
+    """
+    policies = spec.get("policies") if isinstance(spec, Mapping) else None
+    if not isinstance(policies, list):
+        return None
+    may_change = spec.get("mayChange") is True
+    if (too_much := _too_much(policies)) is not None:
+        return NodeSpec(config=NodeConfig(policies=()), may_change=may_change, rejected=(too_much,))
+    read = [_read_policy(item) for item in policies]
+    good = tuple(item for item in read if isinstance(item, PolicyConfig))
+    return NodeSpec(
+        config=NodeConfig(policies=good),
+        may_change=may_change,
+        rejected=tuple(item for item in read if isinstance(item, Rejected)) + _twice(good),
+        forbidden=()
+        if domains is None
+        else tuple(_forbidden(policy, domains) for policy in good if strays(policy, domains)),
+    )
+
+
+def _too_much(policies: list[Any]) -> Rejected | None:
+    try:
+        size = weight(policies, "spec.policies")
+    except PolicyError as error:
+        return Rejected(policy="", device=None, reason=Reason.INVALID_POLICY, message=str(error))
+    if len(policies) <= POLICIES_LIMIT and size <= SPEC_LIMIT:
+        return None
+    message = f"{len(policies)} policies of {size} bytes; one node may have {POLICIES_LIMIT} of {SPEC_LIMIT}"
+    return Rejected(policy="", device=None, reason=Reason.TOO_LARGE, message=f"spec.policies: {message}")
+
+
+def _twice(policies: tuple[PolicyConfig, ...]) -> tuple[Rejected, ...]:
+    """Two entries of one name would have their outcomes mixed up."""
+    message = "the policy stands twice in spec.policies"
+    often = (name for name, number in Counter(policy.name for policy in policies).items() if number > 1)
+    return tuple(Rejected(policy=name, device=None, reason=Reason.INVALID_POLICY, message=message) for name in often)
+
+
+def strays(policy: PolicyConfig, domains: Domains) -> list[str]:
+    """Resource names of the policy outside of the domains that are allowed here."""
+    names = [pool.resource_name for pool in policy.pools] + ([policy.whole.resource_name] if policy.whole else [])
+    return [name for name in names if not offered_here(name, domains)]
+
+
+def offered_here(resource_name: str, domains: Domains) -> bool:
+    """Whether pods may be offered something under this full resource name."""
+    return resource_name.partition("/")[0] in domains | {RESOURCE_DOMAIN}
+
+
+def _forbidden(policy: PolicyConfig, domains: Domains) -> Rejected:
+    name = strays(policy, domains)[0]
+    message = f"{name} is not offered to pods: its domain is not allowed here; see the chart's value resourceDomains"
+    return Rejected(policy=policy.name, device=None, reason=Reason.INVALID_POLICY, message=message)
+
+
+def _read_policy(item: object) -> PolicyConfig | Rejected:
+    fields = item if isinstance(item, Mapping) else {}
+    head = {"name", "uid", "generation", "devices"}
+    rest = {key: value for key, value in fields.items() if key not in head}
+    what = rest if "wholeFunctions" in rest else {"virtualFunctions": rest}
+    try:
+        name = read_text(fields.get("name"), "name", 253)
+        uid = read_text(fields["uid"], "uid", 253) if "uid" in fields else ""
+        generation = read_number(fields.get("generation", 0), _HIGHEST, "generation")
+    except PolicyError as error:
+        whose = text(fields.get("name"), 253)
+        return Rejected(policy=whose, device=None, reason=Reason.INVALID_POLICY, message=f"spec.policies: {error}")
+    return policy_config(name=name, uid=uid, generation=generation, spec={"devices": fields.get("devices"), **what})
