@@ -66,10 +66,22 @@ async def run(settings: AgentSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     host, files, patience = HostClient(settings.host_socket), PoolFiles(settings.pools, settings.ledger), Patience()
-    machine = Machine(host=host, kubelet=PodResources(settings.podresources), files=files, patience=patience)
+    machine = Machine(
+        host=host,
+        kubelet=PodResources(settings.podresources),
+        files=files,
+        patience=patience,
+        domains=settings.resource_domains,
+    )
     async with Kube(settings.api, connections=CONNECTIONS) as kube:
         node = NodeObject(kube, settings.node, instance=settings.instance)
-        agent = Agent(machine=machine, node=node, patience=patience, version=importlib.metadata.version("virtfn"))
+        agent = Agent(
+            machine=machine,
+            node=node,
+            patience=patience,
+            version=importlib.metadata.version("virtfn"),
+            domains=settings.resource_domains,
+        )
         registry = watch_registry(
             settings.api,
             lambda body: call_in(loop, agent.see, body),

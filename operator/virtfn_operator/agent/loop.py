@@ -8,10 +8,12 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from virtfn_host.client import HostRefused, HostUnreachable
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.resource_names import Domains
 from virtfn_host.core.steps import Outcome
 from virtfn_host.core.wanted import Desired
 from virtfn_host.linux.poolfile import PoolFileError
@@ -19,8 +21,10 @@ from virtfn_operator.agent.found import Done, Found, undisturbing
 from virtfn_operator.agent.in_use import being_started
 from virtfn_operator.agent.machine import Machine
 from virtfn_operator.agent.ports import Files, Host, OwnNode, Patience
+from virtfn_operator.agent.progress import telling
 from virtfn_operator.agent.ready import unreachable
 from virtfn_operator.agent.report import Turn, node_status, with_conditions
+from virtfn_operator.api.foreign import mapping, number
 from virtfn_operator.api.node_state import NodeSpec, read_spec
 from virtfn_operator.api.node_status import wire
 from virtfn_operator.clock import timestamp
@@ -32,8 +36,11 @@ logger = logging.getLogger(__name__)
 class Agent:
     """One node's loop and what wakes it. All methods belong to one event loop."""
 
-    def __init__(self, *, machine: Machine, node: OwnNode, patience: Patience, version: str) -> None:
+    def __init__(
+        self, *, machine: Machine, node: OwnNode, patience: Patience, version: str, domains: Domains = frozenset()
+    ) -> None:
         self._machine = machine
+        self._domains = domains
         self._node = node
         self._patience = patience
         self._version = version
@@ -56,7 +63,8 @@ class Agent:
 
     def _adopt(self, body: Mapping[str, Any]) -> bool:
         """Whether it asks for something new."""
-        spec, generation = read_spec(body.get("spec") or {}), int(body["metadata"].get("generation", 0))
+        metadata = mapping(body.get("metadata"))
+        spec, generation = read_spec(body.get("spec") or {}, self._domains), number(metadata.get("generation")) or 0
         if (spec, generation) == (self._spec, self._generation):
             return False
         # An object made anew has no spec until the controller has written it; that asks for nothing to be given back.
@@ -128,7 +136,8 @@ class Agent:
         if spec is not None and readable:
             if self._acts(found, spec):
                 await self._tell(spec, generation, found, done, changing=self._changing(found))
-            done = await self._machine.carry_out(found, may_change=spec.may_change)
+            async with self._telling_progress(spec, generation, found):
+                done = await self._machine.carry_out(found, may_change=spec.may_change)
             if done.stale:
                 found = await self._machine.look(spec.config)
             await self._machine.publish(found)
@@ -183,8 +192,21 @@ class Agent:
             await self._word("report", lambda: self._node.report(status))
         return pause
 
+    def _telling_progress(self, spec: NodeSpec, generation: int, found: Found) -> AbstractAsyncContextManager[None]:
+        async def tell(carried: int) -> None:
+            await self._tell(spec, generation, found, Done(), changing=self._changing(found), carried=carried)
+
+        return telling(tell, lambda: self._machine.carried, self._patience.progress)
+
     async def _tell(
-        self, spec: NodeSpec | None, generation: int, found: Found, done: Done, *, changing: Reason | None
+        self,
+        spec: NodeSpec | None,
+        generation: int,
+        found: Found,
+        done: Done,
+        *,
+        changing: Reason | None,
+        carried: int = 0,
     ) -> None:
         turn = Turn(
             spec=spec,
@@ -194,6 +216,7 @@ class Agent:
             published=self._machine.published,
             changing=changing,
             agent_version=self._version,
+            carried=carried,
         )
         status = node_status(turn, self._node.status, timestamp())
         self._untold = not await self._word("report", lambda: self._node.report(status))

@@ -18,13 +18,15 @@ from virtfn_host.core.plan import plan
 from virtfn_host.core.pools import pools
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resolve import Resolution, resolve
+from virtfn_host.core.resource_names import Domains
 from virtfn_host.core.steps import Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
 from virtfn_host.core.verify import verify
 from virtfn_host.core.wanted import Desired, NodeConfig
 from virtfn_operator.agent.found import Done, Found, undisturbing
 from virtfn_operator.agent.in_use import BROKEN_LEDGER_TEXT, UNKNOWN_TEXT, in_use, settled
 from virtfn_operator.agent.ports import Files, Host, Kubelet, KubeletUnreachableError, LedgerUnreadableError, Patience
-from virtfn_operator.agent.report import recall
+from virtfn_operator.agent.recall import recalled
+from virtfn_operator.api.node_spec import offered_here
 
 logger = logging.getLogger(__name__)
 
@@ -40,16 +42,21 @@ class Machine:
         files: Files,
         patience: Patience,
         now: Callable[[], float] = time.time,
+        domains: Domains = frozenset(),
     ) -> None:
         self._host = host
         self._kubelet = kubelet
         self._files = files
         self._patience = patience
         self._now = now
+        self._domains = domains
         self._published: PoolSet | None = None
         self._settled: frozenset[Allocation] = frozenset()
+        self._unread: tuple[str, ...] = ()
         self.last_step = 0.0
         """Loop time when a step last ended: a plan of many PFs may take an hour, and is alive all the while."""
+        self.carried = 0
+        """Steps that ended since the start of the process."""
 
     async def look(self, config: NodeConfig | None) -> Found:
         """See the machine and decide; without a config nothing is desired and nothing planned.
@@ -81,7 +88,14 @@ class Machine:
     async def remember(self, status: Mapping[str, Any], found: Found) -> None:
         """What was published before this process: from the pool file, else from the node's status."""
         if self._published is None:
-            self._published = await self._files.published() or recall(status, found.inventory)
+            self._published = await self._files.published() or self._recall(status, found)
+
+    def _recall(self, status: Mapping[str, Any], found: Found) -> PoolSet | None:
+        recall = recalled(status, found.inventory)
+        for line in recall.unread if recall.unread != self._unread else ():
+            logger.warning("the node's own status is not ours there, it is left out: %.300s", line)
+        self._unread = recall.unread
+        return recall.pools
 
     @property
     def published(self) -> PoolSet:
@@ -99,6 +113,7 @@ class Machine:
             previous=self.published,
             withdrawn=withdrawn,
         )
+        offered = _allowed(offered, self._domains)
         # The file is read each time: somebody may have removed or broken it, and a new pod must not wait for a change.
         if offered != self._published or offered != await self._files.published():
             await self._files.publish(offered)
@@ -156,6 +171,7 @@ class Machine:
 
     def _note(self, result: StepResult) -> None:
         self.last_step = asyncio.get_running_loop().time()
+        self.carried += 1
         _log(result)
 
 
@@ -193,6 +209,11 @@ def _decide(
         plan=plan(inventory, resolution.desired, holders),
         mismatches=verify(resolution.desired, inventory),
     )
+
+
+def _allowed(offered: PoolSet, domains: Domains) -> PoolSet:
+    """Without resource names that this installation does not allow; the status says of them why."""
+    return replace(offered, pools=tuple(pool for pool in offered.pools if offered_here(pool.resource_name, domains)))
 
 
 def _obstacle(device: PciAddress, reason: Reason, text: str) -> Blocked:

@@ -6,15 +6,21 @@ of yesterday would leave yesterday's fields standing.
 
 import logging
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from virtfn_operator import events
+from virtfn_operator.agent.shorten import LEVELS, fitting, refused, shortened
 from virtfn_operator.api import API_VERSION, NODE_KIND, NODES
 from virtfn_operator.api.conditions import read_conditions, transitions
+from virtfn_operator.api.foreign import mapping
 from virtfn_operator.api.patch import merge_patch
 from virtfn_operator.clock import micro_timestamp
 from virtfn_operator.kube import Kube, ours
 from virtfn_operator.kube_error import KubeError
+
+NOT_TAKEN = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
+"""Answers that say that the status itself is no good; sending it again would not help."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +34,13 @@ class NodeObject:
         self._instance = instance
         self._body: dict[str, Any] | None = None
         self._written: Mapping[str, Any] | None = None
+        self._refused: Mapping[str, Any] | None = None
+        """What the API server would not take: sent again only when it is another, or the object was read anew."""
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """The status as last read or written."""
-        return (self._body or {}).get("status") or {}
+        """The status as last read or written; what is no object is none."""
+        return mapping((self._body or {}).get("status"))
 
     async def ensure(self) -> dict[str, Any]:
         """Read the object, making it first where it is absent.
@@ -40,7 +48,7 @@ class NodeObject:
         Raises:
             KubeError: the API server said no or did not answer.
         """
-        self._written = None
+        self._written = self._refused = None
         try:
             self._body = await self._kube.read(ours(NODES, self._name))
         except KubeError as error:
@@ -73,16 +81,32 @@ class NodeObject:
         """
         if self._body is None:
             await self.ensure()
-        old = self.status
-        patch = merge_patch(old, status)
+        old, whole = self.status, fitting(status)
         # A field that the schema does not know is dropped: what was sent counts, or it would be sent for ever.
-        if not patch or status == self._written:
+        if not merge_patch(old, whole) or status in (self._written, self._refused):
             return
         try:
-            self._body = await self._kube.patch(ours(NODES, self._name, "status"), {"status": patch})
+            body, sent = await self._write(old, whole)
         except KubeError as error:
             self._body = self._written = None  # read it again before the next write, it may be gone or made anew
             raise error from None
-        self._written = status
-        changes = transitions(read_conditions({"conditions": old.get("conditions")}), read_conditions(status))
-        await events.post(self._kube, self._body, NODE_KIND, changes, instance=self._instance, now=micro_timestamp())
+        self._body = body
+        self._written, self._refused = (status, None) if sent is whole else (None, status)
+        changes = transitions(read_conditions({"conditions": old.get("conditions")}), read_conditions(sent))
+        await events.post(self._kube, body, NODE_KIND, changes, instance=self._instance, now=micro_timestamp())
+
+    async def _write(
+        self, old: Mapping[str, Any], status: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """Write the status, or as much of it as the API server takes; the object then, and what was sent."""
+        sent = status
+        for level in range(1, LEVELS + 1):
+            try:
+                patch = {"status": merge_patch(old, sent)}
+                return await self._kube.patch(ours(NODES, self._name, "status"), patch), sent
+            except KubeError as error:
+                if error.status not in NOT_TAKEN or level == LEVELS:
+                    raise
+                logger.warning("a smaller status is sent: %s", error)
+                sent = shortened(status, level, refused(str(error)))
+        raise AssertionError("the last level either returns or raises")

@@ -34,6 +34,8 @@ class Patience:
     """For one word with the API server; the machine does not wait longer for it."""
     retell: float = 10.0
     """Until the API server is tried again."""
+    progress: float = 60.0
+    """Between two words on how far a long change is; a node in its turn that says nothing loses it after 900."""
     resync: float = 300.0
     """Until the own object is read again: a watch misses a deletion in its gaps."""
 

@@ -5,17 +5,20 @@ Nothing here may differ between two turns that found the same: no ages, no count
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from virtfn_host.core.address import PciAddress
+from virtfn_host.core.indexes import indexes_text
 from virtfn_host.core.model import HolderKind, InUse, Inventory, PhysicalFunction
-from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
-from virtfn_host.core.policy import indexes_text, parse_indexes
+from virtfn_host.core.offered import PoolSet
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Plan
+from virtfn_host.core.wanted import Rejected
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.ready import outcomes, preflight, ready
+from virtfn_operator.agent.recall import recalled
+from virtfn_operator.api.bounds import cut_text
 from virtfn_operator.api.conditions import Condition, read_conditions, upsert
 from virtfn_operator.api.node_state import NodeSpec
 from virtfn_operator.api.node_status import (
@@ -24,8 +27,10 @@ from virtfn_operator.api.node_status import (
     NodeStatus,
     NodeSummary,
     PlanStatus,
+    PolicyOutcome,
     PoolStatus,
     RejectedStatus,
+    State,
     VfRun,
     wire,
 )
@@ -40,6 +45,9 @@ NAME_LIMIT = 8
 """Holders of one thing; who wants them all asks `virtfn list`."""
 
 UNLISTED = "held (too many to list)"
+
+MESSAGE_LIMIT = 1024
+"""Characters of one message among many; the schema allows more, and a status stays small."""
 
 Held = Mapping[PciAddress, tuple[str, ...]]
 """Who holds a function, for people."""
@@ -57,6 +65,13 @@ class Turn:
     changing: Reason | None
     """`Changing` or `Drifted` while steps are about to be carried out."""
     agent_version: str
+    carried: int = 0
+    """Steps of the plan that are carried out already, while the others are being."""
+
+    @property
+    def refused(self) -> tuple[Rejected, ...]:
+        """What the spec asks and this node does not do as it stands."""
+        return self.spec.rejected + self.spec.forbidden if self.spec else ()
 
 
 def node_status(turn: Turn, old: Mapping[str, Any], now: str) -> dict[str, Any]:
@@ -72,11 +87,13 @@ def node_status(turn: Turn, old: Mapping[str, Any], now: str) -> dict[str, Any]:
         kernel=inventory.kernel,
         functions=_functions(found, turn.published, held),
         pools=pools,
-        plan=_plan(found.plan),
-        policies=outcomes(found, turn.done, changing=turn.changing is not None),
+        plan=_plan(found.plan, turn.carried),
+        policies=tuple(_short(outcome) for outcome in _outcomes(turn)),
         rejected=tuple(
-            RejectedStatus(policy=r.policy, device=r.device, reason=r.reason, message=r.message)
-            for r in ((turn.spec.rejected if turn.spec else ()) + found.resolution.rejected)[:LIST_LIMIT]
+            RejectedStatus(
+                policy=r.policy, device=r.device, reason=r.reason, message=cut_text(r.message, MESSAGE_LIMIT)
+            )
+            for r in (turn.refused + found.resolution.rejected)[:LIST_LIMIT]
         ),
         summary=NodeSummary(
             pfs=sum(pf.total_vfs is not None for pf in inventory.pfs),
@@ -88,6 +105,22 @@ def node_status(turn: Turn, old: Mapping[str, Any], now: str) -> dict[str, Any]:
     )
     document: dict[str, Any] = wire(status)
     return document
+
+
+def _outcomes(turn: Turn) -> tuple[PolicyOutcome, ...]:
+    """What may not be offered here is not Ready, however well it stands on the devices."""
+    forbidden = {r.policy: r for r in turn.spec.forbidden} if turn.spec else {}
+    found = outcomes(turn.found, turn.done, changing=turn.changing is not None)
+    return tuple(
+        replace(o, state=State.REJECTED, reason=r.reason, message=r.message)
+        if (r := forbidden.get(o.name)) and o.state is State.READY
+        else o
+        for o in found
+    )
+
+
+def _short(outcome: PolicyOutcome) -> PolicyOutcome:
+    return replace(outcome, message=cut_text(outcome.message, MESSAGE_LIMIT))
 
 
 def with_conditions(old: Mapping[str, Any], new: tuple[Condition, ...], now: str) -> tuple[Condition, ...]:
@@ -169,46 +202,24 @@ def _pools(published: PoolSet, held: Held) -> tuple[PoolStatus, ...]:
     )
 
 
-def _plan(plan: Plan) -> PlanStatus | None:
+def _plan(plan: Plan, carried: int) -> PlanStatus | None:
     if not plan.steps and not plan.blocked:
         return None
     return PlanStatus(
-        steps=len(plan.steps),
+        steps=max(0, len(plan.steps) - carried),
         disruptive=bool(plan.disturbs),
         blocked=tuple(
-            BlockedStatus(device=str(b.device), reason=b.reason, message=b.message, pods=b.holders[:NAME_LIMIT])
+            BlockedStatus(
+                device=str(b.device),
+                reason=b.reason,
+                message=cut_text(b.message, MESSAGE_LIMIT),
+                pods=b.holders[:NAME_LIMIT],
+            )
             for b in plan.blocked[:LIST_LIMIT]
         ),
     )
 
 
 def recall(old: Mapping[str, Any], inventory: Inventory) -> PoolSet | None:
-    """What was published before, from the status: a restarted agent has no pool file, and pods may hold functions.
-
-    None where the status is of another boot or tells of no function.
-    """
-    if old.get("bootId") != inventory.boot_id or not old.get("functions"):
-        return None
-    offers: dict[str, list[PoolDevice]] = defaultdict(list)
-    for function in old["functions"]:
-        pf = next((pf for pf in inventory.pfs if str(pf.address) == function.get("address")), None)
-        if pf and function.get("pool"):
-            driver = str(function.get("driver") or "")
-            offers[function["pool"]].append(_device(pf.address, driver, pf.numa_node))
-        for run in function.get("vfs") or () if pf else ():
-            if pf and run.get("pool"):
-                offers[run["pool"]] += _offered(pf, run)
-    pools = (
-        DevicePool(resource_name=name, devices=tuple(sorted(offers[name], key=lambda d: d.address)))
-        for name in sorted(offers)
-    )
-    return PoolSet(boot_id=inventory.boot_id, pools=tuple(pools))
-
-
-def _offered(pf: PhysicalFunction, run: Mapping[str, Any]) -> list[PoolDevice]:
-    indexes, driver = set(parse_indexes(run["indexes"])), str(run.get("driver") or "")
-    return [_device(vf.address, driver, pf.numa_node) for vf in pf.vfs if vf.index in indexes]
-
-
-def _device(address: PciAddress, driver: str, numa_node: int | None) -> PoolDevice:
-    return PoolDevice(address=address, driver=driver, numa_node=numa_node, healthy=True, reason=None)
+    """What was published before, from the status; `recall.py` tells what of it could not be read."""
+    return recalled(old, inventory).pools

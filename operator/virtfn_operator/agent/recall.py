@@ -1,0 +1,90 @@
+"""What was published before this process, from the node's own status: a restarted agent may find no pool file. Pure.
+
+A status is anybody's writing. An entry that cannot be read loses only itself, a function belongs to the first pool that
+names it, and nothing costs more than the machine is large.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.fields import PolicyError, shown
+from virtfn_host.core.indexes import read_indexes
+from virtfn_host.core.model import Inventory, PhysicalFunction, VirtualFunction
+from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.resource_names import resource_name
+from virtfn_operator.api.foreign import entries, text
+
+TEXT_LIMIT, RANGE_LIMIT = 16384, 8192
+"""Of a run's indexes: the schema's bound, and every second VF of a PF named alone."""
+
+DRIVER_LIMIT = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What pods were offered, and what of it could not be read."""
+
+    pools: PoolSet | None
+    """None where the status is of another boot or tells of no function."""
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Offers:
+    pools: dict[str, list[PoolDevice]] = field(default_factory=lambda: defaultdict(list))
+    unread: list[str] = field(default_factory=list)
+
+    def add(self, pool: object, address: PciAddress, driver: object, numa_node: int | None) -> None:
+        """Raises PolicyError for a pool name that is none."""
+        device = PoolDevice(
+            address=address, driver=text(driver, DRIVER_LIMIT), numa_node=numa_node, healthy=True, reason=None
+        )
+        self.pools[resource_name(pool, "pool")].append(device)
+
+
+def recalled(old: Mapping[str, Any], inventory: Inventory) -> Recalled:
+    """Read what was published out of a status."""
+    functions = entries(old.get("functions"), 2 * len(inventory.pfs) + 64)
+    if old.get("bootId") != inventory.boot_id or not functions:
+        return Recalled(pools=None)
+    there = {str(pf.address): pf for pf in inventory.pfs}
+    offers = _Offers()
+    for function in functions:
+        pf = there.pop(text(function.get("address")), None)  # the first entry of a function is the one that counts
+        if pf is not None:
+            _function(pf, function, offers)
+    pools = (
+        DevicePool(resource_name=name, devices=tuple(sorted(devices, key=lambda d: d.address)))
+        for name, devices in sorted(offers.pools.items())
+    )
+    return Recalled(pools=PoolSet(boot_id=inventory.boot_id, pools=tuple(pools)), unread=tuple(offers.unread))
+
+
+def _function(pf: PhysicalFunction, function: Mapping[str, Any], offers: _Offers) -> None:
+    if function.get("pool"):
+        try:
+            offers.add(function["pool"], pf.address, function.get("driver"), pf.numa_node)
+        except PolicyError as error:
+            offers.unread.append(f"{pf.address}: {error}")
+    vfs = {vf.index: vf for vf in pf.vfs}
+    for run in entries(function.get("vfs"), len(pf.vfs)):
+        if not run.get("pool"):
+            continue
+        try:
+            name = resource_name(run["pool"], "pool")
+            for vf in _taken(run.get("indexes"), vfs):
+                offers.add(name, vf.address, run.get("driver"), pf.numa_node)
+        except PolicyError as error:
+            offers.unread.append(f"{pf.address}: VFs {shown(run.get('indexes'))}: {error}")
+
+
+def _taken(indexes: object, vfs: dict[int, VirtualFunction]) -> list[VirtualFunction]:
+    """The VFs that the run names and no run before it did."""
+    left, found = sorted(vfs), []
+    for first, last in read_indexes(indexes, text_limit=TEXT_LIMIT, range_limit=RANGE_LIMIT).ranges:
+        found += [vfs.pop(index) for index in left[bisect_left(left, first) : bisect_left(left, last + 1)]]
+    return found
