@@ -10,6 +10,8 @@ from pathlib import Path
 
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.manager import ServerManager
+from virtfn_host.core.fields import PolicyError
+from virtfn_host.core.resource_names import Domains, read_domains
 from virtfn_host.linux.sysfs import Sysfs
 
 LONGEST_TURN = 30.0
@@ -30,6 +32,7 @@ async def _run(options: argparse.Namespace) -> None:
         ledger=ledger,
         kubelet_dir=options.kubelet_dir,
         sysfs=Sysfs(options.sys, options.dev, options.proc),
+        domains=options.resource_domains,
     )
     serving = asyncio.create_task(manager.run())
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,8 +76,22 @@ def _arguments() -> argparse.ArgumentParser:
         ("--proc", "/proc", "a /proc, for the boot id"),
     ):
         parser.add_argument(name, type=Path, default=Path(default), help=f"{text} (default: %(default)s)")
+    parser.add_argument(
+        "--resource-domains",
+        type=_domains,
+        default=frozenset(),
+        metavar="DOMAIN,...",
+        help="domains of resource names that may be served beside virtfn.dev (default: none)",
+    )
     parser.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
     return parser
+
+
+def _domains(text: str) -> Domains:
+    try:
+        return read_domains(text, "resource domains")
+    except PolicyError as error:
+        raise argparse.ArgumentTypeError(f"{error}; see the chart's value resourceDomains") from error
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ from virtfn_deviceplugin.allocate import Answer, allocate
 from virtfn_deviceplugin.diff import diff
 from virtfn_deviceplugin.functions import as_promised, shown
 from virtfn_deviceplugin.ledger import LedgerFile
+from virtfn_deviceplugin.names import RefusedPool, chosen
 from virtfn_deviceplugin.server import PoolServer, to_its_end
 from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.resource_names import Domains
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.errors import HostError
 from virtfn_host.linux.sysfs import Sysfs
@@ -31,12 +33,27 @@ CHECK_EVERY = 2.0
 class ServerManager:
     """Keeps one server for each pool of the pool file."""
 
-    def __init__(self, *, pool_file: Path, ledger: LedgerFile, kubelet_dir: Path, sysfs: Sysfs) -> None:
+    def __init__(
+        self,
+        *,
+        pool_file: Path,
+        ledger: LedgerFile,
+        kubelet_dir: Path,
+        sysfs: Sysfs,
+        domains: Domains | None = None,
+    ) -> None:
+        """Wire it up.
+
+        Args:
+            domains: what resource names may lie in beside virtfn.dev; None: anything.
+        """
         self._pool_file = pool_file
         self._ledger = ledger
         self._kubelet_dir = kubelet_dir
         self._sysfs = sysfs
         self._boot_id = sysfs.boot_id()
+        self._domains = domains
+        self._refused: tuple[RefusedPool, ...] = ()
         self._servers: dict[str, PoolServer] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._published = PoolSet(boot_id=self._boot_id, pools=())
@@ -56,7 +73,12 @@ class ServerManager:
     @property
     def complaint(self) -> str:
         """What is wrong with the pool file, or nothing."""
-        return self._complaint
+        return self._complaint or (self._refused[0].message if self._refused else "")
+
+    @property
+    def refused(self) -> tuple[RefusedPool, ...]:
+        """Pools of the pool file that are not served."""
+        return self._refused
 
     async def run(self) -> None:
         """Serve until cancelled; then stop every server and remove its socket."""
@@ -103,7 +125,10 @@ class ServerManager:
             self._complain(f"{self._pool_file} is of another boot ({pools.boot_id}); waiting for the agent")
             return False
         self._complain("")
-        self._published = pools
+        choice = chosen(pools, self._servers.keys(), self._domains)
+        for refused in choice.refused if choice.refused != self._refused else ():
+            log.warning("%s: %s", refused.reason, refused.message)
+        self._published, self._refused = choice.pools, choice.refused
         return True
 
     def _complain(self, text: str) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -29,6 +30,9 @@ REGISTER_DEADLINE = 15.0
 STREAM_DEADLINE = 5.0
 """Seconds from a successful Register to ListAndWatch; the kubelet takes milliseconds, or never comes."""
 LONGEST_BACKOFF = 10.0
+
+_NO_FILE_NAME = re.compile(r"[^A-Za-z0-9_.-]")
+"""Whatever a resource name is, its socket lies in the kubelet's folder and nowhere else."""
 
 
 class _Registration(stubs.DevicePluginServicer):
@@ -126,8 +130,8 @@ class PoolServer:
 
     async def _serve_once(self) -> None:
         """One registration, from its socket to the end of its stream."""
-        name = self._pool.resource_name.replace("/", "_")
-        socket = self._folder / f"virtfn-{name[:40]}-{uuid.uuid4().hex[:8]}.sock"
+        name = _NO_FILE_NAME.sub("_", self._pool.resource_name)[:40]
+        socket = self._folder / f"virtfn-{name}-{uuid.uuid4().hex[:8]}.sock"
         registration = _Registration(self)
         server = grpc.aio.server()
         stubs.add_DevicePluginServicer_to_server(registration, server)

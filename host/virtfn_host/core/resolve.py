@@ -14,6 +14,7 @@ from virtfn_host.core.links import wanted_link
 from virtfn_host.core.model import Inventory, Original, PhysicalFunction, VirtualFunction
 from virtfn_host.core.policy import indexes_text
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.resource_names import environment_keys
 from virtfn_host.core.wanted import (
     KERNEL_DRIVER,
     Desired,
@@ -55,6 +56,33 @@ class _Claims:
     whole: WholeRequest | None = None
 
 
+@dataclass(slots=True)
+class _Names:
+    """Who has which resource name, and what that is called in a container."""
+
+    drivers: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Resource name to the first policy that has it, and its driver there."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """Name in the environment to the resource name that has it."""
+
+    def refusal(self, policy: str, name: str, driver: str) -> tuple[Reason, str] | None:
+        """Enter the name for this policy, or say why it cannot have it."""
+        if name not in self.drivers:
+            other = next((self.keys[key] for key in environment_keys(name) if key in self.keys), None)
+            if other is not None:
+                text = f"{name} has the same name in a container's environment as {other}"
+                return Reason.NAME_TAKEN, f"{text} of policy {self.drivers[other][0]}; rename one"
+            self.drivers[name] = (policy, driver)
+            self.keys |= dict.fromkeys(environment_keys(name), name)
+        winner, first = self.drivers[name]
+        if first == driver:
+            return None
+        return (
+            Reason.RESOURCE_MISMATCH,
+            f"{name} wants driver {driver}, but policy {winner} gives it {first}; rename one",
+        )
+
+
 def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original, ...]) -> Resolution:
     """Decide what every claimed or once touched PF should look like.
 
@@ -64,7 +92,7 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
         originals: the journal: how PFs were before the first touch.
     """
     claims: dict[PciAddress, _Claims] = defaultdict(_Claims)
-    drivers: dict[str, tuple[str, str]] = {}
+    drivers = _Names()
     rejected: list[Rejected] = []
     refused: dict[PciAddress, list[str]] = defaultdict(list)
     before = {pf.address: original for pf in inventory.pfs for original in originals if _same_card(original, pf)}
@@ -86,7 +114,7 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
                 _claim_count(policy, claims[pf.address])
                 accepted.append((policy, pf))
                 for pool in policy.pools:
-                    drivers.setdefault(pool.resource_name, (policy.name, pool.driver))
+                    drivers.refusal(policy.name, pool.resource_name, pool.driver)
     # Only now, when every number of VFs stands: a pool without indexes reaches up to it.
     for policy, pf in accepted:
         rejected += _claim_pools(policy, pf, claims[pf.address], drivers)
@@ -202,17 +230,15 @@ def _claim_whole(
     pf: PhysicalFunction,
     claims: _Claims,
     original: Original | None,
-    drivers: dict[str, tuple[str, str]],
+    drivers: _Names,
 ) -> None:
     """Enter the function itself, or raise RefusalError."""
     if claims.policies:
         what = "is handed out whole by" if claims.whole else "has its VFs claimed by"
         raise RefusalError(Reason.FUNCTION_TAKEN, f"{what} policy {claims.policies[0]}; {_LEAVE}")
     check_whole(pf, whole.driver, original)
-    winner, driver = drivers.setdefault(whole.resource_name, (policy.name, whole.driver))
-    if driver != whole.driver:
-        text = f"{whole.resource_name} wants driver {whole.driver}, but policy {winner} gives it {driver}; rename one"
-        raise RefusalError(Reason.RESOURCE_MISMATCH, text)
+    if refusal := drivers.refusal(policy.name, whole.resource_name, whole.driver):
+        raise RefusalError(*refusal)
     claims.policies.append(policy.name)
     claims.whole = whole
 
@@ -223,18 +249,14 @@ def _claim_count(policy: PolicyConfig, claims: _Claims) -> None:
         claims.count, claims.count_policy = policy.count, policy.name
 
 
-def _claim_pools(
-    policy: PolicyConfig, pf: PhysicalFunction, claims: _Claims, drivers: dict[str, tuple[str, str]]
-) -> list[Rejected]:
+def _claim_pools(policy: PolicyConfig, pf: PhysicalFunction, claims: _Claims, drivers: _Names) -> list[Rejected]:
     """Enter what the policy gets of this PF; return what it does not get."""
     rejected = []
     number = pf.num_vfs if claims.count is None else claims.count
     named = {index for pool in policy.pools for index in pool.claimed(number)}
     for pool in policy.pools:
-        winner, driver = drivers.setdefault(pool.resource_name, (policy.name, pool.driver))
-        if driver != pool.driver:
-            text = f"{pool.resource_name} wants driver {pool.driver}, but policy {winner} gives it {driver}; rename one"
-            rejected.append(_rejection(policy, pf, Reason.RESOURCE_MISMATCH, text))
+        if refusal := drivers.refusal(policy.name, pool.resource_name, pool.driver):
+            rejected.append(_rejection(policy, pf, *refusal))
             continue
         wanted = range(number) if pool.indexes is None else pool.claimed(number)
         free = [i for i in wanted if i not in claims.vfs and (pool.indexes is not None or i not in named)]

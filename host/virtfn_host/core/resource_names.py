@@ -21,6 +21,7 @@ Domains = frozenset[str]
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _DOMAIN_LIMIT = 244
+_NO_SHELL = re.compile(r"[^A-Z0-9_]")
 
 _KUBERNETES_OWN = re.compile(
     r"(cpu|memory|storage|ephemeral-storage|pods|services|secrets|configmaps|persistentvolumeclaims|resourcequotas"
@@ -55,6 +56,15 @@ def resource_name(value: object, path: str, domains: Domains | None = None) -> s
         text = f"{shown(value)} lies in a domain that is not allowed here; leave the domain out"
         raise PolicyError(f"{path}: {text}, or have it added to the chart's value resourceDomains")
     return f"{domain}/{name}"
+
+
+def environment_keys(full_name: str) -> tuple[str, str]:
+    """What the names of a container's environment end in, as a shell can read them.
+
+    Software looks for PCIDEVICE_<key> and PCIDEVICE_<key>_INFO, so a pool `fast_info` takes a name of a pool `fast`.
+    """
+    key = _NO_SHELL.sub("_", full_name.upper())
+    return key, f"{key}_INFO"
 
 
 def read_domains(text: str, path: str) -> Domains:

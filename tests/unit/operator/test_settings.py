@@ -27,6 +27,31 @@ def test_an_ipv6_cluster() -> None:
     assert settings.api.url == "https://[fd00::1]:443"
 
 
+def test_domains_and_the_patience_with_a_silent_node() -> None:
+    names = {**CLUSTER, "POD_NAME": "c-1", "POD_NAMESPACE": "virtfn", "NODE_NAME": "n1"}
+    plain = controller_settings(names)
+    assert (plain.resource_domains, plain.turn_timeout) == (frozenset(), 900.0)
+    given = {**names, "VIRTFN_RESOURCE_DOMAINS": "vendor.example, b.example", "VIRTFN_TURN_TIMEOUT": "60"}
+    settings = controller_settings(given)
+    assert (settings.resource_domains, settings.turn_timeout) == ({"vendor.example", "b.example"}, 60.0)
+    assert agent_settings(given).resource_domains == {"vendor.example", "b.example"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("VIRTFN_RESOURCE_DOMAINS", value)
+            for value in ("kubernetes.io", "a.kubernetes.io", "requests.x", "A", "a..b")
+        ),
+        *(("VIRTFN_TURN_TIMEOUT", value) for value in ("0", "-1", "x", "nan", "inf", "1e9")),
+    ],
+)
+def test_a_value_of_the_chart_that_is_no_good_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        controller_settings({**CLUSTER, "POD_NAME": "c", "POD_NAMESPACE": "v", name: value})
+
+
 @pytest.mark.parametrize(
     ("environ", "name"),
     [

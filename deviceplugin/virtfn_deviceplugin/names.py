@@ -1,0 +1,81 @@
+"""Which pools of the pool file may be served under their names. Pure.
+
+The pool file is another process's writing. A name that the kubelet would refuse, that lies in somebody else's domain,
+or that means in a container what another pool's name means already, is refused, and the other pools are served.
+"""
+
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, replace
+
+from virtfn_host.core.fields import PolicyError, shown
+from virtfn_host.core.offered import DevicePool, PoolSet
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.resource_names import Domains, environment_keys, resource_name
+
+MOST_POOLS = 1024
+"""Each is a server with a socket of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedPool:
+    """A pool that is not served, and why."""
+
+    resource_name: str
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The pools to serve, and the others."""
+
+    pools: PoolSet
+    refused: tuple[RefusedPool, ...]
+
+
+def chosen(published: PoolSet, serving: Set[str], domains: Domains | None) -> Chosen:
+    """Decide pool by pool.
+
+    Args:
+        serving: names that are being served: a newcomer takes nothing from them.
+        domains: what names may lie in beside virtfn.dev; None: anything.
+    """
+    taken: dict[str, str] = {}
+    good: list[DevicePool] = []
+    refused: list[RefusedPool] = []
+    for pool in sorted(published.pools, key=lambda p: (p.resource_name not in serving, p.resource_name)):
+        trouble = _trouble(pool.resource_name, taken, domains, len(good))
+        if trouble is None:
+            good.append(pool)
+            taken |= dict.fromkeys(environment_keys(pool.resource_name), pool.resource_name)
+        else:
+            refused.append(trouble)
+    pools = tuple(sorted(good, key=lambda pool: pool.resource_name))
+    return Chosen(pools=replace(published, pools=pools), refused=tuple(refused))
+
+
+def _trouble(name: str, taken: dict[str, str], domains: Domains | None, served: int) -> RefusedPool | None:
+    try:
+        full = resource_name(name, "resource name", domains)
+    except PolicyError as error:
+        return RefusedPool(resource_name=name, reason=Reason.INVALID_POLICY, message=f"not served: {error}")
+    if full != name:
+        text = f"not served: {shown(name)} has no domain"
+        return RefusedPool(resource_name=name, reason=Reason.INVALID_POLICY, message=text)
+    if (other := _first(taken, environment_keys(name))) is not None:
+        text = f"{name} is not served: {_clash(name, other)}; rename one of the two"
+        return RefusedPool(resource_name=name, reason=Reason.NAME_TAKEN, message=text)
+    if served >= MOST_POOLS:
+        text = f"{name} is not served: {MOST_POOLS} pools are"
+        return RefusedPool(resource_name=name, reason=Reason.TOO_LARGE, message=text)
+    return None
+
+
+def _first(taken: dict[str, str], keys: Iterable[str]) -> str | None:
+    return next((taken[key] for key in keys if key in taken), None)
+
+
+def _clash(name: str, other: str) -> str:
+    if name == other:
+        return "a pool of this name stands twice in the pool file"
+    return f"in a container's environment it has a name that {other} has already"

@@ -1,0 +1,88 @@
+"""Which pools are served under their names: the kubelet's rules, allowed domains, and no two that mean the same."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from virtfn_deviceplugin.__main__ import main
+from virtfn_deviceplugin.names import MOST_POOLS, Chosen, chosen
+from virtfn_host.core.offered import DevicePool, PoolSet
+from virtfn_host.core.reasons import Reason
+
+if TYPE_CHECKING:
+    from plugin_node import Node
+
+
+def choose(*names: str, serving: frozenset[str] = frozenset(), domains: frozenset[str] | None = None) -> Chosen:
+    pools = tuple(DevicePool(resource_name=name, devices=()) for name in names)
+    return chosen(PoolSet(boot_id="b", pools=pools), serving, domains)
+
+
+def served(choice: Chosen) -> list[str]:
+    return [pool.resource_name for pool in choice.pools.pools]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fast", "../../etc/x", "virtfn.dev/../x", "virtfn.dev/a/b", "virtfn.dev/", "", "kubernetes.io/x", "a b/c", "A/b"],
+)
+def test_a_name_that_the_kubelet_would_refuse_is_not_served_and_the_others_are(name: str) -> None:
+    choice = choose(name, "virtfn.dev/good")
+    assert served(choice) == ["virtfn.dev/good"]
+    assert [refused.reason for refused in choice.refused] == [Reason.INVALID_POLICY]
+
+
+def test_a_domain_that_is_not_allowed_is_not_served_and_the_value_is_named() -> None:
+    choice = choose("nvidia.com/gpu", "virtfn.dev/fast", "vendor.example/x", domains=frozenset({"vendor.example"}))
+    assert served(choice) == ["vendor.example/x", "virtfn.dev/fast"]
+    assert "resourceDomains" in choice.refused[0].message
+    assert served(choose("nvidia.com/gpu")) == ["nvidia.com/gpu"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("virtfn.dev/a-b", "virtfn.dev/a_b"),
+        ("virtfn.dev/a.b", "virtfn.dev/a_b"),
+        ("virtfn.dev/Fast", "virtfn.dev/fast"),
+        ("virtfn.dev/fast", "virtfn.dev/fast_INFO"),
+        ("virtfn.dev/fast", "virtfn.dev/fast-info"),
+        ("a-b.c/d", "a.b.c/d"),
+        ("virtfn.dev/fast", "virtfn.dev/fast"),
+    ],
+)
+def test_two_names_that_mean_the_same_in_a_container_are_not_both_served(first: str, second: str) -> None:
+    choice = choose(second, first)
+    assert len(served(choice)) == 1
+    assert [refused.reason for refused in choice.refused] == [Reason.NAME_TAKEN]
+    for old in {first, second}:
+        assert served(choose(first, second, serving=frozenset({old}))) == [old]  # a newcomer takes nothing away
+
+
+def test_the_number_of_servers_is_bounded() -> None:
+    choice = choose(*(f"virtfn.dev/p{n}x" for n in range(MOST_POOLS + 5)))
+    assert (len(choice.pools.pools), len(choice.refused)) == (MOST_POOLS, 5)
+
+
+async def test_what_is_refused_is_said_and_the_pool_beside_it_is_served(node: Node) -> None:
+    node.publish(node.pool("virtfn.dev/../../x", 1), node.pool())
+    await node.all_healthy()
+    assert list(node.manager.servers) == ["virtfn.dev/fast"]
+    assert "is no resource name" in node.manager.complaint
+    node.publish(node.pool())
+    async with asyncio.timeout(5):
+        while node.manager.complaint:
+            await asyncio.sleep(0.01)
+
+
+def test_a_domain_that_is_none_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["virtfn-device-plugin", "--resource-domains", "a.b,kubernetes.io"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "keeps for itself" in capsys.readouterr().err
