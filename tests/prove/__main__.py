@@ -21,6 +21,7 @@ from document_law import kinds, tried
 from histories import COUNTER_PROOF, MUTATIONS, NOT_TIMED, Histories, run_histories
 from history_node import RAN, seen
 from hypothesis import settings
+from object_proof import OBJECTS, portion
 from real_kernels import OWN, Boot, run_on
 
 from virtfn_lab.cluster import LabError, down, up
@@ -41,6 +42,10 @@ UNFINISHED = "{}: did not come to its end"
 
 PORTION = 500
 """Histories in one go of hypothesis: it remembers all it has tried, and grows slower with them."""
+
+
+ROUNDS = 20
+"""Reconciles of the proof `objects` in one portion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +159,33 @@ def in_guest(name: str, settings_: str, test: str, seed: int, topology: str = "i
     return Proof(name=name, tried=tried, violations=int(status != 0), seed=seed, seconds=seconds)
 
 
+def objects(number: int, seed: int) -> Proof:
+    """Hostile policies, specs and statuses beside good ones, on every core, in portions with seeds of their own."""
+    began = time.monotonic()
+    turns = -(-number // OBJECTS)
+    portions = [(min(ROUNDS, turns - start), seed + start) for start in range(0, turns, ROUNDS)]
+    counted: Counter[str] = Counter()
+    slowest, most, violations = 0.0, 0, 0
+    with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
+        for done in pool.map(portion, *zip(*portions, strict=True)):
+            counted += done.counted
+            slowest, most = max(slowest, done.slowest), max(most, done.peak)
+            if done.violation:
+                violations += 1
+                say(f"violated: {done.violation}")
+            tried = counted["objects"]
+            say(f"{tried} objects, slowest reconcile {slowest:.2f} s, {most} MiB, {time.monotonic() - began:.0f} s")
+    for what, times in sorted(counted.items()):
+        say(f"{times:9} {what}")
+    return Proof(
+        name="hostile objects beside good ones: none raises, good ones as alone, no reconcile of 100 nodes over 2 s",
+        tried=counted["objects"],
+        violations=violations,
+        seed=seed,
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
 def contract(boot: Boot) -> Proof:
     """The contract on one of our own kernels: what no kernel of Debian has."""
     began = time.monotonic()
@@ -189,6 +221,7 @@ def documents(flips: int, generated: int, kills: int, seed: int) -> Proof:
 
 PROOFS: Mapping[str, Callable[[], Proof]] = {
     "documents": lambda: documents(flips=100_000, generated=20_000, kills=500, seed=20261128),
+    "objects": lambda: objects(100_000, seed=20261129),
     "counter": lambda: counter_proofs(10, seed=20261124),
     "contested": lambda: in_guest(
         "real kernel: operations against programs that open VFs: none pulled from under one, no write blocked 1 s",

@@ -45,6 +45,8 @@ class Agent:
         self._patience = patience
         self._version = version
         self._spec: NodeSpec | None = None
+        self._given: object = None
+        """The spec as the wire had it."""
         self._generation = 0
         self._woken = asyncio.Event()
         self._stopping = False
@@ -63,8 +65,10 @@ class Agent:
 
     def _adopt(self, body: Mapping[str, Any]) -> bool:
         """Whether it asks for something new."""
-        metadata = mapping(body.get("metadata"))
-        spec, generation = read_spec(body.get("spec") or {}, self._domains), number(metadata.get("generation")) or 0
+        given, generation = body.get("spec") or {}, number(mapping(body.get("metadata")).get("generation")) or 0
+        if (given, generation) == (self._given, self._generation):
+            return False  # before it is read: that may take a second, and our own statuses come by here, too
+        self._given, spec = given, read_spec(given, self._domains)
         if (spec, generation) == (self._spec, self._generation):
             return False
         # An object made anew has no spec until the controller has written it; that asks for nothing to be given back.

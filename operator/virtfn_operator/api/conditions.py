@@ -32,6 +32,8 @@ OURS = frozenset({READY, PREFLIGHT, ACCEPTED})
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
+_TYPE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_./-]{0,314}[A-Za-z0-9])?")
+
 _CALM = frozenset({Reason.CONVERGED, Reason.CHANGING, Reason.WAITING_FOR_TURN, Reason.EVICTING, Reason.RECONFIGURING})
 
 
@@ -64,9 +66,9 @@ class Transition:
 def upsert(conditions: tuple[Condition, ...], new: Condition, now: str) -> tuple[Condition, ...]:
     """Put `new` in the place of its type; `lastTransitionTime` moves only with the status.
 
-    Another one without a time is dropped: the schema refuses it.
+    Another one without a time or a reason is dropped: it is no condition, and the schema refuses it.
     """
-    conditions = tuple(it for it in conditions if it.last_transition_time or it.type == new.type)
+    conditions = tuple(it for it in conditions if (it.last_transition_time and it.reason) or it.type == new.type)
     old = find(conditions, new.type)
     kept = old.last_transition_time if old and old.status == new.status and old.last_transition_time else now
     placed = replace(new, last_transition_time=kept, message=cut_text(new.message, MESSAGE_LIMIT))
@@ -92,7 +94,7 @@ def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
 
 
 def read_conditions(status: Mapping[str, Any]) -> tuple[Condition, ...]:
-    """The conditions of a status as the wire has it, each type once; an entry without a type is left out.
+    """The conditions of a status as the wire has it, each type once; an entry without one is left out.
 
     What is read here is written back beside what is new, so it must be valid whoever wrote it.
     """
@@ -107,7 +109,7 @@ def read_conditions(status: Mapping[str, Any]) -> tuple[Condition, ...]:
             last_transition_time=_time(item.get("lastTransitionTime")),
         )
         room = condition.type in OURS or len(found.keys() - OURS) < CONDITION_LIMIT - len(OURS)
-        if condition.type and room:
+        if _TYPE.fullmatch(condition.type) and room:
             found.setdefault(condition.type, condition)
     return tuple(found.values())
 

@@ -8,6 +8,7 @@ for single policies (`AskedSpec`), so that a spec full of garbage costs it nothi
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from virtfn_host.core.codec import encode
@@ -42,7 +43,7 @@ class NodeSpec:
     """Policies of `config` with a resource name that is not allowed here: carried out, and not offered to pods."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AskedSpec:
     """The spec of a SriovNode as the controller meets it: its own writing, if nobody else wrote."""
 
@@ -52,15 +53,22 @@ class AskedSpec:
 
     def policy(self, uid: str) -> PolicyConfig | Rejected | None:
         """What is asked for this policy now; Rejected when there is something that cannot be read."""
-        found = next((item for item in self.policies if isinstance(item, Mapping) and item.get("uid") == uid), None)
-        if found is not None:
+        if (found := self._by_uid.get(uid)) is not None:
             return _read_policy(found)
-        return next((_nobody() for item in self.policies if not _has_uid(item)), None)
+        return _nobody() if self._nameless else None
 
-    @property
+    @cached_property
     def uids(self) -> frozenset[str]:
         """Whose policies these are, as far as they say so."""
-        return frozenset(item["uid"] for item in self.policies if _has_uid(item))
+        return frozenset(self._by_uid)
+
+    @cached_property
+    def _by_uid(self) -> Mapping[str, Mapping[str, Any]]:
+        return {item["uid"]: item for item in reversed(self.policies) if _has_uid(item)}
+
+    @cached_property
+    def _nameless(self) -> bool:
+        return not all(map(_has_uid, self.policies))
 
 
 def _has_uid(item: object) -> bool:

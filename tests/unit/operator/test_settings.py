@@ -33,8 +33,8 @@ def test_domains_and_the_patience_with_a_silent_node() -> None:
     assert (plain.resource_domains, plain.turn_timeout) == (frozenset(), 900.0)
     given = {**names, "VIRTFN_RESOURCE_DOMAINS": "vendor.example, b.example", "VIRTFN_TURN_TIMEOUT": "60"}
     settings = controller_settings(given)
-    assert (settings.resource_domains, settings.turn_timeout) == ({"vendor.example", "b.example"}, 60.0)
-    assert agent_settings(given).resource_domains == {"vendor.example", "b.example"}
+    assert settings.resource_domains == agent_settings(given).resource_domains == {"vendor.example", "b.example"}
+    assert settings.turn_timeout == 60.0
 
 
 @pytest.mark.parametrize(
