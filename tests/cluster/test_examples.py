@@ -28,7 +28,7 @@ def test_two_pools(node: Node) -> None:
 def test_bind_only(node: Node) -> None:
     node.shell(f"echo 3 > /sys/bus/pci/devices/{LEFT}/sriov_numvfs")
     node.apply(EXAMPLES.pop("policy-bind-only.yaml"))
-    node.until("two are allocatable", lambda: _offers(node, "vendor.example/bound") == [2])
+    node.until("two are allocatable", lambda: _offers(node, "virtfn.dev/bound") == [2])
     node.cluster.kubectl("delete", "svp", "--all")
     node.until("they are given back", lambda: "vfio-pci" not in functions(node.cluster))
     node.converged()
