@@ -98,7 +98,7 @@ def _yaml(path: Path, text: str) -> list[Any]:
     try:
         found = list(yaml.load_all(text, Loader=Strict))  # it is a safe one
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: no YAML: {error}") from error
+        raise UsageError(f"{path}: no YAML: {str(error)[:400]}") from error
     except (ValueError, TypeError, OverflowError, RecursionError) as error:  # a date or number that is none; too deep
         raise UsageError(f"{path}: no YAML: {str(error)[:200]}") from error
     _expect_small(path, found)

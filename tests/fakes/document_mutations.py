@@ -78,7 +78,8 @@ def _near(holder: Any, key: Any, chance: random.Random) -> None:
     if isinstance(value, bool):
         holder[key] = chance.choice((int(value), str(value).lower(), not value))
     elif isinstance(value, int | float):
-        holder[key] = chance.choice((float(value), str(value), value + 1, -value, bool(value)))
+        near = value if abs(value) < 1e15 else 0  # no float is as large as some of the leaves
+        holder[key] = chance.choice((float(near), str(value), value + 1, -value, bool(value)))
     elif isinstance(value, str):
         holder[key] = chance.choice((value.upper(), value + " ", value[:-1], value + "\0", value.replace("1", "2")))
 

@@ -43,15 +43,16 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (f"kind: {'x' * 100_000}\n", "want kind SriovPolicy, got 'x+"),
         ("", "want SriovPolicy objects"),
         ("\0", "no YAML"),
+        ("!" * 100_000, "no YAML"),
         ("x" * (LIMIT + 1), "longer than"),
     ],
 )
 def test_what_is_no_file_of_policies_is_refused_in_a_line(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(text)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UsageError, match=said) as refused:
         read_policies(tmp_path / "p.yaml")
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     assert len(str(refused.value)) < 1000
 
 
