@@ -148,7 +148,7 @@ def _no_list(value: object, most: int, path: str) -> str:
         return ""
     if not isinstance(value, list):
         return f"{path} is no list"
-    return f"{path} has {len(value)} entries, more than {most}" if len(value) > most else ""
+    return f"{path} has more than {most} entries" if len(value) > most else ""
 
 
 def _read_status(name: str, generation: int, spec: AskedSpec | None, status: Mapping[str, Any]) -> NodeState:
