@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from virtfn_lab import audit
 from virtfn_lab.node_image import NodeImage
 from virtfn_lab.paths import repository
 from virtfn_lab.pki import SERVICE_ADDRESS, node_network
@@ -103,6 +104,7 @@ def _control_plane(folder: Path, tools: Path) -> dict[str, list[str]]:
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
+            *audit.options(folder),
         ],
         "kube-controller-manager": [
             f"{tools}/kube-controller-manager",

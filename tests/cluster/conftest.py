@@ -17,12 +17,13 @@ from virtfn_lab.node import Node
 from virtfn_lab.product import NAMESPACE, functions, install
 from virtfn_lab.progress import say
 
-LAST = "test_uninstall.py"
+LAST = ("test_privileges_audit.py", "test_uninstall.py")
+"""In this order: what the processes asked in all the other tests, and the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Uninstalling comes last; a test here may take minutes, and the first one may build Kubernetes before."""
-    items.sort(key=lambda item: item.path.name == LAST)
+    """Some come last; a test here may take minutes, and the first one may build Kubernetes before."""
+    items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
     for item in items:
         item.add_marker(pytest.mark.timeout(1500, func_only=True))
 

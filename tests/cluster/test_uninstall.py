@@ -6,8 +6,11 @@ from virtfn_lab.cluster import Cluster
 from virtfn_lab.node import Node
 from virtfn_lab.product import NAMESPACE, functions, install, uninstall
 
-KINDS = "all,sa,role,rolebinding,configmap,secret"
-CLUSTER_KINDS = "clusterrole,clusterrolebinding,priorityclass,validatingwebhookconfiguration"
+KINDS = "all,sa,role,rolebinding,configmap,secret,networkpolicy,pdb"
+CLUSTER_KINDS = (
+    "clusterrole,clusterrolebinding,priorityclass,validatingwebhookconfiguration,"
+    "validatingadmissionpolicy,validatingadmissionpolicybinding"
+)
 FILES = (
     "find /run/virtfn* /var/lib/virtfn ! -type d; "
     "find /var/lib/kubelet/device-plugins /var/lib/kubelet/plugins* -name 'virtfn*'"
