@@ -57,7 +57,7 @@ def test_a_registry_that_is_none_is_refused(registry: str) -> None:
     assert template(f"image.registry={registry}").returncode != 0
 
 
-@pytest.mark.parametrize("registry", ["registry.example", "localhost/virtfn", "r.example:5000/a/b-c", "[fd00::1]:5000/v"])
+@pytest.mark.parametrize("registry", ["r.example", "localhost/virtfn", "r.example:5000/a/b-c", "[fd00::1]:5000/v"])
 def test_a_registry_that_is_one_is_taken(registry: str) -> None:
     found = pods(render(f"image.registry={registry}"))
     assert container(found["agent"], "host")["image"].startswith(f"{registry}/host:")

@@ -44,5 +44,10 @@ def test_only_one_container_is_privileged_and_no_pod_shares_the_hosts_namespaces
 
 def test_notes_tell_what_stays() -> None:
     notes = (CHART / "templates" / "NOTES.txt").read_text()
-    for left in ("CRDs", "/var/lib/virtfn/journal.json", "SriovNode", "kubectl delete svp"):
+    for left in ("CRDs", "/var/lib/virtfn/journal.json", "SriovNode", "Lease", "kubectl delete svp"):
         assert left in notes
+
+
+def test_no_registry_is_the_default() -> None:
+    assert yaml.safe_load((CHART / "values.yaml").read_text())["image"]["registry"] == ""
+    assert "--set image.registry=" in (ROOT / "README.md").read_text()

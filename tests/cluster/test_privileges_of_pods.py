@@ -1,0 +1,122 @@
+"""The running containers as the kernel has them: no token where none belongs, no power where none is needed.
+
+What the chart asks for is one thing; what a container really got is read in its own /proc.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from virtfn_lab.chart import TOKEN
+from virtfn_lab.cluster import Cluster
+from virtfn_lab.privileges import pod_of
+from virtfn_lab.product import CHART, NAMESPACE, settings
+
+CONTAINERS = {"controller": "controller", "agent": "agent", "host": "agent", "deviceplugin": "deviceplugin"}
+"""Container -> component whose pod it is in."""
+
+LOOK = f"cat /proc/1/status; echo; cat /proc/1/mounts; echo; ls -A {TOKEN} /run/virtfn-host 2>/dev/null; echo"
+SECCOMP_FILTER = "2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What a container sees of itself."""
+
+    status: dict[str, str]
+    """Lines of /proc/1/status."""
+    mounts: dict[str, tuple[str, frozenset[str]]]
+    """Where -> file system and options."""
+    listed: str
+
+
+@pytest.fixture(scope="module", params=sorted(CONTAINERS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def inside(cluster: Cluster, name: str) -> Inside:
+    pod = pod_of(cluster, CONTAINERS[name])
+    text = cluster.kubectl("exec", "-n", NAMESPACE, pod, "-c", name, "--", "sh", "-c", LOOK).stdout
+    status, mounts, listed = text.split("\n\n", 2)
+    fields = [line.split() for line in mounts.splitlines()]
+    return Inside(
+        status={word: rest.strip() for word, _, rest in (line.partition(":") for line in status.splitlines())},
+        mounts={field[1]: (field[2], frozenset(field[3].split(","))) for field in fields},
+        listed=listed,
+    )
+
+
+def test_a_token_is_where_it_is_needed_and_nowhere_else(name: str, inside: Inside) -> None:
+    mounted = [where for where in inside.mounts if "secrets" in where or "serviceaccount" in where]
+    assert bool(mounted) is (name in ("agent", "controller"))
+    assert ("ca.crt" in inside.listed) is (name in ("agent", "controller"))
+
+
+def test_only_the_host_has_power(name: str, inside: Inside) -> None:
+    powers = int(inside.status["CapEff"], 16) | int(inside.status["CapPrm"], 16) | int(inside.status["CapBnd"], 16)
+    if name == "host":
+        assert powers
+        return
+    assert powers == 0
+    assert inside.status["NoNewPrivs"] == "1"
+    assert inside.status["Seccomp"] == SECCOMP_FILTER
+
+
+def test_nothing_but_what_a_process_writes_is_writable(name: str, inside: Inside) -> None:
+    """Of the node's own file systems; the root of every container is read-only."""
+    assert "ro" in inside.mounts["/"][1]
+    of_the_node = {w for w, (_, options) in inside.mounts.items() if "rw" in options and w.startswith(NODES_OWN)}
+    assert of_the_node == WRITTEN[name]
+
+
+NODES_OWN = ("/run/virtfn", "/var/lib", "/sys", "/host", "/lib")
+WRITTEN = {
+    "controller": set[str](),
+    "agent": {"/run/virtfn"},
+    "host": {"/run/virtfn-host", "/var/lib/virtfn", "/sys"},
+    "deviceplugin": {"/run/virtfn-ledger", "/var/lib/kubelet/device-plugins"},
+}
+
+
+def test_the_socket_is_alone_and_in_the_agents_pod_only(name: str, inside: Inside) -> None:
+    found = inside.mounts.get("/run/virtfn-host")
+    assert (found is not None) is (name in ("agent", "host"))
+    if found is None:
+        return
+    kind, options = found
+    assert kind == "tmpfs"
+    assert "size=1024k" in options, options
+    assert ("ro" in options) is (name == "agent")
+    assert inside.listed.split("/run/virtfn-host:")[-1].split() == ["host.sock"]
+
+
+def test_the_controller_would_be_let_in_where_pod_security_is_restricted(cluster: Cluster) -> None:
+    """And what has the node's paths or is privileged would not: the API server says which and why."""
+    rendered = cluster.helm("template", "virtfn", str(CHART), "--namespace", NAMESPACE, *settings()).stdout
+    label = "pod-security.kubernetes.io/warn"
+    cluster.kubectl("label", "namespace", NAMESPACE, f"{label}=restricted")
+    try:
+        warned = cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=rendered).stderr
+    finally:
+        cluster.kubectl("label", "namespace", NAMESPACE, f"{label}-")
+    lines = [line for line in warned.splitlines() if "would violate PodSecurity" in line]
+    assert len(lines) == 2, warned
+    assert any("privileged" in line and '"host"' in line for line in lines)
+    assert all("hostPath" in line for line in lines)
+
+
+def test_with_the_labels_of_the_notes_nobody_is_warned(cluster: Cluster) -> None:
+    notes = cluster.helm("get", "notes", "virtfn", "-n", NAMESPACE).stdout
+    (command,) = [line for line in notes.splitlines() if "kubectl label namespace" in line]
+    labels = [word for word in command.split() if "=" in word]
+    assert {label.partition("=")[2] for label in labels} == {"privileged"}
+    found: Any = json.loads(
+        cluster.kubectl("label", "namespace", NAMESPACE, *labels, "--dry-run=server", "-o", "json").stdout
+    )
+    assert set(labels) <= {f"{word}={value}" for word, value in found["metadata"]["labels"].items()}
