@@ -2,16 +2,17 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
-SOURCES := host/virtfn_host operator/virtfn_operator deviceplugin/virtfn_deviceplugin lab/virtfn_lab tests
+RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
+SOURCES := host/virtfn_host operator/virtfn_operator deviceplugin/virtfn_deviceplugin lab/virtfn_lab release/virtfn_release tests
 
-.PHONY: help setup test lint unit kernel cluster stubs crds clean lab-up lab-down bench prove demo kubectl
+.PHONY: help setup test lint unit kernel cluster stubs crds clean lab-up lab-down bench prove demo kubectl lock images sbom licences
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: $(VENV)/.ready ## make the virtual environment with everything that lint and tests need
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml requirements/dev.txt
 	./setup-venv $(VENV)
 	@touch $@
 
@@ -49,6 +50,18 @@ prove: setup ## the long proofs in full (hours; PROOFS='histories contested' for
 
 demo: setup ## from kubectl apply to /dev/vfio in a pod, on a bare machine
 	PYTHONPATH=lab $(PY) -m virtfn_lab.demo
+
+lock: setup ## write requirements/ from pyproject.toml (UPGRADE=--upgrade for the newest versions)
+	$(RELEASE) lock $(UPGRADE)
+
+images: setup ## the four images into dist/images, as root; twice the same (BASE=pinned or a name; absent: of Debian's packages)
+	$(RELEASE) images --base='$(BASE)'
+
+sbom: setup ## what is in each image of dist/images (CycloneDX), into dist/sbom; builds them where there are none
+	$(RELEASE) sbom
+
+licences: setup ## write docs/licences.md from the images of dist/images, likewise
+	$(RELEASE) licences
 
 stubs: setup ## generate the kubelet's wire types from their .proto files
 	for root in deviceplugin operator; do for proto in $$(cd $$root && find . -name '*.proto'); do \

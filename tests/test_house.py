@@ -20,7 +20,7 @@ def tracked(*patterns: str) -> list[str]:
 
 def test_source_roots_are_no_packages() -> None:
     """`operator/__init__.py` would shadow the standard library's operator for whoever starts Python at the root."""
-    for root in ("operator", "deviceplugin", "host", "lab"):
+    for root in ("operator", "deviceplugin", "host", "lab", "release"):
         assert not (ROOT / root / "__init__.py").exists()
     assert not Path(operator.__file__ or "").is_relative_to(ROOT)
 

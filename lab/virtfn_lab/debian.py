@@ -17,11 +17,16 @@ apt-get -qq -t {suite} download "$package"'
 """A metapackage names the newest of its suite; only that package is wanted, not what it would set up."""
 
 
-def debootstrap(root: Path, suite: str, packages: Sequence[str], hook: Path | None = None) -> None:
-    """A minimal Debian in `root`; the program `hook` runs at the end with the root's path as its argument."""
+def debootstrap(
+    root: Path, suite: str, packages: Sequence[str], hook: Path | None = None, *, variant: str = "minbase"
+) -> None:
+    """A minimal Debian in `root`; the program `hook` runs at the end with the root's path as its argument.
+
+    `variant` is mmdebstrap's: `minbase` with apt, `essential` without.
+    """
     site = mirror()
     sources = [f"deb {site} {name} main" for name in dict.fromkeys(("bookworm", suite))]
-    words = ["mmdebstrap", "--variant=minbase"]
+    words = ["mmdebstrap", f"--variant={variant}"]
     words += [f"--include={','.join(packages)}"] if packages else []
     words += [f"--customize-hook={hook}"] if hook else []
     run([*words, "bookworm", root, *sources])

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from virtfn_lab.base_image import BUILD, RUNTIME, TIME, load_bases
+from virtfn_lab.buildah import Buildah
 from virtfn_lab.cache import cached, digest
-from virtfn_lab.debian import debootstrap
 from virtfn_lab.paths import repository
 from virtfn_lab.progress import step
 from virtfn_lab.run import CommandFailedError, run
@@ -30,26 +31,37 @@ DISK_SIZE = "4G"
 """Sparse, and a snapshot in the node: room for what pods write."""
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CERT", "PIP_DEFAULT_TIMEOUT")
+PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT", "PIP_DEFAULT_TIMEOUT")
+"""Handed to the stage that builds, which is in no image."""
+
+SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements", "host", "operator", "deviceplugin")
+"""What the images are made from."""
 
 
 def image_disk(tools: Path) -> Path:
     """An ext4 file with containerd's root, all images unpacked; `tools` has containerd and ctr."""
     root = repository()
-    sources = digest(*(root / name for name in ("Dockerfile", "pyproject.toml", "host", "operator", "deviceplugin")))
-    inputs = {"sources": sources, "tools": tools.name, "size": DISK_SIZE, "names": f"{PAUSE} {POD} {EXAMPLE}"}
+    inputs = {
+        "sources": digest(*(root / name for name in SOURCES)),
+        "bases": f"{BUILD} {RUNTIME}",
+        "tools": tools.name,
+        "size": DISK_SIZE,
+        "names": f"{PAUSE} {POD} {EXAMPLE}",
+    }
     return cached("images", inputs, lambda folder: _build_disk(folder, tools)) / "images.ext4"
 
 
 def _build_disk(folder: Path, tools: Path) -> None:
-    base = _base()
+    buildah = Buildah()
+    load_bases(buildah)
     archives = folder / "archives"
     archives.mkdir()
     with step("building images"):
-        _buildah_bud(base, archives)
-        _busybox_image(PAUSE, ["sleep", "2147483647"], archives / "pause.tar")
-        _busybox_image(POD, ["sleep", "2147483647"], archives / "pod.tar")
-        _busybox_image(EXAMPLE, ["sh"], archives / "example.tar")
+        names = {process: f"{REGISTRY}/{process}:{TAG}" for process in PROCESSES}
+        build_images(buildah, {"BASE": BUILD, "RUNTIME": RUNTIME}, archives, names, TIME)
+        _busybox_image(buildah, PAUSE, ["sleep", "2147483647"], archives / "pause.tar")
+        _busybox_image(buildah, POD, ["sleep", "2147483647"], archives / "pod.tar")
+        _busybox_image(buildah, EXAMPLE, ["sh"], archives / "example.tar")
     with step("unpacking images for the node"):
         _import(tools, folder, sorted(archives.glob("*.tar")))
     shutil.rmtree(archives)
@@ -59,52 +71,34 @@ def _build_disk(folder: Path, tools: Path) -> None:
     shutil.rmtree(folder / "state", ignore_errors=True)
 
 
-def _base() -> str:
-    """The base image: Debian with Python, made once. Returns its name."""
-    name = "localhost/virtfn/base:1"
+def build_images(
+    buildah: Buildah, bases: Mapping[str, str], archives: Path, names: Mapping[str, str], time: int
+) -> None:
+    """One OCI archive for each process, `archives/PROCESS.tar`.
 
-    def build(folder: Path) -> None:
-        packages = ("python3", "python3-venv", "kmod", "ca-certificates")
-        debootstrap(folder / "root", "bookworm", packages)
-        for cache in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man"):
-            shutil.rmtree(folder / "root" / cache, ignore_errors=True)
-        container = _buildah("from", "scratch").strip()
-        _buildah("add", "--quiet", container, str(folder / "root"), "/")
-        _buildah("config", "--env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", container)
-        _buildah("commit", "--quiet", "--rm", container, f"oci-archive:{folder / 'base.tar'}")
-        shutil.rmtree(folder / "root")
-
-    archive = cached("base-image", {"packages": "python3 python3-venv kmod ca-certificates"}, build) / "base.tar"
-    image = _buildah("pull", "--quiet", f"oci-archive:{archive}").strip()
-    _buildah("tag", image, name)
-    return name
-
-
-def _buildah_bud(base: str, archives: Path) -> None:
+    Args:
+        bases: the Dockerfile's arguments BASE and RUNTIME; an image that the storage lacks is pulled.
+        names: what each process's image is called.
+        time: seconds since 1970 for every time in what is built.
+    """
+    settings = {name: os.environ[name] for name in PIP_SETTINGS if name in os.environ}
     for process in PROCESSES:
-        name = f"{REGISTRY}/{process}:{TAG}"
-        words = ["bud", "--quiet", "--layers", "--pull=never", "--target", process, "--build-arg", f"BASE={base}"]
+        words = ["bud", "--quiet", "--layers", "--timestamp", str(time), "--target", process]
+        for setting, value in {**settings, **bases}.items():
+            words += ["--build-arg", f"{setting}={value}"]
         if CERTIFICATES.exists():
             words += ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"]
-        for setting in PIP_SETTINGS:
-            if (value := os.environ.get(setting)) is not None:
-                words += ["--env", f"{setting}={value}"] if setting != "PIP_FIND_LINKS" else []
-        _buildah(*words, "-t", name, str(repository()))
-        _buildah("push", "--quiet", name, f"oci-archive:{archives / process}.tar:{name}")
+        buildah(*words, "-t", names[process], repository())
+        buildah("push", "--quiet", names[process], f"oci-archive:{archives / process}.tar:{names[process]}")
 
 
-def _busybox_image(name: str, command: list[str], archive: Path) -> None:
-    container = _buildah("from", "scratch").strip()
+def _busybox_image(buildah: Buildah, name: str, command: list[str], archive: Path) -> None:
+    container = buildah("from", "scratch").strip()
     busybox = shutil.which("busybox") or "/bin/busybox"
-    _buildah("copy", "--quiet", container, busybox, "/bin/busybox")
-    _buildah("run", container, "/bin/busybox", "--install", "-s", "/bin")
-    _buildah("config", "--env", "PATH=/bin", "--cmd", " ".join(command), container)
-    _buildah("commit", "--quiet", "--rm", container, f"oci-archive:{archive}:{name}")
-
-
-def _buildah(*words: str) -> str:
-    environment = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
-    return run(["buildah", *words], env=environment, timeout=1800)
+    buildah("copy", "--quiet", container, busybox, "/bin/busybox")
+    buildah("run", container, "/bin/busybox", "--install", "-s", "/bin")
+    buildah("config", "--env", "PATH=/bin", "--cmd", " ".join(command), container)
+    buildah("commit", "--quiet", "--rm", container, f"oci-archive:{archive}:{name}")
 
 
 def _import(tools: Path, folder: Path, archives: list[Path]) -> None:

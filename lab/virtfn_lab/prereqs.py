@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from virtfn_lab.progress import step
@@ -37,14 +37,14 @@ class MissingProgramsError(Exception):
     """Programs are missing and may not be installed from here; the message says which command brings them."""
 
 
-def ensure() -> None:
-    """Install what is missing, as root on Debian or Ubuntu.
+def ensure(programs: Collection[str] = PROGRAMS.keys()) -> None:
+    """Install what is missing of these PROGRAMS, as root on Debian or Ubuntu.
 
     Raises:
         MissingProgramsError: anything is missing anywhere else.
     """
-    _bring(sorted({package for program, package in PROGRAMS.items() if not _there(program)}))
-    if missing := [program for program in PROGRAMS if not _there(program)]:
+    _bring(sorted({PROGRAMS[program] for program in programs if not _there(program)}))
+    if missing := [program for program in programs if not _there(program)]:
         raise MissingProgramsError(f"still missing after installing their packages: {', '.join(missing)}")
 
 

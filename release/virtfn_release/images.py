@@ -1,0 +1,81 @@
+"""The four images as OCI archives, from scratch and with times that are set: built twice, they are the same."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import tomllib
+from pathlib import Path
+
+from virtfn_lab import base_image, prereqs
+from virtfn_lab.buildah import Buildah
+from virtfn_lab.images import PROCESSES, REGISTRY, build_images
+from virtfn_lab.paths import repository, run_dir
+from virtfn_lab.progress import step
+from virtfn_release.archive import Image, read_image
+
+PROGRAMS = ("buildah", "mmdebstrap")
+"""Of those that the lab needs on the machine, the ones that this needs."""
+
+PINNED = "pinned"
+"""For BASE: the base image that the Dockerfile names by its digest."""
+
+
+class NoTimeError(Exception):
+    """Nobody says which time the images shall carry. The message says how to set it."""
+
+
+def folder() -> Path:
+    """Where the archives are put."""
+    return repository() / "dist/images"
+
+
+def build(base: str) -> dict[str, Image]:
+    """Build all four and return them by process.
+
+    Args:
+        base: name of the base image; PINNED; empty: the base that is made here of Debian's packages.
+
+    Raises:
+        NoTimeError: SOURCE_DATE_EPOCH is not set, and this is no clone.
+        CommandFailedError: the build failed.
+    """
+    time = source_date_epoch()
+    prereqs.ensure(PROGRAMS)
+    folder().mkdir(parents=True, exist_ok=True)
+    names = {process: f"{REGISTRY}/{process}:{version()}" for process in PROCESSES}
+    storage = Path(tempfile.mkdtemp(prefix="images-", dir=run_dir()))
+    try:
+        buildah = Buildah(storage=storage)
+        bases = {} if base == PINNED else {"BASE": base, "RUNTIME": base}
+        if not base:
+            base_image.load_bases(buildah)
+            bases = {"BASE": base_image.BUILD, "RUNTIME": base_image.RUNTIME}
+        with step("building images"):
+            build_images(buildah, bases, folder(), names, time)
+    finally:
+        shutil.rmtree(storage)
+    return {process: read_image(folder() / f"{process}.tar", lambda _: False) for process in PROCESSES}
+
+
+def source_date_epoch() -> int:
+    """Seconds since 1970 for every time in the images: SOURCE_DATE_EPOCH, or when the last commit was made.
+
+    Raises:
+        NoTimeError: neither is there.
+    """
+    if (text := os.environ.get("SOURCE_DATE_EPOCH")) is not None:
+        if not text.isdecimal():
+            raise NoTimeError(f"SOURCE_DATE_EPOCH is no number of seconds: {text}")
+        return int(text)
+    done = subprocess.run(
+        ["git", "log", "-1", "--format=%ct"], cwd=repository(), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise NoTimeError("no time for the images: this is no git clone. Set SOURCE_DATE_EPOCH to seconds since 1970")
+    return int(done.stdout)
+
+
+def version() -> str:
+    """Ours, from pyproject.toml."""
+    return str(tomllib.loads((repository() / "pyproject.toml").read_text())["project"]["version"])
