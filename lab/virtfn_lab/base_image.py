@@ -1,6 +1,6 @@
 """The images below ours where no registry can be reached: Debian with Python, made of Debian's packages.
 
-Two of them with one Python: what builds has pip and venv, what runs has neither them nor apt. Made twice of the same
+Two of them with one Python: what builds has pip and venv, what runs has not; neither has apt. Made twice of the same
 packages they have the same digest: nothing of this machine and no time stays in them.
 """
 
@@ -22,7 +22,17 @@ SUITE = "bookworm"
 RUNTIME_PACKAGES = ("python3", "kmod", "ca-certificates")
 BUILD_PACKAGES = (*RUNTIME_PACKAGES, "python3-venv")
 
+_NO_USRMERGE = "etc/apt/preferences.d/no-usrmerge"
+OPTIONS = (
+    "--variant=essential",
+    "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+    f"--setup-hook=printf 'Package: usrmerge\\nPin: version *\\nPin-Priority: -1\\n' > \"$1\"/{_NO_USRMERGE}",
+)
+"""Without apt. Left to itself, apt takes usrmerge, which moves files into /usr and brings 50 MB of Perl, before
+usr-is-merged, which says that they are there."""
+
 LEFT_OUT = (
+    _NO_USRMERGE,
     "etc/apt/sources.list",
     "etc/hostname",
     "etc/machine-id",
@@ -48,6 +58,7 @@ def load_bases(buildah: Buildah) -> None:
         "suite": SUITE,
         "build": " ".join(BUILD_PACKAGES),
         "runtime": " ".join(RUNTIME_PACKAGES),
+        "options": " ".join(OPTIONS),
         "left out": " ".join(LEFT_OUT),
         "time": str(TIME),
     }
@@ -58,12 +69,9 @@ def load_bases(buildah: Buildah) -> None:
 
 def _build(folder: Path) -> None:
     buildah = Buildah(storage=folder / "storage")
-    for name, variant, packages in (
-        ("build", "minbase", BUILD_PACKAGES),
-        ("runtime", "essential", RUNTIME_PACKAGES),
-    ):
+    for name, packages in (("build", BUILD_PACKAGES), ("runtime", RUNTIME_PACKAGES)):
         root = folder / name
-        debootstrap(root, SUITE, packages, variant=variant)
+        debootstrap(root, SUITE, packages, options=OPTIONS)
         tidy(root)
         _compile(root)
         _commit(buildah, root, folder / f"{name}.tar")

@@ -7,6 +7,9 @@ from pathlib import Path
 from virtfn_lab.prereqs import mirror
 from virtfn_lab.run import run
 
+MINBASE = ("--variant=minbase",)
+"""What every Debian has, and apt."""
+
 _FETCH = """#!/bin/sh
 set -eu
 chroot "$1" sh -c 'cd /
@@ -18,15 +21,15 @@ apt-get -qq -t {suite} download "$package"'
 
 
 def debootstrap(
-    root: Path, suite: str, packages: Sequence[str], hook: Path | None = None, *, variant: str = "minbase"
+    root: Path, suite: str, packages: Sequence[str], hook: Path | None = None, *, options: Sequence[str] = MINBASE
 ) -> None:
     """A minimal Debian in `root`; the program `hook` runs at the end with the root's path as its argument.
 
-    `variant` is mmdebstrap's: `minbase` with apt, `essential` without.
+    `options` are mmdebstrap's.
     """
     site = mirror()
     sources = [f"deb {site} {name} main" for name in dict.fromkeys(("bookworm", suite))]
-    words = ["mmdebstrap", f"--variant={variant}"]
+    words = ["mmdebstrap", *options]
     words += [f"--include={','.join(packages)}"] if packages else []
     words += [f"--customize-hook={hook}"] if hook else []
     run([*words, "bookworm", root, *sources])

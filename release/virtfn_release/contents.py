@@ -49,7 +49,9 @@ class Package:
     architecture: str
     source: str
     licences: tuple[str, ...]
-    """Short names from its copyright file, or of the common licences that a file in free form refers to."""
+    """Short names that its copyright file gives for any of its files; none where that file is in free form."""
+    mentions: tuple[str, ...]
+    """Names of the common licences that a copyright file in free form refers to: not what the package is under."""
     requires: tuple[str, ...]
     """Names of the packages or virtual packages it needs; of alternatives, each."""
     provides: tuple[str, ...]
@@ -151,13 +153,15 @@ def _packages(image: Image) -> Iterator[Package]:
         fields = message_from_string(paragraph.strip("\n"))
         if not (fields["Status"] or "").endswith(" installed"):
             continue
+        licences, mentions = _debian_licences(image, fields["Package"])
         needs = f"{fields['Pre-Depends'] or ''},{fields['Depends'] or ''}"
         yield Package(
             name=fields["Package"],
             version=fields["Version"],
             architecture=fields["Architecture"],
             source=(fields["Source"] or fields["Package"]).split()[0],
-            licences=_debian_licences(image, fields["Package"]),
+            licences=licences,
+            mentions=mentions,
             requires=_package_names(needs.replace("|", ",")),
             provides=_package_names(fields["Provides"] or ""),
         )
@@ -168,11 +172,9 @@ def _package_names(relation: str) -> tuple[str, ...]:
     return tuple(sorted({each.split("(")[0].split(":")[0].strip() for each in relation.split(",")} - {""}))
 
 
-def _debian_licences(image: Image, package: str) -> tuple[str, ...]:
+def _debian_licences(image: Image, package: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     content = image.read(f"usr/share/doc/{package}/copyright")
-    if content is None:
-        return ()
-    text = content.decode(errors="replace")
+    text = content.decode(errors="replace") if content is not None else ""
     if re.search(r"^Format:", text, re.MULTILINE):
-        return tuple(sorted(set(re.findall(r"^License:[ \t]*(\S.*?)[ \t]*$", text, re.MULTILINE))))
-    return tuple(sorted(set(_COMMON_LICENCE.findall(text))))
+        return tuple(sorted(set(re.findall(r"^License:[ \t]*(\S.*?)[ \t]*$", text, re.MULTILINE)))), ()
+    return (), tuple(sorted(set(_COMMON_LICENCE.findall(text))))

@@ -49,7 +49,6 @@ _NAMES = {
     "MIT License": "MIT",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
     "The MIT License": "MIT",
-    "public-domain": "LicenseRef-public-domain",
 }
 """Names that mean one licence, in the words of Debian's copyright files and of Python's classifiers."""
 
@@ -92,9 +91,10 @@ def _lines(images: list[tuple[str, Contents]]) -> Iterator[str]:
     yield _OF_THE_BASE
     yield "| Package | Licences |"
     yield "|---|---|"
-    packages = {each.name: each.licences for _, contents in images for each in contents.packages}
-    for name, licences in sorted(packages.items()):
-        yield f"| {name} | {_joined(licences)} |"
+    packages = {each.name: each for _, contents in images for each in contents.packages}
+    for name, package in sorted(packages.items()):
+        mentions = f", which mentions {', '.join(package.mentions)}" if package.mentions else ""
+        yield f"| {name} | {_joined(package.licences) or f'its copyright file{mentions}'} |"
 
 
 def _gathered(images: list[tuple[str, Contents]]) -> dict[tuple[str, str], tuple[tuple[str, ...], list[str]]]:
@@ -109,4 +109,4 @@ def _gathered(images: list[tuple[str, Contents]]) -> dict[tuple[str, str], tuple
 
 def _joined(licences: Iterable[str]) -> str:
     names = dict.fromkeys(spdx(name).replace("|", "/") for name in licences)
-    return ", ".join(names) or "see its copyright file"
+    return ", ".join(names)

@@ -69,16 +69,19 @@ def _distribution(distribution: Distribution) -> Component:
 
 
 def _package(package: Package) -> Component:
-    purl = PackageURL(
-        "deb", "debian", package.name, package.version, {"arch": package.architecture, "source": package.source}
-    )
+    """Where the copyright file is in free form it stands for the licence: a guess from its words would be ours."""
+    qualifiers = {"arch": package.architecture, "source": package.source}
+    purl = PackageURL("deb", "debian", package.name, package.version, qualifiers)
+    names = package.licences or (f"/usr/share/doc/{package.name}/copyright",)
+    make = LicenseFactory()
     return Component(
         type=ComponentType.LIBRARY,
         name=package.name,
         version=package.version,
         bom_ref=str(purl),
         purl=purl,
-        licenses=_licences(package.licences),
+        licenses=[_named(make, spdx(name)) for name in names],
+        properties=[Property(name="virtfn:mentions-licence", value=name) for name in package.mentions],
     )
 
 

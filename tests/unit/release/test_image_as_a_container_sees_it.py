@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from oci_archive import Layer, write_archive
+
 from virtfn_release.archive import ArchiveError, Image, read_image
 
 

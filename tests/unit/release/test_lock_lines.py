@@ -1,6 +1,7 @@
 """A lock file's line pins one version and the files of it that may be installed; anything else is refused."""
 
 import pytest
+
 from virtfn_release.locks import LockError, parse
 
 A, B = "a" * 64, "0123456789abcdef" * 4

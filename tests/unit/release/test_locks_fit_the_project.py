@@ -1,4 +1,4 @@
-"""The committed lock files against pyproject.toml: what it asks for is pinned, within its ranges, for all machines alike."""
+"""The committed lock files against pyproject.toml: what it asks for is pinned, within its ranges."""
 
 import re
 import tomllib
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
 from virtfn_lab.images import PROCESSES
 from virtfn_lab.paths import repository
 from virtfn_release import locks

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from virtfn_release.locks import LockError, parse
 
 
