@@ -108,5 +108,4 @@ def _gathered(images: list[tuple[str, Contents]]) -> dict[tuple[str, str], tuple
 
 
 def _joined(licences: Iterable[str]) -> str:
-    names = dict.fromkeys(spdx(name).replace("|", "/") for name in licences)
-    return ", ".join(names)
+    return ", ".join(sorted({spdx(name).replace("|", "/") for name in licences}))
