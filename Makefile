@@ -54,14 +54,14 @@ demo: setup ## from kubectl apply to /dev/vfio in a pod, on a bare machine
 lock: setup ## write requirements/ from pyproject.toml (UPGRADE=--upgrade for the newest versions)
 	$(RELEASE) lock $(UPGRADE)
 
-images: setup ## the four images into dist/images, as root; twice the same (BASE=pinned or a name; absent: of Debian's packages)
+images: setup ## the four images into dist/images, as root (BASE=pinned or a name; without: made of Debian's packages)
 	$(RELEASE) images --base='$(BASE)'
 
 sbom: setup ## what is in each image of dist/images (CycloneDX), into dist/sbom; builds them where there are none
-	$(RELEASE) sbom
+	$(RELEASE) sbom --base='$(BASE)'
 
 licences: setup ## write docs/licences.md from the images of dist/images, likewise
-	$(RELEASE) licences
+	$(RELEASE) licences --base='$(BASE)'
 
 stubs: setup ## generate the kubelet's wire types from their .proto files
 	for root in deviceplugin operator; do for proto in $$(cd $$root && find . -name '*.proto'); do \

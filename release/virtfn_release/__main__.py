@@ -9,10 +9,11 @@ from virtfn_lab.paths import repository
 from virtfn_lab.prereqs import MissingProgramsError
 from virtfn_lab.progress import say
 from virtfn_lab.run import CommandFailedError
-from virtfn_release import images, relock
+from virtfn_release import images, locks, relock
 from virtfn_release.archive import ArchiveError
-from virtfn_release.contents import Contents, read_contents
-from virtfn_release.licences import write_page
+from virtfn_release.contents import Contents, not_locked, read_contents
+from virtfn_release.licences import PAGE, write_page
+from virtfn_release.locks import FOLDER
 from virtfn_release.sbom import bill
 
 MIB = 1024 * 1024
@@ -24,12 +25,13 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     lock = verbs.add_parser("lock", help="write the lock files from pyproject.toml")
     lock.add_argument("--upgrade", action="store_true", help="to the newest versions; without it, pins that fit stay")
-    build = verbs.add_parser("images", help="build the images into dist/images")
-    build.add_argument(
-        "--base", default="", help=f"base image, or `{images.PINNED}`; absent: made of Debian's packages"
-    )
-    verbs.add_parser("sbom", help="write dist/sbom from dist/images")
-    verbs.add_parser("licences", help="write docs/licences.md from dist/images")
+    for name, text in (
+        ("images", "build the images into dist/images"),
+        ("sbom", "write dist/sbom from dist/images, which is built where it is not there"),
+        ("licences", f"write {PAGE} from dist/images, likewise"),
+    ):
+        verb = verbs.add_parser(name, help=text)
+        verb.add_argument("--base", default="", help=f"base image, or `{images.PINNED}`; absent: Debian's packages")
     options = parser.parse_args()
     try:
         _run(options)
@@ -47,27 +49,31 @@ def _run(options: argparse.Namespace) -> None:
             for process, image in images.build(options.base).items():
                 print(f"{process:<13} {image.digest} {image.size / MIB:6.1f} MiB compressed")
         case "sbom":
-            _write_bills()
+            _write_bills(options.base)
         case _:
-            say(f"wrote {write_page(_contents())}")
+            say(f"wrote {write_page(_contents(options.base))}")
 
 
-def _write_bills() -> None:
+def _write_bills(base: str) -> None:
     folder = repository() / "dist/sbom"
     folder.mkdir(parents=True, exist_ok=True)
-    for process, contents in _contents():
+    for process, contents in _contents(base):
         path = folder / f"{process}.cdx.json"
         path.write_text(bill(contents))
         parts = f"{len(contents.distributions)} distributions, {len(contents.packages)} packages"
         print(f"{path.relative_to(repository())}: {parts}")
 
 
-def _contents() -> Iterator[tuple[str, Contents]]:
+def _contents(base: str) -> Iterator[tuple[str, Contents]]:
     archives = {process: images.folder() / f"{process}.tar" for process in PROCESSES}
     if not all(archive.exists() for archive in archives.values()):
-        images.build("")
+        images.build(base)
     for process, archive in archives.items():
-        yield process, read_contents(archive)
+        contents = read_contents(archive)
+        if strangers := not_locked(locks.pins(process), contents.distributions):
+            names = ", ".join(strangers)
+            raise ArchiveError(f"{archive} has what {FOLDER}/{process}.txt does not lock: {names}; `make images` first")
+        yield process, contents
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Read from the image itself, not from what it should have been built from.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email import message_from_string
 from email.message import Message
@@ -14,6 +14,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from virtfn_release.archive import ArchiveError, Image, read_image
+from virtfn_release.locks import Pin
+
+OURS = "virtfn"
+"""The distribution that this repository is."""
 
 WHEELS = "opt/virtfn/wheels.sha256"
 """Written by the Dockerfile, as sha256sum does: the wheels that the environment was installed from."""
@@ -36,8 +40,10 @@ class Distribution:
     """Its licence expression; where it has none, its licence field or its classifiers."""
     requires: tuple[str, ...]
     """Names of the distributions it needs here."""
+    ours: bool
+    """Whether it is in our environment; else it came with the base image."""
     sha256: str | None
-    """Of the wheel it was installed from; None: it came with the base image."""
+    """Of the wheel it was installed from, where that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,12 @@ def read_contents(archive: Path) -> Contents:
     )
 
 
+def not_locked(pins: Iterable[Pin], distributions: Iterable[Distribution]) -> list[str]:
+    """Names of what our environment has from a wheel that no pin accepts. Our own wheel is built, not locked."""
+    accepted = {digest.removeprefix("sha256:") for pin in pins for digest in pin.hashes}
+    return [each.name for each in distributions if each.ours and each.name != OURS and each.sha256 not in accepted]
+
+
 def _wanted(path: str) -> bool:
     return _METADATA.fullmatch(path) is not None or _COPYRIGHT.fullmatch(path) is not None
 
@@ -118,6 +130,7 @@ def _distributions(image: Image, python: str, wheels: dict[tuple[str, str], str]
             version=version,
             licences=_python_licences(metadata),
             requires=tuple(sorted(set(_python_requires(metadata, python)))),
+            ours=path.startswith("opt/virtfn/"),
             sha256=wheels.get((name, version)) if path.startswith("opt/virtfn/") else None,
         )
 

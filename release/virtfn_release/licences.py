@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from virtfn_lab.paths import repository
-from virtfn_release.contents import Contents
+from virtfn_release.contents import OURS, Contents
 
 PAGE = "docs/licences.md"
 
@@ -98,11 +98,11 @@ def _lines(images: list[tuple[str, Contents]]) -> Iterator[str]:
 
 
 def _gathered(images: list[tuple[str, Contents]]) -> dict[tuple[str, str], tuple[tuple[str, ...], list[str]]]:
-    """Distributions that have a wheel of their own: what the lock files name. Ours has the licence above."""
+    """What the lock files name. Our own distribution has the licence above."""
     found: dict[tuple[str, str], tuple[tuple[str, ...], list[str]]] = {}
     for process, contents in images:
         for each in contents.distributions:
-            if each.sha256 and each.name != "virtfn":
+            if each.ours and each.name != OURS:
                 found.setdefault((each.name, each.version), (each.licences, []))[1].append(process)
     return dict(sorted(found.items()))
 

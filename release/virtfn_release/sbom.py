@@ -16,10 +16,8 @@ from cyclonedx.model.license import DisjunctiveLicense, License
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from virtfn_release.contents import Contents, Distribution, Package
+from virtfn_release.contents import OURS, Contents, Distribution, Package
 from virtfn_release.licences import spdx
-
-OURS = "virtfn"
 
 
 def bill(contents: Contents) -> str:

@@ -9,7 +9,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from fake_image import SHA256, SITE, metadata, write_image
 
-from virtfn_release.contents import read_contents
+from virtfn_release.contents import not_locked, read_contents
+from virtfn_release.locks import parse
 from virtfn_release.sbom import bill
 
 
@@ -61,6 +62,15 @@ def test_who_needs_whom(tmp_path: Path) -> None:
     assert needs(made, purl["virtfn"]) == [purl["py-route2"]]
     assert needs(made, purl["kmod"]) == sorted([purl["libc6"], purl["libkmod2"]])
     assert needs(made, made["metadata"]["component"]["bom-ref"]) == sorted(purl.values())
+
+
+def test_a_wheel_that_the_lock_does_not_know_is_a_stranger(tmp_path: Path) -> None:
+    """So is one that nobody noted the hash of."""
+    more = {f"{SITE}/odd-1.dist-info/METADATA": metadata("odd", "1")}
+    installed = read_contents(write_image(tmp_path, more=more)).distributions
+    locked = parse(f"py-route2==0.9.7 --hash=sha256:{'0' * 64} --hash=sha256:{SHA256}")
+    assert not_locked(locked, installed) == ["odd"]
+    assert not_locked(parse(f"py-route2==0.9.7 --hash=sha256:{'0' * 64}"), installed) == ["odd", "py-route2"]
 
 
 def test_the_image_itself_is_named_by_its_digest(tmp_path: Path) -> None:
