@@ -7,13 +7,14 @@ What JSON is kept in (a socket, a file) is the caller's.
 import hashlib
 import json
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from virtfn_host.core.address import PciAddress
+from virtfn_host.core.names import AtMost, Parsed, Within
 from virtfn_host.core.strict_json import CodecError as CodecError
 from virtfn_host.core.strict_json import clipped
 from virtfn_host.core.strict_json import parse_json as parse_json
@@ -137,12 +138,15 @@ def _encode_tagged(value: object) -> Any:
 
 
 def _is_tagged(hint: Any) -> bool:
+    hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     return len(_classes(get_args(hint)[0] if get_origin(hint) is tuple else hint)) > 1
 
 
 @cache
 def _decoder(hint: Any) -> _Decode:
     origin = get_origin(hint)
+    if origin is Annotated:
+        return _bounded_decoder(*get_args(hint))
     if origin in (Union, types.UnionType):
         return _union_decoder(hint)
     if origin is tuple:
@@ -154,6 +158,33 @@ def _decoder(hint: Any) -> _Decode:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _text_decoder(hint)
     return _scalar_decoder(hint)
+
+
+def _bounded_decoder(hint: Any, *bounds: Parsed | Within | AtMost) -> _Decode:
+    """A field whose type says more than what kind of value it is (`names.py`)."""
+    (bound,) = bounds
+    plain = _decoder(hint)
+    if isinstance(bound, Parsed):
+        return _text_decoder(bound.parse)
+    if isinstance(bound, AtMost):
+        return _short_list_decoder(plain, bound.items)
+
+    def decoder(value: object) -> Any:
+        number = plain(value)
+        if not bound.least <= number <= bound.most:
+            raise _MisfitError(f"want {bound.least} to {bound.most}, got {number}")
+        return number
+
+    return decoder
+
+
+def _short_list_decoder(plain: _Decode, most: int) -> _Decode:
+    def decoder(value: object) -> Any:
+        if isinstance(value, list) and len(value) > most:  # before any item of it is looked at
+            raise _MisfitError(f"want at most {most} items, got {len(value)}")
+        return plain(value)
+
+    return decoder
 
 
 def _union_decoder(hint: Any) -> _Decode:
@@ -182,7 +213,7 @@ def _tuple_decoder(hint: Any) -> _Decode:
 
     def decoder(value: object) -> Any:
         if not isinstance(value, list):
-            raise _MisfitError(f"want a list, got {value!r}")
+            raise _MisfitError(f"want a list, got {clipped(value)}")
         found: list[Any] = []
         try:
             for one in value:
@@ -202,9 +233,9 @@ def _dataclass_decoder(kind: Any) -> _Decode:
 
     def decoder(value: object) -> Any:
         if not isinstance(value, dict):
-            raise _MisfitError(f"want an object, got {value!r}")
+            raise _MisfitError(f"want an object, got {clipped(value)}")
         if unknown := value.keys() - known:
-            raise _MisfitError(f"unknown field {', '.join(sorted(unknown))}")
+            raise _MisfitError(f"unknown field {_few(unknown)}")
         if missing := needed - value.keys():
             raise _MisfitError(f"missing field {', '.join(sorted(missing))}")
         given, key = {}, ""
@@ -223,11 +254,11 @@ def _dataclass_decoder(kind: Any) -> _Decode:
 def _text_decoder(parse: Callable[[str], Any]) -> _Decode:
     def decoder(value: object) -> Any:
         if not isinstance(value, str):
-            raise _MisfitError(f"want a string, got {value!r}")
+            raise _MisfitError(f"want a string, got {clipped(value)}")
         try:
             return parse(value)
         except ValueError as error:
-            raise _MisfitError(str(error)) from error
+            raise _MisfitError(_short(str(error))) from error
 
     return decoder
 
@@ -238,9 +269,19 @@ def _scalar_decoder(hint: Any) -> _Decode:
             return value
         if hint is float and type(value) is int:
             return float(value)
-        raise _MisfitError(f"want {getattr(hint, '__name__', hint)}, got {value!r}")
+        raise _MisfitError(f"want {getattr(hint, '__name__', hint)}, got {clipped(value)}")
 
     return decoder
+
+
+def _few(names: Collection[str]) -> str:
+    """The first ones: whoever sends a thousand unknown fields is not told all of them."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(_short(name) for name in sorted(names)[:3]) + more
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 300 else text[:300] + "..."
 
 
 def camel(name: str) -> str:
@@ -251,7 +292,7 @@ def camel(name: str) -> str:
 
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
+    return get_type_hints(kind, include_extras=True)
 
 
 def _classes(hint: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from itertools import islice, takewhile
 from typing import Protocol, TypeVar
 
 from virtfn_host.core.address import PciAddress
+from virtfn_host.core.names import MacAddress, Rate, Vlan, VlanPriority
 
 # --- what is ---------------------------------------------------------------------------------------------------------
 
@@ -29,14 +30,14 @@ class LinkState(StrEnum):
 class LinkRequest:
     """Link settings that a pool asks for its VFs; None: not mentioned, keep. `{}` asks for a MAC that stays."""
 
-    vlan: int | None = None
+    vlan: Vlan | None = None
     """0: untagged."""
-    vlan_qos: int | None = None
+    vlan_qos: VlanPriority | None = None
     trust: bool | None = None
     spoof_check: bool | None = None
-    min_tx_rate: int | None = None
+    min_tx_rate: Rate | None = None
     """Mbit/s; 0: none."""
-    max_tx_rate: int | None = None
+    max_tx_rate: Rate | None = None
     """Mbit/s; 0: no limit."""
     link_state: LinkState | None = None
 
@@ -46,7 +47,7 @@ class VfLink(LinkRequest):
     """Link settings of a VF: what its PF's netdev shows (None: the driver does not say), or what it should show
     (None: not mentioned)."""
 
-    mac: str | None = None
+    mac: MacAddress | None = None
     """The administrative address, lower case with colons; zero where none is set. One that the VF's own network driver
     made up is none: it is another one after the next bind."""
 

@@ -43,7 +43,7 @@ MAX_VLAN, MAX_QOS, MAX_RATE = 4094, 7, 2**32 - 1
 
 _HEX4 = re.compile(r"[0-9a-f]{4}")
 _CLASS = re.compile(r"([0-9a-f]{2}){1,3}")
-_DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
+_DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,54}")  # its module is loaded by this name, too: names.py
 
 
 def policy_config(

@@ -6,12 +6,25 @@ in-use lock says yes, and refuses anything that is not in this file.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias, assert_never
+from typing import Annotated, TypeAlias, assert_never
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.links import link_text
 from virtfn_host.core.model import VfLink
+from virtfn_host.core.names import (
+    AtMost,
+    DriverName,
+    ModuleName,
+    OverrideText,
+    Sentence,
+    ShownName,
+    VfCount,
+    VfIndex,
+)
 from virtfn_host.core.reasons import Reason
+
+MANY = 65536
+"""Steps of the longest plan, and whatever else there is a list of: more than the VFs of the largest PF."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +33,7 @@ class FunctionRef:
 
     pf: PciAddress
     """The PF, or the function itself where there is no index."""
-    index: int | None
+    index: VfIndex | None
     """VF index; None: the function at `pf` itself, handed out whole."""
     address: PciAddress | None
     """Where it must be found; None when the plan makes it."""
@@ -36,7 +49,7 @@ class LoadModule:
     """`modprobe NAME` when the driver is not registered. Not disruptive."""
 
     pf: PciAddress
-    module: str
+    module: ModuleName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +69,8 @@ class SetNumVfs:
     """
 
     pf: PciAddress
-    value: int
-    expects: int
+    value: VfCount
+    expects: VfCount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +78,7 @@ class Settle:
     """Wait until `num_vfs` VFs are there, each with an IOMMU group where the PF has one."""
 
     pf: PciAddress
-    num_vfs: int
+    num_vfs: VfCount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +86,7 @@ class Unbind:
     """Take a function from the driver that has it. Disruptive."""
 
     function: FunctionRef
-    expects: str
+    expects: ShownName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +94,8 @@ class SetDriverOverride:
     """Write `driver_override`; None clears it. Acts at the next bind only."""
 
     function: FunctionRef
-    value: str | None
-    expects: str | None
+    value: OverrideText | None
+    expects: OverrideText | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +103,7 @@ class Bind:
     """Bind a driverless function to a driver by name and look that it is there."""
 
     function: FunctionRef
-    driver: str
+    driver: DriverName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,17 +204,17 @@ class Blocked:
 
     device: PciAddress
     reason: Reason
-    message: str
-    holders: tuple[str, ...]
+    message: Sentence
+    holders: Annotated[tuple[Sentence, ...], AtMost(MANY)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Ordered steps and what they leave out. Same input, same bytes; converged input, no steps."""
 
-    steps: tuple[Step, ...]
-    blocked: tuple[Blocked, ...]
-    disturbs: tuple[PciAddress, ...]
+    steps: Annotated[tuple[Step, ...], AtMost(MANY)]
+    blocked: Annotated[tuple[Blocked, ...], AtMost(MANY)]
+    disturbs: Annotated[tuple[PciAddress, ...], AtMost(MANY)]
     """VFs that exist now and that some step takes away or rebinds: withdraw them from pods first."""
 
 

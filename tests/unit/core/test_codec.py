@@ -7,8 +7,8 @@ from documents import of_version_1
 from hypothesis import given
 from hypothesis import strategies as st
 from inventories import a_pf, an_inventory, pf_address
+from values import values
 
-from virtfn_host.core.address import PciAddress
 from virtfn_host.core.codec import CodecError, dumps, loads
 from virtfn_host.core.model import InUse, Inventory, Observation
 from virtfn_host.core.offered import PoolSet
@@ -25,16 +25,7 @@ PLAN = Plan(
 )
 
 
-st.register_type_strategy(
-    PciAddress,
-    st.builds(PciAddress, st.integers(0, 0xFFFF), st.integers(0, 0xFF), st.integers(0, 0x1F), st.integers(0, 7)),
-)
-# What is not finite, or does not fit into 64 bits, is not read.
-st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
-st.register_type_strategy(int, st.integers(-(1 << 63), (1 << 64) - 1))
-
-
-@given(st.from_type(Inventory) | st.from_type(PoolSet) | st.from_type(Observation) | st.from_type(Plan))
+@given(values(Inventory) | values(PoolSet) | values(Observation) | values(Plan))
 def test_every_value_survives_the_round_trip(value: Inventory | PoolSet | Observation | Plan) -> None:
     assert loads(type(value), dumps(value)) == value
 

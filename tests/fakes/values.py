@@ -1,0 +1,64 @@
+"""Any value of the model, by the types of its fields: what their parsers let through, to the edges of their bounds."""
+
+import types
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from hypothesis import strategies as st
+
+from virtfn_host.core import names
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.names import AtMost, Parsed, Within
+
+ADDRESSES = st.builds(PciAddress, st.integers(0, 0xFFFF), st.integers(0, 0xFF), st.integers(0, 0x1F), st.integers(0, 7))
+
+NAMES: dict[Callable[[str], str], st.SearchStrategy[str]] = {
+    names.driver_name: st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.+() -]{0,61}[A-Za-z0-9_]", fullmatch=True),
+    names.module_name: st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,54}", fullmatch=True),
+    names.netdev_name: st.from_regex(r"[a-z0-9_.-]{3,15}", fullmatch=True),
+    names.mac_address: st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", fullmatch=True),
+    names.shown_name: st.text(st.characters(exclude_characters="/\0\n", codec="utf-8"), min_size=1, max_size=60),
+    names.override_text: st.text(st.characters(exclude_characters="\0\n", codec="utf-8"), min_size=1, max_size=60),
+    names.sentence: st.text(st.characters(codec="utf-8")),
+}
+"""For each parser some texts that it lets through."""
+
+
+@cache
+def values(hint: Any) -> st.SearchStrategy[Any]:
+    """Values of a type of the model, or of a field of it."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        return _bounded(*get_args(hint))
+    if origin in (Union, types.UnionType):
+        return st.one_of(*map(values, get_args(hint)))
+    if origin is tuple:
+        return st.lists(values(get_args(hint)[0]), max_size=5).map(tuple)
+    if hint is PciAddress:
+        return ADDRESSES
+    if hint is str:
+        return st.text(st.characters(codec="utf-8"))
+    if hint is float:  # not a number is no JSON, and equals not even itself
+        return st.floats(allow_nan=False, allow_infinity=False)
+    if hint is int:
+        return st.integers(-(1 << 63), (1 << 64) - 1)
+    if is_dataclass(hint) and isinstance(hint, type):
+        return st.builds(hint, **{name: values(field) for name, field in _hints(hint).items()})
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return st.sampled_from(list(hint))
+    return st.none() if hint is type(None) else st.from_type(hint)
+
+
+def _bounded(hint: Any, bound: Parsed | Within | AtMost) -> st.SearchStrategy[Any]:
+    if isinstance(bound, Parsed):
+        return NAMES[bound.parse]
+    if isinstance(bound, Within):
+        return st.integers(bound.least, bound.most)
+    return values(hint)
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
