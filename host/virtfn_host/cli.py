@@ -46,7 +46,7 @@ from virtfn_host.linux.reader import Reader, patient
 from virtfn_host.linux.stuck import blocked_write, hanging, others_write, pfs_now
 from virtfn_host.linux.surroundings import modalias, read_aliases, read_function, read_surroundings
 from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import Writer
+from virtfn_host.linux.writer import HELD_AFTER, Writer
 from virtfn_host.show import explanation, function_table, missing
 from virtfn_host.show_plan import outcome_line, plan_text
 
@@ -318,7 +318,7 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
 
 
 def _machine(options: argparse.Namespace) -> Sysfs:
-    root: Path = options.root
+    root: Path = options.root.absolute()  # the processes that touch it for us are at home in /
     sysfs = Sysfs(root / "sys", root / "dev", root / "proc")
     devices = sysfs.sys / "bus/pci/devices"
     if sysfs.names(devices) is None:
@@ -328,9 +328,10 @@ def _machine(options: argparse.Namespace) -> Sysfs:
 
 def _hands(sysfs: Sysfs, options: argparse.Namespace) -> Machine:
     """Everything a step may touch."""
-    writer = Writer(functools.partial(who_blocks, sysfs))
+    writer = Writer(functools.partial(who_blocks, sysfs), HELD_AFTER, sysfs.sys)
     journal, netlink = Journal(_journal(options)), Netlink(sysfs.proc)
-    return Machine(sysfs=sysfs, writer=writer, journal=journal, modules=Modprobe(), netlink=netlink)
+    modules = Modprobe(sysfs, options.root)
+    return Machine(sysfs=sysfs, writer=writer, journal=journal, modules=modules, netlink=netlink)
 
 
 @contextmanager

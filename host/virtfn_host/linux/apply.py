@@ -43,7 +43,6 @@ from virtfn_host.linux.errors import (
 from virtfn_host.linux.expect import expect
 from virtfn_host.linux.journal import has_links
 from virtfn_host.linux.machine import Machine, address_of, look_at, remember
-from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.portions import Links, Portion, ended, not_tried, portions_of, set_links, together
 from virtfn_host.linux.sysfs import Sysfs
 
@@ -57,8 +56,11 @@ def apply(
     on_result: Callable[[StepResult], None] = lambda _: None,
     stopping: Callable[[], bool] = lambda: False,
     blocked: Callable[[], Stuck | None] = lambda: None,
+    unwanted: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Carry out a plan; `on_result` hears of each step as it ends, `stopping` is asked before each.
+
+    `unwanted` is asked while something is only waited for: whoever asked has gone and others wait, so no longer.
 
     `blocked` is asked for a write of somebody else, which ends the plan, too: before a PF is touched, because it may be
     half taken away, and before each number of VFs, which would queue and be carried out when nobody expects it.
@@ -70,6 +72,8 @@ def apply(
     machine.remembered.clear()
     machine.places.clear()
     for (pf, kind), alike in groupby(plan.steps, key=lambda step: (pf_of(step), type(step))):
+        if pf != begun:
+            machine.wall.anew()
         if pf != begun or kind is SetNumVfs:
             stuck = stuck or machine.writer.stuck() or blocked()
         begun = pf
@@ -79,7 +83,7 @@ def apply(
             # Also what does not go through the writer: a module that binds, a link setting. And to the end of the plan,
             # though the write may return before: what follows was planned on what is skipped now.
             stuck = stuck or machine.writer.stuck()
-            for result in _results(portion, following, machine, _not_now(failed.get(pf), stuck, stopping)):
+            for result in _results(portion, following, machine, _not_now(failed.get(pf), stuck, stopping), unwanted):
                 if result.outcome is Outcome.FAILED and not isinstance(result.step, SetLink):
                     failed.setdefault(pf, result)
                 results.append(result)
@@ -92,6 +96,7 @@ def _results(
     following: Portion | Links | Step | None,
     machine: Machine,
     not_now: tuple[Reason | None, str] | None,
+    unwanted: Callable[[], bool],
 ) -> list[StepResult]:
     if not_now is not None:
         steps = portion.steps if isinstance(portion, Portion | Links) else [portion]
@@ -99,8 +104,8 @@ def _results(
     if isinstance(portion, Portion):
         return together(portion, following if isinstance(following, Portion) else None, machine)
     if isinstance(portion, Links):
-        return set_links(portion.steps, machine)
-    return [_result(portion, machine)]
+        return set_links(portion.steps, machine, unwanted)
+    return [_result(portion, machine, unwanted)]
 
 
 def _not_now(
@@ -116,31 +121,38 @@ def _not_now(
     return None
 
 
-def _result(step: Step, machine: Machine) -> StepResult:
+def _result(step: Step, machine: Machine, unwanted: Callable[[], bool]) -> StepResult:
     started = time.monotonic()
     try:
-        _carry_out(step, machine)
+        _carry_out(step, machine, unwanted)
     except HostError as error:
         return ended(step, Outcome.FAILED, error.reason, f"{describe(step)}: {error}", time.monotonic() - started)
+    except ValueError as error:  # from whoever took what sysfs shows for a number or an address
+        text = f"{describe(step)}: not what a kernel writes: {error}"
+        return ended(step, Outcome.FAILED, Reason.UNREADABLE, text, time.monotonic() - started)
     return ended(step, Outcome.DONE, None, describe(step), time.monotonic() - started)
 
 
-def _carry_out(step: Step, machine: Machine) -> None:
+def _carry_out(step: Step, machine: Machine, unwanted: Callable[[], bool]) -> None:
     match step:
         case LoadModule(pf=pf, module=module):
+            machine.wall.expect_module(module, pf)
             remember(machine, pf)  # a module may bind what waits for it
             machine.modules.load(module, patience(step))
         case Settle(pf=pf, num_vfs=num_vfs):
-            machine.places[pf] = _settled(machine.sysfs, pf, num_vfs, patience(step))
+            machine.places[pf] = _settled(machine.sysfs, pf, num_vfs, patience(step), unwanted)
         case Forget(pf=pf):
             _forget(machine, pf)
         case SetAutoprobe() | SetNumVfs():
+            if isinstance(step, SetNumVfs):
+                machine.wall.expect_spare(step.pf)
             if isinstance(step, SetAutoprobe) or step.value:
                 remember(machine, step.pf)
             _set_autoprobe(step, machine) if isinstance(step, SetAutoprobe) else _set_num_vfs(step, machine)
         case Unbind() | Probe():
-            remember(machine, step.function.pf, whole=step.function.index is None)
             address = address_of(machine, step.function)
+            machine.wall.expect_spare(address)
+            remember(machine, step.function.pf, whole=step.function.index is None)
             _unbind(step, address, machine) if isinstance(step, Unbind) else _probe(step, address, machine)
         case SetDriverOverride() | Bind() | SetLink():
             raise AssertionError("carried out in portions")
@@ -163,7 +175,7 @@ def _set_autoprobe(step: SetAutoprobe, machine: Machine) -> None:
 def _set_num_vfs(step: SetNumVfs, machine: Machine) -> None:
     sysfs = machine.sysfs
     machine.places.pop(step.pf, None)
-    look = OneLook(sysfs)
+    look = machine.wall.look()
     vfs = list(look.vf_addresses(step.pf).values())
     expect(f"number of VFs of {step.pf}", len(vfs), step.expects)
     path = sysfs.device(step.pf, "sriov_numvfs")
@@ -181,7 +193,9 @@ def _set_num_vfs(step: SetNumVfs, machine: Machine) -> None:
         machine.writer.write(path, "0", patience(step))
 
 
-def _settled(sysfs: Sysfs, pf: PciAddress, num_vfs: int, seconds: float) -> dict[int, PciAddress]:
+def _settled(
+    sysfs: Sysfs, pf: PciAddress, num_vfs: int, seconds: float, unwanted: Callable[[], bool]
+) -> dict[int, PciAddress]:
     """Where the VFs are, once all are there."""
     until = time.monotonic() + seconds
     grouped = sysfs.group(pf) is not None
@@ -192,12 +206,15 @@ def _settled(sysfs: Sysfs, pf: PciAddress, num_vfs: int, seconds: float) -> dict
         if time.monotonic() > until:
             text = f"{pf} shows {len(vfs)} of {num_vfs} VFs with their IOMMU groups after {seconds:.0f} s"
             raise SettleTimeoutError(f"{text}; see the kernel log")
+        if unwanted():
+            text = f"{pf} shows {len(vfs)} of {num_vfs} VFs with their IOMMU groups"
+            raise SettleTimeoutError(f"{text}; no longer waited for: whoever asked has gone, and another plan waits")
         time.sleep(SETTLE_POLL)
 
 
 def _unbind(step: Unbind, address: PciAddress, machine: Machine) -> None:
     expect(f"driver of {address}", machine.sysfs.bound_driver(address), step.expects)
-    with held(machine.sysfs, [address], machine.netlink):
+    with held(machine.wall.look(), [address], machine.netlink):
         machine.writer.write(machine.sysfs.device(address, "driver/unbind"), str(address), patience(step))
 
 
@@ -206,7 +223,7 @@ def _probe(step: Probe, address: PciAddress, machine: Machine) -> None:
     sysfs = machine.sysfs
     expect(f"driver of {address}", sysfs.bound_driver(address), None)
     alias = sysfs.read(sysfs.device(address, "modalias"))
-    if alias:
+    if alias:  # what is no modalias is refused where it would become an argument
         machine.modules.load(alias, patience(step))
     autoprobe = sysfs.device(step.function.pf, "sriov_drivers_autoprobe")
     was = "1" if step.function.index is None else sysfs.read(autoprobe)

@@ -13,60 +13,16 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, cast
 
-_PROGRAM = """
-import os, select, sys, time
-from _thread import allocate_lock, start_new_thread
+from virtfn_host.linux.child_program import HEAD, TOUCH
 
-def touch(path, value):
-    fd = os.open(path, (os.O_WRONLY if value else os.O_RDONLY) | os.O_CLOEXEC)
-    try:
-        if not value:
-            return os.read(fd, 65536)
-        os.write(fd, bytes.fromhex(value[1:].decode()))
-        return b""
-    finally:
-        os.close(fd)
+_PROGRAM = Path(__file__).with_name("child_program.py").read_text(encoding="utf-8")
+"""What they run, and what is said to them and by them; read once, as this process began."""
 
-def work(commands, answers, done):
-    # Told before the next touch is begun, so whoever hangs up and then hears nothing knows that nothing was begun.
-    hung_up = select.poll()
-    hung_up.register(commands, 0)
-    for line in open(commands, "rb", closefd=False):
-        fields = line[:-1].split(b"\\0")
-        for path, value in zip(fields[::2], fields[1::2]):
-            if hung_up.poll(0):
-                return
-            try:
-                errno, data = 0, touch(path, value).hex()
-            except OSError as error:
-                errno, data = error.errno, ""
-            os.write(answers, b"%d %r %s\\n" % (errno, time.monotonic(), data.encode()))
-        os.write(done, b".")
-
-def live(ends, ended):
-    try:
-        work(*ends)
-    except BrokenPipeError:
-        pass  # Nobody waits for the answer any more.
-    finally:
-        for fd in ends:
-            os.close(fd)
-        ended.release()
-
-lives = []
-for fds in sys.argv[1:]:
-    lives.append(allocate_lock())
-    lives[-1].acquire()
-    start_new_thread(live, (tuple(map(int, fds.split(","))), lives[-1]))
-os.write(1, b".")
-for ended in lives:
-    ended.acquire()
-"""
-"""A line in: path NUL value, for each touch; a value is `=` and hex, nothing for a read. Then for each touch a line
-out: errno (0 for success), when it returned, the data read in hex; after the last of a list a byte on a second pipe, so
-that nobody need wake up for every answer. The process says when all are there, and then only waits for them."""
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+"""All that a program which we start finds: nothing of what somebody told us is configuration of it."""
 
 START = 60.0
 """Seconds for the start of a crew. A node that is short of CPU took 3 (measured), so it must not count as writing."""
@@ -90,6 +46,12 @@ def _readable(fd: int, seconds: float) -> bool:
     return bool(poll.poll(max(0.0, seconds) * 1000))
 
 
+def _told(touch: tuple[str, str | None]) -> bytes:
+    """One touch in the child's words; what is no Unicode is said as the kernel says it."""
+    path, value = os.fsencode(touch[0]), None if touch[1] is None else os.fsencode(touch[1])
+    return TOUCH.pack(len(path), -1 if value is None else len(value)) + path + (value or b"")
+
+
 class Child:
     """One of them; `ask`, wait until it is `done`, take as many `answers` as were asked for."""
 
@@ -107,8 +69,8 @@ class Child:
         """
         if self._commands is None:
             raise ChildProcessError("it was told to begin nothing more")
-        fields = [p.encode() + b"\0" + (b"" if v is None else b"=" + v.encode().hex().encode()) for p, v in touches]
-        rest = b"\0".join(fields) + b"\n"
+        body = b"".join(map(_told, touches))
+        rest = HEAD.pack(len(body)) + body
         try:
             while rest:
                 rest = rest[os.write(self._commands, rest) :]
@@ -158,12 +120,17 @@ class Child:
 class Crew:
     """Children of one start, in one process that ends with the last of them."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, below: os.PathLike[str] | str | None = None) -> None:
         """Start them, and wait until they are there.
+
+        Args:
+            below: they write attributes of `child_program.ATTRIBUTES` below this folder and nothing else; None: any
+                file that exists.
 
         Raises:
             OSError: there are too many processes or open files, or it is not there within `START` seconds.
         """
+        folder = "" if below is None else os.path.abspath(below)
         theirs: list[tuple[int, int, int]] = []
         self.children: list[Child] = []
         try:
@@ -172,7 +139,9 @@ class Crew:
                 theirs.append((pipes[0][0], pipes[1][1], pipes[2][1]))
                 self.children.append(Child(pipes[0][1], pipes[1][0], pipes[2][0]))
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _PROGRAM, *(f"{a},{b},{c}" for a, b, c in theirs)],
+                [sys.executable, "-I", "-S", "-c", _PROGRAM, folder, *(f"{a},{b},{c}" for a, b, c in theirs)],
+                cwd="/",
+                env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 # Not ours: whoever reads what we print to its end would wait for a touch that blocks.

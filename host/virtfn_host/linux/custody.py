@@ -16,11 +16,12 @@ from contextlib import contextmanager
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory
+from virtfn_host.linux import needs
 from virtfn_host.linux.errors import FunctionInUseError, HostError
-from virtfn_host.linux.needs import needed_for
 from virtfn_host.linux.netlink import Addresses, Netlink
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.open_nodes import OpenNodes
+from virtfn_host.linux.spare import refuse_needed, why_needed
 from virtfn_host.linux.sysfs import Sysfs
 
 NO_NODE = frozenset({errno.ENOENT, errno.ENXIO, errno.ENODEV})
@@ -43,11 +44,14 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: Netlink | None 
         netlink: tells which netdevs have an address.
 
     Raises:
+        NeededError: this machine needs one of them, or it cannot be told; nothing was touched.
         FunctionInUseError: somebody has one of them, or it cannot be told; nothing was touched.
     """
     wanted = sorted(addresses)
     assigned = None if netlink is None else Addresses(netlink)
     before = OneLook.of(sysfs)
+    for address in wanted:
+        refuse_needed(address, why_needed(before, address))
     taken: dict[int, int] = {}
     try:
         for number in sorted({number for address in wanted if (number := before.group(address)) is not None}):
@@ -228,7 +232,7 @@ def _node_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes | None) -> st
     """
     if sysfs.names(sysfs.net_folder(address)) is not None:
         return None  # what else a network card has (a clock, sensors) is no use of it
-    if (text := needed_for(OneLook.of(sysfs), address)) is not None or nodes is None:
+    if (text := needs.needed_for(OneLook.of(sysfs), address)) is not None or nodes is None:
         return text
     for name in sysfs.device_nodes(address):
         if process := nodes.user(name):

@@ -15,6 +15,10 @@
     +-- NetlinkError          netlink does not answer, or there is no library for it
     |   +-- NetlinkRefusedError   it answered with an errno
     +-- LinkSettingRefusedError   a link setting of a VF could not be made
+    +-- NotANameError         what is no name was to become part of a path
+    +-- NeededError           this machine cannot do without a function, or nobody can tell that it can
+    +-- DriverRefusedError    a function is not for that driver
+    +-- BusyError             too much is being asked at once
 
 Each has its reason from the closed list and says whether waiting helps. The message says what was wanted, where, what
 the kernel answered and what to try next.
@@ -138,6 +142,31 @@ class LinkSettingRefusedError(HostError):
     reason = Reason.LINK_SETTING_REFUSED
 
 
+class NotANameError(HostError):
+    """What is no name was to become part of a path."""
+
+    retry = False
+
+
+class NeededError(HostError):
+    """This machine cannot do without a function, or nobody can tell that it can; nothing was written."""
+
+    reason = Reason.NEEDED_BY_MACHINE
+
+
+class DriverRefusedError(HostError):
+    """No function, or not this one, is bound to that driver by virtfn; nothing was written."""
+
+    reason = Reason.BIND_FAILED
+    retry = False
+
+
+class BusyError(HostError):
+    """Too much is being asked at once; nothing was begun."""
+
+    reason = Reason.HOST_UNREACHABLE
+
+
 def errno_text(number: int) -> str:
     """`Operation not supported (EOPNOTSUPP)`; Python calls that one ENOTSUP, the kernel and `ip` do not."""
     name = "EOPNOTSUPP" if number == errnos.EOPNOTSUPP else errnos.errorcode.get(number, str(number))
@@ -151,6 +180,7 @@ _HINTS = {
     errnos.EINVAL: "for a bind to vfio-pci: is the IOMMU on?",
     errnos.ERANGE: "more VFs than sriov_totalvfs",
     errnos.EACCES: "run as root",
+    errnos.EPERM: "virtfn writes no such file",
     errnos.EROFS: "sysfs is mounted read-only here",
     errnos.EINTR: "the process that wrote it for us was killed; look whether it reached the kernel",
     errnos.ECANCELED: "not begun, because the process that was to write it was killed",

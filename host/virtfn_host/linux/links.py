@@ -6,14 +6,15 @@ none here.
 
 import errno
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.links import is_rate, link_text, mentioned
+from virtfn_host.core.links import groups_of, is_rate, link_text, mentioned
 from virtfn_host.core.mac import ZERO_MAC, stable_mac
 from virtfn_host.core.model import PhysicalFunction, VfLink
+from virtfn_host.core.names import netdev_name
 from virtfn_host.core.resolve import NETWORK_CLASS
 from virtfn_host.core.steps import SetLink, patience
 from virtfn_host.linux.custody import held
@@ -26,6 +27,7 @@ from virtfn_host.linux.errors import (
 )
 from virtfn_host.linux.expect import expect_place
 from virtfn_host.linux.netlink import Netlink, PfLinks
+from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.sysfs import Sysfs
 
 CARRIER_POLL = 0.05
@@ -37,7 +39,8 @@ MADE_UP = "1"
 
 def netdev_of(sysfs: Sysfs, pf: PciAddress) -> str | None:
     """Name of a PF's netdev in the host's network namespace, or None where it has none there."""
-    return next(iter(sysfs.names(sysfs.device(pf, "net")) or ()), None)
+    name = next(iter(sysfs.names(sysfs.device(pf, "net")) or ()), None)
+    return None if name is None else netdev_name(name)
 
 
 def with_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink) -> PhysicalFunction:
@@ -71,8 +74,21 @@ def _administrative(sysfs: Sysfs, vf: PciAddress, index: int, shown: PfLinks) ->
     return link
 
 
-def set_links(steps: Sequence[SetLink], sysfs: Sysfs, netlink: Netlink | None) -> list[HostError | None]:
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What link settings are made with."""
+
+    sysfs: Sysfs
+    netlink: Netlink | None
+    look: Callable[[], OneLook]
+    """A new look that knows what this machine needs."""
+    unwanted: Callable[[], bool]
+    """Whether nobody wants to be waited for any more."""
+
+
+def set_links(steps: Sequence[SetLink], hands: Hands) -> list[HostError | None]:
     """Carry out steps of one PF: look once, then set one after the other; an answer for each, in their order."""
+    sysfs, netlink = hands.sysfs, hands.netlink
     pf = steps[0].function.pf
     name = netdev_of(sysfs, pf)
     if name is None or netlink is None:
@@ -84,14 +100,15 @@ def set_links(steps: Sequence[SetLink], sysfs: Sysfs, netlink: Netlink | None) -
         return [error for _ in steps]
     answers: list[HostError | None] = []
     for _, its in groupby(steps, key=lambda step: step.function):
-        answers += _set_vf(list(its), name, shown, sysfs, netlink)
+        answers += _set_vf(list(its), name, shown, hands, netlink)
     return answers
 
 
 def _set_vf(
-    steps: Sequence[SetLink], name: str, shown: PfLinks, sysfs: Sysfs, netlink: Netlink
+    steps: Sequence[SetLink], name: str, shown: PfLinks, hands: Hands, netlink: Netlink
 ) -> list[HostError | None]:
     """All steps of one VF under one lock, so that nobody gets it with half of its settings."""
+    sysfs = hands.sysfs
     function = steps[0].function
     index = function.index
     try:
@@ -100,8 +117,8 @@ def _set_vf(
         if index is None or link is None:
             raise LinkSettingRefusedError(f"{name} shows nothing of VF {index}; does its driver know link settings?")
         if any(is_rate(step.value) for step in steps):
-            _await_carrier(sysfs, function.pf, name, patience(steps[0]))
-        with held(sysfs, [address], netlink):
+            _await_carrier(hands, function.pf, name, patience(steps[0]))
+        with held(hands.look(), [address], netlink):
             return [_set(step, address, index, name, link, netlink) for step in steps]
     except HostError as error:
         return [error for _ in steps]
@@ -109,6 +126,8 @@ def _set_vf(
 
 def _set(step: SetLink, address: PciAddress, index: int, name: str, link: VfLink, netlink: Netlink) -> HostError | None:
     """`link`: what is shown of the VF."""
+    if len(list(groups_of(step.value))) != 1:
+        return LinkSettingRefusedError(f"{link_text(step.value) or 'nothing'} is not one setting; each is a step")
     found = mentioned(link, step.value)
     if step.expects is None and found == step.value:
         return None
@@ -136,11 +155,11 @@ def _whole_group(value: VfLink, shown: VfLink) -> VfLink:
     return value
 
 
-def _await_carrier(sysfs: Sysfs, pf: PciAddress, name: str, seconds: float) -> None:
+def _await_carrier(hands: Hands, pf: PciAddress, name: str, seconds: float) -> None:
     """A rate is a share of the link's speed: igb refuses it without a link, and loses the link for 1.4 s whenever VFs
     are made (measured). Where none comes, the driver is asked all the same, and its answer is the one that counts."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    sysfs, until = hands.sysfs, time.monotonic() + seconds
+    while time.monotonic() < until and not hands.unwanted():
         up = sysfs.netdev_up(sysfs.device(pf, "net", name))
         if not up or sysfs.read(sysfs.device(pf, "net", name, "carrier")) != "0":
             return

@@ -18,6 +18,7 @@ from virtfn_host.linux.links import with_links
 from virtfn_host.linux.modules import Modules
 from virtfn_host.linux.netlink import Netlink
 from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.wall import Wall
 from virtfn_host.linux.writer import Writer
 
 
@@ -35,6 +36,11 @@ class Machine:
     """PFs, and whether whole, whose journal entry is known to be there during one apply."""
     places: dict[PciAddress, dict[int, PciAddress]] = field(default_factory=dict)
     """Where the VFs of a PF are during one apply: an index has one address as long as the number of VFs stands."""
+    wall: Wall = field(init=False)
+    """What is refused whatever a plan says."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wall", Wall(self.sysfs, self.journal))
 
 
 @contextmanager

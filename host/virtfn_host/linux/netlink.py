@@ -19,6 +19,7 @@ from typing import Any
 
 from virtfn_host.core.codec import CodecError, decode, encode
 from virtfn_host.core.model import VfLink
+from virtfn_host.linux.child import ENVIRONMENT
 from virtfn_host.linux.errors import NetlinkError, NetlinkRefusedError
 
 START_DEADLINE = 30.0
@@ -165,7 +166,9 @@ class _Child:
         self._answers, write_end = os.pipe2(os.O_CLOEXEC)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", str(_PROGRAM), namespace, folder],
+                [sys.executable, "-I", "-S", str(_PROGRAM), namespace, folder],
+                cwd="/",
+                env=ENVIRONMENT,
                 stdin=read_end,
                 stdout=write_end,
                 close_fds=True,

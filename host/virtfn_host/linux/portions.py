@@ -1,13 +1,13 @@
 """Steps that are carried out together, because one by one waiting costs more than the work (docs/decisions/0009)."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Bind, Outcome, SetDriverOverride, SetLink, Step, StepResult, describe, patience
 from virtfn_host.linux import links
-from virtfn_host.linux.errors import BindFailedError, HostError, StuckError
+from virtfn_host.linux.errors import BindFailedError, HostError, StuckError, SysfsReadError
 from virtfn_host.linux.expect import expect
 from virtfn_host.linux.machine import Machine, address_of, remember
 from virtfn_host.linux.sysfs import Sysfs
@@ -31,11 +31,17 @@ class Portion:
             self.ready = {}
             for number, step in enumerate(self.steps):
                 try:
-                    remember(machine, step.function.pf, whole=step.function.index is None)
                     address = address_of(machine, step.function)
-                    self.ready[number] = address, _write_of(step, address, machine.sysfs)
+                    machine.wall.expect_spare(address)
+                    write = _write_of(step, address, machine.sysfs)
+                    _expect_driver(step, address, machine)
+                    remember(machine, step.function.pf, whole=step.function.index is None)
+                    self.ready[number] = address, write
                 except HostError as error:
                     self.errors[number] = error
+                except ValueError as error:
+                    path = machine.sysfs.device(step.function.pf)
+                    self.errors[number] = SysfsReadError(path, OSError(f"not what a kernel writes: {error}"))
         return self.ready
 
 
@@ -92,15 +98,25 @@ def _at_once(step: SetDriverOverride | Bind) -> int:
     return MAX_CHILDREN if isinstance(step, Bind) and "vfio" not in step.driver else 1
 
 
-def set_links(steps: Sequence[SetLink], machine: Machine) -> list[StepResult]:
+def _expect_driver(step: SetDriverOverride | Bind, address: PciAddress, machine: Machine) -> None:
+    name = step.driver if isinstance(step, Bind) else step.value
+    if name is not None:
+        machine.wall.expect_driver(name, step.function, address)
+
+
+def set_links(steps: Sequence[SetLink], machine: Machine, unwanted: Callable[[], bool]) -> list[StepResult]:
     """One look for all, then one setting after the other; a step's seconds are its share of the time."""
     started = time.monotonic()
     errors: Sequence[HostError | None]
     try:
         remember(machine, steps[0].function.pf)
-        errors = links.set_links(steps, machine.sysfs, machine.netlink)
+        hands = links.Hands(machine.sysfs, machine.netlink, machine.wall.look, unwanted)
+        errors = links.set_links(steps, hands)
     except HostError as error:
         errors = [error for _ in steps]
+    except ValueError as error:
+        path = machine.sysfs.device(steps[0].function.pf)
+        errors = [SysfsReadError(path, OSError(f"not what a kernel writes: {error}")) for _ in steps]
     share = (time.monotonic() - started) / len(steps)
     return [
         ended(step, Outcome.DONE, None, describe(step), share)

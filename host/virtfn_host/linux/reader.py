@@ -13,6 +13,9 @@ from virtfn_host.linux.sysfs import Sysfs, override_text
 READ_DEADLINE = 2.0
 """Seconds; a read that does not hang takes well under a millisecond."""
 
+NOTHING = "/dev/null"
+"""Below it there is nothing, so this child writes nowhere."""
+
 
 class Reader:
     """Reads through a child; after one read hangs the next ones fail at once until it comes back."""
@@ -65,7 +68,7 @@ class Reader:
                 return []
             self._let_go()
         if self._child is None:
-            self._crew = Crew(1)
+            self._crew = Crew(1, NOTHING)
             (self._child,) = self._crew.children
         found: list[Touched] = []
         try:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.core.names import driver_name, group_number
+from virtfn_host.linux.errors import NotANameError, SysfsReadError
 
 
 def override_text(text: str | None) -> str | None:
@@ -100,8 +101,15 @@ class Sysfs:
         return f"{self._devices}/{address}/{'/'.join(names)}" if names else f"{self._devices}/{address}"
 
     def driver(self, name: str, *names: str) -> str:
-        """Path of an attribute of a PCI driver."""
-        return "/".join((self._drivers, name, *names))
+        """Path of an attribute of a PCI driver.
+
+        Raises:
+            NotANameError: no driver can be called so.
+        """
+        try:
+            return "/".join((self._drivers, driver_name(name), *names))
+        except ValueError as error:
+            raise NotANameError(str(error)) from error
 
     def read(self, path: str | Path) -> str | None:
         """Contents without trailing white space, or None where there is no such file.
@@ -199,9 +207,10 @@ class Sysfs:
         """IOMMU group of a function, or None: no IOMMU for it."""
         path = self.device(address, "iommu_group")
         name = self.link(path)
-        if name is not None and not _NUMBER.fullmatch(name):
-            raise _strange(path, name, "number of a group")
-        return None if name is None else int(name)
+        try:
+            return None if name is None else group_number(name)
+        except ValueError as error:
+            raise _strange(path, name or "", "number of a group") from error
 
     def vfio_bound(self, address: PciAddress) -> bool:
         """Whether its driver is a vfio driver of any name: those own `vfio-dev/` (Linux 6.1 and later)."""

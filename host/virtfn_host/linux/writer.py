@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from virtfn_host.core.model import Stuck
 from virtfn_host.linux.child import Child, Crew
+from virtfn_host.linux.child_program import VALUE_LIMIT, forbidden
 from virtfn_host.linux.errors import StuckError, SysfsWriteError
 from virtfn_host.linux.lists import NOBODY, Lists, Who
 from virtfn_host.linux.lists import Answer as Answer
@@ -27,9 +28,18 @@ HELD_AFTER = 5.0
 class Writer:
     """Writes with deadlines; refuses to start one while another is stuck. Safe to use from several threads."""
 
-    def __init__(self, who: Who | None = None, held_after: float = HELD_AFTER) -> None:
+    def __init__(
+        self,
+        who: Who | None = None,
+        held_after: float = HELD_AFTER,
+        below: os.PathLike[str] | str | None = None,
+    ) -> None:
+        """`below`: the sysfs, of which nothing but the attributes in `child_program.ATTRIBUTES` is written; None: any
+        file that exists, for who has no sysfs.
+        """
         self._who = who or (lambda *_: None)
         self._held_after = held_after
+        self._below = None if below is None else os.path.abspath(below)
         self._lock = threading.Lock()
         self._crews: list[Crew] = []
         self._idle: list[Child] = []
@@ -71,7 +81,11 @@ class Writer:
             return [StuckError(f"not written: {stuck.text}") for _ in writes]
         texts = [(os.fspath(path), value) for path, value in writes]
         lists = Lists(texts, deadline, self._who, self._held_after)
-        shares = [range(first, len(texts), at_once) for first in range(min(at_once, len(texts)))]
+        lists.answers |= {
+            n: SysfsWriteError(*texts[n], errnos.EPERM) for n in range(len(texts)) if self._forbids(*texts[n])
+        }
+        allowed = [number for number in range(len(texts)) if number not in lists.answers]
+        shares = [allowed[first::at_once] for first in range(min(at_once, len(allowed)))]
         for share in shares:
             try:
                 lists.add(self._asked([texts[number] for number in share], len(shares)), share)
@@ -85,6 +99,12 @@ class Writer:
         late = next((error for error in lists.answers.values() if isinstance(error, StuckError)), None)
         missing = StuckError(f"not written: {late or 'another write came back only after its deadline'}")
         return [lists.answers.get(number, missing) for number in range(len(texts))]
+
+    def _forbids(self, path: str, value: str) -> bool:
+        """Asked before the child, which asks again: one wall that has a hole is none."""
+        if len(os.fsencode(value)) > VALUE_LIMIT:
+            return True
+        return self._below is not None and forbidden(os.fsencode(path), os.fsencode(self._below))
 
     def _asked(self, writes: list[tuple[str, str]], at_once: int) -> Child:
         """A child that begins these; one that was killed while it had nothing to do is not noticed by anybody."""
@@ -105,7 +125,7 @@ class Writer:
 
     def _start(self, size: int) -> None:
         self._crews = [crew for crew in self._crews if not crew.ended()]
-        crew = Crew(size)
+        crew = Crew(size, self._below)
         self._crews.append(crew)
         self._idle += crew.children
 
