@@ -11,7 +11,7 @@ from virtfn_host.core.model import Observation
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Plan, Report, StepResult, patience
 from virtfn_host.linux.errors import HostError
-from virtfn_host.protocol import LINE_LIMIT, Look, line, parse, value
+from virtfn_host.protocol import LINE_LIMIT, Look, Refusal, cut, line, parse, value
 
 OBSERVE_DEADLINE = 30.0
 """Seconds for one look; a look with hanging reads takes a few."""
@@ -51,11 +51,14 @@ class HostClient:
             raise HostUnreachable(f"the host process has not answered in {OBSERVE_DEADLINE:.0f} s") from error
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None] = lambda _: None) -> Report:
-        """Carry out a plan; `on_result` hears of each step as it ends.
+        """Carry out a plan, or as much of it as one request takes; `on_result` hears of each step as it ends.
+
+        The report is of what was asked for. The next look finds what is still to be done.
 
         Raises:
             HostUnreachable: the host process went away; look again, nobody knows how far it came.
         """
+        plan = cut(plan)
         deadline = sum(patience(step) for step in plan.steps) + OBSERVE_DEADLINE
         try:
             async with asyncio.timeout(deadline), self._asked("apply", plan) as reader:
@@ -75,7 +78,10 @@ class HostClient:
         """
         async with self._asked("watch") as reader:
             while True:
-                yield str(await _answer(reader, "event"))
+                event = await _answer(reader, "event")
+                if not isinstance(event, str):
+                    raise CodecError("an event that is no text")
+                yield event
 
     @asynccontextmanager
     async def _asked(self, word: str, body: object = None) -> AsyncIterator[asyncio.StreamReader]:
@@ -100,7 +106,8 @@ async def _answer(reader: asyncio.StreamReader, wanted: str) -> Any:
 
 def _expected(word: str, body: Any, wanted: str) -> Any:
     if word == "error":
-        raise HostRefused(Reason(body["reason"]), str(body["message"]))
+        refusal = value(Refusal, body)
+        raise HostRefused(refusal.reason, refusal.message)
     if word != wanted:
         raise CodecError(f"answered {word!r} where {wanted!r} was due")
     return body

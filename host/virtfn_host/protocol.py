@@ -9,15 +9,28 @@
 
 import json
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from virtfn_host.core.codec import CodecError, decode, encode, parse_json
 from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import MANY, Plan
 
 LINE_LIMIT = 16 << 20
-"""Bytes of the longest line: an inventory of 2,048 VFs is about 1 MB."""
+"""Bytes of the longest answer: an inventory of 2,048 VFs is about 1 MB."""
+
+REQUEST_LIMIT = 1 << 20
+"""Bytes of the longest request without its end; a client cuts a plan that would be longer (`cut`)."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why something is not done."""
+
+    reason: Reason
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +42,27 @@ class Look:
 
 
 def line(word: str, value: object = None) -> bytes:
-    """One message."""
+    """One message. What is no Unicode, as the kernel may show it, is said with a question mark."""
     body = value if word in ("event", "error") else None if value is None else encode(value)
-    return json.dumps({word: body}, separators=(",", ":")).encode() + b"\n"
+    return json.dumps({word: body}, separators=(",", ":"), ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+def cut(plan: Plan) -> Plan:
+    """As many of a plan's steps, from the first on, as one request takes; what it blocks and disturbs is not said.
+
+    The rest is planned anew by whoever looks again: a plan is what is missing, not a list that must be worked off.
+    """
+    steps = plan.steps[:MANY]
+    short = Plan(steps=steps, blocked=(), disturbs=())
+    if len(line("apply", short)) <= REQUEST_LIMIT:
+        return short
+    sizes = accumulate(len(line("apply", Plan(steps=(step,), blocked=(), disturbs=()))) for step in steps)
+    # Each was measured with the words around it, so that together they are shorter than their sum.
+    return Plan(
+        steps=tuple(step for step, size in zip(steps, sizes, strict=True) if size <= REQUEST_LIMIT),
+        blocked=(),
+        disturbs=(),
+    )
 
 
 def error_line(reason: Reason, message: str) -> bytes:
@@ -39,13 +70,13 @@ def error_line(reason: Reason, message: str) -> bytes:
     return line("error", {"reason": reason.value, "message": message})
 
 
-def parse(text: bytes) -> tuple[str, Any]:
+def parse(text: bytes, limit: int = LINE_LIMIT) -> tuple[str, Any]:
     """The word of a message and its JSON.
 
     Raises:
         CodecError: it is no message.
     """
-    message = parse_json(text, limit=LINE_LIMIT)
+    message = parse_json(text, limit=limit)
     if not isinstance(message, dict) or len(message) != 1:
         raise CodecError('want one word with its value, like {"observe": null}')
     ((word, body),) = message.items()

@@ -1,7 +1,9 @@
 """The host process: observes the machine, holds the in-use lock, carries out plans. Decides nothing, needs no network.
 
-One thread a connection: an observation must be possible while another connection's write is stuck. Plans are carried
-out one at a time, to their end, also when the agent goes away in the middle: half a plan is nobody's wish.
+One thread a connection (`connections.py`): an observation must be possible while another connection's write is stuck.
+Plans are carried out one at a time, to their end, also when the agent goes away in the middle: half a plan is nobody's
+wish. Only what is merely waited for ends early, where its client has gone and another plan waits. Nothing that hangs
+takes more than a few threads with it: looks and plans beyond that are told that it is busy.
 """
 
 import argparse
@@ -9,23 +11,21 @@ import contextlib
 import functools
 import logging
 import os
-import select
 import signal
 import socket
-import socketserver
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from virtfn_host.core.codec import CodecError
+from virtfn_host.connections import Server as Server
 from virtfn_host.core.model import Inventory, Observation, Stuck
-from virtfn_host.core.reasons import Reason
 from virtfn_host.core.steps import Outcome, Plan, Report, StepResult
 from virtfn_host.linux.apply import apply
 from virtfn_host.linux.canary import Canary
+from virtfn_host.linux.child import ENVIRONMENT
 from virtfn_host.linux.custody import allow_many_groups, evidence
-from virtfn_host.linux.errors import HostError, JournalUnreadableError
+from virtfn_host.linux.errors import BusyError, HostError, JournalUnreadableError
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.inventory import read_inventory
 from virtfn_host.linux.journal import Journal, has_links
@@ -37,9 +37,9 @@ from virtfn_host.linux.preflight import read_preflight
 from virtfn_host.linux.reader import Reader
 from virtfn_host.linux.stuck import hanging, others_write, pfs_now, refused
 from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.uevents import next_event, open_uevents
-from virtfn_host.linux.writer import Writer
-from virtfn_host.protocol import LINE_LIMIT, Look, error_line, line, parse, value
+from virtfn_host.linux.writer import HELD_AFTER, Writer
+from virtfn_host.protocol import Look, line
+from virtfn_host.seldom import Seldom
 
 GRACE = 20.0
 """Seconds for the step which runs when we are told to end; a pod has 30 in all. A blocked write takes for ever."""
@@ -47,7 +47,15 @@ GRACE = 20.0
 PLAIN = Look()
 """What is looked at when nothing more is asked."""
 
+LOOKS, PLANS = 4, 4
+"""So many looks at once, and so many plans that wait for their turn: what hangs in the kernel hangs all of them."""
+
+WAIT = 10.0
+"""Seconds that a look waits for the one before it, which may hang."""
+
 log = logging.getLogger("virtfn.host")
+undone = logging.getLogger("virtfn.host.undone")
+undone.addFilter(Seldom(300))
 
 
 class Host:
@@ -56,8 +64,13 @@ class Host:
     def __init__(self, machine: Machine, reader: Reader | None) -> None:
         self.machine = machine
         self._reader = reader
+        self._looks = threading.BoundedSemaphore(LOOKS)
         self._looking = threading.Lock()
         self._applying = threading.Lock()
+        self._plans = threading.BoundedSemaphore(PLANS + 1)
+        self._waiting = 0
+        """Plans that wait for the one that is carried out; under `_counting`."""
+        self._counting = threading.Lock()
         self._canary = Canary()
         self._asking = threading.Lock()
         self._writes = False
@@ -70,8 +83,17 @@ class Host:
         Link settings of VFs only where they are asked for, or noted to be given back.
 
         Raises:
+            BusyError: as many looks as may be hang already.
             HostError: not even the list of devices can be read.
         """
+        if not self._looks.acquire(timeout=WAIT):
+            raise BusyError(f"busy: {LOOKS} looks at this machine have not come back")
+        try:
+            return self._look(look)
+        finally:
+            self._looks.release()
+
+    def _look(self, look: Look) -> Observation:
         machine = self.machine
         try:
             originals, journal_error = machine.journal.originals(), None
@@ -79,7 +101,7 @@ class Host:
             originals, journal_error = (), str(error)
         netlink = machine.netlink if look.links or has_links(originals) else None
         sysfs = OneLook(machine.sysfs)
-        with self._looking:
+        with _in_turn(self._looking):
             inventory = read_inventory(sysfs, self._reader, netlink)
         return Observation(
             inventory=inventory,
@@ -91,25 +113,56 @@ class Host:
         )
 
     def _others_write(self, inventory: Inventory) -> Stuck | None:
-        with self._asking:
+        with _in_turn(self._asking):
             return None if self._writes else others_write(self.machine.sysfs, self._canary, inventory)
 
-    def apply(self, plan: Plan, told: Callable[[StepResult], None]) -> Report:
-        """Carry out a plan, `told` of each step as it ends; all of it is left undone while a write is blocked."""
-        with self._applying:
-            # Nobody else uses the canary from here on: while we write, a look does not ask it.
-            others = functools.partial(hanging, self.machine.sysfs, self._canary, tuple(pfs_now(self.machine.sysfs)))
-            if (stuck := self._begin(others)) is not None:
-                log.warning("%d steps not tried: %s", len(plan.steps), stuck.text)
-                report = refused(plan, stuck)
-                for result in report.results:
-                    told(result)
-                return report
+    def apply(self, plan: Plan, told: Callable[[StepResult], None], gone: Callable[[], bool] = lambda: False) -> Report:
+        """Carry out a plan, `told` of each step as it ends; all of it is left undone while a write is blocked.
+
+        Args:
+            gone: whether whoever asked for it is.
+
+        Raises:
+            BusyError: as many plans as may wait for their turn already.
+        """
+        if not self._plans.acquire(blocking=False):
+            raise BusyError(f"busy: {PLANS} plans wait for one that is being carried out")
+        try:
+            self._wait(1)
+            self._applying.acquire()
+            self._wait(-1)
             try:
-                return apply(plan, self.machine, lambda result: self._ended(result, told), self._ending.is_set, others)
+                return self._carry_out(plan, told, gone)
             finally:
-                with self._asking:
-                    self._writes = False
+                self._applying.release()
+        finally:
+            self._plans.release()
+
+    def _wait(self, more: int) -> None:
+        with self._counting:
+            self._waiting += more
+
+    def _carry_out(self, plan: Plan, told: Callable[[StepResult], None], gone: Callable[[], bool]) -> Report:
+        # Nobody else uses the canary from here on: while we write, a look does not ask it.
+        others = functools.partial(hanging, self.machine.sysfs, self._canary, tuple(pfs_now(self.machine.sysfs)))
+        if (stuck := self._begin(others)) is not None:
+            log.warning("%d steps not tried: %s", len(plan.steps), stuck.text)
+            report = refused(plan, stuck)
+            for result in report.results:
+                told(result)
+            return report
+        try:
+            return apply(
+                plan,
+                self.machine,
+                lambda result: self._ended(result, told),
+                self._ending.is_set,
+                others,
+                lambda: self._waiting > 0 and gone(),
+            )
+        finally:
+            with self._asking:
+                self._writes = False
 
     def _begin(self, others: Callable[[], Stuck | None]) -> Stuck | None:
         """Why not to: a write of ours would queue behind somebody else's, and be executed when nobody expects it."""
@@ -120,7 +173,10 @@ class Host:
 
     def _ended(self, result: StepResult, told: Callable[[StepResult], None]) -> None:
         level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
-        log.log(level, "%s (%s, %.3f s)", result.message, result.outcome.value, result.seconds)
+        logger = log if result.outcome is Outcome.DONE else undone
+        # A message quotes what was asked for and what a program answered, so it may have anything in it.
+        message = result.message if result.message.isprintable() else ascii(result.message)
+        logger.log(level, "%s (%s, %.3f s)", message, result.outcome.value, result.seconds)
         told(result)
 
     def end(self, grace: float = GRACE) -> None:
@@ -136,75 +192,14 @@ class Host:
             self._canary.close()
 
 
-def _look(body: object) -> Look:
-    return PLAIN if body is None else value(Look, body)
-
-
-class Connection(socketserver.StreamRequestHandler):
-    """One client: requests in, answers out, in order."""
-
-    server: "Server"
-
-    def handle(self) -> None:
-        """Answer every line until the client goes away."""
-        with contextlib.suppress(ConnectionError):
-            while text := self.rfile.readline(LINE_LIMIT):
-                self._answer(text)
-
-    def _answer(self, text: bytes) -> None:
-        try:
-            word, body = parse(text)
-            match word:
-                case "observe":
-                    self.send(line("observation", self.server.host.observe(_look(body))))
-                case "apply":
-                    plan = value(Plan, body)
-                    report = self.server.host.apply(plan, lambda result: self.send(line("result", result)))
-                    self.send(line("report", report))
-                case "watch":
-                    self._watch()
-                case "ping":
-                    self.send(line("pong"))
-                case _:
-                    raise CodecError(f"no request {word!r}; known are observe, apply, watch, ping")
-        except CodecError as error:
-            log.warning("refused a request: %s", error)
-            self.send(error_line(Reason.WRITE_REFUSED, f"refused, nothing was done: {error}"))
-        except HostError as error:
-            self.send(error_line(error.reason, str(error)))
-
-    def send(self, message: bytes) -> None:
-        """Answer; a client that went away is not told and is no reason to stop."""
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(message)
-
-    def _watch(self) -> None:
-        """Pass events on until the client goes away; it is told apart from silence, or each that went would stay."""
-        with open_uevents() as listener:
-            self.wfile.write(line("event", "watching"))
-            poll = select.poll()
-            poll.register(listener, select.POLLIN)
-            poll.register(self.connection, select.POLLIN)
-            while self.connection.fileno() not in (ready for ready, _ in poll.poll()):
-                if (event := next_event(listener)) is not None:
-                    self.wfile.write(line("event", event))
-
-
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """The unix socket; only its owner may connect."""
-
-    daemon_threads = True
-
-    def __init__(self, path: Path, host: Host) -> None:
-        self.host = host
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Ours alone while we hold the writer's lock, so a socket that is there is a dead one's.
-        path.unlink(missing_ok=True)
-        mask = os.umask(0o177)
-        try:
-            super().__init__(str(path), Connection)
-        finally:
-            os.umask(mask)
+@contextlib.contextmanager
+def _in_turn(lock: threading.Lock) -> Iterator[None]:
+    if not lock.acquire(timeout=WAIT):
+        raise BusyError(f"busy: another look at this machine has not come back in {WAIT:.0f} s")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check(path: Path) -> int:
@@ -230,12 +225,13 @@ def main() -> None:
         sys.exit(check(options.socket))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     allow_many_groups()
+    _be_alone()
     sysfs = Sysfs(options.sys, options.dev, options.proc)
     machine = Machine(
         sysfs=sysfs,
-        writer=Writer(functools.partial(who_blocks, sysfs)),
+        writer=Writer(functools.partial(who_blocks, sysfs), HELD_AFTER, sysfs.sys),
         journal=Journal(options.journal),
-        modules=Modprobe(),
+        modules=Modprobe(sysfs),
         netlink=Netlink(options.proc),
     )
     try:
@@ -244,6 +240,14 @@ def main() -> None:
     except (HostError, OSError) as error:
         log.error("%s", error)
         sys.exit(1)
+
+
+def _be_alone() -> None:
+    """Take nothing from where and how this process was started: no folder to look into, no word for what it starts."""
+    os.chdir("/")
+    os.umask(0o077)
+    os.environ.clear()
+    os.environ.update(ENVIRONMENT)
 
 
 def serve(path: Path, host: Host) -> None:
@@ -271,9 +275,14 @@ def _arguments() -> argparse.ArgumentParser:
         ("--dev", "/dev", "the host's /dev"),
         ("--proc", "/proc", "the host's /proc"),
     ):
-        parser.add_argument(name, type=Path, default=Path(default), help=f"{text} (default: %(default)s)")
+        # Absolute, because this process leaves the folder that it was started in.
+        parser.add_argument(name, type=_absolute, default=Path(default), help=f"{text} (default: %(default)s)")
     parser.add_argument("--check", action="store_true", help="only ask whether a host process answers on the socket")
     return parser
+
+
+def _absolute(text: str) -> Path:
+    return Path(text).absolute()
 
 
 if __name__ == "__main__":

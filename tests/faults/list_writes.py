@@ -51,20 +51,21 @@ def read_only(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def driver_refuses(node: FaultyNode) -> Iterator[None]:
-    """pcieport takes no VF."""
-    if not node.fake:
-        yield
-        return
-    original = node.fake._write_bind
+    """It takes no function of this kind."""
 
-    def refuse(driver: str, address: Any) -> None:
-        if driver == "pcieport":
-            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        original(driver, address)
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
-    node.fake.register("pcieport")
     with node.kernel_does("_write_bind", refuse):
         yield
+
+
+@contextmanager
+def another_driver(node: FaultyNode) -> Iterator[None]:
+    """There is a driver called pcieport, and nothing names it for a VF."""
+    if node.fake:
+        node.fake.register("pcieport")
+    yield
 
 
 @contextmanager
@@ -165,11 +166,21 @@ FAULTS = (
         name="a driver refuses the device",
         section="13.10",
         provoke=driver_refuses,
+        asked=OTHER,
+        words=DO,
+        reason=Reason.BIND_FAILED,
+        message=r"^VF 0 of {other}.*: bind to vfio-pci: .*No such device \(ENODEV\); .*the driver does not take",
+        fake_only="every driver that may be asked for takes what its override names",
+    ),
+    Fault(
+        name="a driver is none of vfio's and nobody names it for the device",
+        section="13.10",
+        provoke=another_driver,
         asked=one_on("pcieport"),
         after=alone,
         words=DO,
         reason=Reason.BIND_FAILED,
-        message=r"^VF 0 of {pf} \({vf}\): bind to pcieport: .*No such device \(ENODEV\); .*the driver does not take",
+        message=r"^VF 0 of {pf} \({vf}\): set driver_override pcieport: refused: pcieport is no vfio driver, ",
     ),
     Fault(
         name="the IOMMU refuses a device",

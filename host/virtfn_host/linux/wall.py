@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.aliases import VFIO_PCI, driver_of, modules_for
 from virtfn_host.core.model import Original
+from virtfn_host.core.names import driver_name
 from virtfn_host.core.steps import FunctionRef
 from virtfn_host.linux.errors import DriverRefusedError, HostError
 from virtfn_host.linux.journal import Journal
@@ -75,6 +76,10 @@ class Wall:
         """
         if name == VFIO_PCI or name in self._before(function):
             return
+        try:
+            driver_name(name)
+        except ValueError as error:
+            raise DriverRefusedError(f"refused: {error}; nothing was written") from error
         if self._is_vfio(name) or self._is_named_for(name, address):
             return
         text = f"{name} is no vfio driver, not what {address} had before the first touch, and not named for it by"
