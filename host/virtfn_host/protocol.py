@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from virtfn_host.core.codec import CodecError, decode, encode, parse_json
 from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import MANY, Plan
+from virtfn_host.core.steps import MANY, Plan, Step
 
 LINE_LIMIT = 16 << 20
 """Bytes of the longest answer: an inventory of 2,048 VFs is about 1 MB."""
@@ -52,17 +52,17 @@ def cut(plan: Plan) -> Plan:
 
     The rest is planned anew by whoever looks again: a plan is what is missing, not a list that must be worked off.
     """
-    steps = plan.steps[:MANY]
-    short = Plan(steps=steps, blocked=(), disturbs=())
+    short = _only(*plan.steps[:MANY])
     if len(line("apply", short)) <= REQUEST_LIMIT:
         return short
-    sizes = accumulate(len(line("apply", Plan(steps=(step,), blocked=(), disturbs=()))) for step in steps)
-    # Each was measured with the words around it, so that together they are shorter than their sum.
-    return Plan(
-        steps=tuple(step for step, size in zip(steps, sizes, strict=True) if size <= REQUEST_LIMIT),
-        blocked=(),
-        disturbs=(),
-    )
+    around = len(line("apply", _only()))
+    # With each comes a comma, but for the first one.
+    sizes = accumulate((len(line("apply", _only(step))) - around + 1 for step in short.steps), initial=around - 1)
+    return _only(*short.steps[: sum(size <= REQUEST_LIMIT for size in sizes) - 1])
+
+
+def _only(*steps: Step) -> Plan:
+    return Plan(steps=steps, blocked=(), disturbs=())
 
 
 def error_line(reason: Reason, message: str) -> bytes:

@@ -109,7 +109,10 @@ def test_a_file_of_sysfs_that_is_not_what_a_kernel_writes_fails_its_step_alone(
 ) -> None:
     other = "0000:03:00.0"
     (kernel.devices / other / "virtfn0").symlink_to("../no address")
-    steps = [{"kind": "SetNumVfs", "pf": other, "value": 0, "expects": 0}, {"kind": "Forget", "pf": other}]
+    steps: list[dict[str, Any]] = [
+        {"kind": "SetNumVfs", "pf": other, "value": 0, "expects": 0},
+        {"kind": "Forget", "pf": other},
+    ]
     word, said = host.last("apply", plan(*steps))
     assert word == "report"
     assert [result["outcome"] for result in said["results"]] == ["failed", "notTried"]
