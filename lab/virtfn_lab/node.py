@@ -1,13 +1,21 @@
-"""The one node of a lab with virtfn on it, as tests, proofs and bench handle it; every wait has a deadline."""
+"""The one node of a lab with virtfn on it, as tests, proofs and bench handle it; every wait has a deadline.
+
+Whoever changes something waits for a state that can only come after the change: the policies as they stand now are
+carried out (`converged`), another file stands there than the one that was marked (`file`), words were printed after a
+mark (`mark`, `said_since`). Words and states from before the change prove nothing, however often they are looked at.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from virtfn_lab import containers
 from virtfn_lab.cluster import Cluster, LabError
+from virtfn_lab.containers import Container
 from virtfn_lab.product import node_ready
 
 CONVERGED = ("True", "Converged")
@@ -24,6 +32,25 @@ def policy(name: str, count: int = 7, address: str | None = None, **spec: Any) -
     return json.dumps(document)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A moment in a container's log."""
+
+    container: Container
+    lines: int
+    """What was printed until then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileMark:
+    """One file as it was; a file that was replaced has another inode, one that was written another time."""
+
+    inode: int
+    written: str
+    """Time of the last write, in nanoseconds."""
+    content: str
+
+
 class Node:
     """What one does with a node, and sees of it."""
 
@@ -34,10 +61,11 @@ class Node:
         """Apply documents."""
         self.cluster.kubectl("apply", "-f", "-", stdin="\n---\n".join(documents))
 
-    def edit(self, policy: str, count: int) -> None:
-        """Ask for another number of VFs."""
+    def edit(self, policy: str, count: int) -> int:
+        """Ask for another number of VFs; the generation of the policy that asks for it."""
         patch = f'{{"spec": {{"virtualFunctions": {{"count": {count}}}}}}}'
-        self.cluster.kubectl("patch", "svp", policy, "--type=merge", "-p", patch)
+        words = ("patch", "svp", policy, "--type=merge", "-p", patch, "-o", "jsonpath={.metadata.generation}")
+        return int(self.cluster.kubectl(*words).stdout)
 
     def status(self) -> Any:
         """The SriovNode's status."""
@@ -55,8 +83,11 @@ class Node:
             raise LabError(f"{error}: {self.status()['conditions']}") from error
 
     def is_converged(self) -> bool:
-        """Whether the newest config is carried out."""
-        return node_ready(self.cluster) == CONVERGED
+        """Whether the policies that stand now, as they stand now, are carried out.
+
+        A node that is converged may be so with what was asked before: the controller has yet to tell it of the change.
+        """
+        return _told_of_all(self.cluster) and node_ready(self.cluster) == CONVERGED
 
     def until(self, what: str, true: Callable[[], bool], seconds: float = 60) -> float:
         """Wait for something; the seconds that took."""
@@ -72,6 +103,50 @@ class Node:
         if done.returncode != 0:
             raise LabError(f"{command}: exit {done.returncode}\n{done.stdout}")
         return done.stdout
+
+    def container(self, name: str) -> Container:
+        """The container of this name that runs; of the controllers the one that leads.
+
+        Raises:
+            LabError: there is none at this moment.
+        """
+        found = containers.running(self.cluster, name)
+        if found is None:
+            raise LabError(f"no container {name} runs on node-1")
+        return found
+
+    def frozen(self, name: str) -> AbstractContextManager[None]:
+        """Inside, this process stands still: what it would mend or do stays as it is, so that it can be looked at."""
+        return containers.frozen(self.cluster, self.container(name))
+
+    def health(self, name: str, port: int) -> str:
+        """What a container's health answer says now; empty where it does not answer with 200."""
+        address = self.container(name).address
+        return self.cluster.node_exec(1, f"busybox wget -qO- -T 5 http://{address}:{port}/healthz").stdout.strip()
+
+    def mark(self, name: str) -> Mark:
+        """This moment in the log of a container."""
+        found = self.container(name)
+        return Mark(container=found, lines=len(containers.log(self.cluster, found)))
+
+    def said_since(self, mark: Mark) -> list[str]:
+        """The lines that the container printed after the mark; one that took its place meanwhile printed all after."""
+        now = containers.running(self.cluster, mark.container.name)
+        if now is None:
+            return []
+        lines = containers.log(self.cluster, now)
+        return lines[mark.lines :] if now.id == mark.container.id else lines
+
+    def file(self, path: str) -> FileMark | None:
+        """A file of the node as it is now; None where there is none."""
+        done = self.cluster.node_exec(1, f"[ -e {path} ] || exit 0; stat -c '%i %y' {path} && cat {path}")
+        if done.returncode != 0:
+            raise LabError(f"{path}: {done.stdout}")
+        if not done.stdout:
+            return None
+        first, _, content = done.stdout.partition("\n")
+        inode, _, written = first.partition(" ")
+        return FileMark(inode=int(inode), written=written, content=content)
 
     def log(self, pod: str) -> str:
         """What a pod printed so far."""
@@ -104,3 +179,23 @@ class Node:
         heard = self.shell("cat /run/uevents").splitlines()
         if touched := [line for line in heard if any(address in line for address in addresses)]:
             raise LabError(f"touched: {touched}")
+
+
+def _told_of_all(cluster: Cluster) -> bool:
+    """Whether the SriovNode's spec speaks of every policy of now, and of no other and no earlier one."""
+    policies: Any = cluster.get("svp")["items"]
+    spec: Any = cluster.get("svn", "node-1").get("spec") or {}
+    told = {policy["uid"]: policy["generation"] for policy in spec.get("policies", ())}
+    for policy in policies:
+        metadata, status = policy["metadata"], policy.get("status") or {}
+        if status.get("observedGeneration") != metadata["generation"]:
+            return False
+        # Of one that cannot be read, nodes carry out the last good generation; one that matches no node is in no spec.
+        if status["nodes"]["matching"] and _readable(status) and told.get(metadata["uid"]) != metadata["generation"]:
+            return False
+    return set(told) <= {policy["metadata"]["uid"] for policy in policies}
+
+
+def _readable(status: Any) -> bool:
+    accepted = next((c for c in status["conditions"] if c["type"] == "Accepted"), None)
+    return accepted is None or accepted["reason"] != "InvalidPolicy"

@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from subprocess import CompletedProcess
 
 from virtfn_lab.cluster import LabError
 from virtfn_lab.node import LEFT, RIGHT, Node, policy
@@ -74,17 +75,31 @@ def _round(node: Node, victim: str, count: int, delay: float) -> Round:
         f" sleep {delay:.3f}; kill -9 $(pgrep -f '{PROCESSES[victim]}') || exit 2;"
         f" ls /sys/bus/pci/drivers/vfio-pci | grep -c ^{LEFT[:7]}"
     )
-    answer: list[str] = []
-    killer = threading.Thread(target=lambda: answer.append(node.cluster.node_exec(1, kill).stdout))
+    answer: list[CompletedProcess[str]] = []
+    before = _processes(node, victim)
+    killer = threading.Thread(target=lambda: answer.append(node.cluster.node_exec(1, kill)))
     killer.start()
     node.edit("left", count)
     killer.join()
+    if not answer or not answer[0].stdout.strip().isdecimal():
+        raise LabError(f"{victim} was not killed: {answer}")
+    bound = int(answer[0].stdout)
     seconds = node.until(
-        f"{count} VFs are bound and offered after {victim} was killed ({answer})",
-        lambda: _bound(node) == count and _offered(node) == (count, 7) and node.is_converged(),
+        f"{count} VFs are bound and offered after {victim} was killed with {bound} bound, and it runs again",
+        lambda: (
+            _bound(node) == count
+            and _offered(node) == (count, 7)
+            and node.is_converged()
+            and bool(_processes(node, victim) - before)
+        ),
         CONVERGE,
     )
-    return Round(victim=victim, count=count, bound=int(answer[0]), seconds=seconds)
+    return Round(victim=victim, count=count, bound=bound, seconds=seconds)
+
+
+def _processes(node: Node, victim: str) -> set[str]:
+    """Ids of what runs of it now; a process that took the place of another has another."""
+    return set(node.cluster.node_exec(1, f"pgrep -f '{PROCESSES[victim]}'").stdout.split())
 
 
 def _bound(node: Node) -> int:

@@ -8,6 +8,9 @@ from virtfn_lab.cluster import Cluster, down, up
 from virtfn_lab.node import Node, policy
 from virtfn_lab.product import allocatable, functions, install
 
+RUNS = "/run/watch-node.runs"
+"""What watch_node.py leaves when it begins to look."""
+
 STAGES = ("VFs bound", "pool file", "kubelet told", "allocatable")
 
 
@@ -31,7 +34,7 @@ def _one(cluster: Cluster, name: str) -> dict[str, float]:
         target=lambda: answer.append(node.shell(f"python3 -I /src/tests/bench/watch_node.py virtfn.dev/{name}"))
     )
     watching.start()
-    time.sleep(2)  # nothing says that the watcher runs; what it sees is stamped by the node's clock
+    node.until("the watcher runs", lambda: node.cluster.node_exec(1, f"rm {RUNS}").returncode == 0)
     began = time.time()
     node.apply(policy(name))
     node.until("14 are allocatable", lambda: allocatable(cluster, f"virtfn.dev/{name}") == 14)

@@ -15,12 +15,13 @@ def test_fast_and_its_pod(node: Node) -> None:
     node.apply(EXAMPLES.pop("policy-fast.yaml"), EXAMPLES.pop("pod.yaml"))
     (held,) = node.holds("fast")
     assert held in functions(node.cluster)
-    assert allocatable(node.cluster, "virtfn.dev/fast") == 14
+    node.until("all are allocatable", lambda: allocatable(node.cluster, "virtfn.dev/fast") == 14)
 
 
 def test_two_pools(node: Node) -> None:
     node.apply(EXAMPLES.pop("policy-two-pools.yaml"))
     node.until("both are allocatable", lambda: _offers(node, "virtfn.dev/fast", "virtfn.dev/plain") == [8, 6])
+    node.converged()
     drivers = [line.split()[1] for line in functions(node.cluster).splitlines() if line.startswith("0000:01:1")]
     assert sorted(drivers) == ["igbvf"] * 3 + ["vfio-pci"] * 4
 
@@ -39,12 +40,14 @@ def test_bind_only(node: Node) -> None:
 def test_link_settings_stay_over_a_new_number_of_vfs(node: Node) -> None:
     node.apply(EXAMPLES.pop("policy-link.yaml"))
     node.until("all are allocatable", lambda: _offers(node, "virtfn.dev/tagged") == [14])
+    node.converged()
     before = _shown(node)
     assert len(before) == 7
     assert all(re.search("vlan 100,.*spoof checking on", line) for line in before)
     assert len({line.split()[3] for line in before} - {"00:00:00:00:00:00,"}) == 7
     node.edit("link", 3)
     node.until("three are left of each", lambda: _offers(node, "virtfn.dev/tagged") == [6])
+    node.converged()
     assert _shown(node) == before[:3]
 
 

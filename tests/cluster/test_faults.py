@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 
+from virtfn_lab import containers
+from virtfn_lab.containers import AGENT, PLUGIN
 from virtfn_lab.node import LEFT, Node, policy
-from virtfn_lab.product import NAMESPACE, allocatable, functions, pod
+from virtfn_lab.product import allocatable, functions, pod
 
+PLUGIN_PORT = 8081
 POOLS = "/run/virtfn/pools.json"
 FREE_DRIVER = "/sys/bus/pci/drivers/vfio-pci/unbind"
 
@@ -21,31 +24,49 @@ def test_without_the_api_server_for_a_minute(node: Node) -> None:
         node.until("it is bound again", lambda: other in _bound(node), 40)
         while time.monotonic() < until:
             assert held in _bound(node)
-            time.sleep(2)
+            time.sleep(2)  # the minute is what is tried
     node.until("the API server answers", lambda: node.cluster.kubectl("get", "svn", check=False).returncode == 0)
     node.cluster.kubectl("delete", "pod", "holder")
     node.edit("left", 3)
-    node.until("the edit is carried out", lambda: len(_bound(node)) == 3)
+    node.converged()
+    assert len(_bound(node)) == 3
 
 
 def test_a_pool_file_that_is_garbage_is_said_and_mended(node: Node) -> None:
     _ready(node)
-    node.shell(f"cp {POOLS} /run/pools.good")
-    _until_said(node, "serving what it said before", f"echo '{{' > {POOLS}.new; mv {POOLS}.new {POOLS}")
-    assert allocatable(node.cluster, "virtfn.dev/left") == 7
-    node.until("the agent mends it", lambda: "the pool file is good again" in _plugin_log(node))
-    assert node.shell(f"cmp {POOLS} /run/pools.good") == ""
-    assert allocatable(node.cluster, "virtfn.dev/left") == 7
+    _broken_said_and_mended(node, f"echo '{{' > {POOLS}.new; mv {POOLS}.new {POOLS}", "cannot be read")
 
 
 def test_a_pool_file_that_is_gone_is_said_and_made_anew(node: Node) -> None:
     _ready(node)
-    node.shell(f"cp {POOLS} /run/pools.good")
-    _until_said(node, "no pool file", f"rm -f {POOLS}")
-    node.until(
-        "the agent makes it anew", lambda: node.cluster.node_exec(1, f"cmp {POOLS} /run/pools.good").returncode == 0
-    )
+    _broken_said_and_mended(node, f"rm {POOLS}", "no pool file")
+
+
+def _broken_said_and_mended(node: Node, breaks: str, words: str) -> None:
+    """Broken once, while the agent stands still: nobody mends it before the plugin has seen it."""
+    good = node.file(POOLS)
+    assert good is not None
+    assert node.health(PLUGIN, PLUGIN_PORT) == "ok"
+    mark = node.mark(PLUGIN)
+    with node.frozen(AGENT):
+        node.shell(breaks)
+        broken = node.file(POOLS)
+        node.until("the plugin's health says so", lambda: words in node.health(PLUGIN, PLUGIN_PORT), 10)
+        assert allocatable(node.cluster, "virtfn.dev/left") == 7
+        assert node.file(POOLS) == broken, "somebody mended it while the agent stood still"
+    node.until("the agent makes it anew", lambda: (now := node.file(POOLS)) != broken and now is not None)
+    node.until("the plugin's health is good", lambda: node.health(PLUGIN, PLUGIN_PORT) == "ok", 10)
+    mended = node.file(POOLS)
+    assert mended is not None
+    assert mended.inode != good.inode
+    assert mended.content == good.content
+    node.until("the log says both", lambda: _says_once(node.said_since(mark), words, "the pool file is good again"), 10)
     assert allocatable(node.cluster, "virtfn.dev/left") == 7
+    assert containers.restarts(node.cluster)[mark.container.pod, PLUGIN] == mark.container.restarts
+
+
+def _says_once(lines: list[str], *several: str) -> bool:
+    return all(sum(words in line for line in lines) == 1 for words in several)
 
 
 def _ready(node: Node) -> str:
@@ -60,18 +81,3 @@ def _ready(node: Node) -> str:
 
 def _bound(node: Node) -> list[str]:
     return [line.split()[0] for line in functions(node.cluster).splitlines() if "vfio-pci" in line.split()[1:2]]
-
-
-def _until_said(node: Node, words: str, breaks: str) -> None:
-    """The agent may mend it before the plugin looks: then it is broken again."""
-
-    def said() -> bool:
-        node.shell(breaks)
-        return words in _plugin_log(node)
-
-    node.until(f"the plugin says: {words}", said)
-
-
-def _plugin_log(node: Node) -> str:
-    words = ("logs", "-n", NAMESPACE, "ds/virtfn-deviceplugin", "--since=100s")
-    return node.cluster.kubectl(*words, check=False).stdout

@@ -22,17 +22,14 @@ def test_an_edit_waits_for_the_pod_and_converges_when_it_ends(node: Node) -> Non
 
     with node.untouched(held):
         node.edit("left", 3)
-        node.until("the node waits", lambda: node.condition()["reason"] == "VfsInUse")
-        assert "default/holder" in node.condition()["message"]
-        (blocked,) = node.status()["plan"]["blocked"]
-        assert blocked["pods"] == ["pod default/holder"]
+        node.until("the node waits for it", lambda: _waits_for(node, "default/holder"))
         # A pool that waits goes on serving, and so does the other.
         node.apply(pod("second", resource="virtfn.dev/left"), pod("third", resource="virtfn.dev/right"))
         assert node.holds("second") != [held]
         node.holds("third")
         assert functions(node.cluster) == before
         assert node.condition()["reason"] == "VfsInUse"
-        assert "holder" in node.cluster.kubectl("get", "svp", "left", "-o", "jsonpath={.status.problems}").stdout
+        node.until("the policy says so, too", lambda: "default/holder" in _problems(node))
         node.cluster.kubectl("delete", "pod", "second")
         assert functions(node.cluster) == before
 
@@ -58,6 +55,22 @@ def test_deleting_the_policy_gives_a_held_vf_back_when_its_pod_ends(node: Node) 
         assert vfs(node, LEFT) == 7
     node.cluster.kubectl("delete", "pod", "holder")
     node.until("everything is given back", lambda: functions(node.cluster) == before, 30)
+
+
+def _waits_for(node: Node, pod: str) -> bool:
+    """One status, in which everything agrees: between two questions the node may report anew."""
+    status = node.status()
+    (ready,) = [c for c in status["conditions"] if c["type"] == "Ready"]
+    blocked = status.get("plan", {}).get("blocked", [])
+    return (
+        ready["reason"] == "VfsInUse"
+        and pod in ready["message"]
+        and [held["pods"] for held in blocked] == [[f"pod {pod}"]]
+    )
+
+
+def _problems(node: Node) -> str:
+    return node.cluster.kubectl("get", "svp", "left", "-o", "jsonpath={.status.problems}").stdout
 
 
 def _offered(node: Node) -> tuple[int, int]:

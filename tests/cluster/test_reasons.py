@@ -29,12 +29,13 @@ def test_a_policy_that_cannot_stand_says_why_and_hurts_nobody(node: Node, reason
 
     node.apply(CASES[reason])
     node.until(f"the policy says {reason}", lambda: reason in _reasons(node, "wrong"))
+    # The controller heard it of the node, so the node has said it.
     (said,) = [r for r in node.status()["rejected"] if r["policy"] == "wrong"]
     assert said["reason"] == reason
     if reason in ("CountConflict", "IndexTaken", "NothingLeft"):
         assert "good" in said["message"], "the winner is named"
     assert functions(node.cluster) == before
-    assert _ready(node, "good")
+    node.until("the good one's status is of now", lambda: _ready(node, "good"))
     assert allocatable(node.cluster, "virtfn.dev/good") == 7
 
 
