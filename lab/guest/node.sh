@@ -10,6 +10,11 @@ ip route add default via "$network.2"
 modprobe -a overlay br_netfilter igb nvme 2>/dev/null
 echo 1 > /proc/sys/net/ipv4/ip_forward
 mount -t ext4 /dev/vdb /var/lib/containerd 2>/dev/null || { mkdir -p /var/lib/containerd; mount -t ext4 /dev/vdb /var/lib/containerd; }
+# What virtfn writes to is small file systems of their own, so that a test can fill them and nothing else.
+for folder in /run/virtfn /run/virtfn-ledger /var/lib/virtfn; do
+    mkdir -p $folder
+    mount -t tmpfs -o size=1m,mode=755 tmpfs $folder
+done
 nft -f - <<RULES
 table ip lab { chain post { type nat hook postrouting priority 100; ip saddr 10.88.0.0/16 oif "$nic" masquerade; }; }
 RULES

@@ -1,0 +1,65 @@
+"""What goes on in a cluster while something else is tried: a policy is edited and pods with VFs come and go.
+
+Whatever goes wrong in it is raised at its end, in the thread that began it.
+"""
+
+from __future__ import annotations
+
+import threading
+from itertools import count, cycle
+from types import TracebackType
+from typing import Self
+
+from virtfn_lab.node import Node
+from virtfn_lab.product import pod
+
+PACE = 0.5
+"""Seconds between two changes; each takes the API server and the node longer than that."""
+
+ALIVE = 3
+"""Pods at once."""
+
+
+class Load:
+    """Edits `policy` between two numbers of VFs, and starts and deletes pods with a VF of `resource`, until its end."""
+
+    def __init__(self, node: Node, policy: str, counts: tuple[int, int], resource: str) -> None:
+        self.edits = 0
+        self.pods = 0
+        self._node = node
+        self._policy = policy
+        self._counts = counts
+        self._resource = resource
+        self._ending = threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._work, name="load")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._ending.set()
+        self._thread.join()
+        self._node.cluster.kubectl("delete", "pods", "--ignore-not-found", *map(self._name, range(self.pods)))
+        if self._error is not None and error is None:
+            raise self._error
+
+    def _work(self) -> None:
+        try:
+            for number, asked in zip(count(), cycle(self._counts), strict=False):
+                if self._ending.wait(PACE):
+                    return
+                self._node.edit(self._policy, asked)
+                self.edits += 1
+                self.pods = number + 1  # before it is there, so that the end removes it
+                self._node.apply(pod(self._name(number), resource=self._resource))
+                if number >= ALIVE:
+                    words = ("delete", "pod", self._name(number - ALIVE), "--wait=false", "--ignore-not-found")
+                    self._node.cluster.kubectl(*words)
+        except Exception as error:  # raised where the load ends
+            self._error = error
+
+    @staticmethod
+    def _name(number: int) -> str:
+        return f"guest-{number}"
