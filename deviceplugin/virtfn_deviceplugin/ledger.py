@@ -6,13 +6,14 @@ process noted in a file that does not read is not known, and not known counts as
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.offered import MOST_DEVICES, Allocation, DevicePool, Ledger
 from virtfn_host.linux import poolfile
+from virtfn_host.linux.clock import since_boot
 from virtfn_host.linux.poolfile import PoolFileError
 
 log = logging.getLogger("virtfn.deviceplugin")
@@ -26,17 +27,13 @@ COUNTS_SECONDS = 60.0
 class LedgerFile:
     """The ledger of this process; safe to use from several threads."""
 
-    def __init__(
-        self, path: Path, now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`now` is what an entry says, seconds since the epoch; `clock` goes on evenly whatever is done to that."""
+    def __init__(self, path: Path, now: Callable[[], float] = since_boot) -> None:
         self._path = path
         self._now = now
-        self._clock = clock
         self._lock = threading.Lock()
         self._entries: tuple[Allocation, ...] = ()
-        self._lost: tuple[float, float] | None = None
-        """When, by `now` and by `clock`, it was found that what an earlier process noted is lost; None: it is not."""
+        self._lost: float | None = None
+        """When it was found that what an earlier process noted is lost; None: it is not."""
         self._written: object = None
         """What shows whether the file is as this process left it; None: it has not written one."""
         self._complaint = ""
@@ -65,7 +62,7 @@ class LedgerFile:
         if self._lost is None or not self._counts:
             return []
         return [
-            Allocation(address=device.address, resource_name=pool.resource_name, at=self._lost[0])
+            Allocation(address=device.address, resource_name=pool.resource_name, at=self._lost)
             for pool in offered
             for device in pool.devices
         ]
@@ -73,7 +70,7 @@ class LedgerFile:
     @property
     def _counts(self) -> bool:
         """Whether something of what was lost may count yet."""
-        return self._lost is not None and self._clock() - self._lost[1] < COUNTS_SECONDS
+        return self._lost is not None and self._now() - self._lost < COUNTS_SECONDS
 
     def load(self, boot_id: str) -> None:
         """Take over what an earlier process of this boot handed out; one that does not read hinders nobody's start."""
@@ -81,10 +78,14 @@ class LedgerFile:
             found = poolfile.read_ledger(self._path)
         except PoolFileError as error:
             log.warning("%s; for a minute everything on offer counts as handed out", error)
-            self._lost = self._now(), self._clock()
+            self._lost = self._now()
             return
         if found is not None and found.boot_id == boot_id:
-            self._entries = found.allocations
+            # One from the future is of a version that noted the time of day: it counts from now on, as unknown does.
+            now = self._now()
+            self._entries = tuple(replace(entry, at=min(entry.at, now)) for entry in found.allocations)
+            if self._entries != found.allocations:
+                return  # not as this process would have it, so `look_after` writes it
         self._written = self._identity()
 
     def look_after(self, boot_id: str) -> None:

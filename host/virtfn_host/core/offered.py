@@ -47,7 +47,7 @@ class Allocation:
     address: PciAddress
     resource_name: str
     at: float
-    """Seconds since the epoch."""
+    """Seconds since the machine booted: the time of day may be set back and forth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ def in_use(
         evidence: what the kernel shows.
         pods: device id to the pods that have it, as the kubelet says; None when nobody can tell.
         ledger: what was handed out lately; None when there is no ledger.
-        now: seconds since the epoch.
+        now: seconds since the machine booted.
         also: functions that are in no inventory any more, because their removal has begun and is blocked.
         unknown: why nobody can tell, where nobody can.
     """
@@ -78,7 +78,7 @@ def being_started(found: InUse) -> bool:
 
 
 def _lately(ledger: Ledger | None, boot_id: str, now: float) -> set[PciAddress]:
-    """An entry from the future counts: a clock that was set back makes nothing free."""
+    """An entry from the future counts: whoever wrote it has another clock, and that makes nothing free."""
     if ledger is None or ledger.boot_id != boot_id:
         return set()
     return {entry.address for entry in ledger.allocations if now - entry.at < LEDGER_SECONDS}

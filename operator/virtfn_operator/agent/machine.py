@@ -6,7 +6,6 @@ again, and carry out only what the second look still allows.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from typing import Any
@@ -22,6 +21,7 @@ from virtfn_host.core.resource_names import Domains
 from virtfn_host.core.steps import Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
 from virtfn_host.core.verify import verify
 from virtfn_host.core.wanted import Desired, NodeConfig
+from virtfn_host.linux.clock import since_boot
 from virtfn_operator.agent.found import Done, Found, undisturbing
 from virtfn_operator.agent.in_use import BROKEN_LEDGER_TEXT, UNKNOWN_TEXT, in_use, settled
 from virtfn_operator.agent.ports import Files, Host, Kubelet, KubeletUnreachableError, LedgerUnreadableError, Patience
@@ -41,7 +41,7 @@ class Machine:
         kubelet: Kubelet,
         files: Files,
         patience: Patience,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = since_boot,
         domains: Domains = frozenset(),
     ) -> None:
         self._host = host
