@@ -20,19 +20,23 @@ import hypothesis
 from document_law import kinds, tried
 from histories import COUNTER_PROOF, MUTATIONS, NOT_TIMED, Histories, run_histories
 from history_node import RAN, seen
+from hostile import hostile_nodes, hostile_policies
 from hypothesis import settings
 from object_proof import OBJECTS, portion
 from real_kernels import OWN, Boot, run_on
+from storm import Batch, storm
 
 from virtfn_lab.cluster import LabError, down, up
 from virtfn_lab.guest import run_in_guest
 from virtfn_lab.node import Node
 from virtfn_lab.paths import run_dir
 from virtfn_lab.pool_changes import Change, changes
+from virtfn_lab.pressure import Recovered, every
 from virtfn_lab.product import install
 from virtfn_lab.progress import say
 from virtfn_lab.qemu import Hardware
 from virtfn_lab.restarts import Round, rounds
+from virtfn_lab.run import CommandFailedError
 
 RESULTS = Path("prove-results.json")
 """The last result of each proof; one that is run alone replaces its own."""
@@ -71,16 +75,29 @@ def pools(number: int) -> Proof:
     return in_cluster(name, lambda node: changes(node, number), seed=0)
 
 
-def in_cluster(name: str, tries: Callable[[Node], Iterable[Round | Change]], seed: int) -> Proof:
+def pressure(number: int, seed: int) -> Proof:
+    """Kills under load, full disks and a clock that jumps, in a real cluster."""
+    name = "each process killed under load, disks full, clock an hour off: nothing held touched, recovered by itself"
+    return in_cluster(name, lambda node: every(node, number, seed), seed)
+
+
+def objects_in_cluster(policies: int, nodes: int, seed: int) -> Proof:
+    """Generated objects through a real API server."""
+    name = "hostile objects through a real API server: no process ends, a good policy is carried out beside them"
+    made = list(hostile_policies(seed, policies)), list(hostile_nodes(seed, nodes))
+    return in_cluster(name, lambda node: storm(node, *made, size=100), seed)
+
+
+def in_cluster(name: str, tries: Callable[[Node], Iterable[Round | Change | Recovered | Batch]], seed: int) -> Proof:
     """Tries in a cluster made for them; the first violation ends it."""
     began, tried, violations = time.monotonic(), 0, 0
     cluster = up()
     try:
         install(cluster)
         for done in tries(Node(cluster)):
-            tried += 1
+            tried += done.tried if isinstance(done, Batch) else 1
             say(f"{tried}: {done}")
-    except LabError as error:
+    except (LabError, CommandFailedError) as error:
         say(f"violated: {error}")
         tried, violations = tried + 1, 1
     finally:
@@ -244,6 +261,8 @@ PROOFS: Mapping[str, Callable[[], Proof]] = {
     ),
     **{f"{boot.kernel}{'' if boot.iommu else '-noiommu'}": partial(contract, boot) for boot in OWN},
     "pools": lambda: pools(20),
+    "pressure": lambda: pressure(16, seed=20261129),
+    "objects-cluster": lambda: objects_in_cluster(2000, 1000, seed=20261129),
     "histories": lambda: histories(100_000, seed=20261124),
     "restarts": lambda: restarts(100, seed=20261124),
 }
