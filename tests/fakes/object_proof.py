@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from hostile import Body, hostile_nodes, hostile_policies, mangled
+from hostile_objects import Body, hostile_nodes, hostile_policies, mangled
 from inventories import a_pf, an_inventory
 
 from virtfn_host.core.model import InUse

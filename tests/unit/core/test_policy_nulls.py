@@ -103,7 +103,7 @@ def test_a_policy_that_is_too_large_says_how_large_it_is() -> None:
 
 def test_the_largest_policy_that_the_schema_takes_is_read() -> None:
     """64 matchers with every field, 64 pools with the longest names and every setting."""
-    matcher = {**VFS["devices"][0], "netdev": "n" * 128, "driver": "d" * 63, "address": "0000:3b:00.0"}
+    matcher = {**VFS["devices"][0], "netdev": "n" * 128, "driver": "d" * 55, "address": "0000:3b:00.0"}
     pool = VFS["virtualFunctions"]["pools"][0]
     pools = [
         {**pool, "resourceName": f"{'d' * 200}/{'n' * 60}{n:02}", "indexes": f"{n * 4}-{n * 4 + 3}"} for n in range(64)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hostile import hostile_nodes, hostile_policies
+from hostile_objects import hostile_nodes, hostile_policies
 from jsonschema import Draft202012Validator
 from object_proof import rounds
 
