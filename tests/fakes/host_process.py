@@ -21,6 +21,9 @@ ROOT = Path(__file__).parents[2]
 START = 30.0
 """Seconds for the process to be there; a loaded machine takes a few."""
 
+ENVIRONMENT = {"PYTHONPATH": str(ROOT / "host"), "PYTHONDONTWRITEBYTECODE": "1", "MODPROBE_OPTIONS": "-C/nowhere"}
+"""What it is started with; the last is not to reach modprobe."""
+
 LAST = ("observation", "report", "error", "pong")
 """Words that end an answer."""
 
@@ -44,7 +47,7 @@ class HostProcess:
                 [*under, *program, *parts],
                 stderr=log,
                 cwd=folder,
-                env={"PYTHONPATH": str(ROOT / "host"), "PATH": os.environ["PATH"], "MODPROBE_OPTIONS": "-C/nowhere"},
+                env={**ENVIRONMENT, "PATH": os.environ["PATH"]},
                 preexec_fn=limit,
             )
         until = time.monotonic() + START

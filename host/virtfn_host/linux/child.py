@@ -139,7 +139,7 @@ class Crew:
                 theirs.append((pipes[0][0], pipes[1][1], pipes[2][1]))
                 self.children.append(Child(pipes[0][1], pipes[1][0], pipes[2][0]))
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _PROGRAM, folder, *(f"{a},{b},{c}" for a, b, c in theirs)],
+                [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, folder, *(f"{a},{b},{c}" for a, b, c in theirs)],
                 cwd="/",
                 env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,

@@ -166,7 +166,7 @@ class _Child:
         self._answers, write_end = os.pipe2(os.O_CLOEXEC)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_PROGRAM), namespace, folder],
+                [sys.executable, "-I", "-S", "-B", str(_PROGRAM), namespace, folder],
                 cwd="/",
                 env=ENVIRONMENT,
                 stdin=read_end,

@@ -1,0 +1,195 @@
+"""Hostile messages to a real host process on a fake machine: what it did, and what is left of it."""
+
+import re
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from host_process import LAST, HostProcess, strace
+from hostile_messages import LOOSE, PF, VFS, Messages
+from kernel import FakeKernel
+from traced import Trace
+
+from virtfn_host.core.address import PciAddress
+
+TOGETHER = 64
+"""Messages in one go; then their answers are read."""
+
+A_CONNECTION = 50
+"""Of these on one connection."""
+
+MEMORY = 128 << 10
+"""KiB that the process may take at most."""
+
+ATTRIBUTES = frozenset(
+    {"sriov_numvfs", "sriov_drivers_autoprobe", "driver_override", "bind", "unbind", "drivers_probe"}
+)
+"""Said once more here, because it is what is to be shown."""
+
+_LAST = tuple(f'{{"{word}"'.encode() for word in LAST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of them."""
+
+    tried: int
+    kinds: dict[str, int]
+    answers: dict[str, int]
+    calls: dict[str, int]
+    """What it opened for writing, made and ran; empty where nobody could see it."""
+    violations: tuple[str, ...]
+    kibibytes: int
+    """Of memory at most."""
+    traced: bool
+
+
+def run(number: int, seed: int, folder: Path, told: Callable[[str], None] = lambda _: None) -> Outcome:
+    """Send so many, in portions; `told` hears how far it is."""
+    kernel = machine(folder / "m")
+    messages = Messages(seed)
+    stream = iter(messages)
+    answers: Counter[str] = Counter()
+    violations: list[str] = []
+    sent, began = 0, time.monotonic()
+    with ExitStack() as stack:
+        trace = Trace(folder, lambda call, paths: _allowed(call, paths, folder)) if strace() else None
+        if trace is not None:
+            stack.callback(trace.end)
+        host = HostProcess(folder, kernel, under=trace.command if trace is not None else ())
+        stack.callback(host.end)
+        before = _warm(host)
+        while sent < number:
+            with host.connect(60.0) as client:
+                for _ in range(A_CONNECTION):
+                    portion = list(islice(stream, min(TOGETHER, number - sent)))
+                    answers += _exchange(client, portion)
+                    sent += len(portion)
+            if not sent % (TOGETHER * A_CONNECTION * 10):
+                told(f"{sent} messages, {time.monotonic() - began:.0f} s, {host.kibibytes()} KiB")
+        for size in (1 << 20, 3 << 20):
+            with host.connect() as client:
+                client.sendall(b"x" * (size + 1) + b"\n")
+                answers += _read(client, 1)
+        violations += _left(host, before)
+        kibibytes = host.kibibytes("VmHWM")
+        if kibibytes > MEMORY:
+            violations.append(f"{kibibytes} KiB of memory")
+        if "Traceback" in host.log():
+            violations.append(
+                "an exception that nobody thought of: " + host.log()[host.log().index("Traceback") :][:2000]
+            )
+    if sum(answers.values()) != number + 2:
+        violations.append(f"{sum(answers.values())} answers to {number + 2} messages")
+    return Outcome(
+        tried=number,
+        kinds=messages.kinds,
+        answers=dict(answers),
+        calls=dict(trace.calls) if trace is not None else {},
+        violations=(*violations, *(trace.violations if trace is not None else ())),
+        kibibytes=kibibytes,
+        traced=trace is not None,
+    )
+
+
+def machine(root: Path) -> FakeKernel:
+    """Two PFs, the first with VFs on their network driver; and one function without a driver."""
+    kernel = FakeKernel(root, pfs=2, total_vfs=VFS)
+    kernel.register("vfio-pci")
+    kernel._set_num_vfs(PciAddress.parse(PF), VFS)
+    kernel.add_pf(PciAddress.parse(LOOSE), 0)
+    kernel._unbind(PciAddress.parse(LOOSE))
+    for alias in kernel.devices.glob("*/modalias"):
+        alias.write_text("pci:v0000FFFFd0000FFFFsv0000FFFFsd0000FFFFbcFFscFFiFF\n")  # which no module of anybody takes
+    # What is written to it goes into plain files: nothing reacts, so every plan finds the same machine.
+    return kernel
+
+
+def _warm(host: HostProcess) -> tuple[int, int, int]:
+    """Threads, files and children once every process that it keeps is there."""
+    assert host.last("observe")[0] == "observation"
+    steps = [
+        {"kind": "SetAutoprobe", "pf": PF, "value": False, "expects": True},
+        {"kind": "SetNumVfs", "pf": PF, "value": 0, "expects": VFS},
+        {
+            "kind": "SetLink",
+            "function": {"pf": PF, "index": 0, "address": None},
+            "value": {"trust": True},
+            "expects": None,
+        },
+    ]
+    assert host.last("apply", {"steps": steps, "blocked": [], "disturbs": []})[0] == "report"
+    assert host.last("observe", {"links": True})[0] == "observation"
+    time.sleep(0.2)
+    return host.threads(), host.files(), len(host.children())
+
+
+def _exchange(client: socket.socket, portion: Sequence[bytes]) -> Counter[str]:
+    client.sendall(b"".join(portion))
+    return _read(client, len(portion))
+
+
+def _read(client: socket.socket, number: int) -> Counter[str]:
+    """What so many answers end with."""
+    found: Counter[str] = Counter()
+    rest = b""
+    while sum(found.values()) < number:
+        part = client.recv(1 << 20)
+        if not part:
+            return found
+        *lines, rest = (rest + part).split(b"\n")
+        found.update(line[2 : line.index(b'"', 2)].decode() for line in lines if line.startswith(_LAST))
+    return found
+
+
+def _left(host: HostProcess, before: tuple[int, int, int]) -> list[str]:
+    if not host.alive():
+        return ["the process is gone: " + host.log()[-2000:]]
+    if not host.settle(*before):
+        now = (host.threads(), host.files(), len(host.children()))
+        return [f"threads, files and children are {now}, were {before}"]
+    return [] if host.last("ping") == ("pong", None) else ["it does not answer any more"]
+
+
+def _allowed(call: str, paths: Sequence[str], folder: Path) -> bool:
+    """The list that nothing may be outside of."""
+    path = paths[0] if paths else ""
+    if call == "execve":
+        return _program(paths)
+    if call.startswith("open"):
+        return _may_be_opened(path, folder)
+    if call in ("rename", "renameat", "renameat2"):
+        return _is_temporary(path, folder) and paths[1] == str(folder / "state/journal.json")
+    if call in ("mkdir", "mkdirat"):
+        return path in (str(folder / "run"), str(folder / "state"))
+    if call in ("unlink", "unlinkat"):
+        return path == str(folder / "run/host.sock") or _is_temporary(path, folder)
+    if call == "bind":  # the socket, and netlink's, which has no path
+        return path in ("", str(folder / "run/host.sock"))
+    return False
+
+
+def _may_be_opened(path: str, folder: Path) -> bool:
+    root = folder / "m"
+    if path.startswith(f"{root}/sys/bus/pci/"):
+        return ".." not in path and Path(path).name in ATTRIBUTES
+    group = re.fullmatch(re.escape(f"{root}/dev/vfio/") + r"(vfio|[0-9]+)", path)
+    return group is not None or _is_temporary(path, folder) or path == "/dev/null"
+
+
+def _is_temporary(path: str, folder: Path) -> bool:
+    return re.fullmatch(re.escape(f"{folder}/state/.journal.json.") + r"\w+", path) is not None
+
+
+def _program(words: Sequence[str]) -> bool:
+    """Python as it was started at first, Python for a process of ours, and modprobe with one name or alias."""
+    if words[0] == sys.executable:
+        return words[2:5] == ["-I", "-S", "-B"] or words[2:4] == ["-m", "virtfn_host.serve"]
+    name = words[-1]
+    return Path(words[0]).name == "modprobe" and words[2:-1] == ["--"] and re.fullmatch(r"[\w:-]+", name) is not None
