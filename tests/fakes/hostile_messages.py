@@ -15,6 +15,9 @@ PF, OTHER, LOOSE, NOWHERE = "0000:01:00.0", "0000:02:00.0", "0000:20:00.0", "000
 
 VFS = 7
 
+LONGEST = 1_000_000
+"""Bytes: what is longer than a request may be ends the connection, and all that was said after it."""
+
 TEXTS: tuple[str, ...] = (
     "",
     ".",
@@ -162,7 +165,7 @@ class Messages:
         while True:
             (kind,) = self._random.choices(names, weights)
             self.kinds[kind] = self.kinds.get(kind, 0) + 1
-            yield makers_of[kind]().replace(b"\n", b" ") + b"\n"
+            yield makers_of[kind]().replace(b"\n", b" ")[:LONGEST] + b"\n"
 
     # --- what is meant well ---------------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ import hypothesis
 from document_law import kinds, tried
 from histories import COUNTER_PROOF, MUTATIONS, NOT_TIMED, Histories, run_histories
 from history_node import RAN, seen
-from hostile import hostile_nodes, hostile_policies
+from hostile_objects import hostile_nodes, hostile_policies
+from hostile_socket import hostile_socket
 from hypothesis import settings
 from object_proof import OBJECTS, portion
 from real_kernels import OWN, Boot, run_on
@@ -236,6 +237,19 @@ def documents(flips: int, generated: int, kills: int, seed: int) -> Proof:
     )
 
 
+def socket(number: int, seed: int) -> Proof:
+    """Hostile messages; who cannot see what they do has not proved it."""
+    began = time.monotonic()
+    outcome = hostile_socket(number, seed, say)
+    return Proof(
+        name="host socket: hostile messages; nothing outside of the list opened for writing or started, nothing left",
+        tried=outcome.tried,
+        violations=len(outcome.violations) + (not outcome.traced),
+        seed=seed,
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
 PROOFS: Mapping[str, Callable[[], Proof]] = {
     "documents": lambda: documents(flips=100_000, generated=20_000, kills=500, seed=20261128),
     "objects": lambda: objects(100_000, seed=20261129),
@@ -260,6 +274,7 @@ PROOFS: Mapping[str, Callable[[], Proof]] = {
         topology="contract",
     ),
     **{f"{boot.kernel}{'' if boot.iommu else '-noiommu'}": partial(contract, boot) for boot in OWN},
+    "socket": lambda: socket(1_000_000, seed=20261128),
     "pools": lambda: pools(20),
     "pressure": lambda: pressure(16, seed=20261129),
     "objects-cluster": lambda: objects_in_cluster(2000, 1000, seed=20261129),
