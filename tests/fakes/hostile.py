@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -18,11 +18,11 @@ from traced import Trace
 
 from virtfn_host.core.address import PciAddress
 
-TOGETHER = 64
-"""Messages in one go; then their answers are read."""
+TOGETHER = 64 << 10
+"""Bytes of messages in one go, before their answers are read: what fits into a socket. A longer one goes alone."""
 
-A_CONNECTION = 50
-"""Of these on one connection."""
+A_CONNECTION = 3000
+"""Messages on one connection."""
 
 MEMORY = 128 << 10
 """KiB that the process may take at most."""
@@ -67,11 +67,10 @@ def run(number: int, seed: int, folder: Path, told: Callable[[str], None] = lamb
         before = _warm(host)
         while sent < number:
             with host.connect(60.0) as client:
-                for _ in range(A_CONNECTION):
-                    portion = list(islice(stream, min(TOGETHER, number - sent)))
+                for portion in _portions(islice(stream, min(A_CONNECTION, number - sent))):
                     answers += _exchange(client, portion)
                     sent += len(portion)
-            if not sent % (TOGETHER * A_CONNECTION * 10):
+            if not sent % (A_CONNECTION * 10):
                 told(f"{sent} messages, {time.monotonic() - began:.0f} s, {host.kibibytes()} KiB")
         for size in (1 << 20, 3 << 20):
             with host.connect() as client:
@@ -128,6 +127,19 @@ def _warm(host: HostProcess) -> tuple[int, int, int]:
     assert host.last("observe", {"links": True})[0] == "observation"
     time.sleep(0.2)
     return host.threads(), host.files(), len(host.children())
+
+
+def _portions(messages: Iterable[bytes]) -> Iterator[list[bytes]]:
+    portion: list[bytes] = []
+    size = 0
+    for message in messages:
+        if portion and size + len(message) > TOGETHER:
+            yield portion
+            portion, size = [], 0
+        portion.append(message)
+        size += len(message)
+    if portion:
+        yield portion
 
 
 def _exchange(client: socket.socket, portion: Sequence[bytes]) -> Counter[str]:

@@ -320,7 +320,7 @@ class FakeKernel:
             "driver_override": "(null)",
             "numa_node": "-1",
             "enable": "0",
-            "modalias": f"pci:v0000{ids[0]}d0000{ids[1]}",
+            "modalias": f"pci:v0000{ids[0].upper()}d0000{ids[1].upper()}sv00000000sd00000000bc{class_code[2:4]}sc00i00",
         }
         for name, text in attributes.items():
             _put(f"{folder}/{name}", f"{text}\n")
