@@ -6,6 +6,7 @@ is 27 MiB that a node without link settings need not load. Imports nothing of vi
 """
 
 import ctypes
+import errno
 import json
 import os
 import socket
@@ -134,6 +135,9 @@ def main(namespace: str, folder: str) -> None:
             say({"errno": error.code, "text": ""})
         except OSError as error:
             say({"errno": error.errno or 5, "text": ""})
+        # Whatever the library makes of a question that it cannot put into bytes: the next one is another matter.
+        except Exception as error:
+            say({"errno": errno.EINVAL, "text": f"{type(error).__name__}: {error}"[:300]})
 
 
 def say(message: object) -> None:

@@ -39,6 +39,18 @@ def test_a_netdev_that_is_not_there_is_an_errno_and_the_next_question_is_answere
     assert netlink.links("lo").vfs == ()
 
 
+def test_a_question_that_makes_no_sense_is_refused_by_the_process_that_lives_on(netlink: Netlink) -> None:
+    netlink.links("lo")
+    assert netlink._child is not None
+    pid = netlink._child._process.pid
+    for question in ({}, {"links": 1}, {"set": {"netdev": "lo", "index": 0, "setting": {}}}, {"addresses": 1}):
+        with pytest.raises(NetlinkRefusedError, match="EINVAL"):
+            netlink._ask(question)
+    assert netlink.links("lo").vfs == ()
+    assert netlink._child is not None
+    assert netlink._child._process.pid == pid
+
+
 def test_a_root_without_a_network_namespace_is_told(tmp_path: Path) -> None:
     with pytest.raises(NetlinkError, match="1/ns/net"):
         Netlink(tmp_path).links("lo")
