@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostile import hostile_nodes, hostile_policies
+from hostile_objects import hostile_nodes, hostile_policies
 from storm import storm
 
 from virtfn_lab.node import Node
