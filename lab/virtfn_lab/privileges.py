@@ -107,7 +107,7 @@ def tried(cluster: Cluster, cases: Sequence[Case], tokens: Mapping[str, str]) ->
 def svn(name: str, **more: Any) -> dict[str, Any]:
     """A SriovNode as an agent makes it, with more or other in its metadata and beside it."""
     named = {"name": name} if name else {}
-    metadata = named | {"ownerReferences": [owner(name)]} | more.pop("metadata", {})
+    metadata = named | {"ownerReferences": [owner(name or OWN)]} | more.pop("metadata", {})
     return {"apiVersion": "virtfn.dev/v1alpha1", "kind": "SriovNode", "metadata": metadata} | more
 
 
@@ -129,7 +129,7 @@ def event(
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": "tried.", "namespace": namespace},
+        "metadata": {"generateName": "tried-", "namespace": namespace},
         "eventTime": "2026-01-01T00:00:00.000000Z",
         "type": "Normal",
         "reason": "Converged",
@@ -143,7 +143,7 @@ def event(
 
 @contextmanager
 def other_node(cluster: Cluster) -> Iterator[str]:
-    """A second Node object with a pod of the agent's account, which no kubelet will ever run; the pod's name."""
+    """A second Node with its SriovNode and a pod of the agent's account, all of them objects only; the pod's name."""
     name = "virtfn-agent-elsewhere"
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": OTHER}}
     pod = {
@@ -158,7 +158,8 @@ def other_node(cluster: Cluster) -> Iterator[str]:
         },
     }
     try:
-        for document in (node, pod):
+        # Its SriovNode without an owner: one with a wrong uid would be collected at once.
+        for document in (node, pod, svn(OTHER, metadata={"ownerReferences": []})):
             cluster.kubectl("apply", "-f", "-", stdin=json.dumps(document))
         yield name
     finally:
@@ -174,8 +175,8 @@ def all_tokens(cluster: Cluster, elsewhere: str) -> dict[str, str]:
         f"agent of {OWN}": token(cluster, NAMESPACE, "virtfn-agent", pod_of(cluster, "agent")),
         f"agent of {OTHER}": token(cluster, NAMESPACE, "virtfn-agent", elsewhere),
         "agent of no pod": token(cluster, NAMESPACE, "virtfn-agent"),
-        "controller": token(cluster, NAMESPACE, "virtfn-controller", pod_of(cluster, "controller")),
-        "deviceplugin": token(cluster, NAMESPACE, "virtfn-deviceplugin", pod_of(cluster, "deviceplugin")),
+        "controller": token(cluster, NAMESPACE, "virtfn-controller"),
+        "deviceplugin": token(cluster, NAMESPACE, "virtfn-deviceplugin"),
         "nobody": "",
     }
 

@@ -27,6 +27,7 @@ from virtfn_lab.privileges import (
     all_tokens,
     event,
     other_node,
+    owner,
     rows,
     svn,
     tried,
@@ -93,7 +94,6 @@ ALLOWED = [
     *rows(
         ELSEWHERE,
         Wall.NONE,
-        ("makes its SriovNode", "POST", NODES, svn(OTHER)),
         ("writes its status", "PATCH", f"{NODES}/{OTHER}/status", READY),
         ("posts an event about it", "POST", EVENT, event(name=OTHER)),
     ),
@@ -157,13 +157,15 @@ def test_controller_and_device_plugin_have_no_more_than_their_work(cluster: Clus
 
 
 def test_what_the_processes_live_by_is_allowed(cluster: Cluster, tokens: Mapping[str, str]) -> None:
-    cluster.kubectl("delete", "svn", OTHER, "--ignore-not-found")
-    assert tried(cluster, ALLOWED, tokens) == []
+    cluster.kubectl("delete", "svn", OTHER)
+    node: Any = cluster.get("node", OTHER)
+    own = {"ownerReferences": [owner(OTHER, uid=node["metadata"]["uid"])]}
+    first = rows(ELSEWHERE, Wall.NONE, ("makes its SriovNode", "POST", NODES, svn(OTHER, metadata=own)))
+    assert tried(cluster, [*first, *ALLOWED], tokens) == []
 
 
 def test_the_policies_stand_where_somebody_gave_every_right(cluster: Cluster, tokens: Mapping[str, str]) -> None:
     """A role that was bound by mistake, or aggregated, opens nothing of ours."""
-    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(svn(OTHER)))
     with _every_right(cluster), _policy(cluster):
         assert tried(cluster, WITH_EVERY_RIGHT, tokens) == []
 
