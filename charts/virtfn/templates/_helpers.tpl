@@ -102,3 +102,8 @@ readinessProbe:
 yes
 {{- end -}}
 {{- end }}
+
+{{/* Read-only for what is mounted below it, too, where Kubernetes knows how (1.31 and newer) and the runtime does. */}}
+{{- define "virtfn.readOnly" -}}
+readOnly: true{{ if semverCompare ">=1.31.0-0" .Capabilities.KubeVersion.Version }}, recursiveReadOnly: IfPossible{{ end }}
+{{- end }}
