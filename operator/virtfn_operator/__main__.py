@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from virtfn_operator.logs import Repeats
 from virtfn_operator.settings import SettingsError, agent_settings, controller_settings
 
 USAGE = 2
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    if not options.verbose:
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(Repeats())
     try:
         _run(options.process)
     except SettingsError as error:

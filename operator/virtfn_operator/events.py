@@ -5,8 +5,9 @@ cannot be posted is logged and forgotten: the condition says the same.
 """
 
 import logging
+import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from virtfn_operator.api import API_VERSION
@@ -17,6 +18,12 @@ from virtfn_operator.kube_error import KubeError
 PATH = "/apis/events.k8s.io/v1/namespaces/default/events"
 NOTE_LIMIT = 1000
 """The API refuses 1024 and more."""
+
+SAME_STORY = 3600.0
+"""Seconds in which the same transition is told once; events live for an hour."""
+
+STORIES = 4096
+"""Transitions that are remembered as told."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,18 +51,47 @@ def event(about: Mapping[str, Any], kind: str, transition: Transition, *, instan
     }
 
 
-async def post(
-    kube: Kube,
-    about: Mapping[str, Any],
-    kind: str,
-    changes: Iterable[Transition],
-    *,
-    instance: str,
-    now: str,
-) -> None:
-    """Tell of every transition."""
-    for transition in changes:
+class Events:
+    """Posts the events of one process, each story once.
+
+    What flaps tells its story again and again. So the same transition (object, condition, status, reason) of the same
+    generation is told once an hour; an edit by the user is a new story. An event that cannot be posted is not insisted
+    on.
+    """
+
+    def __init__(self, kube: Kube, *, instance: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kube = kube
+        self._instance = instance
+        self._clock = clock
+        self._told: dict[tuple[object, ...], float] = {}
+
+    async def post(self, about: Mapping[str, Any], kind: str, changes: Iterable[Transition], *, now: str) -> None:
+        """Tell of every transition that was not told of lately.
+
+        Args:
+            now: metav1.MicroTime, for people; what is lately is measured by the monotonic clock.
+        """
+        for transition in changes:
+            if self._is_news(about, kind, transition):
+                await self._post(about, kind, transition, now)
+
+    def _is_news(self, about: Mapping[str, Any], kind: str, transition: Transition) -> bool:
+        new, metadata = transition.new, about["metadata"]
+        story = (kind, metadata["name"], metadata.get("uid"), new.type, new.status, new.reason, new.observed_generation)
+        moment = self._clock()
+        told = self._told.get(story)
+        if told is not None and moment - told < SAME_STORY:
+            return False
+        if len(self._told) >= STORIES:
+            self._told = {key: at for key, at in self._told.items() if moment - at < SAME_STORY}
+        if len(self._told) >= STORIES:
+            self._told.clear()
+        self._told[story] = moment
+        return True
+
+    async def _post(self, about: Mapping[str, Any], kind: str, transition: Transition, now: str) -> None:
         try:
-            await kube.create(PATH, event(about, kind, transition, instance=instance, now=now))
+            await self._kube.create(PATH, event(about, kind, transition, instance=self._instance, now=now))
         except KubeError as error:
-            logger.warning("event %s is lost: %s", transition.new.reason, error)
+            if not error.held:
+                logger.warning("event %s is lost: %s", transition.new.reason, error)

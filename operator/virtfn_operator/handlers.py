@@ -1,23 +1,27 @@
 """kopf, as both processes use it: a watcher in a thread of its own that only says "something happened".
 
 Its own thread and event loop, because a stopping kopf cancels every task that was made after it started, also those of
-others. No handler here or in `*/handlers.py` decides anything: an event wakes a loop that reads what it needs.
+others. No handler here or in `*/handlers.py` decides anything: an event wakes a loop that reads what it needs. So a
+watch that ends, for whatever reason, is begun anew and ends no process; `watch_session.py` makes that rare.
 """
 
 import asyncio
 import contextlib
 import logging
-import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import kopf
 
 from virtfn_operator.api import NODES, POLICIES
-from virtfn_operator.kube import Kube, open_session, ours
+from virtfn_operator.backoff import Backoff
+from virtfn_operator.backoff import Backoffs as Backoffs
+from virtfn_operator.kube import Kube, ours
 from virtfn_operator.kube_error import KubeError
 from virtfn_operator.settings import ApiServer
+from virtfn_operator.watch_health import WatchHealth
+from virtfn_operator.watch_session import Pace, WatchSession
 
 ResourceKey = tuple[str, str, str]
 """(group, version, plural): kopf reads a string with a slash as something else and then watches everything."""
@@ -27,17 +31,16 @@ SERVER_TIMEOUT = 300
 
 PAGE = 500
 
+RESTART = 5.0
+"""Seconds until a watch that ended is begun anew, the first time; it costs half a dozen requests."""
+
+LASTING = 120.0
+"""Seconds that a watch must have lasted for its end to be the first again."""
+
+PULSE = 15.0
+"""Seconds between two questions to the watch's thread."""
+
 logger = logging.getLogger(__name__)
-
-
-class Backoffs:
-    """1 s, 2 s, 4 s ... 30 s and so on for ever, each with jitter: an API server that is away must not end a watch."""
-
-    def __iter__(self) -> Iterator[float]:
-        delay = 1.0
-        while True:
-            yield delay * random.uniform(0.5, 1.0)  # noqa: S311  # jitter is no secret
-            delay = min(delay * 2, 30.0)
 
 
 def watch_settings(field_selectors: Mapping[ResourceKey, str]) -> kopf.OperatorSettings:
@@ -59,66 +62,102 @@ def watch_settings(field_selectors: Mapping[ResourceKey, str]) -> kopf.OperatorS
 
 
 def registry_for(server: ApiServer, *, connections: int) -> kopf.OperatorRegistry:
-    """A registry that logs in with our own session: kopf's has no limit of connections and never reads the token again.
+    """A registry that logs in with our own session: kopf's has no limit of connections and no patience.
 
     `connections` must exceed the number of watches.
     """
-    registry = kopf.OperatorRegistry()
+    registry, pace = kopf.OperatorRegistry(), Pace()
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
-        return kopf.AiohttpSession(
-            server=server.url,
-            aiohttp_session=open_session(server, connections=connections),
-            default_namespace="default",
-        )
+        session = WatchSession(server, connections=connections, pace=pace)
+        return kopf.AiohttpSession(server=server.url, aiohttp_session=cast(Any, session), default_namespace="default")
 
     return registry
 
 
-async def watch(kube: Kube, registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings) -> None:
-    """Watch in a thread until the watcher ends by itself, which is always a reason to end the process.
+async def watch(
+    kube: Kube,
+    registry: kopf.OperatorRegistry,
+    settings: kopf.OperatorSettings,
+    health: WatchHealth | None = None,
+) -> None:
+    """Watch in a thread for ever; one that ends by itself is begun anew, later each time.
 
     Begins when the API server knows our kinds: without scanning, kopf would look once and then wait for ever. The
     thread dies with the process, because nothing of a watch needs an orderly end.
     """
-    for delay in Backoffs():
-        if await _served(kube):
-            break
-        await asyncio.sleep(delay)
-    await _in_thread(registry, settings)
+    health = health or WatchHealth(asyncio.get_running_loop().time)
+    unserved, ended = Backoff(), Backoff(first=RESTART)
+    while True:
+        while (wait := await _until_served(kube, unserved)) > 0.0:
+            await asyncio.sleep(wait)
+        unserved.succeeded()
+        with health.watching():
+            began = asyncio.get_running_loop().time()
+            error = await _one_run(registry, settings, health)
+        if asyncio.get_running_loop().time() - began > LASTING:
+            ended.succeeded()
+        pause = ended.failed()
+        logger.warning("the watch of the API server ended and begins anew in %.0f s: %r", pause, error)
+        await asyncio.sleep(pause)
 
 
-async def _served(kube: Kube) -> bool:
+async def _until_served(kube: Kube, backoff: Backoff) -> float:
+    """Seconds until it is to be asked again whether the API server knows our kinds; 0.0 when it does."""
     try:
-        found = await kube.read(ours(""))
+        if {POLICIES, NODES} <= await kube.kinds(ours("")):
+            return 0.0
+        logger.warning("cannot watch yet: the API server does not know our kinds; are the CRDs installed?")
     except KubeError as error:
+        if error.held:
+            return error.retry_in
         logger.warning("cannot watch yet: %s", error)
-        return False
-    return {POLICIES, NODES} <= {resource.get("name") for resource in found.get("resources") or ()}
+    return backoff.failed()
+
+
+async def _one_run(
+    registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, health: WatchHealth
+) -> BaseException | None:
+    """One run of kopf to its end, whatever that is; meanwhile its thread is asked whether it lives."""
+    running = _in_thread(registry, settings, health)
+    while True:
+        done, _ = await asyncio.wait((running,), timeout=PULSE)
+        if done:
+            return running.exception()
+        health.ask()
 
 
 _IDENTITY = cast(Any, "virtfn")
 """Only for peering, which is off."""
 
 
-def _in_thread(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings) -> asyncio.Future[None]:
-    for name in ("kopf.objects", "kopf._core.reactor.running"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # a line for every event; a warning about signals
+def _in_thread(
+    registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, health: WatchHealth
+) -> asyncio.Future[None]:
+    if not logger.isEnabledFor(logging.DEBUG):
+        # A line for every event and every attempt, and a traceback for every end: what matters is said by `watch`.
+        for name in ("kopf", "kopf.objects", "kopf._core.reactor.running"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
 
     def run() -> None:
         try:
-            # An identity of our own: kopf's asks for the name of the user, and a bare uid has none.
-            kopf.run(registry=registry, settings=settings, standalone=True, clusterwide=True, identity=_IDENTITY)
-        except Exception as error:  # whatever it was, the process must hear of it
-            call_in(loop, _fail, ended, error)
+            asyncio.run(_operator(registry, settings, health))
+        except BaseException as error:  # whatever it was, the process must hear of it
+            call_in(loop, _fail, ended, error if isinstance(error, Exception) else RuntimeError(repr(error)))
         else:
-            call_in(loop, _fail, ended, RuntimeError("the watch of the API server ended by itself"))
+            call_in(loop, _fail, ended, RuntimeError("it ended by itself"))
 
     threading.Thread(target=run, name="kopf", daemon=True).start()
     return ended
+
+
+async def _operator(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, health: WatchHealth) -> None:
+    health.runs_in(asyncio.get_running_loop())
+    # An identity of our own: kopf's asks for the name of the user, and a bare uid has none.
+    await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, identity=_IDENTITY)
 
 
 def call_in(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *args: object) -> None:

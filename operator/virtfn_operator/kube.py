@@ -1,25 +1,45 @@
 """The API server over aiohttp: read, list, patch, create. Knows paths and JSON, nothing of what virtfn's objects mean.
 
-One session for a process and event loop. The token is read again for every request because the kubelet rotates it, and
-VERIFY_X509_STRICT is off because Python 3.13 would refuse the cluster CAs of EKS and microk8s (no keyUsage or AKI).
+One session for a process and event loop. What a strange server answers is an error and never half an answer: a list
+without `items` is no empty list, because an empty list would give every device back. After a failure requests are held
+back as `gate.py` says; one that is held back is not sent and raises at once.
 """
 
 import asyncio
 import json
-import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
 
+from virtfn_host.core.codec import CodecError, parse_json
+from virtfn_operator.answers import check_kinds, check_list, check_object
 from virtfn_operator.api import GROUP, VERSION
+from virtfn_operator.gate import UNANSWERED, Gate
 from virtfn_operator.kube_error import KubeError
+from virtfn_operator.session import Session, read_body, retry_after, status_message
+from virtfn_operator.session import ssl_context as ssl_context
 from virtfn_operator.settings import ApiServer
 
 PAGE = 500
 """Objects per page of a list."""
+
+PAGES = 400
+"""Pages of one list; a server whose list goes on is not believed."""
+
+PAGE_LIMIT = 64 * 1024 * 1024
+"""Bytes of a page."""
+
+OBJECT_LIMIT = 4 * 1024 * 1024
+"""Bytes of one object; etcd stores 1.5 MiB."""
+
+LIST_SECONDS = 120.0
+"""For all pages of a list together."""
+
+IN_THREAD = 256 * 1024
+"""Bytes from which on an answer is parsed in a thread: 64 MiB would hold up the event loop for a second."""
 
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 """A Node is 10 KB and its labels are 1: at 5,000 nodes this is 45 MB less per list."""
@@ -27,38 +47,24 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
 
 
+Objects = list[dict[str, Any]]
+
+Check = Callable[[Mapping[str, Any]], str | None]
+"""Why an answer is not what was asked for, or None."""
+
+
 def ours(plural: str, name: str = "", subresource: str = "") -> str:
     """The path of an object or list of virtfn.dev; all are cluster-scoped."""
     return "/".join(part for part in (f"/apis/{GROUP}/{VERSION}", plural, name, subresource) if part)
 
 
-def ssl_context(ca: Path | None) -> ssl.SSLContext:
-    """Trusts the cluster's CA, also one that RFC 5280 to the letter would refuse."""
-    context = ssl.create_default_context(cafile=str(ca) if ca else None)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
-
-
-def open_session(server: ApiServer, *, connections: int) -> aiohttp.ClientSession:
-    """A session that shows the current token; must be called inside the event loop that uses it."""
-
-    async def show_token(request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        if server.token is not None:
-            token = (await asyncio.to_thread(server.token.read_text)).strip()
-            request.headers["Authorization"] = f"Bearer {token}"
-        return await call(request)
-
-    tls = ssl_context(server.ca) if server.url.startswith("https") else True
-    connector = aiohttp.TCPConnector(limit=connections, ssl=tls)
-    return aiohttp.ClientSession(connector=connector, middlewares=(show_token,))
-
-
 class Kube:
     """Requests of one process to the API server."""
 
-    def __init__(self, server: ApiServer, *, connections: int) -> None:
+    def __init__(self, server: ApiServer, *, connections: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = server.url
-        self._session = open_session(server, connections=connections)
+        self._session = Session(server, connections=connections)
+        self.gate = Gate(clock=clock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,25 +76,46 @@ class Kube:
         """One object.
 
         Raises:
-            KubeError: not there, not allowed, or no answer.
+            KubeError: not there, not allowed, no answer, or none that an API server gives.
         """
-        return await self._request("GET", path)
+        return await self._object("GET", path)
+
+    async def kinds(self, path: str) -> frozenset[str]:
+        """The plural names that the API server knows of a group and version.
+
+        Raises:
+            KubeError: it does not know the group, or as with `read`.
+        """
+        found = await self._request("GET", path, check=check_kinds)
+        return frozenset(each["name"] for each in found["resources"])
 
     async def list(self, path: str, *, accept: str = "application/json") -> list[dict[str, Any]]:
         """All objects of a list, page by page, as of now (no resourceVersion: never from a stale cache).
 
         Raises:
-            KubeError: not allowed, no answer, or the pages expired underway.
+            KubeError: not allowed, no answer or none that an API server gives, or the pages expired underway.
         """
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                return await self._pages(path, accept)
+        except TimeoutError:
+            raise self._strange("GET", path, f"the list did not end within {LIST_SECONDS:.0f} s") from None
+
+    async def _pages(self, path: str, accept: str) -> Objects:
         items: list[dict[str, Any]] = []
         query = {"limit": str(PAGE)}
-        while True:
-            page = await self._request("GET", path, query=query, headers={"Accept": accept})
-            items += page.get("items") or []
-            following = (page.get("metadata") or {}).get("continue")
+        for _ in range(PAGES):
+            page = await self._request(
+                "GET", path, check=check_list, query=query, headers={"Accept": accept}, limit=PAGE_LIMIT
+            )
+            items += page["items"] or []
+            following = page["metadata"].get("continue")
             if not following:
                 return items
-            query = {"limit": str(PAGE), "continue": following}
+            if following == query.get("continue"):
+                raise self._strange("GET", path, "the same page follows itself")
+            query = {"limit": str(PAGE), "continue": str(following)}
+        raise self._strange("GET", path, f"the list has more than {PAGES} pages")
 
     async def patch(self, path: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """Merge `patch` into an object and return what it is then.
@@ -96,7 +123,7 @@ class Kube:
         Raises:
             KubeError: not there, refused by the schema, not allowed, or no answer.
         """
-        return await self._request("PATCH", path, body=patch, headers={"Content-Type": "application/merge-patch+json"})
+        return await self._object("PATCH", path, body=patch, content_type="application/merge-patch+json")
 
     async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object.
@@ -104,36 +131,69 @@ class Kube:
         Raises:
             KubeError: exists, refused, not allowed, or no answer.
         """
-        return await self._request("POST", path, body=body, headers={"Content-Type": "application/json"})
+        return await self._object("POST", path, body=body, content_type="application/json")
+
+    async def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace the version of an object that was read.
+
+        Raises:
+            KubeError: changed meanwhile (`exists`), not there, refused, not allowed, or no answer.
+        """
+        return await self._object("PUT", path, body=body, content_type="application/json")
+
+    async def _object(
+        self, method: str, path: str, *, body: Mapping[str, Any] | None = None, content_type: str | None = None
+    ) -> dict[str, Any]:
+        headers = {"Content-Type": content_type} if content_type else None
+        return await self._request(method, path, check=check_object, body=body, headers=headers)
 
     async def _request(
         self,
         method: str,
         path: str,
         *,
+        check: Check,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        limit: int = OBJECT_LIMIT,
     ) -> dict[str, Any]:
+        if (wait := self.gate.enter(method, path)) > 0.0:
+            text = f"{method} {path}: not sent: it failed before, and is tried again in {wait:.0f} s"
+            raise KubeError(UNANSWERED, text, retry_in=wait, held=True)
         data = None if body is None else json.dumps(body).encode()
         try:
-            async with self._session.request(
+            response = await self._session.request(
                 method, self._url + path, params=query, data=data, headers=headers, timeout=_TIMEOUT
-            ) as response:
-                text = await response.text()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise KubeError(0, f"{method} {path}: no answer from {self._url}: {error!r}") from error
-        return _document(method, path, response.status, text)
+            )
+            async with response:
+                answer = await read_body(response, limit)
+        except asyncio.CancelledError:
+            self.gate.failed(method, path, UNANSWERED)  # whoever asked had no more time: that is no answer, too
+            raise
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise self._strange(method, path, f"no answer from {self._url}: {error!r}") from error
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            retry_in = self.gate.failed(method, path, response.status, retry_after=retry_after(response))
+            text = f"{method} {path}: {response.status}: {status_message(answer)}"
+            raise KubeError(response.status, text, retry_in=retry_in)
+        try:
+            document = await _parsed(answer, limit)
+        except CodecError as error:
+            raise self._strange(method, path, f"{response.status}: the answer is no JSON object: {error}") from error
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES or not isinstance(document, dict):
+            raise self._strange(method, path, f"{response.status}: the answer is no JSON object of an API server")
+        if (trouble := check(document)) is not None:
+            raise self._strange(method, path, trouble)
+        self.gate.succeeded(method, path)
+        return document
+
+    def _strange(self, method: str, path: str, trouble: str) -> KubeError:
+        retry_in = self.gate.failed(method, path, UNANSWERED)
+        return KubeError(UNANSWERED, f"{method} {path}: {trouble}"[:1000], retry_in=retry_in)
 
 
-def _document(method: str, path: str, status: int, text: str) -> dict[str, Any]:
-    try:
-        document = json.loads(text)
-    except ValueError:
-        document = None
-    if status >= HTTPStatus.BAD_REQUEST:
-        message = document.get("message") if isinstance(document, dict) else text[:200]
-        raise KubeError(status, f"{method} {path}: {status}: {message}")
-    if not isinstance(document, dict):
-        raise KubeError(status, f"{method} {path}: {status}: the answer is no JSON object")
-    return document
+async def _parsed(body: bytes, limit: int) -> object:
+    if len(body) < IN_THREAD:
+        return parse_json(body, limit=limit)
+    return await asyncio.to_thread(parse_json, body, limit=limit)

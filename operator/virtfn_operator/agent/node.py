@@ -31,7 +31,7 @@ class NodeObject:
     def __init__(self, kube: Kube, name: str, *, instance: str) -> None:
         self._kube = kube
         self._name = name
-        self._instance = instance
+        self._events = events.Events(kube, instance=instance)
         self._body: dict[str, Any] | None = None
         self._written: Mapping[str, Any] | None = None
         self._refused: Mapping[str, Any] | None = None
@@ -88,12 +88,13 @@ class NodeObject:
         try:
             body, sent = await self._write(old, whole)
         except KubeError as error:
-            self._body = self._written = None  # read it again before the next write, it may be gone or made anew
+            if not error.held:
+                self._body = self._written = None  # read it again before the next write, it may be gone or made anew
             raise error from None
         self._body = body
         self._written, self._refused = (status, None) if sent is whole else (None, status)
         changes = transitions(read_conditions({"conditions": old.get("conditions")}), read_conditions(sent))
-        await events.post(self._kube, body, NODE_KIND, changes, instance=self._instance, now=micro_timestamp())
+        await self._events.post(body, NODE_KIND, changes, now=micro_timestamp())
 
     async def _write(
         self, old: Mapping[str, Any], status: Mapping[str, Any]

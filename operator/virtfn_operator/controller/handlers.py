@@ -18,12 +18,16 @@ from virtfn_operator.handlers import call_in, registry_for, watch, watch_setting
 from virtfn_operator.health import serve_health
 from virtfn_operator.kube import Kube
 from virtfn_operator.settings import ApiServer, ControllerSettings
+from virtfn_operator.watch_health import WatchHealth
 
 CONNECTIONS = 32
 """Measured: kopf's unlimited connections cost 3 times the time and 6 times the memory at 5,000 objects."""
 
 HUNG = 600.0
 """Seconds without the end of a reconcile after which the kubelet should restart us; a list alone may take 30."""
+
+LAST_WORDS = 0.5
+"""Seconds to say why the process ends; a log that nobody reads blocks."""
 
 logger = logging.getLogger(__name__)
 
@@ -68,24 +72,32 @@ async def run(settings: ControllerSettings) -> None:
         daemon=True,
     )
     campaign.start()
+    threading.Thread(target=candidate.guard, args=(stopped, _end_process), name="lease guard", daemon=True).start()
+    watching = WatchHealth(loop.time)
     async with Kube(settings.api, connections=CONNECTIONS) as kube:
         rules = Rules(domains=settings.resource_domains, turn_timeout=settings.turn_timeout)
         reconciler = Reconciler(kube, instance=settings.instance, rules=rules)
-        health = await serve_health(settings.health_port, lambda: _ailing(reconciler, loop.time()))
+        health = await serve_health(
+            settings.health_port,
+            lambda: _ailing(reconciler, watching, kube, loop.time()) if elected.is_set() else None,
+        )
         try:
-            await _until_first(stop.wait(), _lead(elected, reconciler, kube, settings.api))
+            await _until_first(stop.wait(), _lead(elected, reconciler, kube, settings.api, watching))
         finally:
             await health.cleanup()
             stopped.set()
             await asyncio.to_thread(campaign.join, 10.0)
 
 
-async def _lead(elected: asyncio.Event, reconciler: Reconciler, kube: Kube, server: ApiServer) -> None:
+async def _lead(
+    elected: asyncio.Event, reconciler: Reconciler, kube: Kube, server: ApiServer, watching: WatchHealth
+) -> None:
     await elected.wait()
+    watching.begin()
     logger.info("this controller leads")
     loop = asyncio.get_running_loop()
     registry = watch_registry(server, lambda: call_in(loop, reconciler.wake))
-    await _until_first(watch(kube, registry, watch_settings({})), reconciler.run(loop.time))
+    await _until_first(watch(kube, registry, watch_settings({}), watching), reconciler.run(loop.time))
 
 
 async def _until_first(*several: Any) -> None:
@@ -101,13 +113,22 @@ async def _until_first(*several: Any) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _ailing(reconciler: Reconciler, now: float) -> str | None:
+def _ailing(reconciler: Reconciler, watching: WatchHealth, kube: Kube, now: float) -> str | None:
+    """What a new process would mend. An API server that is away is no such thing: a reconcile without it ends, too."""
     silent = now - reconciler.last_turn if reconciler.last_turn else 0.0
-    return f"no reconcile ended for {silent:.0f} s" if silent > HUNG else None
+    if silent > HUNG:
+        return f"no reconcile ended for {silent:.0f} s"
+    return watching.ailing(kube.gate.succeeded_at)
 
 
 def _end_process() -> None:
-    """Not an orderly end: whoever leads next must not meet a write of ours."""
+    """Not an orderly end: whoever leads next must not meet a write of ours. It waits for no reader of our log."""
+    last_words = threading.Thread(target=_last_words, name="last words", daemon=True)
+    last_words.start()
+    last_words.join(LAST_WORDS)
+    os._exit(1)
+
+
+def _last_words() -> None:
     logger.critical("the lease is lost; another controller may lead now")
     logging.shutdown()
-    os._exit(1)

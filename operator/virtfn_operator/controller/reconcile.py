@@ -1,7 +1,8 @@
 """One reconcile (list, decide, write) and the loop that calls it when something happened.
 
 Lists are fresh and complete every time: a watch misses deletions in its gaps, so nothing is decided from what a watch
-remembers. A write that fails stops no other; it is decided anew, and tried again with growing patience.
+remembers. A write that fails stops no other; it is decided anew, and tried again with growing patience. After a
+failure the list that failed is asked for first and alone, so that an API server that is unwell gets one request a try.
 """
 
 import asyncio
@@ -9,9 +10,11 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from virtfn_operator import events
 from virtfn_operator.api import NODES, POLICIES, POLICY_KIND
+from virtfn_operator.backoff import Backoff
 from virtfn_operator.clock import micro_timestamp
 from virtfn_operator.controller.decide import DEFAULT, Rules, World, Write, decide
 from virtfn_operator.controller.timekeeper import Timekeeper
@@ -19,6 +22,10 @@ from virtfn_operator.kube import METADATA_ONLY, Kube, ours
 from virtfn_operator.kube_error import KubeError
 
 logger = logging.getLogger(__name__)
+
+
+WORLD = {ours(POLICIES): "application/json", ours(NODES): "application/json", "/api/v1/nodes": METADATA_ONLY}
+"""The lists that are decided from, and what of them is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,23 +39,34 @@ class Pace:
     resync: float = 60.0
     """Without any event: watches miss deletions in their gaps."""
     retry: float = 1.0
+    """After a look at the cluster that failed: one request."""
     retry_limit: float = 30.0
+    rewrite: float = 5.0
+    """After writes that failed: three lists and the writes again."""
+    wary: float = 20.0
+    """Instead of `resync`, while trouble with the API server is less than `wary_for` ago: a watch may still hang."""
+    wary_for: float = 120.0
 
 
 class Reconciler:
     """Wakes, lists, decides, writes."""
 
     def __init__(
-        self, kube: Kube, *, instance: str, pace: Pace | None = None, parallel: int = 16, rules: Rules = DEFAULT
+        self, kube: Kube, *, instance: str, pace: Pace | None = None, parallel: int = 8, rules: Rules = DEFAULT
     ) -> None:
         self._kube = kube
-        self._instance = instance
+        self._events = events.Events(kube, instance=instance)
         self._pace = pace or Pace()
         self._slots = asyncio.Semaphore(parallel)
         self._rules = rules
         self._time = Timekeeper()
         self._woken = asyncio.Event()
-        self._failures = 0
+        self._looks = Backoff(first=self._pace.retry, limit=self._pace.retry_limit)
+        self._writes = Backoff(first=self._pace.rewrite, limit=self._pace.retry_limit)
+        self._pause = 0.0
+        self._unreadable: str | None = None
+        """The list that failed last."""
+        self._trouble_at: float | None = None
         self._told: frozenset[str] = frozenset()
         self.last_turn = 0.0
         """Loop time when a reconcile last ended, well or not."""
@@ -59,22 +77,25 @@ class Reconciler:
 
     async def run(self, clock: Callable[[], float]) -> None:
         """Reconcile for ever; `clock` is the event loop's."""
+        self.last_turn = clock()
         while True:
             self._woken.clear()
             began = clock()
             done = await self.reconcile()
             self.last_turn = clock()
-            self._failures = 0 if done else self._failures + 1
+            if not done:
+                self._trouble_at = self.last_turn
             await asyncio.sleep((self.last_turn - began) * self._pace.share + self._pace.quiet)
-            await self._rest()
+            await self._rest(done, self.last_turn)
 
-    async def _rest(self) -> None:
-        if self._failures:
-            limit = min(self._pace.retry * 2 ** (self._failures - 1), self._pace.retry_limit)
-            await asyncio.sleep(limit * random.uniform(0.5, 1.0))  # noqa: S311  # jitter is no secret
+    async def _rest(self, done: bool, now: float) -> None:
+        if not done:
+            await asyncio.sleep(self._pause)
             return
+        wary = self._trouble_at is not None and now - self._trouble_at < self._pace.wary_for
+        limit = self._pace.wary if wary else self._pace.resync
         try:
-            async with asyncio.timeout(self._pace.resync * random.uniform(0.8, 1.2)):  # noqa: S311
+            async with asyncio.timeout(limit * random.uniform(0.8, 1.2)):  # noqa: S311  # jitter is no secret
                 await self._woken.wait()
         except TimeoutError:
             return
@@ -85,24 +106,40 @@ class Reconciler:
         try:
             world = await self._world()
         except KubeError as error:
-            logger.warning("cannot look at the cluster, will look again: %s", error)
+            if not error.held:
+                logger.warning("cannot look at the cluster, will look again: %s", error)
+            self._pause = error.retry_in if error.held else max(self._looks.failed(), error.retry_in)
             return False
+        self._looks.succeeded()
         try:
             now, jumped = self._time.read()
             decision = decide(world, now, self._rules, jumped=jumped)
         except Exception:
             logger.exception("deciding failed; nothing is written")
+            self._pause = self._writes.failed()
             return False
         self._tell(decision.unreadable)
-        return all(await asyncio.gather(*(self._write(write) for write in decision.writes)))
+        written = all(await asyncio.gather(*(self._write(write) for write in decision.writes)))
+        if written:
+            self._writes.succeeded()
+        else:
+            self._pause = self._writes.failed()
+        return written
 
     async def _world(self) -> World:
-        policies, states, nodes = await asyncio.gather(
-            self._kube.list(ours(POLICIES)),
-            self._kube.list(ours(NODES)),
-            self._kube.list("/api/v1/nodes", accept=METADATA_ONLY),
-        )
+        early = {path: await self._list(path) for path in (self._unreadable,) if path is not None}
+        self._unreadable = None
+        rest = [path for path in WORLD if path not in early]
+        late = dict(zip(rest, await asyncio.gather(*map(self._list, rest)), strict=True))
+        policies, states, nodes = ((early | late)[path] for path in WORLD)
         return World(policies=policies, states=states, nodes=nodes)
+
+    async def _list(self, path: str) -> list[dict[str, Any]]:
+        try:
+            return await self._kube.list(path, accept=WORLD[path])
+        except KubeError:
+            self._unreadable = path
+            raise
 
     async def _write(self, write: Write) -> bool:
         async with self._slots:
@@ -111,17 +148,12 @@ class Reconciler:
             except KubeError as error:
                 if error.absent:
                     return True  # gone meanwhile: nothing is left to write
+                if error.held:
+                    return False
                 logger.warning("%s %s is not written, will try again: %s", write.plural, write.name, error)
                 return False
             logger.info("%s %s: wrote %s", write.plural, write.name, write.subresource or "spec")
-            await events.post(
-                self._kube,
-                write.about,
-                POLICY_KIND,
-                write.transitions,
-                instance=self._instance,
-                now=micro_timestamp(),
-            )
+            await self._events.post(write.about, POLICY_KIND, write.transitions, now=micro_timestamp())
             return True
 
     def _tell(self, unreadable: tuple[str, ...]) -> None:
