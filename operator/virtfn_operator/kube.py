@@ -172,7 +172,7 @@ class Kube:
             self.gate.failed(method, path, UNANSWERED)  # whoever asked had no more time: that is no answer, too
             raise
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise self._strange(method, path, f"no answer from {self._url}: {error!r}") from error
+            raise self._strange(method, path, f"no answer from {self._url}: {type(error).__name__}: {error}") from error
         if response.status >= HTTPStatus.BAD_REQUEST:
             retry_in = self.gate.failed(method, path, response.status, retry_after=retry_after(response))
             text = f"{method} {path}: {response.status}: {status_message(answer)}"

@@ -27,8 +27,14 @@ from virtfn_operator.settings import ApiServer
 CALM = 60.0
 """Seconds that a list or watch must have lasted for the next to begin at once."""
 
-HEADERS = 30.0
-"""Seconds until a watch must have begun to answer: an API server does so at once."""
+BEGINS = 15.0
+"""Seconds until an answer must have begun: of a watch an API server sends the headers at once."""
+
+WHOLE = 30.0
+"""Seconds for the whole of a page."""
+
+SLOWEST = 20.0
+"""Seconds at most between two attempts, so that a watch is back within a minute of the server's own return."""
 
 EXPIRED = b'{"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "begin anew"}}\n'
 """What makes kopf list again."""
@@ -40,7 +46,7 @@ class BrokenOffError(aiohttp.ClientPayloadError):
 
 @dataclass(slots=True, kw_only=True)
 class _Openings:
-    backoff: Backoff = field(default_factory=Backoff)
+    backoff: Backoff = field(default_factory=lambda: Backoff(limit=SLOWEST))
     at: float = 0.0
     open_at: float = 0.0
     """By the back-off; not after `at` while nothing has been counted since."""
@@ -112,7 +118,7 @@ class WatchSession(Session):
         elif not self._pace.turn_page(key):
             raise BrokenOffError(f"{key}: the list has more than {PAGES} pages")
         try:
-            async with asyncio.timeout(HEADERS):
+            async with asyncio.timeout(BEGINS if watching else WHOLE):
                 response = await super().request(method, url, **options)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise BrokenOffError(f"{key}: no answer: {error!r}") from error
@@ -130,7 +136,7 @@ class WatchSession(Session):
 
 async def _checked(key: str, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
     try:
-        async with asyncio.timeout(HEADERS):
+        async with asyncio.timeout(WHOLE):
             body = await read_body(response, PAGE_LIMIT)
         document = await asyncio.to_thread(parse_json, body, limit=PAGE_LIMIT)
     except (aiohttp.ClientError, TimeoutError, OSError, CodecError) as error:

@@ -1,0 +1,366 @@
+"""Agent and controller as processes against an API server that misbehaves: what that costs, and how soon it is over.
+
+A case is a trouble that begins and ends. Requests and log lines are counted while it lasts, each as the worst minute;
+recovered is whoever does again what it is for: the agent adopts a new spec, the controller hands on a new policy.
+"""
+
+import asyncio
+import os
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from api_faults import named
+from api_server import OURS, ApiServer
+
+ROOT = Path(__file__).resolve().parents[2]
+OWN = f"{OURS}/sriovnodes/n1"
+POLICY = {"devices": [{"vendor": "8086"}], "virtualFunctions": {"count": 1, "pools": [{"resourceName": "fast"}]}}
+PROCESSES = ("agent", "controller")
+
+BUSIEST = 30
+"""Requests, and lines of the log, in the worst minute."""
+
+RECOVERED = 60.0
+"""Seconds after the end of a trouble."""
+
+STARTED = 180.0
+"""Seconds for a process to be on its feet before its trouble begins; other work may be on the machine."""
+
+STARTS = 3
+"""Of one process in one case: it may end and be started anew, as the kubelet does, but not again and again."""
+
+CLOCK = """
+import datetime, pathlib, time
+_real, _plain, _file = time.time, datetime.datetime, pathlib.Path({path!r})
+def _now():
+    try: return _real() + float(_file.read_text() or 0)
+    except (OSError, ValueError): return _real()
+class _Set(_plain):
+    @classmethod
+    def now(cls, tz=None): return _plain.fromtimestamp(_now(), tz)
+time.time, datetime.datetime = _now, _Set
+"""
+"""A time of day that is set by writing seconds into a file; the monotonic clock stays, as it does for anybody."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one case showed of one process."""
+
+    case: str
+    process: str
+    requests: int
+    """In the worst minute."""
+    lines: int
+    recovered: float | None
+    """Seconds; None: not within twice the time."""
+    starts: int
+    health: int
+    """Status of /healthz when the trouble ended."""
+
+    @property
+    def violations(self) -> tuple[str, ...]:
+        """What of it must not be."""
+        found = {
+            f"{self.requests} requests in a minute": self.requests > BUSIEST,
+            f"{self.lines} lines in a minute": self.lines > BUSIEST,
+            "not recovered": self.recovered is None or self.recovered > RECOVERED,
+            f"started {self.starts} times": self.starts > STARTS,
+            f"health {self.health}": self.health != 200,
+        }
+        return tuple(text for text, wrong in found.items() if wrong)
+
+    def __str__(self) -> str:
+        over = "never" if self.recovered is None else f"{self.recovered:5.1f} s"
+        counts = f"{self.requests:4} requests/min {self.lines:4} lines/min  recovered {over}  {self.starts} starts"
+        return f"{self.case:28} {self.process:10} {counts}  {'; '.join(self.violations) or 'holds'}"
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """One process, its API server and its files."""
+
+    api: ApiServer
+    process: str
+    folder: Path
+    url: str
+    health_port: int
+    starts: int = 0
+    environ: dict[str, str] = field(default_factory=dict)
+    running: asyncio.subprocess.Process | None = None
+
+    @property
+    def log(self) -> Path:
+        """What the process says."""
+        return self.folder / "log"
+
+    async def keep_running(self) -> None:
+        """Start it, and again a second after it ended, as a kubelet does."""
+        while True:
+            with self.log.open("ab") as log:
+                self.running = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "virtfn_operator",
+                    self.process,
+                    env={**os.environ, **self.environ},
+                    cwd="/",
+                    stderr=log,
+                )
+            self.starts += 1
+            await self.running.wait()
+            await asyncio.sleep(1.0)  # the kubelet's own pause
+
+    async def health(self) -> int:
+        """The status of /healthz, asked once without any HTTP library's patience."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.health_port)
+        writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+        line = await reader.readline()
+        writer.close()
+        return int(line.split()[1])
+
+    async def ask_anew(self) -> Callable[[], bool]:
+        """Something new to do; whether it is done."""
+        if self.process == "agent":
+            spec = {"policies": [], "mayChange": not self.api.objects[OWN].get("spec", {}).get("mayChange", True)}
+            asked = (await self.api.put(OWN, {**self.api.objects[OWN], "spec": spec}))["metadata"]["generation"]
+            return lambda: _observed(self.api.objects.get(OWN, {})) >= asked
+        name = f"p{self.api.version}"
+        await self.api.put(f"{OURS}/sriovpolicies/{name}", {"metadata": {"name": name}, "spec": POLICY})
+
+        def handed_on() -> bool:
+            spec = self.api.objects[OWN].get("spec") or {}
+            return name in [policy["name"] for policy in spec.get("policies") or ()]
+
+        return handed_on
+
+
+def _observed(body: Mapping[str, Any]) -> int:
+    conditions = (body.get("status") or {}).get("conditions") or []
+    return max((condition.get("observedGeneration", 0) for condition in conditions), default=-1)
+
+
+Trouble = Callable[[Stage, float], Awaitable[None]]
+"""Lasts for so many seconds; when it returns the API server behaves."""
+
+
+def by_fault(name: str) -> Trouble:
+    """The API server answers wrongly."""
+
+    async def trouble(stage: Stage, seconds: float) -> None:
+        stage.api.fault = named(stage.api)[name]
+        stage.api.break_watches()
+        await asyncio.sleep(seconds)
+        stage.api.fault = None
+
+    return trouble
+
+
+async def refused(stage: Stage, seconds: float) -> None:
+    """Nobody listens."""
+    await stage.api.stop()
+    await asyncio.sleep(seconds)
+    await stage.api.start()
+
+
+async def clock_jumps(stage: Stage, seconds: float) -> None:
+    """The time of day is set an hour forth, an hour back and right again; the API server is well."""
+    for offset in (3600, -3600, 0):
+        (stage.folder / "offset").write_text(str(offset))
+        await asyncio.sleep(seconds / 3)
+
+
+async def rotated_token(stage: Stage, seconds: float) -> None:
+    """The API server takes another token at once; the file follows later, and is half written for a moment."""
+    token = Path(stage.environ["VIRTFN_SERVICE_ACCOUNT"]) / "token"
+    stage.api.token = f"{token.read_text()}1"
+    stage.api.break_watches()
+    await asyncio.sleep(seconds)
+    token.write_text("")
+    await asyncio.sleep(2.0)
+    token.write_text(stage.api.token)
+
+
+async def rotated_ca(stage: Stage, seconds: float) -> None:
+    """The API server has a certificate of another CA at once; the file follows later, half written for a moment."""
+    ca = Path(stage.environ["VIRTFN_SERVICE_ACCOUNT"]) / "ca.crt"
+    await stage.api.stop()
+    await stage.api.start(certificate(stage.folder, "other"))
+    await asyncio.sleep(seconds)
+    whole = (stage.folder / "other.crt").read_text()
+    ca.write_text(whole[: len(whole) // 2])
+    await asyncio.sleep(2.0)
+    ca.unlink()
+    await asyncio.sleep(2.0)
+    ca.write_text(whole)
+
+
+def certificate(folder: Path, name: str) -> ssl.SSLContext:
+    """A CA `NAME.crt` and a server's context with a certificate of it."""
+
+    def openssl(*words: str) -> None:
+        subprocess.run(("openssl", *words), check=True, capture_output=True, cwd=folder)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "2", "-subj", f"/CN={name}")
+    openssl("req", *key, "-keyout", f"{name}-api.key", "-out", f"{name}-api.csr", "-subj", "/CN=api")
+    (folder / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1\n")
+    signed = ("-CA", f"{name}.crt", "-CAkey", f"{name}.key", "-CAcreateserial", "-extfile", f"{name}.ext")
+    openssl("x509", "-req", "-in", f"{name}-api.csr", *signed, "-out", f"{name}-api.crt", "-days", "2")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / f"{name}-api.crt", folder / f"{name}-api.key")
+    return context
+
+
+def troubles() -> dict[str, Trouble]:
+    """Every trouble by its name."""
+    by_name = {name: by_fault(name) for name in named(ApiServer())}
+    return by_name | {
+        "connections refused": refused,
+        "the clock jumps": clock_jumps,
+        "a rotated token": rotated_token,
+        "a rotated CA": rotated_ca,
+    }
+
+
+SECURE = ("a rotated token", "a rotated CA")
+
+
+@asynccontextmanager
+async def staged(process: str, folder: Path, *, secure: bool) -> AsyncIterator[Stage]:
+    """One process that has found its API server and does what it is for."""
+    api = ApiServer()
+    account = folder / "account"
+    account.mkdir()
+    if secure:
+        api.token = "t"
+        (account / "token").write_text(api.token)
+        await api.start(certificate(folder, "first"))
+        (account / "ca.crt").write_text((folder / "first.crt").read_text())
+    else:
+        await api.start()
+    await api.put("/api/v1/nodes/n1", {"metadata": {"name": "n1"}})
+    if process == "controller":
+        await api.put(OWN, {"metadata": {"name": "n1"}})
+    stage = Stage(api=api, process=process, folder=folder, url="", health_port=_free_port())
+    stage.environ = _environ(stage, account, secure=secure)
+    keeping = asyncio.create_task(stage.keep_running())
+    try:
+        await _until(lambda: api.watching == (1 if process == "agent" else 3), STARTED)
+        await _until(lambda: process == "controller" or "status" in api.objects.get(OWN, {}), STARTED)
+        await _until(await stage.ask_anew(), STARTED)
+        yield stage
+    finally:
+        keeping.cancel()
+        if stage.running is not None and stage.running.returncode is None:
+            stage.running.kill()
+            await stage.running.wait()
+        await api.stop()
+
+
+def _environ(stage: Stage, account: Path, *, secure: bool) -> dict[str, str]:
+    (stage.folder / "sitecustomize.py").write_text(CLOCK.format(path=str(stage.folder / "offset")))
+    roots = [str(stage.folder), *(str(ROOT / root) for root in ("host", "operator")), os.environ.get("PYTHONPATH", "")]
+    files = ("VIRTFN_HOST_SOCKET", "VIRTFN_POOLS", "VIRTFN_LEDGER", "VIRTFN_PODRESOURCES")
+    where = (
+        {
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(stage.api.port),
+            "VIRTFN_SERVICE_ACCOUNT": str(account),
+        }
+        if secure
+        else {"VIRTFN_API_URL": f"http://127.0.0.1:{stage.api.port}"}
+    )
+    return {
+        "PYTHONPATH": os.pathsep.join(roots),
+        "VIRTFN_HEALTH_PORT": str(stage.health_port),
+        "NODE_NAME": "n1",
+        "POD_NAME": "pod-1",
+        "POD_NAMESPACE": "virtfn",
+        **{name: str(stage.folder / name) for name in files},
+        **where,
+    }
+
+
+async def carry_out(case: str, process: str, folder: Path, seconds: float) -> Result:
+    """One trouble of so many seconds."""
+    async with staged(process, folder, secure=case in SECURE) as stage:
+        starts, began, said = stage.starts, time.monotonic(), _Lines(stage.log)
+        counting = asyncio.create_task(said.count())
+        await troubles()[case](stage, seconds)
+        ended = time.monotonic()
+        health = await _healthy(stage)
+        seen = [request.at for request in stage.api.seen if began <= request.at <= ended]
+        if stage.running is not None and stage.running.returncode is not None:
+            await _until(lambda: stage.running is not None and stage.running.returncode is None, RECOVERED)
+        done = await stage.ask_anew()
+        await _until(done, 2 * RECOVERED, strict=False)
+        recovered = time.monotonic() - ended if done() else None
+        counting.cancel()
+        lines = [at for at in said.at if began <= at]
+        return Result(
+            case=case,
+            process=process,
+            requests=worst_minute(seen),
+            lines=worst_minute(lines),
+            recovered=recovered,
+            starts=stage.starts - starts + 1,
+            health=health,
+        )
+
+
+async def _healthy(stage: Stage) -> int:
+    """A process that is just being started has a moment."""
+    for _ in range(240):
+        try:
+            return await stage.health()
+        except OSError:
+            await asyncio.sleep(0.5)  # a port tells of nothing
+    return 0
+
+
+class _Lines:
+    """When each line of a log was written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = path.read_bytes().count(b"\n")
+        self.at: list[float] = []
+
+    async def count(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)  # a file tells of nothing
+            now = self._path.read_bytes().count(b"\n")
+            self.at += [time.monotonic()] * (now - self._known)
+            self._known = now
+
+
+def worst_minute(moments: list[float]) -> int:
+    """How many of them lie within 60 s, where that are most."""
+    return max((sum(0.0 <= other - first < 60.0 for other in moments) for first in moments), default=0)
+
+
+async def _until(true: Callable[[], bool], seconds: float, *, strict: bool = True) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            while not true():
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        if strict:
+            raise
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port

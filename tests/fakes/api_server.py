@@ -1,0 +1,189 @@
+"""An API server in memory over HTTP: objects, versions, lists in pages, watches that catch up, merge patches, tokens.
+
+It knows of virtfn what an API server knows, and no more. A fault, when there is one, sees each request first.
+"""
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+OURS = "/apis/virtfn.dev/v1alpha1"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/virtfn/leases"
+LISTS = (f"{OURS}/sriovpolicies", f"{OURS}/sriovnodes", "/api/v1/nodes")
+Body = dict[str, Any]
+Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
+"""What is answered instead; None: what a good server answers."""
+
+
+def _kind(name: str, kind: str) -> Body:
+    verbs = ["get", "list", "watch", "patch"]
+    return {"name": name, "kind": kind, "singularName": kind.lower(), "namespaced": False, "verbs": verbs}
+
+
+DISCOVERY: dict[str, Body] = {
+    "/api": {"versions": ["v1"]},
+    "/apis": {
+        "groups": [
+            {
+                "name": "virtfn.dev",
+                "versions": [{"version": "v1alpha1"}],
+                "preferredVersion": {"version": "v1alpha1"},
+            }
+        ]
+    },
+    "/api/v1": {"resources": [_kind("nodes", "Node"), _kind("namespaces", "Namespace")]},
+    OURS: {"resources": [_kind("sriovpolicies", "SriovPolicy"), _kind("sriovnodes", "SriovNode")]},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One request as it came."""
+
+    at: float
+    method: str
+    path: str
+    watch: bool
+    token: str | None
+
+
+class ApiServer:
+    """Serves until it is closed; the same objects may be served again on the same port."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Body] = {}
+        self.version = 1
+        self.history: list[tuple[int, str, Body]] = []
+        self.seen: list[Seen] = []
+        self.fault: Fault | None = None
+        self.token: str | None = None
+        self.watching = 0
+        self.port = 0
+        self._moved = asyncio.Condition()
+        self._open: set[asyncio.Task[Any]] = set()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        """Serve on the port of last time, any at first."""
+        app = web.Application(client_max_size=1 << 26)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=tls).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Refuse connections and end those that are open."""
+        for task in list(self._open):
+            task.cancel()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def break_watches(self) -> None:
+        """End what is open now."""
+        for task in list(self._open):
+            task.cancel()
+
+    async def put(self, path: str, body: Body) -> Body:
+        """Write an object and tell the watches."""
+        self.version += 1
+        old = self.objects.get(path)
+        generation = old["metadata"]["generation"] + (old.get("spec") != body.get("spec")) if old else 1
+        metadata = {"uid": f"u{self.version}", **body["metadata"], "resourceVersion": str(self.version)}
+        self.objects[path] = {**body, "metadata": {**metadata, "generation": generation}}
+        event = {"type": "MODIFIED" if old else "ADDED", "object": self.objects[path]}
+        self.history.append((self.version, path, event))
+        async with self._moved:
+            self._moved.notify_all()
+        return self.objects[path]
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+        token = request.headers.get("Authorization")
+        watch = "watch" in request.query
+        self.seen.append(Seen(at=time.monotonic(), method=request.method, path=request.path, watch=watch, token=token))
+        if self.fault is not None and (answer := await self.fault(request)) is not None:
+            return answer
+        if self.token is not None and token != f"Bearer {self.token}":
+            return refusal(401, "Unauthorized")
+        return await (self._watch(request) if watch else self._once(request))
+
+    async def _once(self, request: web.Request) -> web.StreamResponse:
+        path, text = request.path, await request.text()
+        match request.method:
+            case "POST":
+                body: Body = json.loads(text)
+                own = f"{path}/{body['metadata']['name']}"
+                return refusal(409, "exists") if own in self.objects else web.json_response(await self.put(own, body))
+            case "PUT":
+                body = json.loads(text)
+                if path not in self.objects:
+                    return refusal(404, "not found")
+                if body["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:
+                    return refusal(409, "the object has been modified")
+                return web.json_response(await self.put(path, body))
+            case "PATCH":
+                own = path.removesuffix("/status")
+                if own not in self.objects:
+                    return refusal(404, "not found")
+                return web.json_response(await self.put(own, _merged(self.objects[own], json.loads(text))))
+        if (found := DISCOVERY.get(path) or self.objects.get(path)) is not None:
+            return web.json_response(found)
+        return self._page(request) if path in LISTS else refusal(404, "not found")
+
+    def _page(self, request: web.Request) -> web.StreamResponse:
+        items = [body for key, body in sorted(self.objects.items()) if key.rsplit("/", 1)[0] == request.path]
+        name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
+        items = [item for item in items if name in ("", item["metadata"]["name"])]
+        start, size = int(request.query.get("continue", 0)), int(request.query.get("limit", 500))
+        more = {"continue": str(start + size)} if start + size < len(items) else {}
+        metadata = {"resourceVersion": str(self.version), **more}
+        return web.json_response({"kind": "List", "metadata": metadata, "items": items[start : start + size]})
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
+        since = int(request.query.get("resourceVersion", self.version))
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        self.watching += 1
+        try:
+            while True:
+                news, since = [entry for entry in self.history if entry[0] > since], self.version
+                for _, path, event in news:
+                    folder, own = path.rsplit("/", 1)
+                    if folder == request.path and name in ("", own):
+                        await response.write(json.dumps(event).encode() + b"\n")
+                async with self._moved:
+                    while self.version <= since:
+                        await self._moved.wait()
+        finally:
+            self.watching -= 1
+
+
+def refusal(status: int, message: str, **headers: str) -> web.Response:
+    """A Status object, as an API server refuses."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.json_response({"kind": "Status", "code": status, "message": message}, status=status, headers=named)
+
+
+def _merged(old: Body, patch: Body) -> Body:
+    """RFC 7386."""
+    merged = dict(old)
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            merged[key] = _merged(merged[key] if isinstance(merged.get(key), dict) else {}, value)
+        else:
+            merged[key] = value
+    return merged

@@ -1,0 +1,53 @@
+"""What flaps is told once an hour; an edit, another object or another reason is another story."""
+
+from typing import Any
+
+import pytest
+from api_server import ApiServer
+
+from virtfn_operator.api import NODE_KIND
+from virtfn_operator.api.conditions import Condition, Transition
+from virtfn_operator.events import Events
+from virtfn_operator.kube import Kube
+from virtfn_operator.settings import ApiServer as Where
+
+
+def transition(reason: str = "Drifted", status: str = "False", generation: int = 1) -> Transition:
+    new = Condition(type="Ready", status=status, reason=reason, message="m", observed_generation=generation)
+    return Transition(old=None, new=new)
+
+
+ABOUT: dict[str, Any] = {"metadata": {"name": "n1", "uid": "u1"}}
+
+
+async def posted(*stories: tuple[float, dict[str, Any], Transition]) -> int:
+    api, now = ApiServer(), 0.0
+    await api.start()
+    async with Kube(Where(url=f"http://127.0.0.1:{api.port}", token=None, ca=None), connections=1) as kube:
+        events = Events(kube, instance="i", clock=lambda: now)
+        for now, about, change in stories:  # noqa: B007
+            await events.post(about, NODE_KIND, [change], now="2026-11-23T22:04:05.123456Z")
+    await api.stop()
+    return len(api.seen)
+
+
+async def test_a_node_that_flaps_for_an_hour_tells_each_side_of_it_once() -> None:
+    sides = (transition("Drifted"), transition("Converged", "True"))
+    assert await posted(*((n * 10.0, ABOUT, sides[n % 2]) for n in range(350))) == 2
+
+
+async def test_after_an_hour_it_is_told_again() -> None:
+    assert await posted((0.0, ABOUT, transition()), (3599.0, ABOUT, transition()), (3600.0, ABOUT, transition())) == 2
+
+
+@pytest.mark.parametrize(
+    ("about", "change"),
+    [
+        (ABOUT, transition(generation=2)),
+        (ABOUT, transition("VfsInUse")),
+        ({"metadata": {"name": "n2", "uid": "u1"}}, transition()),
+        ({"metadata": {"name": "n1", "uid": "u2"}}, transition()),
+    ],
+)
+async def test_another_story_is_told_at_once(about: dict[str, Any], change: Transition) -> None:
+    assert await posted((0.0, ABOUT, transition()), (1.0, about, change)) == 2
