@@ -1,6 +1,7 @@
 """The controller process: wait for the lease, watch, reconcile. kopf's events only wake the reconciler."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -64,13 +65,14 @@ async def run(settings: ControllerSettings) -> None:
     stop, elected, stopped = asyncio.Event(), asyncio.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    candidate = Candidate(KubernetesLeases(settings.api, settings.namespace, settings.lease), settings.instance)
-    campaign = threading.Thread(
-        target=candidate.campaign,
-        args=(stopped, lambda: loop.call_soon_threadsafe(elected.set), _end_process),
-        name="lease",
-        daemon=True,
-    )
+    leases = KubernetesLeases(settings.api, settings.namespace, settings.lease)
+    candidate = Candidate(leases, settings.instance)
+
+    def campaigning() -> None:
+        with contextlib.closing(leases):
+            candidate.campaign(stopped, lambda: call_in(loop, elected.set), _end_process)
+
+    campaign = threading.Thread(target=campaigning, name="lease", daemon=True)
     campaign.start()
     threading.Thread(target=candidate.guard, args=(stopped, _end_process), name="lease guard", daemon=True).start()
     watching = WatchHealth(loop.time)

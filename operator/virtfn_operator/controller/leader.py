@@ -115,6 +115,14 @@ class KubernetesLeases:
                 raise LeaseConflictError(str(error)) from error
             raise
 
+    def close(self) -> None:
+        """Close connection and event loop; to be called by the thread that read and wrote."""
+        if self._runner is not None:
+            if self._kube is not None:
+                self._runner.run(self._drop(self._kube))
+            self._runner.close()
+            self._runner = None
+
     def _run(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         if self._runner is None:
             self._runner = asyncio.Runner()

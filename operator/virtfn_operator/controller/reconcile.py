@@ -36,8 +36,9 @@ class Pace:
     """After a wake-up: what comes together is looked at together."""
     share: float = 1.0
     """A reconcile that took t seconds is followed by t * share seconds of rest, however many events come."""
-    resync: float = 60.0
-    """Without any event: watches miss deletions in their gaps."""
+    resync: float = 48.0
+    """Without any event: a watch misses deletions in its gaps, or may be silent and look well; a new policy must still
+    show within a minute."""
     retry: float = 1.0
     """After a look at the cluster that failed: one request."""
     retry_limit: float = 30.0
