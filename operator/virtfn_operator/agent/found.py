@@ -24,6 +24,10 @@ class Found:
     mismatches: tuple[Mismatch, ...]
     kubelet_reason: Reason = Reason.KUBELET_UNREACHABLE
     """Goes with `kubelet_error`; another one where the device plugin's ledger is what cannot be read."""
+    drifted: frozenset[PciAddress] = frozenset()
+    """PFs that somebody changed after they had been as asked."""
+    repair_in: float | None = None
+    """Seconds until the next repair that has to wait, because somebody undoes each; None when none has to."""
 
     @property
     def inventory(self) -> Inventory:

@@ -26,6 +26,7 @@ from virtfn_operator.handlers import ResourceKey, call_in, registry_for, watch, 
 from virtfn_operator.health import serve_health
 from virtfn_operator.kube import Kube
 from virtfn_operator.settings import AgentSettings, ApiServer
+from virtfn_operator.watch_health import WatchHealth
 
 CONNECTIONS = 4
 
@@ -87,10 +88,15 @@ async def run(settings: AgentSettings) -> None:
             lambda body: call_in(loop, agent.see, body),
             lambda: call_in(loop, agent.lose),
         )
+        sight = WatchHealth(loop.time)
         health = await serve_health(
-            settings.health_port, lambda: _ailing(max(agent.last_turn, machine.last_step), loop.time())
+            settings.health_port,
+            lambda: (
+                _ailing(max(agent.last_turn, machine.last_step), loop.time()) or sight.ailing(kube.gate.succeeded_at)
+            ),
         )
-        watching = asyncio.create_task(watch(kube, registry, watch_settings(field_selectors(settings.node))))
+        selectors = field_selectors(settings.node)
+        watching = asyncio.create_task(watch(kube, registry, watch_settings(selectors), sight))
         turns = asyncio.create_task(agent.run())
         wakers = asyncio.create_task(agent.watch_host(host)), asyncio.create_task(agent.watch_ledger(files))
         tasks = (watching, turns, *wakers, asyncio.create_task(stop.wait()))

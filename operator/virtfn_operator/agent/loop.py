@@ -7,6 +7,7 @@ published before the API server is told: what pods are offered must not wait for
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -27,6 +28,8 @@ from virtfn_operator.agent.report import Turn, node_status, with_conditions
 from virtfn_operator.api.foreign import mapping, number
 from virtfn_operator.api.node_state import NodeSpec, read_spec
 from virtfn_operator.api.node_status import wire
+from virtfn_operator.api.patch import merge_patch
+from virtfn_operator.backoff import Allowance, Backoff
 from virtfn_operator.clock import timestamp
 from virtfn_operator.kube_error import KubeError
 
@@ -50,9 +53,15 @@ class Agent:
         self._generation = 0
         self._woken = asyncio.Event()
         self._stopping = False
-        self._failures = 0
+        self._trouble = Backoff(first=patience.retry, limit=patience.retry_limit)
+        """With the machine; the API server's is kept by its client."""
+        self._reports = Allowance(burst=patience.reports, every=patience.report_every)
         self._untold = False
         self._read_again_at = 0.0
+        self._unheard_at: float | None = None
+        """When the API server last did not take a word of ours."""
+        self._busy = 0.0
+        """Seconds that the last turn took."""
         self._converged: Desired | None = None
         """What was verified last time; steps to the same end are drift."""
         self.last_turn = 0.0
@@ -60,8 +69,11 @@ class Agent:
 
     def see(self, body: Mapping[str, Any]) -> None:
         """The own SriovNode is like this; a status alone wakes nobody."""
-        if self._adopt(body):
-            self._woken.set()
+        try:
+            if self._adopt(body):
+                self._woken.set()
+        except Exception:  # an object that nobody foresaw is left for the next reading, and ends nothing
+            logger.exception("cannot read the SriovNode that the watch shows")
 
     def _adopt(self, body: Mapping[str, Any]) -> bool:
         """Whether it asks for something new."""
@@ -82,7 +94,7 @@ class Agent:
 
     def stir(self) -> None:
         """The machine moved. While something fails this is mostly our own doing, so the back-off holds."""
-        if not self._failures:
+        if not self._trouble.failures:
             self._woken.set()
 
     def stop(self) -> None:
@@ -92,8 +104,10 @@ class Agent:
 
     async def run(self) -> None:
         """Turn after turn until stopped; whatever one turn raises is logged, and the next begins with a look."""
+        self.last_turn = asyncio.get_running_loop().time()
         while not self._stopping:
             self._woken.clear()
+            began = asyncio.get_running_loop().time()
             try:
                 pause = await self.turn()
             except (HostRefused, HostUnreachable, PoolFileError) as error:
@@ -102,17 +116,20 @@ class Agent:
                 logger.exception("a turn failed")
                 pause = self._back_off()
             self.last_turn = asyncio.get_running_loop().time()
+            self._busy = self.last_turn - began
             await self._rest(min(pause, self._patience.retell) if self._untold else pause)
 
     async def watch_host(self, host: Host) -> None:
         """Wake on every kernel event the host process passes on; connect again whenever it ends."""
+        backoff = Backoff(first=2 * self._patience.retry, limit=4 * self._patience.retry_limit)
         while True:
             try:
                 async for _ in host.watch():
+                    backoff.succeeded()
                     self.stir()
             except (HostRefused, HostUnreachable) as error:
                 logger.debug("%s", error)
-            await asyncio.sleep(self._patience.retry * random.uniform(1, 2))  # noqa: S311  # jitter is no secret
+            await asyncio.sleep(backoff.failed())
 
     async def watch_ledger(self, files: Files) -> None:
         """Wake when something is handed out: nothing else tells of it."""
@@ -155,14 +172,20 @@ class Agent:
         return spec.may_change or bool(undisturbing(found.plan, found.inventory).steps)
 
     def _changing(self, found: Found) -> Reason:
-        return Reason.DRIFTED if found.resolution.desired == self._converged else Reason.CHANGING
+        drifted = found.drifted or found.resolution.desired == self._converged
+        return Reason.DRIFTED if drifted else Reason.CHANGING
 
     def _pause(self, found: Found, done: Done) -> float:
         failed = any(result.outcome is Outcome.FAILED for report in done.reports for result in report.results)
         undone = done.tried and bool(undisturbing(found.plan, found.inventory).steps)
         if failed or undone or done.obstacle is not None:
             return self._back_off()
-        self._failures = 0
+        self._trouble.succeeded()
+        calm = self._calm(found)
+        return calm if found.repair_in is None else min(calm, found.repair_in)
+
+    def _calm(self, found: Found) -> float:
+        """Seconds until the next turn while nothing fails."""
         if found.observation.stuck is not None:
             return self._patience.blocked  # Nothing tells when it returns.
         if any(blocked.holders for blocked in found.plan.blocked) or being_started(found.in_use):
@@ -172,9 +195,7 @@ class Agent:
         return self._patience.idle * random.uniform(0.8, 1.2)  # noqa: S311  # jitter is no secret
 
     def _back_off(self) -> float:
-        self._failures += 1
-        limit = min(self._patience.retry * 2.0 ** min(self._failures - 1, 16), self._patience.retry_limit)
-        return limit * random.uniform(0.5, 1.0)  # noqa: S311  # jitter is no secret
+        return self._trouble.failed()
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -183,17 +204,18 @@ class Agent:
         except TimeoutError:
             return
         if not self._stopping:
-            await asyncio.sleep(self._patience.settle)
+            # As long as the turn took: a machine that moves without end leaves half of the time to others.
+            await asyncio.sleep(self._patience.settle + self._busy)
 
     async def _cannot(self, error: HostRefused | HostUnreachable | PoolFileError) -> float:
         """Tell of it, but not the first time: a restart of the host's container is over in a second."""
         pause = self._back_off()
-        if self._failures > 1:
+        if self._trouble.failures > 1:
             logger.warning("%s", error)
             old = self._node.status
             conditions = with_conditions(old, (unreachable(self._generation, error.reason, str(error)),), timestamp())
             status = {**old, "conditions": wire(conditions)}
-            await self._word("report", lambda: self._node.report(status))
+            await self._report(status)
         return pause
 
     def _telling_progress(self, spec: NodeSpec, generation: int, found: Found) -> AbstractAsyncContextManager[None]:
@@ -222,7 +244,13 @@ class Agent:
             agent_version=self._version,
             carried=carried,
         )
-        status = node_status(turn, self._node.status, timestamp())
+        await self._report(node_status(turn, self._node.status, timestamp()))
+
+    async def _report(self, status: Mapping[str, Any]) -> None:
+        """Write the status; one that flaps is written at the pace of `Patience.report_every`, as it is then."""
+        if merge_patch(self._node.status, status) and not self._reports.take(time.monotonic()):
+            self._untold = True
+            return
         self._untold = not await self._word("report", lambda: self._node.report(status))
 
     async def _read_own_node(self) -> None:
@@ -235,7 +263,9 @@ class Agent:
             self._adopt(await self._node.ensure())
 
         if await self._word("read", read):
-            self._read_again_at = now + self._patience.resync * random.uniform(0.8, 1.2)  # noqa: S311
+            wary = self._unheard_at is not None and now - self._unheard_at < self._patience.wary_for
+            limit = self._patience.wary if wary else self._patience.resync
+            self._read_again_at = now + limit * random.uniform(0.8, 1.2)  # noqa: S311  # jitter is no secret
 
     async def _word(self, what: str, say: Callable[[], Awaitable[None]]) -> bool:
         """One word with the API server, who may be away; False when it was not heard."""
@@ -243,6 +273,9 @@ class Agent:
             async with asyncio.timeout(self._patience.api):
                 await say()
         except (KubeError, TimeoutError) as error:
-            logger.warning("cannot %s the SriovNode, will try again: %s", what, error or "no answer in time")
+            self._unheard_at = asyncio.get_running_loop().time()
+            if not (isinstance(error, KubeError) and error.held):
+                text = str(error) or f"no answer within {self._patience.api:.0f} s"
+                logger.warning("cannot %s the SriovNode, will try again: %s", what, text)
             return False
         return True

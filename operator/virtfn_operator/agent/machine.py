@@ -6,6 +6,7 @@ again, and carry out only what the second look still allows.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from virtfn_host.core.steps import Blocked, Outcome, Plan, Report, StepResult, d
 from virtfn_host.core.verify import verify
 from virtfn_host.core.wanted import Desired, NodeConfig
 from virtfn_host.linux.clock import since_boot
+from virtfn_operator.agent.damping import Damping
 from virtfn_operator.agent.found import Done, Found, undisturbing
 from virtfn_operator.agent.in_use import BROKEN_LEDGER_TEXT, UNKNOWN_TEXT, in_use, settled
 from virtfn_operator.agent.ports import Files, Host, Kubelet, KubeletUnreachableError, LedgerUnreadableError, Patience
@@ -42,6 +44,7 @@ class Machine:
         files: Files,
         patience: Patience,
         now: Callable[[], float] = since_boot,
+        wall: Callable[[], float] = time.time,
         domains: Domains = frozenset(),
     ) -> None:
         self._host = host
@@ -49,7 +52,9 @@ class Machine:
         self._files = files
         self._patience = patience
         self._now = now
+        self._wall = wall
         self._domains = domains
+        self._damping = Damping()
         self._published: PoolSet | None = None
         self._settled: frozenset[Allocation] = frozenset()
         self._unread: tuple[str, ...] = ()
@@ -67,7 +72,8 @@ class Machine:
         links = config is not None and any(pool.link is not None for p in config.policies for pool in p.pools)
         observation = await self._host.observe(links=links)
         pods, ledger, error = await self._pods()
-        return await asyncio.to_thread(_decide, config, observation, pods, error, ledger, self._now())
+        found = await asyncio.to_thread(_decide, config, observation, pods, error, ledger, self._now())
+        return self._damping.judge(found, now=self._now(), wall=self._wall())
 
     async def _pods(
         self,
@@ -166,6 +172,7 @@ class Machine:
 
     async def _apply(self, steps: Plan) -> Report:
         report = await self._host.apply(steps, self._note)
+        self._damping.repaired(report, now=self._now())
         logger.info("%d steps: %d done", len(report.results), sum(r.outcome is Outcome.DONE for r in report.results))
         return report
 

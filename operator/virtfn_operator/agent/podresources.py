@@ -29,10 +29,20 @@ _OPTIONS = (
 class PodResources:
     """The kubelet of this node."""
 
-    def __init__(self, socket: Path, *, settle: float = SETTLE, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        *,
+        settle: float = SETTLE,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._socket = socket
         self._settle = settle
         self._now = now
+        self._monotonic = monotonic
+        self._kubelet: tuple[int, int] | None = None
+        self._started = 0.0
 
     async def allocated(self) -> Mapping[str, tuple[str, ...]]:
         """Device id -> `namespace/name` of the pods that have it, terminating pods included.
@@ -68,11 +78,19 @@ class PodResources:
                 raise KubeletUnreachableError(f"{self._socket}: {error.code().name}: {error.details()}") from error
 
     def _check_settled(self) -> None:
-        """The socket is as old as the kubelet's process."""
+        """The socket is as old as the kubelet's process.
+
+        The time of day is asked once, for a kubelet that was there before us; then the monotonic clock counts, because
+        the other may be set. A socket of a time to come was made a moment ago as far as anybody knows.
+        """
         try:
-            age = self._now() - self._socket.stat().st_mtime
+            found = self._socket.stat()
         except OSError as error:
             raise KubeletUnreachableError(f"{self._socket}: {error.strerror}") from error
-        if 0 <= age < self._settle:
+        kubelet = (found.st_ino, found.st_mtime_ns)
+        if kubelet != self._kubelet:
+            age = max(0.0, self._now() - found.st_mtime) if self._kubelet is None else 0.0
+            self._kubelet, self._started = kubelet, self._monotonic() - age
+        if self._monotonic() - self._started < self._settle:
             text = f"the kubelet started less than {self._settle:.0f} s ago and may not know all its pods yet"
             raise KubeletUnreachableError(text)

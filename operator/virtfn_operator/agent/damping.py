@@ -1,0 +1,177 @@
+"""How soon a repair follows when somebody else undoes ours again and again. Pure: the times are arguments.
+
+Two programs that fight over a function would write for ever, as fast as each can look. So from the second undoing
+within a minute of a repair on, the next repair waits, twice as long each time, up to ten minutes; the PF shows as
+blocked with reason `Drifted`, and the rest of the node goes on. A repair that lasted for a minute, or an edit of the
+policy, begins anew. The unit is the PF, because its steps depend on each other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.model import HolderKind, PhysicalFunction
+from virtfn_host.core.reasons import Reason
+from virtfn_host.core.steps import Blocked, Outcome, Plan, Report, Step, describe, pf_of
+from virtfn_operator.agent.found import Found
+
+WINDOW = 60.0
+"""Seconds after a repair in which its undoing belongs to the same fight."""
+
+FIRST = 1.0
+"""Seconds that the repair after the second undoing waits."""
+
+LIMIT = 600.0
+"""Seconds that a repair waits at most."""
+
+NAMED = 4
+"""Holders that a message names."""
+
+Wish = tuple[tuple[str, int], ...]
+"""Uid and generation of each policy that claims a PF: an edit is another wish."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fight:
+    """What is known of one PF."""
+
+    wish: Wish
+    settled: bool = False
+    """Seen as asked, and not seen otherwise since."""
+    done: frozenset[Step] = frozenset()
+    """The last repair."""
+    repaired_at: float | None = None
+    undoings: int = 0
+    """In a row, each within `WINDOW` of the repair before."""
+    since: str = ""
+    pending: bool = False
+    """An undoing was seen and is not repaired yet."""
+    due: float = 0.0
+    text: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Damping:
+    """Remembers repairs and undoings of the PFs of one node."""
+
+    _fights: dict[PciAddress, _Fight] = field(default_factory=dict)
+
+    def judge(self, found: Found, *, now: float, wall: float) -> Found:
+        """The same look, with the steps of each PF whose repair has to wait taken out and said to be blocked.
+
+        Args:
+            now: seconds of a monotonic clock.
+            wall: seconds since the epoch, for the message only.
+        """
+        present = {pf.address for pf in found.inventory.pfs}
+        self._fights = {address: fight for address, fight in self._fights.items() if address in present}
+        held: dict[PciAddress, _Fight] = {}
+        drifted: set[PciAddress] = set()
+        for pf in found.inventory.pfs:
+            fight = self._seen(pf, found, now, wall)
+            if fight is not None and fight.pending:
+                drifted.add(pf.address)
+                if now < fight.due:
+                    held[pf.address] = fight
+        wait = min((fight.due for fight in held.values()), default=None)
+        return replace(
+            found,
+            plan=_without(found, held),
+            drifted=frozenset(drifted),
+            repair_in=None if wait is None else wait - now,
+        )
+
+    def repaired(self, report: Report, *, now: float) -> None:
+        """These steps were carried out; a PF counts as repaired when all of its steps are done."""
+        done: dict[PciAddress, set[Step]] = {}
+        failed = {pf_of(result.step) for result in report.results if result.outcome is not Outcome.DONE}
+        for result in report.results:
+            done.setdefault(pf_of(result.step), set()).add(result.step)
+        for address, steps in done.items():
+            fight = self._fights.get(address)
+            if fight is not None and address not in failed:
+                repaired = frozenset(steps) | (frozenset() if fight.pending else fight.done)
+                self._fights[address] = replace(
+                    fight, settled=False, done=repaired, repaired_at=now, pending=False, due=0.0
+                )
+
+    def _seen(self, pf: PhysicalFunction, found: Found, now: float, wall: float) -> _Fight | None:
+        wish = _wish(pf.address, found)
+        fight = self._fights.get(pf.address)
+        if fight is None or fight.wish != wish:
+            fight = _Fight(wish=wish)
+        steps = frozenset(step for step in found.plan.steps if pf_of(step) == pf.address)
+        if not steps:
+            functions = {pf.address, *(vf.address for vf in pf.vfs)}
+            blocked = any(blocked.device in functions for blocked in found.plan.blocked)
+            fight = replace(fight, settled=fight.settled or not blocked, pending=False, due=0.0)
+        elif not fight.pending and (fight.settled or steps & fight.done):
+            fight = _undone(fight, pf, found, now, wall)
+        self._fights[pf.address] = fight
+        return fight
+
+
+def _undone(fight: _Fight, pf: PhysicalFunction, found: Found, now: float, wall: float) -> _Fight:
+    again = fight.repaired_at is not None and now - fight.repaired_at < WINDOW
+    undoings = fight.undoings + 1 if again else 1
+    pause = pause_after(undoings)
+    since = fight.since if again and fight.since else _timestamp(wall)
+    text = (
+        f"{_what(pf, found)}; put right {undoings - 1} times since {since}, and changed again each time; "
+        f"{_who(pf, found)}; the next repair is due at {_timestamp(wall + pause)}. Find what changes it (a udev rule, "
+        "a boot script, another operator), or edit the policy to what it should be"
+    )
+    return replace(fight, settled=False, pending=True, undoings=undoings, since=since, due=now + pause, text=text)
+
+
+def pause_after(undoings: int) -> float:
+    """Seconds that the repair after so many undoings in a row waits: none after the first."""
+    return 0.0 if undoings < 2 else min(FIRST * 2.0 ** min(undoings - 2, 32), LIMIT)
+
+
+def _without(found: Found, held: Mapping[PciAddress, _Fight]) -> Plan:
+    plan = found.plan
+    if not held:
+        return plan
+    functions = {vf.address for pf in found.inventory.pfs if pf.address in held for vf in pf.vfs} | set(held)
+    waiting = tuple(
+        Blocked(device=address, reason=Reason.DRIFTED, message=fight.text, holders=())
+        for address, fight in sorted(held.items())
+    )
+    return Plan(
+        steps=tuple(step for step in plan.steps if pf_of(step) not in held),
+        blocked=waiting + plan.blocked,
+        disturbs=tuple(address for address in plan.disturbs if address not in functions),
+    )
+
+
+def _wish(address: PciAddress, found: Found) -> Wish:
+    desired = found.resolution.desired.pf(address)
+    names = desired.policies if desired is not None else ()
+    return tuple((policy.uid, policy.generation) for policy in found.config.policies if policy.name in names)
+
+
+def _what(pf: PhysicalFunction, found: Found) -> str:
+    functions = {str(pf.address), *(str(vf.address) for vf in pf.vfs)}
+    differs = [mismatch.message for mismatch in found.mismatches if mismatch.device in functions]
+    if differs:
+        return differs[0] if len(differs) == 1 else f"{differs[0]} (and {len(differs) - 1} more)"
+    return f"{pf.address}: to do: {describe(next(step for step in found.plan.steps if pf_of(step) == pf.address))}"
+
+
+def _who(pf: PhysicalFunction, found: Found) -> str:
+    """The kernel keeps no record of who wrote; who has one of the functions open now is the best that it shows."""
+    functions = {pf.address, *(vf.address for vf in pf.vfs)}
+    holders = sorted(
+        {
+            f"{h.address}: {h.text}"
+            for h in found.in_use.holders
+            if h.kind is HolderKind.KERNEL and h.address in functions
+        }
+    )
+    return f"in use there: {', '.join(holders[:NAMED])}" if holders else "nothing shows who"
+
+
+def _timestamp(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
