@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import hypothesis
+from api_proof import prove as prove_api
 from document_law import kinds, tried
 from histories import COUNTER_PROOF, MUTATIONS, NOT_TIMED, Histories, run_histories
 from history_node import RAN, seen
@@ -204,6 +205,13 @@ def objects(number: int, seed: int) -> Proof:
     )
 
 
+def api_server(seconds: float) -> Proof:
+    """Agent and controller, each against an API server that misbehaves in each way that we know."""
+    tried, violations, took = prove_api(seconds)
+    name = "a misbehaving API server: 30 requests and lines a minute at most, recovered within 60 s"
+    return Proof(name=name, tried=tried, violations=violations, seed=0, seconds=took)
+
+
 def contract(boot: Boot) -> Proof:
     """The contract on one of our own kernels: what no kernel of Debian has."""
     began = time.monotonic()
@@ -275,6 +283,7 @@ PROOFS: Mapping[str, Callable[[], Proof]] = {
     ),
     **{f"{boot.kernel}{'' if boot.iommu else '-noiommu'}": partial(contract, boot) for boot in OWN},
     "socket": lambda: socket(1_000_000, seed=20261128),
+    "api-server": lambda: api_server(60.0),
     "pools": lambda: pools(20),
     "pressure": lambda: pressure(16, seed=20261129),
     "objects-cluster": lambda: objects_in_cluster(2000, 1000, seed=20261129),

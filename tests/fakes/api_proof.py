@@ -1,0 +1,40 @@
+"""The proof `api-server`: every trouble with agent and controller, a minute each, side by side; prints a table."""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+from api_cases import PROCESSES, Result, carry_out, troubles
+
+SIDE_BY_SIDE = 12
+"""Processes at a time: each mostly waits, but starting one takes a second of a core."""
+
+
+async def cases(seconds: float, names: list[str] | None = None) -> list[Result | str]:
+    """Carry all of them out; one that cannot come to its end is its error's text."""
+    slots = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def one(name: str, process: str) -> Result | str:
+        async with slots:
+            with tempfile.TemporaryDirectory(prefix="virtfn-api-") as folder:
+                try:
+                    result: Result | str = await carry_out(name, process, Path(folder), seconds)
+                except Exception as error:  # whatever it was, the others go on
+                    result = f"{name:28} {process:10} did not come to its end: {error!r}"
+        print(result, flush=True)
+        return result
+
+    return await asyncio.gather(*(one(name, process) for name in names or troubles() for process in PROCESSES))
+
+
+def violated(results: list[Result | str]) -> int:
+    """How many of them do not hold."""
+    return sum(isinstance(result, str) or bool(result.violations) for result in results)
+
+
+def prove(seconds: float) -> tuple[int, int, float]:
+    """How many were tried, how many do not hold, and how long that took."""
+    began = time.monotonic()
+    results = asyncio.run(cases(seconds))
+    return len(results), violated(results), round(time.monotonic() - began, 1)
