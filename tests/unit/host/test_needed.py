@@ -121,7 +121,7 @@ def test_one_look_serves_all_steps_of_a_pf(kernel: FakeKernel, monkeypatch: pyte
     looks: list[object] = []
     original = needs._file_systems
 
-    def counted(sysfs: Sysfs) -> Iterator[tuple[str, str]]:
+    def counted(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
         looks.append(sysfs)
         return original(sysfs)
 

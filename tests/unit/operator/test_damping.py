@@ -33,8 +33,8 @@ class Fight:
         self.agent = node.agent()
         self.agent._reports = Allowance(burst=10_000, every=1.0)  # its time does not pass here
         self.machine: Machine = self.agent._machine
-        self.machine._monotonic = lambda: self.now
-        self.machine._now = lambda: 1_700_000_000.0 + self.now
+        self.machine._now = lambda: self.now
+        self.machine._wall = lambda: 1_700_000_000.0 + self.now
 
     async def turn(self, seconds: float = 0.0) -> None:
         self.now += seconds
