@@ -47,6 +47,11 @@ READY = {"status": {"agentVersion": "0.0.0"}}
 NO_SPEC: Any = {"spec": {"policies": []}}
 NEW_LEASE = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "tried"}, "spec": {}}
 
+
+def _turn(note: str | None) -> dict[str, Any]:
+    return {"metadata": {"annotations": {"virtfn.dev/turn": note}}}
+
+
 REFUSED = [
     *rows(
         CONTROLLER,
@@ -75,6 +80,8 @@ REFUSED = [
         ("takes a SriovNode's owner away", "PATCH", f"{NODES}/{OWN}", NO_OWNERS, "owners"),
         ("puts a finalizer on a SriovNode", "PATCH", f"{NODES}/{OWN}", FINALIZERS, "finalizers"),
         ("labels a SriovNode", "PATCH", f"{NODES}/{OWN}", LABELS, "labels"),
+        ("annotates a SriovNode", "PATCH", f"{NODES}/{OWN}", {"metadata": {"annotations": {"a": "b"}}}, "annotations"),
+        ("notes a long turn", "PATCH", f"{NODES}/{OWN}", _turn("x" * 256), "annotations"),
         ("makes a lease of another name", "POST", LEASE, NEW_LEASE, "virtfn-controller only"),
         ("posts an event about a pod", "POST", EVENT, event("Pod", group="v1"), "own objects"),
     ),
@@ -101,6 +108,8 @@ ALLOWED = [
         CONTROLLER,
         Wall.NONE,
         ("writes its spec", "PATCH", f"{NODES}/{OTHER}", NO_SPEC),
+        ("notes its turn", "PATCH", f"{NODES}/{OTHER}", _turn("2026-01-01T00:00:00Z")),
+        ("ends its turn", "PATCH", f"{NODES}/{OTHER}", _turn(None)),
         ("posts an event about a policy", "POST", EVENT, event("SriovPolicy", name="tried")),
     ),
     *rows(
