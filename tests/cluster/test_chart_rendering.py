@@ -100,6 +100,8 @@ def test_the_host_is_asked_whether_it_answers_by_its_own_program(objects: Object
     for probe in ("startupProbe", "livenessProbe"):
         assert item[probe]["exec"]["command"] == ["/opt/virtfn/bin/virtfn-host", "--check", item["args"][0]]
         assert item[probe]["timeoutSeconds"] > 5, "the program itself waits for five"
+    alive = item["livenessProbe"]
+    assert alive["periodSeconds"] * alive["failureThreshold"] >= 600, "short of CPU is not dead"
 
 
 def test_device_plugin_has_neither(objects: Objects) -> None:
