@@ -24,36 +24,37 @@ Right = tuple[str, str, str, str]
 """Account, verb, API group, resource: what a rule allows and a request uses."""
 
 
-@pytest.fixture
-def log(node: Node) -> list[Call]:
+@pytest.fixture(scope="module")
+def log(cluster: Cluster) -> list[Call]:
     """The processes' requests, among them those of a policy that was made and deleted just now."""
-    before = functions(node.cluster)
+    node = Node(cluster)
+    before = functions(cluster)
     node.apply(policy("left", 2, LEFT))
-    node.until("the pool is there", lambda: allocatable(node.cluster, "virtfn.dev/left") == 2)
+    node.until("the pool is there", lambda: allocatable(cluster, "virtfn.dev/left") == 2)
     node.converged()
-    node.cluster.kubectl("delete", "svp", "left")
-    node.until("everything is given back", lambda: functions(node.cluster) == before)
+    cluster.kubectl("delete", "svp", "left")
+    node.until("everything is given back", lambda: functions(cluster) == before)
     node.converged()
     found = [
         call
-        for call in calls(node.cluster.folder)
+        for call in calls(cluster.folder)
         if call.account.startswith(f"{NAMESPACE}:virtfn-") and not call.program.startswith(("kubectl", PROGRAM))
     ]
     assert found, "the API server noted nothing"
     return found
 
 
-def test_no_right_is_unused_and_none_is_missing(node: Node, log: list[Call]) -> None:
-    allowed, used = rights(node.cluster), Counter(right(call) for call in log if call.resource)
+def test_no_right_is_unused_and_none_is_missing(cluster: Cluster, log: list[Call]) -> None:
+    allowed, used = rights(cluster), Counter(right(call) for call in log if call.resource)
     for one in sorted(allowed | used.keys()):
         say(f"{used[one]:6d} x {' '.join(one)}{'' if one in allowed else '   NOT IN THE RULES'}")
     assert sorted(allowed - used.keys()) == [], "unused"
     assert sorted(used.keys() - allowed) == [], "without a rule"
 
 
-def test_the_processes_were_refused_nothing(node: Node, log: list[Call]) -> None:
+def test_the_processes_were_refused_nothing(cluster: Cluster, log: list[Call]) -> None:
     """By RBAC or by a policy; since the roles were made, because an uninstall takes them before the processes end."""
-    since = _made(node.cluster, "clusterrole", "virtfn-agent")
+    since = _made(cluster, "clusterrole", "virtfn-agent")
     refused = Counter(str(call) for call in log if call.status in (401, 403, 422) and call.time > since)
     assert refused == {}
 

@@ -14,7 +14,7 @@ import pytest
 from virtfn_lab.chart import TOKEN
 from virtfn_lab.cluster import Cluster
 from virtfn_lab.privileges import pod_of
-from virtfn_lab.product import CHART, NAMESPACE, settings
+from virtfn_lab.product import CHART, NAMESPACE, all_ready, settings
 
 CONTAINERS = {"controller": "controller", "agent": "agent", "host": "agent", "deviceplugin": "deviceplugin"}
 """Container -> component whose pod it is in."""
@@ -47,6 +47,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def inside(cluster: Cluster, name: str) -> Inside:
+    cluster.until("every pod of virtfn is ready", lambda: all_ready(cluster), 120)
     pod = pod_of(cluster, CONTAINERS[name])
     text = cluster.kubectl("exec", "-n", NAMESPACE, pod, "-c", name, "--", "sh", "-c", LOOK).stdout
     status, mounts, token, socket = text.split(END)[:4]
