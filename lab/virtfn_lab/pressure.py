@@ -183,7 +183,7 @@ def _refused(node: Node, policy: str, generation: int) -> bool:
     found: Any = node.cluster.get("svn", "node-1")
     told = {entry["name"]: entry["generation"] for entry in found["spec"]["policies"]}
     (ready,) = [c for c in found["status"]["conditions"] if c["type"] == "Ready"]
-    said = ready["status"] == "False" and ready.get("observedGeneration") == found["metadata"]["generation"]
+    said = ready["status"] != "True" and ready.get("observedGeneration") == found["metadata"]["generation"]
     return told.get(policy) == generation and said
 
 
