@@ -41,7 +41,8 @@ class Load:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._ending.set()
         self._thread.join()
-        self._node.cluster.kubectl("delete", "pods", "--ignore-not-found", *map(self._name, range(self.pods)))
+        if self.pods:
+            self._node.cluster.kubectl("delete", "pods", "--ignore-not-found", *map(self._name, range(self.pods)))
         if self._error is not None and error is None:
             raise self._error
 

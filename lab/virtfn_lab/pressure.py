@@ -125,8 +125,11 @@ def full(node: Node, folder: str) -> Iterator[None]:
         node.shell(f"rm {folder}/filler")
 
 
-def full_disks(node: Node) -> Iterator[Recovered]:
-    """Fill what host, agent and device plugin write to, one after the other and all at once, while each has work.
+def full_disks(node: Node, *, killed: bool = True) -> Iterator[Recovered]:
+    """Fill what host, agent and device plugin write to, one after the other, while each has work.
+
+    Args:
+        killed: fill all at once then, too, and kill the three in it: they have to start without room.
 
     Raises:
         LabError: something was done without its note, or it did not recover in time.
@@ -155,6 +158,8 @@ def full_disks(node: Node) -> Iterator[Recovered]:
         yield _recovered(stood, "the ledger's disk was full", 3)
         if (now := containers.restarts(node.cluster)) != restarts:
             raise LabError(f"a full disk is no reason to end: {restarts} before, {now} after")
+        if not killed:
+            return
         with ExitStack() as disks:
             for folder in folders.values():
                 disks.enter_context(full(node, folder))
