@@ -5,7 +5,6 @@ machine here, at the moment of the step: nothing of what this machine lives on i
 driver, to the driver that it had before the first touch, or to one that this kernel names for it (docs/decisions/0013).
 """
 
-import contextlib
 import os
 from dataclasses import dataclass, field
 
@@ -14,9 +13,9 @@ from virtfn_host.core.aliases import VFIO_PCI, driver_of, modules_for
 from virtfn_host.core.model import Original
 from virtfn_host.core.names import driver_name
 from virtfn_host.core.steps import FunctionRef
-from virtfn_host.linux.errors import DriverRefusedError, HostError
+from virtfn_host.linux.errors import DriverRefusedError
 from virtfn_host.linux.journal import Journal
-from virtfn_host.linux.needs import needed
+from virtfn_host.linux.needs import share
 from virtfn_host.linux.onelook import OneLook
 from virtfn_host.linux.preflight import ALIAS, module_name
 from virtfn_host.linux.spare import refuse_needed, why_needed
@@ -52,9 +51,7 @@ class Wall:
     def look(self) -> OneLook:
         """A new look at the machine that knows already what is needed."""
         look = OneLook(self._sysfs)
-        # Where nobody can tell, whoever asks this look is told so.
-        with contextlib.suppress(HostError, ValueError):
-            look.told(needed, self._seen.look.once(needed))
+        share(self._seen.look, look)
         return look
 
     def expect_spare(self, address: PciAddress) -> None:

@@ -100,14 +100,15 @@ def test_requests_in_one_go_are_answered_in_their_order_and_half_a_one_is_refuse
     assert words == ["pong", "error", "pong", "error"]
 
 
-def test_beyond_so_many_connections_each_is_told_and_gets_no_thread(served: Path) -> None:
+def test_beyond_so_many_connections_each_is_told_and_gets_no_thread(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "IDLE", 30.0)  # none of them ends before the last is there
     with ExitStack() as stack:
-        held = []
         for _ in range(connections.CONNECTIONS):
             client = stack.enter_context(connect(served))
             client.sendall(line("ping"))
             assert answers(client) == [("pong", None)]
-            held.append(client)
         before = threads()
         for _ in range(40):
             with connect(served) as client:

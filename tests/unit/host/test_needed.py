@@ -49,7 +49,7 @@ def default_route(kernel: FakeKernel, function: PciAddress, name: str = "uplink"
     """The machine's default route goes through a netdev of this function."""
     route = kernel.root / "proc/1/net/route"
     route.parent.mkdir(parents=True, exist_ok=True)
-    route.write_text(f"(a line of names)\n{name} 00000000 0 1 0 0 0 00000000\n")
+    route.write_text(f"Iface Destination Gateway Flags RefCnt Use Metric Mask\n{name} 00000000 0 1 0 0 0 00000000\n")
     link = kernel.root / f"sys/class/net/{name}"
     link.parent.mkdir(parents=True)
     link.symlink_to(f"../../devices/pci0000:00/{function}/net/{name}")
@@ -101,12 +101,12 @@ def test_the_lock_is_not_to_be_had_of_one(kernel: FakeKernel) -> None:
         pass
 
 
-@pytest.mark.parametrize("broken", ["mountinfo", "net/route", "net/ipv6_route"])
+@pytest.mark.parametrize("broken", ["mountinfo", "net/route", "net/ipv6_route", "garbage"])
 def test_whoever_cannot_tell_takes_it_for_needed(kernel: FakeKernel, broken: str) -> None:
     path = kernel.root / "proc/1" / broken
     path.parent.mkdir(parents=True, exist_ok=True)
-    if broken == "net/ipv6_route":
-        path.write_text(f"{'0' * 32} 00 {'0' * 32} 00 {'0' * 32} 400 1 3 no-number eth0\n")
+    if broken == "garbage":
+        path.with_name("mountinfo").write_text("this is no kernel's\n")
     else:
         path.mkdir()  # it is there and does not read
     for step in STEPS:
