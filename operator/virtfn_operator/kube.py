@@ -112,8 +112,9 @@ class Kube:
             following = page["metadata"].get("continue")
             if not following:
                 return items
-            if following == query.get("continue"):
-                raise self._strange("GET", path, "the same page follows itself")
+            names = {(item["metadata"].get("namespace"), item["metadata"]["name"]) for item in items}
+            if not page["items"] or len(names) < len(items) or following == query.get("continue"):
+                raise self._strange("GET", path, "the list goes on with nothing, or with what it had already")
             query = {"limit": str(PAGE), "continue": str(following)}
         raise self._strange("GET", path, f"the list has more than {PAGES} pages")
 

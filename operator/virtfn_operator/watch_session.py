@@ -142,11 +142,18 @@ async def _checked(key: str, response: aiohttp.ClientResponse) -> aiohttp.Client
     except (aiohttp.ClientError, TimeoutError, OSError, CodecError) as error:
         response.close()
         raise BrokenOffError(f"{key}: {error!r}") from error
-    trouble = check_list(document) if isinstance(document, dict) and "items" in document else _discovery(document)
+    trouble = _strange_list(document) if isinstance(document, dict) and "items" in document else _discovery(document)
     if trouble is not None or response.content_type != "application/json":
         response.close()
         raise BrokenOffError(f"{key}: {trouble or response.content_type}")
     return _answering(response, body)
+
+
+def _strange_list(document: dict[str, Any]) -> str | None:
+    if (trouble := check_list(document)) is not None:
+        return trouble
+    goes_on = bool(document["metadata"].get("continue"))
+    return "the list goes on with nothing" if goes_on and not document["items"] else None
 
 
 def _discovery(document: object) -> str | None:

@@ -53,8 +53,9 @@ class Agent:
         self._generation = 0
         self._woken = asyncio.Event()
         self._stopping = False
-        self._trouble = Backoff(first=patience.retry, limit=patience.retry_limit)
-        """With the machine; the API server's is kept by its client."""
+        self._backoff = Backoff(first=patience.retry, limit=patience.retry_limit)
+        self._failures = 0
+        """Of turns, in a row; those of the API server are counted by its client."""
         self._reports = Allowance(burst=patience.reports, every=patience.report_every)
         self._untold = False
         self._read_again_at = 0.0
@@ -94,7 +95,7 @@ class Agent:
 
     def stir(self) -> None:
         """The machine moved. While something fails this is mostly our own doing, so the back-off holds."""
-        if not self._trouble.failures:
+        if not self._failures:
             self._woken.set()
 
     def stop(self) -> None:
@@ -180,7 +181,7 @@ class Agent:
         undone = done.tried and bool(undisturbing(found.plan, found.inventory).steps)
         if failed or undone or done.obstacle is not None:
             return self._back_off()
-        self._trouble.succeeded()
+        self._failures = 0
         calm = self._calm(found)
         return calm if found.repair_in is None else min(calm, found.repair_in)
 
@@ -195,7 +196,8 @@ class Agent:
         return self._patience.idle * random.uniform(0.8, 1.2)  # noqa: S311  # jitter is no secret
 
     def _back_off(self) -> float:
-        return self._trouble.failed()
+        self._failures += 1
+        return self._backoff.delay(self._failures)
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -210,7 +212,7 @@ class Agent:
     async def _cannot(self, error: HostRefused | HostUnreachable | PoolFileError) -> float:
         """Tell of it, but not the first time: a restart of the host's container is over in a second."""
         pause = self._back_off()
-        if self._trouble.failures > 1:
+        if self._failures > 1:
             logger.warning("%s", error)
             old = self._node.status
             conditions = with_conditions(old, (unreachable(self._generation, error.reason, str(error)),), timestamp())
