@@ -166,7 +166,7 @@ def default_route(node: FaultyNode) -> Iterator[None]:
     if node.fake:
         route = node.root / "proc/1/net/route"
         route.parent.mkdir(parents=True, exist_ok=True)
-        route.write_text(f"(a line of names)\n{name} 00000000 0 1 0 0 0 00000000\n")
+        route.write_text(f"Iface (and what else the kernel says there)\n{name} 00000000 0 1 0 0 0 00000000\n")
         link = node.root / f"sys/class/net/{name}"
         link.parent.mkdir(parents=True)
         link.symlink_to(f"../../devices/pci0000:00/{node.other}/net/{name}")
