@@ -144,8 +144,6 @@ def _carry_out(step: Step, machine: Machine, unwanted: Callable[[], bool]) -> No
         case Forget(pf=pf):
             _forget(machine, pf)
         case SetAutoprobe() | SetNumVfs():
-            if isinstance(step, SetNumVfs):
-                machine.wall.expect_spare(step.pf)
             if isinstance(step, SetAutoprobe) or step.value:
                 remember(machine, step.pf)
             _set_autoprobe(step, machine) if isinstance(step, SetAutoprobe) else _set_num_vfs(step, machine)

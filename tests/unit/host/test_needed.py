@@ -30,7 +30,6 @@ PF, OTHER = PciAddress(0, 1, 0, 0), PciAddress(0, 2, 0, 0)
 WHOLE = FunctionRef(pf=PF, index=None, address=PF)
 
 STEPS: tuple[Step, ...] = (
-    SetNumVfs(pf=PF, value=2, expects=0),
     Unbind(function=WHOLE, expects="igb"),
     SetDriverOverride(function=WHOLE, value="vfio-pci", expects=None),
     Bind(function=WHOLE, driver="vfio-pci"),
@@ -79,6 +78,13 @@ def test_no_step_touches_a_function_that_is_needed(
     assert "is not touched, because this machine needs it: the " in result.message
     assert kernel.writes == []
     assert kernel.machine().journal.originals() == ()
+
+
+def test_vfs_of_a_card_that_is_needed_come_and_go_because_the_card_itself_stays(kernel: FakeKernel) -> None:
+    default_route(kernel, PF)
+    made, ended = SetNumVfs(pf=PF, value=2, expects=0), SetNumVfs(pf=PF, value=0, expects=2)
+    assert [result.outcome for result in carried_out(kernel, made)] == [Outcome.DONE]
+    assert [result.outcome for result in carried_out(kernel, ended)] == [Outcome.DONE]
 
 
 def test_vfs_are_not_ended_while_one_of_them_is_needed(kernel: FakeKernel) -> None:
