@@ -60,7 +60,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._openings: dict[str, _Openings] = {}
-        self._repeats = Allowance(burst=4, every=5.0)
+        self._repeats = Allowance(burst=1, every=10.0)
 
     def enter(self, key: str, now: float) -> float:
         """Seconds to wait before asking again; at 0.0 it counts as begun at `now`."""

@@ -37,10 +37,20 @@ def watch_registry(server: ApiServer, wake: Callable[[], object]) -> kopf.Operat
     """Wake on every policy and SriovNode event, and on a Node only when it is new, gone or labelled anew."""
     registry = registry_for(server, connections=CONNECTIONS)
     labels: dict[str, dict[str, str]] = {}
+    versions: dict[tuple[object, object], object] = {}
 
     @kopf.on.event(GROUP, VERSION, POLICIES, registry=registry)
     @kopf.on.event(GROUP, VERSION, NODES, registry=registry)
-    async def moved(**_: Any) -> None:
+    async def moved(event: kopf.RawEvent, **_: Any) -> None:
+        about: Any = event["object"]
+        metadata = about.get("metadata", {})
+        name, version = (about.get("kind"), metadata.get("name")), metadata.get("resourceVersion")
+        if event["type"] == "DELETED":
+            versions.pop(name, None)
+        elif version is not None and versions.get(name) == version:
+            return  # listed again, because a watch ended
+        else:
+            versions[name] = version
         wake()
 
     # Nodes are written every few seconds each (heartbeats, images); only their labels matter here.

@@ -24,8 +24,8 @@ from virtfn_operator.settings import ApiServer
 
 LEASE_DURATION = 15.0
 RENEW_DEADLINE = 10.0
-RENEW_PERIOD = 4.0
-"""Between two renewals; three of them, or of their repetitions, fit in the deadline."""
+RENEW_PERIOD = 5.0
+"""Between two renewals; one that fails is repeated twice before the deadline."""
 RETRY_PERIOD = 2.0
 """Until a leader tries again what failed."""
 STANDBY_PERIOD = 3.0
