@@ -62,7 +62,7 @@ async def test_the_status_counts_down_while_steps_are_carried_out(fake_node: typ
         return report
 
     node.apply = slowly  # type: ignore[method-assign]
-    await node.agent(replace(Patience(), progress=0.001)).turn()
+    await node.agent(replace(Patience(), progress=0.001, reports=1000)).turn()
     left = [status["plan"]["steps"] for status in node.statuses if "plan" in status]
     assert left == sorted(left, reverse=True)
     assert len(set(left)) > 4
