@@ -196,7 +196,7 @@ def _may_be_opened(path: str, folder: Path) -> bool:
 
 
 def _is_temporary(path: str, folder: Path) -> bool:
-    return re.fullmatch(re.escape(f"{folder}/state/.journal.json.") + r"\w+", path) is not None
+    return re.fullmatch(re.escape(f"{folder}/state/.journal.json.") + r"\w+\.new", path) is not None
 
 
 def _program(words: Sequence[str]) -> bool:

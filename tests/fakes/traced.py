@@ -17,7 +17,8 @@ CALLS = (
 )
 
 _CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)")
-_PATH = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_PATH = re.compile(r'(?:<([^>]*)>, )?"((?:[^"\\]|\\.)*)"')
+"""A text, behind the folder that it is relative to where strace names one (`-y`)."""
 _READS = re.compile(r"\bO_RDONLY\b")
 _WRITES = re.compile(r"\b(?:O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_APPEND)\b")
 
@@ -38,7 +39,8 @@ class Trace:
     @property
     def command(self) -> tuple[str, ...]:
         """What the process is to be started by."""
-        return ("strace", "-f", "-qq", "--seccomp-bpf", "-s", "300", "-e", f"trace={CALLS}", "-o", str(self._pipe))
+        options = ("-f", "-y", "-qq", "--seccomp-bpf", "-s", "300")
+        return ("strace", *options, "-e", f"trace={CALLS}", "-o", str(self._pipe))
 
     def end(self) -> None:
         """Once the process is gone: hear the rest."""
@@ -58,10 +60,14 @@ class Trace:
         call, words = found.groups()
         if call.startswith("open") and _READS.search(words) and not _WRITES.search(words):
             return
-        paths = [path.encode().decode("unicode_escape") for path in _PATH.findall(words)]
+        paths = [os.path.join(*map(_plain, found)) for found in _PATH.findall(words)]
         self.calls[f"{call} {_word(paths[0]) if paths else ''}".strip()] += 1
         if not self._allowed(call, paths) and len(self.violations) < 100:
             self.violations.append(line.strip())
+
+
+def _plain(text: str) -> str:
+    return text.encode().decode("unicode_escape")
 
 
 def _word(path: str) -> str:

@@ -37,5 +37,7 @@ def test_an_entry_from_the_future_counts_from_when_it_is_taken_over(tmp_path: Pa
     path = tmp_path / "ledger.json"
     entries = [Allocation(address=a, resource_name="x/y", at=at) for a, at in ((VF, 1.7e9), (OTHER, 90.0))]
     poolfile.write_ledger(path, Ledger(boot_id="b", allocations=tuple(entries)))
-    LedgerFile(path, lambda: 100.0).load("b")
+    ledger = LedgerFile(path, lambda: 100.0)
+    ledger.load("b")
+    ledger.look_after("b")
     assert noted(path) == {VF: 100.0, OTHER: 90.0}
