@@ -19,7 +19,8 @@ TIME = 315532800
 """Seconds since 1970 that stand for every time in them: 1980, the oldest that every archive format can hold."""
 
 SUITE = "bookworm"
-RUNTIME_PACKAGES = ("python3", "kmod", "ca-certificates")
+RUNTIME_PACKAGES = ("python3", "kmod", "ca-certificates", "libstdc++6")
+"""The last because gRPC's wheel needs it; elsewhere apt brings it."""
 BUILD_PACKAGES = (*RUNTIME_PACKAGES, "python3-venv")
 
 _NO_USRMERGE = "etc/apt/preferences.d/no-usrmerge"

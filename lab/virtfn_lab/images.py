@@ -19,6 +19,13 @@ from virtfn_lab.progress import step
 from virtfn_lab.run import CommandFailedError, run
 
 PROCESSES = ("controller", "agent", "host", "deviceplugin")
+MODULES = {
+    "controller": "virtfn_operator.controller.handlers",
+    "agent": "virtfn_operator.agent.handlers",
+    "host": "virtfn_host.serve, pyroute2",
+    "deviceplugin": "virtfn_deviceplugin.__main__",
+}
+"""What each process imports; in them everything that is installed for it."""
 REGISTRY = "localhost/virtfn"
 TAG = "lab"
 PAUSE = "localhost/pause:1"
@@ -89,7 +96,15 @@ def build_images(
         if CERTIFICATES.exists():
             words += ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"]
         buildah(*words, "-t", names[process], repository())
+        _expect_it_starts(buildah, names[process], MODULES[process])
         buildah("push", "--quiet", names[process], f"oci-archive:{archives / process}.tar:{names[process]}")
+
+
+def _expect_it_starts(buildah: Buildah, name: str, modules: str) -> None:
+    """What a wheel links to and the base lacks shows only where the image's own Python imports it."""
+    container = buildah("from", "--pull-never", name).strip()
+    buildah("run", container, "--", "/opt/virtfn/bin/python3", "-c", f"import {modules}")
+    buildah("rm", container)
 
 
 def _busybox_image(buildah: Buildah, name: str, command: list[str], archive: Path) -> None:
