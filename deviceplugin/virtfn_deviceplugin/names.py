@@ -8,12 +8,9 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 
 from virtfn_host.core.fields import PolicyError, shown
-from virtfn_host.core.offered import DevicePool, PoolSet
+from virtfn_host.core.offered import MOST_POOLS, DevicePool, PoolSet
 from virtfn_host.core.reasons import Reason
 from virtfn_host.core.resource_names import Domains, environment_keys, resource_name
-
-MOST_POOLS = 1024
-"""Each is a server with a socket of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

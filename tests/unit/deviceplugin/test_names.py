@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from virtfn_deviceplugin.__main__ import main
-from virtfn_deviceplugin.names import MOST_POOLS, Chosen, chosen
-from virtfn_host.core.offered import DevicePool, PoolSet
+from virtfn_deviceplugin.names import Chosen, chosen
+from virtfn_host.core.offered import MOST_POOLS, DevicePool, PoolSet
 from virtfn_host.core.reasons import Reason
 
 if TYPE_CHECKING:
