@@ -22,6 +22,7 @@ from virtfn_operator.agent.node import NodeObject
 from virtfn_operator.agent.podresources import PodResources
 from virtfn_operator.agent.ports import Patience
 from virtfn_operator.api import GROUP, NODES, VERSION
+from virtfn_operator.ending import TOLD_TO_END, end_within
 from virtfn_operator.handlers import ResourceKey, call_in, registry_for, watch, watch_settings
 from virtfn_operator.health import serve_health
 from virtfn_operator.kube import Kube
@@ -33,8 +34,8 @@ CONNECTIONS = 4
 HUNG = 600.0
 """Seconds without the end of a turn or step after which the kubelet should restart us; a step may take 120."""
 
-GRACE = 20.0
-"""Seconds for the turn that is on when we are told to stop; the pod has 30."""
+GRACE = 12.0
+"""Seconds for the turn that is on when we are told to stop; two words with an API server that is silent take 10."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +65,14 @@ async def run(settings: AgentSettings) -> None:
     """Run until SIGTERM or SIGINT; devices stay as they are, the pool file is taken away."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     host, files, patience = HostClient(settings.host_socket), PoolFiles(settings.pools, settings.ledger), Patience()
+
+    def told_to_end() -> None:
+        stop.set()
+        end_within(TOLD_TO_END, 0, files.unpublish)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_end)
     machine = Machine(
         host=host,
         kubelet=PodResources(settings.podresources),

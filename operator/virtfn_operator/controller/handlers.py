@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from virtfn_operator.api import GROUP, NODES, POLICIES, VERSION
 from virtfn_operator.controller.decide import Rules
 from virtfn_operator.controller.leader import Candidate, KubernetesLeases
 from virtfn_operator.controller.reconcile import Reconciler
+from virtfn_operator.ending import TOLD_TO_END, end_now, end_within
 from virtfn_operator.handlers import call_in, registry_for, watch, watch_settings
 from virtfn_operator.health import serve_health
 from virtfn_operator.kube import Kube
@@ -26,9 +26,6 @@ CONNECTIONS = 32
 
 HUNG = 600.0
 """Seconds without the end of a reconcile after which the kubelet should restart us; a list alone may take 30."""
-
-LAST_WORDS = 0.5
-"""Seconds to say why the process ends; a log that nobody reads blocks."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +70,13 @@ async def run(settings: ControllerSettings) -> None:
     """Run until SIGTERM or SIGINT; losing the lease ends the process at once."""
     loop = asyncio.get_running_loop()
     stop, elected, stopped = asyncio.Event(), asyncio.Event(), threading.Event()
+
+    def told_to_end() -> None:
+        stop.set()
+        end_within(TOLD_TO_END, 0, logging.shutdown)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told_to_end)
     leases = KubernetesLeases(settings.api, settings.namespace, settings.lease)
     candidate = Candidate(leases, settings.instance)
 
@@ -135,10 +137,7 @@ def _ailing(reconciler: Reconciler, watching: WatchHealth, kube: Kube, now: floa
 
 def _end_process() -> None:
     """Not an orderly end: whoever leads next must not meet a write of ours. It waits for no reader of our log."""
-    last_words = threading.Thread(target=_last_words, name="last words", daemon=True)
-    last_words.start()
-    last_words.join(LAST_WORDS)
-    os._exit(1)
+    end_now(1, _last_words)
 
 
 def _last_words() -> None:
