@@ -5,6 +5,8 @@ recovered is whoever does again what it is for: the agent adopts a new spec, the
 """
 
 import asyncio
+import contextlib
+import itertools
 import os
 import ssl
 import subprocess
@@ -32,6 +34,12 @@ RECOVERED = 60.0
 
 STARTED = 180.0
 """Seconds for a process to be on its feet before its trouble begins; other work may be on the machine."""
+
+ENDED = 25.0
+"""Seconds from SIGTERM to the end of the process, while the trouble is there once more; a pod has 30."""
+
+AGAIN = 3.0
+"""Seconds of the same trouble before SIGTERM, so that requests are on their way."""
 
 STARTS = 3
 """Of one process in one case: it may end and be started anew, as the kubelet does, but not again and again."""
@@ -64,6 +72,8 @@ class Result:
     starts: int
     health: int
     """Status of /healthz when the trouble ended."""
+    ended: float
+    """Seconds from SIGTERM to the end."""
 
     @property
     def violations(self) -> tuple[str, ...]:
@@ -74,12 +84,14 @@ class Result:
             "not recovered": self.recovered is None or self.recovered > RECOVERED,
             f"started {self.starts} times": self.starts > STARTS,
             f"health {self.health}": self.health != 200,
+            f"ended {self.ended:.0f} s after SIGTERM": self.ended > ENDED,
         }
         return tuple(text for text, wrong in found.items() if wrong)
 
     def __str__(self) -> str:
         over = "never" if self.recovered is None else f"{self.recovered:5.1f} s"
         counts = f"{self.requests:4} requests/min {self.lines:4} lines/min  recovered {over}  {self.starts} starts"
+        counts += f"  ended {self.ended:4.1f} s"
         return f"{self.case:28} {self.process:10} {counts}  {'; '.join(self.violations) or 'holds'}"
 
 
@@ -93,6 +105,7 @@ class Stage:
     url: str
     health_port: int
     starts: int = 0
+    keeping: asyncio.Task[None] | None = None
     environ: dict[str, str] = field(default_factory=dict)
     running: asyncio.subprocess.Process | None = None
 
@@ -102,8 +115,8 @@ class Stage:
         return self.folder / "log"
 
     async def keep_running(self) -> None:
-        """Start it, and again a second after it ended, as a kubelet does."""
-        while True:
+        """Start it, and again whenever it ended, as a kubelet does: at once, then after 10 s, 20 s, 40 s ... 5 min."""
+        for pause in (0.0, *(min(10.0 * 2**n, 300.0) for n in itertools.count())):
             with self.log.open("ab") as log:
                 self.running = await asyncio.create_subprocess_exec(
                     sys.executable,
@@ -116,7 +129,7 @@ class Stage:
                 )
             self.starts += 1
             await self.running.wait()
-            await asyncio.sleep(1.0)  # the kubelet's own pause
+            await asyncio.sleep(pause)  # the kubelet's own
 
     async def health(self) -> int:
         """The status of /healthz, asked once without any HTTP library's patience."""
@@ -125,6 +138,17 @@ class Stage:
         line = await reader.readline()
         writer.close()
         return int(line.split()[1])
+
+    async def end(self) -> float:
+        """Tell it to end as a kubelet does, and start it no more; how many seconds that took."""
+        if self.keeping is not None:
+            self.keeping.cancel()
+        began = time.monotonic()
+        if self.running is not None and self.running.returncode is None:
+            self.running.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.running.wait(), 2 * ENDED)
+        return time.monotonic() - began
 
     async def ask_anew(self) -> Callable[[], bool]:
         """Something new to do; whether it is done."""
@@ -251,14 +275,14 @@ async def staged(process: str, folder: Path, *, secure: bool) -> AsyncIterator[S
         await api.put(OWN, {"metadata": {"name": "n1"}})
     stage = Stage(api=api, process=process, folder=folder, url="", health_port=_free_port())
     stage.environ = _environ(stage, account, secure=secure)
-    keeping = asyncio.create_task(stage.keep_running())
+    stage.keeping = asyncio.create_task(stage.keep_running())
     try:
         await _until(lambda: api.watching == (1 if process == "agent" else 3), STARTED)
         await _until(lambda: process == "controller" or "status" in api.objects.get(OWN, {}), STARTED)
         await _until(await stage.ask_anew(), STARTED)
         yield stage
     finally:
-        keeping.cancel()
+        stage.keeping.cancel()
         if stage.running is not None and stage.running.returncode is None:
             stage.running.kill()
             await stage.running.wait()
@@ -305,6 +329,10 @@ async def carry_out(case: str, process: str, folder: Path, seconds: float) -> Re
         recovered = time.monotonic() - ended if done() else None
         counting.cancel()
         lines = [at for at in said.at if began <= at]
+        again = asyncio.ensure_future(troubles()[case](stage, 10 * ENDED))
+        await asyncio.sleep(AGAIN)
+        took = await stage.end()
+        again.cancel()
         return Result(
             case=case,
             process=process,
@@ -313,6 +341,7 @@ async def carry_out(case: str, process: str, folder: Path, seconds: float) -> Re
             recovered=recovered,
             starts=stage.starts - starts + 1,
             health=health,
+            ended=took,
         )
 
 

@@ -24,11 +24,19 @@ def test_the_worst_minute_is_the_worst_one() -> None:
     assert worst_minute([0.0, 1.0, 59.0, 61.0, 62.0, 63.0]) == 4
 
 
-OVER = [{"requests": 31}, {"lines": 31}, {"recovered": 60.1}, {"recovered": None}, {"starts": 4}, {"health": 500}]
+OVER = [
+    {"requests": 31},
+    {"lines": 31},
+    {"recovered": 60.1},
+    {"recovered": None},
+    {"starts": 4},
+    {"health": 500},
+    {"ended": 26.0},
+]
 
 
 @pytest.mark.parametrize("over", OVER)
 def test_too_much_is_a_violation(over: dict[str, float | None]) -> None:
-    good = {"requests": 30, "lines": 30, "recovered": 60.0, "starts": 1, "health": 200}
+    good = {"requests": 30, "lines": 30, "recovered": 60.0, "starts": 1, "health": 200, "ended": 25.0}
     assert Result(case="c", process="agent", **good).violations == ()  # type: ignore[arg-type]
     assert len(Result(case="c", process="agent", **{**good, **over}).violations) == 1  # type: ignore[arg-type]
