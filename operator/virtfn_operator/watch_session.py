@@ -36,6 +36,10 @@ WHOLE = 30.0
 SLOWEST = 20.0
 """Seconds at most between two attempts, so that a watch is back within a minute of the server's own return."""
 
+REPEATED = 15.0
+"""Seconds between two repetitions of any sort: a controller with three watches that end at once asks 25 times a
+minute, half of which renew its lease."""
+
 EXPIRED = b'{"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "begin anew"}}\n'
 """What makes kopf list again."""
 
@@ -60,7 +64,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._openings: dict[str, _Openings] = {}
-        self._repeats = Allowance(burst=1, every=10.0)
+        self._repeats = Allowance(burst=1, every=REPEATED)
 
     def enter(self, key: str, now: float) -> float:
         """Seconds to wait before asking again; at 0.0 it counts as begun at `now`."""

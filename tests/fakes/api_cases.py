@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from api_faults import named
+from api_result import ENDED, RECOVERED
+from api_result import Result as Result
 from api_server import OURS, ApiServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,23 +28,11 @@ OWN = f"{OURS}/sriovnodes/n1"
 POLICY = {"devices": [{"vendor": "8086"}], "virtualFunctions": {"count": 1, "pools": [{"resourceName": "fast"}]}}
 PROCESSES = ("agent", "controller")
 
-BUSIEST = 30
-"""Requests, and lines of the log, in the worst minute."""
-
-RECOVERED = 60.0
-"""Seconds after the end of a trouble."""
-
 STARTED = 180.0
 """Seconds for a process to be on its feet before its trouble begins; other work may be on the machine."""
 
-ENDED = 25.0
-"""Seconds from SIGTERM to the end of the process, while the trouble is there once more; a pod has 30."""
-
 AGAIN = 3.0
 """Seconds of the same trouble before SIGTERM, so that requests are on their way."""
-
-STARTS = 3
-"""Of one process in one case: it may end and be started anew, as the kubelet does, but not again and again."""
 
 CLOCK = """
 import datetime, pathlib, time
@@ -56,43 +46,6 @@ class _Set(_plain):
 time.time, datetime.datetime = _now, _Set
 """
 """A time of day that is set by writing seconds into a file; the monotonic clock stays, as it does for anybody."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What one case showed of one process."""
-
-    case: str
-    process: str
-    requests: int
-    """In the worst minute."""
-    lines: int
-    recovered: float | None
-    """Seconds; None: not within twice the time."""
-    starts: int
-    health: int
-    """Status of /healthz when the trouble ended."""
-    ended: float
-    """Seconds from SIGTERM to the end."""
-
-    @property
-    def violations(self) -> tuple[str, ...]:
-        """What of it must not be."""
-        found = {
-            f"{self.requests} requests in a minute": self.requests > BUSIEST,
-            f"{self.lines} lines in a minute": self.lines > BUSIEST,
-            "not recovered": self.recovered is None or self.recovered > RECOVERED,
-            f"started {self.starts} times": self.starts > STARTS,
-            f"health {self.health}": self.health != 200,
-            f"ended {self.ended:.0f} s after SIGTERM": self.ended > ENDED,
-        }
-        return tuple(text for text, wrong in found.items() if wrong)
-
-    def __str__(self) -> str:
-        over = "never" if self.recovered is None else f"{self.recovered:5.1f} s"
-        counts = f"{self.requests:4} requests/min {self.lines:4} lines/min  recovered {over}  {self.starts} starts"
-        counts += f"  ended {self.ended:4.1f} s"
-        return f"{self.case:28} {self.process:10} {counts}  {'; '.join(self.violations) or 'holds'}"
 
 
 @dataclass(kw_only=True)
@@ -216,7 +169,7 @@ async def rotated_ca(stage: Stage, seconds: float) -> None:
     """The API server has a certificate of another CA at once; the file follows later, half written for a moment."""
     ca = Path(stage.environ["VIRTFN_SERVICE_ACCOUNT"]) / "ca.crt"
     await stage.api.stop()
-    await stage.api.start(certificate(stage.folder, "other"))
+    await stage.api.start(await asyncio.to_thread(certificate, stage.folder, "other"))
     await asyncio.sleep(seconds)
     whole = (stage.folder / "other.crt").read_text()
     ca.write_text(whole[: len(whole) // 2])
@@ -266,7 +219,7 @@ async def staged(process: str, folder: Path, *, secure: bool) -> AsyncIterator[S
     if secure:
         api.token = "t"
         (account / "token").write_text(api.token)
-        await api.start(certificate(folder, "first"))
+        await api.start(await asyncio.to_thread(certificate, folder, "first"))
         (account / "ca.crt").write_text((folder / "first.crt").read_text())
     else:
         await api.start()
@@ -327,6 +280,7 @@ async def carry_out(case: str, process: str, folder: Path, seconds: float) -> Re
         done = await stage.ask_anew()
         await _until(done, 2 * RECOVERED, strict=False)
         recovered = time.monotonic() - ended if done() else None
+        whole = [request.at for request in stage.api.seen if began <= request.at]
         counting.cancel()
         lines = [at for at in said.at if began <= at]
         again = asyncio.ensure_future(troubles()[case](stage, 10 * ENDED))
@@ -337,6 +291,7 @@ async def carry_out(case: str, process: str, folder: Path, seconds: float) -> Re
             case=case,
             process=process,
             requests=worst_minute(seen),
+            all_requests=worst_minute(whole),
             lines=worst_minute(lines),
             recovered=recovered,
             starts=stage.starts - starts + 1,

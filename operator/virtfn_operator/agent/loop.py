@@ -6,6 +6,7 @@ published before the API server is told: what pods are offered must not wait for
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -59,6 +60,8 @@ class Agent:
         self._reports = Allowance(burst=patience.reports, every=patience.report_every)
         self._untold = False
         self._read_again_at = 0.0
+        self._held_for = math.inf
+        """Seconds that the last word that was not heard is held back, so that it is said as soon as it may be."""
         self._unheard_at: float | None = None
         """When the API server last did not take a word of ours."""
         self._busy = 0.0
@@ -267,7 +270,9 @@ class Agent:
         if await self._word("read", read):
             wary = self._unheard_at is not None and now - self._unheard_at < self._patience.wary_for
             limit = self._patience.wary if wary else self._patience.resync
-            self._read_again_at = now + limit * random.uniform(0.8, 1.2)  # noqa: S311  # jitter is no secret
+            self._read_again_at = now + limit * random.uniform(0.75, 1.0)  # noqa: S311  # jitter is no secret
+        else:
+            self._read_again_at = now + min(self._held_for, self._patience.retell)
 
     async def _word(self, what: str, say: Callable[[], Awaitable[None]]) -> bool:
         """One word with the API server, who may be away; False when it was not heard."""
@@ -276,7 +281,8 @@ class Agent:
                 await say()
         except (KubeError, TimeoutError) as error:
             self._unheard_at = asyncio.get_running_loop().time()
-            if not (isinstance(error, KubeError) and error.held):
+            self._held_for = error.retry_in if isinstance(error, KubeError) and error.held else math.inf
+            if self._held_for == math.inf:
                 text = str(error) or f"no answer within {self._patience.api:.0f} s"
                 logger.warning("cannot %s the SriovNode, will try again: %s", what, text)
             return False

@@ -25,14 +25,14 @@ from virtfn_operator.settings import ApiServer
 LEASE_DURATION = 15.0
 RENEW_DEADLINE = 10.0
 RENEW_PERIOD = 5.0
-"""Between two renewals; one that fails is repeated twice before the deadline."""
+"""Between two renewals; one that is refused is repeated twice before the deadline."""
 RETRY_PERIOD = 2.0
-"""Until a leader tries again what failed."""
+"""Between two attempts of a leader, from begin to begin: one that ran into its time-out is repeated at once."""
 STANDBY_PERIOD = 3.0
 """Between two looks at somebody else's lease."""
 STANDBY_LIMIT = 15.0
 """The same while the looks fail: the back-off's limit."""
-REQUEST_TIMEOUT = 2.0
+REQUEST_TIMEOUT = 3.0
 """For each request in all, however slowly its answer comes; an attempt is two of them at most."""
 
 logger = logging.getLogger(__name__)
@@ -180,12 +180,14 @@ class Candidate:
                 return
         self._leads.set()
         elected()
-        renewed = True
-        while not stopped.wait(RENEW_PERIOD if renewed else RETRY_PERIOD):
+        pause = RENEW_PERIOD
+        while not stopped.wait(pause):
             if self._late():
                 lost()
                 return
+            began = self._monotonic()
             renewed = self.attempt()
+            pause = RENEW_PERIOD if renewed else max(0.0, RETRY_PERIOD - (self._monotonic() - began))
             if not renewed and (self.overtaken or self._late()):
                 lost()
                 return

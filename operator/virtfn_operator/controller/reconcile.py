@@ -37,8 +37,8 @@ class Pace:
     share: float = 1.0
     """A reconcile that took t seconds is followed by t * share seconds of rest, however many events come."""
     resync: float = 48.0
-    """Without any event: a watch misses deletions in its gaps, or may be silent and look well; a new policy must still
-    show within a minute."""
+    """At most, without any event: a watch misses deletions in its gaps, or may be silent and look well; a new policy
+    must still show within a minute."""
     retry: float = 1.0
     """After a look at the cluster that failed: one request."""
     retry_limit: float = 30.0
@@ -96,7 +96,7 @@ class Reconciler:
         wary = self._trouble_at is not None and now - self._trouble_at < self._pace.wary_for
         limit = self._pace.wary if wary else self._pace.resync
         try:
-            async with asyncio.timeout(limit * random.uniform(0.8, 1.2)):  # noqa: S311  # jitter is no secret
+            async with asyncio.timeout(limit * random.uniform(0.85, 1.0)):  # noqa: S311  # jitter is no secret
                 await self._woken.wait()
         except TimeoutError:
             return

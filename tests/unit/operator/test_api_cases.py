@@ -37,6 +37,14 @@ OVER = [
 
 @pytest.mark.parametrize("over", OVER)
 def test_too_much_is_a_violation(over: dict[str, float | None]) -> None:
-    good = {"requests": 30, "lines": 30, "recovered": 60.0, "starts": 1, "health": 200, "ended": 25.0}
+    good = {
+        "requests": 30,
+        "all_requests": 40,
+        "lines": 30,
+        "recovered": 60.0,
+        "starts": 1,
+        "health": 200,
+        "ended": 25.0,
+    }
     assert Result(case="c", process="agent", **good).violations == ()  # type: ignore[arg-type]
     assert len(Result(case="c", process="agent", **{**good, **over}).violations) == 1  # type: ignore[arg-type]

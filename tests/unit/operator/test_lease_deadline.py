@@ -81,6 +81,36 @@ def test_no_answer_that_does_not_come_holds_off_the_deadline() -> None:
     stopped.set()
 
 
+class Slow:
+    """A store that takes the first renewal to its time-out, and is well again."""
+
+    def __init__(self) -> None:
+        self.begun: list[float] = []
+
+    def read(self) -> None:
+        self.begun.append(time.monotonic())
+        if len(self.begun) == 2:
+            time.sleep(0.4)  # what runs into a time-out waits
+            raise TimeoutError
+
+    def write(self, lease: object) -> None:
+        pass
+
+
+def test_a_renewal_that_ran_into_its_time_out_is_repeated_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leader, "RETRY_PERIOD", 0.35)
+    monkeypatch.setattr(leader, "RENEW_DEADLINE", 5.0)
+    store, stopped = Slow(), threading.Event()
+    candidate = Candidate(store, "a")
+    campaign = threading.Thread(target=candidate.campaign, args=(stopped, lambda: None, stopped.set), daemon=True)
+    campaign.start()
+    while len(store.begun) < 3:
+        time.sleep(0.01)
+    stopped.set()
+    campaign.join(5.0)
+    assert store.begun[2] - store.begun[1] < 0.7  # and not a whole period after its end
+
+
 def test_who_stops_is_not_told_of_a_loss() -> None:
     lost, stopped = threading.Event(), threading.Event()
     store = Stuck()

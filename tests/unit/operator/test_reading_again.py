@@ -1,16 +1,21 @@
 """The agent's own object is asked for again and again: while nothing changed, only for its version."""
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 from api_server import OURS, ApiServer
 
 from virtfn_operator.agent.node import NodeObject
+from virtfn_operator.agent.ports import Patience
 from virtfn_operator.kube import Kube
 from virtfn_operator.kube_error import KubeError
 from virtfn_operator.settings import ApiServer as Where
+
+if TYPE_CHECKING:
+    from tests.unit.operator.conftest import FakeNode
 
 OWN = f"{OURS}/sriovnodes/n1"
 
@@ -86,3 +91,25 @@ async def test_a_refusal_is_no_sign_that_nothing_changed() -> None:
         with pytest.raises(KubeError, match="401"):
             await node.ensure()
     await api.stop()
+
+
+async def test_what_is_held_back_is_said_as_soon_as_it_may_be(fake_node: "type[FakeNode]") -> None:
+    class HeldBack(fake_node):  # type: ignore[valid-type, misc]
+        asked = 0
+
+        async def ensure(self) -> dict[str, Any]:
+            self.asked += 1
+            if self.asked == 1:
+                raise KubeError(0, "not sent", retry_in=0.05, held=True)
+            body: dict[str, Any] = await super().ensure()
+            return body
+
+    node = HeldBack(None)
+    node.host_away = True  # turns come at short distance
+    agent = node.agent(Patience(retry=0.01, retry_limit=0.02, settle=0.0, retell=3600.0))
+    running = asyncio.create_task(agent.run())
+    async with asyncio.timeout(5.0):
+        while node.asked < 2:
+            await asyncio.sleep(0.01)
+    agent.stop()
+    await running
