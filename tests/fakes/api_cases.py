@@ -6,7 +6,6 @@ recovered is whoever does again what it is for: the agent adopts a new spec, the
 
 import asyncio
 import contextlib
-import itertools
 import os
 import ssl
 import subprocess
@@ -30,6 +29,9 @@ PROCESSES = ("agent", "controller")
 
 STARTED = 180.0
 """Seconds for a process to be on its feet before its trouble begins; other work may be on the machine."""
+
+PAUSES = (0.0, *(min(10.0 * 2**n, 300.0) for n in range(100)))
+"""Seconds until a kubelet starts a container again that ended."""
 
 AGAIN = 3.0
 """Seconds of the same trouble before SIGTERM, so that requests are on their way."""
@@ -69,7 +71,7 @@ class Stage:
 
     async def keep_running(self) -> None:
         """Start it, and again whenever it ended, as a kubelet does: at once, then after 10 s, 20 s, 40 s ... 5 min."""
-        for pause in (0.0, *(min(10.0 * 2**n, 300.0) for n in itertools.count())):
+        for pause in PAUSES:
             with self.log.open("ab") as log:
                 self.running = await asyncio.create_subprocess_exec(
                     sys.executable,
