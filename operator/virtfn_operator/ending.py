@@ -7,6 +7,7 @@ then comes SIGKILL. So a thread that only looks at the clock ends the process be
 import os
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 TOLD_TO_END = 22.0
 """Seconds after SIGTERM until the process ends without any more order; a pod has 30."""
@@ -15,8 +16,8 @@ LAST_WORDS = 0.5
 """Seconds for what is done last: a disk or a log may hang."""
 
 
-def end_now(status: int, last: Callable[[], object]) -> None:
-    """End the process at once, after `last` or half a second of it. Does not return."""
+def end_now(status: int, last: Callable[[], object]) -> NoReturn:
+    """End the process at once, after `last` or half a second of it."""
     words = threading.Thread(target=last, name="last words", daemon=True)
     words.start()
     words.join(LAST_WORDS)
