@@ -8,6 +8,7 @@ which knows it as any aiohttp session.
 
 import asyncio
 import json
+import logging
 import ssl
 from collections.abc import AsyncIterator, MutableMapping
 from http import HTTPStatus
@@ -20,6 +21,8 @@ from virtfn_operator.settings import ApiServer
 
 TOKEN_LIMIT = 64 * 1024
 CA_LIMIT = 4 * 1024 * 1024
+
+logger = logging.getLogger(__name__)
 
 
 class TooLargeError(aiohttp.ClientPayloadError):
@@ -80,6 +83,8 @@ class Credentials:
             context = _trusting(text)
         except (ssl.SSLError, ValueError):
             return  # half written: the last good one holds, and the next request looks again
+        if self._pem is not None:
+            logger.info("the certificate in %s is another one, and trusted from now on", ca)
         self._pem, self._context = text, context
 
 

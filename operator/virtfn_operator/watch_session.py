@@ -37,8 +37,8 @@ SLOWEST = 20.0
 """Seconds at most between two attempts, so that a watch is back within a minute of the server's own return."""
 
 REPEATED = 15.0
-"""Seconds between two repetitions of any sort: a controller with three watches that end at once asks 25 times a
-minute, half of which renew its lease."""
+"""Seconds between two repetitions of any sort: a controller with three watches that expire at once asks 27 times
+a minute, half of which renew its lease."""
 
 EXPIRED = b'{"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "begin anew"}}\n'
 """What makes kopf list again."""

@@ -48,7 +48,10 @@ async def test_a_ca_that_is_half_written_or_missing_leaves_the_old_one(folder: P
     assert subjects(after) == {"two"}
 
 
-async def test_a_ca_is_read_again_by_content_and_made_a_context_once(folder: Path) -> None:
+async def test_a_ca_is_read_again_by_content_and_made_a_context_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     credentials = Credentials(where(folder))
     contexts = {id((await credentials.current())[1]) for _ in range(5)}
     assert len(contexts) == 1
@@ -56,7 +59,9 @@ async def test_a_ca_is_read_again_by_content_and_made_a_context_once(folder: Pat
     swapped.write_text((folder / "one.crt").read_text() + (folder / "two.crt").read_text())
     (folder / "ca.crt").unlink()
     (folder / "ca.crt").symlink_to(swapped)
+    assert not caplog.records
     assert subjects((await credentials.current())[1]) == {"one", "two"}
+    assert "certificate" in caplog.text
 
 
 @pytest.mark.parametrize("broken", [b"", b"\n", b"two\nlines", b"\xff", b"a\x00b", None])
