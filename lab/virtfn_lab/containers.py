@@ -6,7 +6,7 @@ one that the kubelet starts in its place has another, so nothing here takes an e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,12 @@ from virtfn_lab.product import NAMESPACE
 
 AGENT, HOST, PLUGIN, CONTROLLER = "agent", "host", "deviceplugin", "controller"
 ALL = (AGENT, HOST, PLUGIN, CONTROLLER)
+
+Restarts = Mapping[tuple[str, str], int]
+"""By pod and container."""
+
+LEASE_LOST = "the lease is lost"
+"""The last words of a controller that does not lead any more."""
 
 TOO_LITTLE = "1M"
 """Less memory than any of them can live with."""
@@ -39,7 +45,6 @@ class Container:
 
 def containers(cluster: Cluster) -> tuple[Container, ...]:
     """All that run now; one that waits to be started again is not there."""
-    pods: Any = cluster.get("pods", "-n", NAMESPACE)["items"]
     return tuple(
         Container(
             name=status["name"],
@@ -50,10 +55,15 @@ def containers(cluster: Cluster) -> tuple[Container, ...]:
             ready=status["ready"],
             ended=(status.get("lastState", {}).get("terminated") or {}).get("reason", ""),
         )
-        for pod in pods
-        for status in pod["status"].get("containerStatuses", ())
+        for pod, status in _statuses(cluster)
         if "running" in status["state"]
     )
+
+
+def _statuses(cluster: Cluster) -> list[tuple[Any, Any]]:
+    """Each pod with what the kubelet says of each of its containers."""
+    pods: Any = cluster.get("pods", "-n", NAMESPACE)["items"]
+    return [(pod, status) for pod in pods for status in pod["status"].get("containerStatuses", ())]
 
 
 def running(cluster: Cluster, name: str) -> Container | None:
@@ -65,9 +75,27 @@ def running(cluster: Cluster, name: str) -> Container | None:
     return found[0] if len(found) == 1 else None
 
 
-def restarts(cluster: Cluster) -> dict[tuple[str, str], int]:
-    """How often each container of each pod was started again."""
-    return {(one.pod, one.name): one.restarts for one in containers(cluster)}
+def restarts(cluster: Cluster) -> Restarts:
+    """How often each container of each pod was started again, whether it runs now or waits."""
+    return {(pod["metadata"]["name"], status["name"]): status["restartCount"] for pod, status in _statuses(cluster)}
+
+
+def ended_since(cluster: Cluster, before: Restarts, expected: tuple[str, str] | None = None) -> list[str]:
+    """Which containers are gone or were started again, each with its last words; none of it is expected but `expected`.
+
+    A controller that could not renew its lease in time is left out: it has to end, and on an emulated node without
+    CPU it cannot renew.
+    """
+    told, now = [], restarts(cluster)
+    for (pod, name), count in before.items():
+        again = now.get((pod, name), -1) - count - ((pod, name) == expected)
+        if not again:
+            continue
+        words = ("logs", "-n", NAMESPACE, pod, "-c", name, "--previous", "--tail=5")
+        last = cluster.kubectl(*words, check=False).stdout
+        if name != CONTROLLER or LEASE_LOST not in last:
+            told.append(f"{pod} {name}: started {again} times more than expected; last words: {last}")
+    return told
 
 
 def log(cluster: Cluster, container: Container) -> list[str]:

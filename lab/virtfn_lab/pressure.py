@@ -80,16 +80,15 @@ def _blow(stood: Stand, victim: str, way: str, count: int, delay: float) -> Reco
         restarts = containers.restarts(node.cluster)
         end(node.cluster, before)
         node.until(f"{victim} is started again", partial(_has_successor, node, before), STARTS)
+        after = _successor(node, before)
+        if after is None or after.ended != told:
+            raise LabError(f"{victim} was to end by {way}, and the kubelet says {after}")
     began = time.monotonic()
     node.edit("left", count)
     stood.carried_out(count)
     node.until(f"{victim} is ready", lambda: _is_ready(_successor(node, before)), STARTS)
-    after = _successor(node, before)
-    if after is None or after.ended != told:
-        raise LabError(f"{victim} was to end by {way}, and the kubelet says {after}")
-    restarts[before.pod, victim] += 1
-    if (now := containers.restarts(node.cluster)) != restarts:
-        raise LabError(f"others were started again, too: {restarts} before, {now} after")
+    if others := containers.ended_since(node.cluster, restarts, (before.pod, victim)):
+        raise LabError(f"not only {victim} ended: {others}")
     what = f"{victim} ended by {way} after {load.edits} edits and {load.pods} pods"
     return Recovered(what=what, seconds=time.monotonic() - began)
 
@@ -156,8 +155,8 @@ def full_disks(node: Node, *, killed: bool = True) -> Iterator[Recovered]:
         node.holds("taken")
         node.cluster.kubectl("delete", "pod", "taken")
         yield _recovered(stood, "the ledger's disk was full", 3)
-        if (now := containers.restarts(node.cluster)) != restarts:
-            raise LabError(f"a full disk is no reason to end: {restarts} before, {now} after")
+        if ended := containers.ended_since(node.cluster, restarts):
+            raise LabError(f"a full disk is no reason to end: {ended}")
         if not killed:
             return
         with ExitStack() as disks:
@@ -243,8 +242,8 @@ def clock_jumps(node: Node) -> Iterator[Recovered]:
             node.edit("left", 3)
             stood.intact()
         yield _recovered(stood, "back from an hour behind", 3)
-        if (now := containers.restarts(node.cluster)) != restarts:
-            raise LabError(f"a clock is no reason to end: {restarts} before, {now} after")
+        if ended := containers.ended_since(node.cluster, restarts):
+            raise LabError(f"a clock is no reason to end: {ended}")
 
 
 def _bound(node: Node) -> list[str]:
