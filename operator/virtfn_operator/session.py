@@ -76,14 +76,14 @@ class Credentials:
 
     def _look_at_ca(self, ca: Path) -> None:
         """Compared by content: a projected volume swaps links, others write in place."""
-        text = _text(ca, CA_LIMIT)
-        if text is None or text == self._pem or "-----BEGIN CERTIFICATE-----" not in text:
+        text, before = _text(ca, CA_LIMIT), self._pem  # two requests may read at the same time
+        if text is None or text == before or "-----BEGIN CERTIFICATE-----" not in text:
             return
         try:
             context = _trusting(text)
         except (ssl.SSLError, ValueError):
             return  # half written: the last good one holds, and the next request looks again
-        if self._pem is not None:
+        if before is not None:
             logger.info("the certificate in %s is another one, and trusted from now on", ca)
         self._pem, self._context = text, context
 
