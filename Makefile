@@ -5,7 +5,7 @@ LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
 SOURCES := host/virtfn_host operator/virtfn_operator deviceplugin/virtfn_deviceplugin lab/virtfn_lab release/virtfn_release tests
 
-.PHONY: help setup test lint unit kernel cluster stubs crds clean lab-up lab-down bench prove demo kubectl lock images sbom licences
+.PHONY: help setup test lint unit kernel cluster pressure stubs crds clean lab-up lab-down bench prove demo kubectl lock images sbom licences
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,10 @@ kernel: setup ## the contract on real kernels, in emulated machines (minutes; VI
 
 cluster: setup ## a real cluster in the lab: chart to pod, restarts, uninstall (minutes)
 	$(PY) -m pytest -s tests/cluster
+
+pressure: setup ## a cluster under pressure: kills, full disks, a clock that jumps; then the audit log (a quarter of an hour)
+	VIRTFN_LONG=1 $(PY) -m pytest -s tests/cluster/test_under_pressure_killed.py \
+	  tests/cluster/test_under_pressure_disk_and_clock.py tests/cluster/test_privileges_audit.py
 
 lab-up: setup ## start a cluster with emulated SR-IOV hardware
 	$(LAB) up

@@ -17,6 +17,10 @@ from virtfn_lab.node import Node
 from virtfn_lab.product import NAMESPACE, functions, install
 from virtfn_lab.progress import say
 
+LONG = ("test_privileges_audit.py", "test_under_pressure_disk_and_clock.py", "test_under_pressure_killed.py")
+"""What `make pressure` runs (VIRTFN_LONG=1): minutes each, with nothing else on the machine."""
+collect_ignore = [] if os.environ.get("VIRTFN_LONG") else list(LONG)
+
 LAST = ("test_privileges_audit.py", "test_uninstall.py")
 """In this order: what the processes asked in all the other tests, and the end."""
 

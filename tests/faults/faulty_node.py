@@ -154,6 +154,8 @@ class FaultyNode:
         """The netdev that a policy names."""
         self.pools_file, self.ledger_file = folder / "run/pools.json", folder / "run/ledger.json"
         self.neighbours = Neighbours(self.pools_file)
+        self._asked: list[Policy] = []
+        self._edits = 0
         self.socket = folder / "host.sock"
         self.client = HostClient(self.socket)
         self.loop = asyncio.new_event_loop()
@@ -179,7 +181,7 @@ class FaultyNode:
 
     def _agent(self) -> TurnByTurn:
         files = PoolFiles(self.pools_file, self.ledger_file)
-        patience = Patience()
+        patience = Patience(reports=10_000)  # faults come faster here than a status may be written for long
         machine = AgentMachine(host=self.client, kubelet=self.neighbours, files=files, patience=patience)
         return TurnByTurn(machine=machine, node=self.neighbours, patience=patience, version="1")
 
@@ -236,13 +238,14 @@ class FaultyNode:
     def ask(self, policies: Sequence[Policy]) -> None:
         """These policies from now on, in the file of `virtfn` and in the SriovNode."""
         self.policies.write_text("---\n".join(yaml.safe_dump(dict(policy)) for policy in policies))
-        read = [_read(policy) for policy in policies]
+        if list(policies) == self._asked:
+            return
+        self._asked, self._edits, old = list(policies), self._edits + 1, self.neighbours.body
+        read = [_read(policy, self._edits) for policy in policies]
         spec = write_spec(NodeConfig(policies=tuple(p for p in read if p is not None)), may_change=True)
         # One that this version cannot read reaches the agent as the controller of another version wrote it.
-        spec["policies"] += [_as_written(policy) for policy, known in zip(policies, read, strict=True) if known is None]
-        old = self.neighbours.body
-        if spec == old.get("spec"):
-            return
+        unread = [policy for policy, known in zip(policies, read, strict=True) if known is None]
+        spec["policies"] += [_as_written(policy, self._edits) for policy in unread]
         metadata = {**old["metadata"], "generation": old["metadata"]["generation"] + 1}
         self.neighbours.body = {**old, "metadata": metadata, "spec": spec}
         self.agent.see(self.neighbours.body)
@@ -293,6 +296,7 @@ class FaultyNode:
 
     def converge(self, policies: Sequence[Policy]) -> None:
         """Bring the node to where a fault begins."""
+        self._asked = []  # an edit, or the repairs of one fault after the other would be damped as those of one fight
         self.ask(policies)
         self.until(self.converged, "converging at the start", 120)
 
@@ -314,12 +318,12 @@ def says(reason: str, message: str) -> Callable[[Mapping[str, Any]], bool]:
     return lambda status: any(word == reason and re.search(message, text) for word, text in verdicts(status))
 
 
-def _read(policy: Policy) -> PolicyConfig | None:
+def _read(policy: Policy, generation: int) -> PolicyConfig | None:
     name = str(policy["metadata"]["name"])
-    found = policy_config(name=name, uid=name, generation=1, spec=policy["spec"])
+    found = policy_config(name=name, uid=name, generation=generation, spec=policy["spec"])
     return found if isinstance(found, PolicyConfig) else None
 
 
-def _as_written(policy: Policy) -> dict[str, Any]:
+def _as_written(policy: Policy, generation: int) -> dict[str, Any]:
     name, spec = policy["metadata"]["name"], policy["spec"]
-    return {"name": name, "uid": name, "generation": 1, "devices": spec["devices"], **spec["virtualFunctions"]}
+    return {"name": name, "uid": name, "generation": generation, "devices": spec["devices"], **spec["virtualFunctions"]}
