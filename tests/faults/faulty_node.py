@@ -154,7 +154,7 @@ class FaultyNode:
         """The netdev that a policy names."""
         self.pools_file, self.ledger_file = folder / "run/pools.json", folder / "run/ledger.json"
         self.neighbours = Neighbours(self.pools_file)
-        self._asked: list[Policy] = []
+        self._asked: list[Policy] | None = None
         self._edits = 0
         self.socket = folder / "host.sock"
         self.client = HostClient(self.socket)
@@ -296,7 +296,7 @@ class FaultyNode:
 
     def converge(self, policies: Sequence[Policy]) -> None:
         """Bring the node to where a fault begins."""
-        self._asked = []  # an edit, or the repairs of one fault after the other would be damped as those of one fight
+        self._asked = None  # an edit, or the repairs of one fault after the other would be damped as those of one fight
         self.ask(policies)
         self.until(self.converged, "converging at the start", 120)
 
