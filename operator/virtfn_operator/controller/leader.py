@@ -22,11 +22,13 @@ from virtfn_operator.kube import Kube
 from virtfn_operator.kube_error import KubeError
 from virtfn_operator.settings import ApiServer
 
-LEASE_DURATION = 15.0
-RENEW_DEADLINE = 10.0
+LEASE_DURATION = 30.0
+RENEW_DEADLINE = 20.0
+"""Twice client-go's: on a node short of CPU a whole process stood still for 5 s (measured), and a leader that ends is
+away for longer than a standby waits."""
 RENEW_PERIOD = 5.0
 """Between two renewals; one that is refused is repeated twice before the deadline."""
-RETRY_PERIOD = 2.0
+RETRY_PERIOD = 3.0
 """Between two attempts of a leader, from begin to begin: one that ran into its time-out is repeated at once."""
 STANDBY_PERIOD = 3.0
 """Between two looks at somebody else's lease."""
