@@ -11,34 +11,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from api_server import DISCOVERY
 
 ROOT = Path(__file__).resolve().parents[3]
 OURS = "/apis/virtfn.dev/v1alpha1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/virtfn/leases"
 WATCHED = {f"{OURS}/sriovpolicies", f"{OURS}/sriovnodes", "/api/v1/nodes"}
 SPEC = {"devices": [{"vendor": "8086"}], "virtualFunctions": {"count": 1, "pools": [{"resourceName": "fast"}]}}
-
-
-def kind(name: str, kind: str) -> dict[str, Any]:
-    verbs = ["get", "list", "watch", "patch"]
-    return {"name": name, "kind": kind, "singularName": kind.lower(), "namespaced": False, "verbs": verbs}
-
-
-DISCOVERY = {
-    "/api": {"versions": ["v1"]},
-    "/apis": {
-        "groups": [
-            {
-                "name": "virtfn.dev",
-                "versions": [{"version": "v1alpha1"}],
-                "preferredVersion": {"version": "v1alpha1"},
-            }
-        ]
-    },
-    # Without namespaces, kopf would wait for them for ever.
-    "/api/v1": {"resources": [kind("nodes", "Node"), kind("namespaces", "Namespace")]},
-    OURS: {"resources": [kind("sriovpolicies", "SriovPolicy"), kind("sriovnodes", "SriovNode")]},
-}
 
 
 class ApiServer:
