@@ -32,6 +32,7 @@ from virtfn_host.core.address import PciAddress
 from virtfn_host.core.policy import policy_config
 from virtfn_host.core.wanted import NodeConfig, PolicyConfig
 from virtfn_host.linux import poolfile
+from virtfn_host.linux.clock import since_boot
 from virtfn_host.linux.holding import who_blocks
 from virtfn_host.linux.journal import Journal
 from virtfn_host.linux.machine import Machine
@@ -156,6 +157,7 @@ class FaultyNode:
         self.neighbours = Neighbours(self.pools_file)
         self._asked: list[Policy] | None = None
         self._edits = 0
+        self._rested = 0.0
         self.socket = folder / "host.sock"
         self.client = HostClient(self.socket)
         self.loop = asyncio.new_event_loop()
@@ -182,8 +184,12 @@ class FaultyNode:
     def _agent(self) -> TurnByTurn:
         files = PoolFiles(self.pools_file, self.ledger_file)
         patience = Patience(reports=10_000)  # faults come faster here than a status may be written for long
-        machine = AgentMachine(host=self.client, kubelet=self.neighbours, files=files, patience=patience)
+        machine = AgentMachine(host=self.client, kubelet=self.neighbours, files=files, patience=patience, now=self.now)
         return TurnByTurn(machine=machine, node=self.neighbours, patience=patience, version="1")
+
+    def now(self) -> float:
+        """Seconds since boot, with every pause that was counted and not slept: a repair that is damped waits these."""
+        return since_boot() + self._rested
 
     def start(self) -> None:
         """Host process and agent."""
@@ -277,6 +283,7 @@ class FaultyNode:
     def turn(self) -> tuple[float, list[tuple[float, Mapping[str, Any]]]]:
         """One turn: its seconds, and what was reported after how many of them."""
         before, began = len(self.neighbours.reports), time.monotonic()
+        self._rested += self.agent.pause
         self.loop.run_until_complete(asyncio.wait_for(self.agent.next(), 60))
         told = [(at - began, status) for at, status in self.neighbours.reports[before:]]
         return time.monotonic() - began, told

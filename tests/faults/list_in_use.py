@@ -18,7 +18,6 @@ from kernel import FakeSysfs
 from virtfn_host.core.offered import Allocation, Ledger
 from virtfn_host.core.reasons import Reason
 from virtfn_host.linux import poolfile
-from virtfn_host.linux.clock import since_boot
 
 NO_CDEV = "Debian's kernels have no vfio cdev"
 HELD = "is in use: somebody has .*/dev/vfio/{group} open"
@@ -79,7 +78,7 @@ def pod_has_it(node: FaultyNode) -> Iterator[None]:
 def pod_is_being_started(node: FaultyNode) -> Iterator[None]:
     """The device plugin has handed it out, and the kubelet does not list the pod yet."""
     boot = node.sysfs.read(node.sysfs.proc / "sys/kernel/random/boot_id") or ""
-    entry = Allocation(address=node.vf(), resource_name="virtfn.dev/fast", at=since_boot())
+    entry = Allocation(address=node.vf(), resource_name="virtfn.dev/fast", at=node.now())
     poolfile.write_ledger(node.ledger_file, Ledger(boot_id=boot, allocations=(entry,)))
     yield
     node.ledger_file.unlink()
