@@ -167,6 +167,7 @@ class Candidate:
         """Our own lease as last written: renewed without reading it; a conflict tells if it is ours no more."""
         self._leads = threading.Event()
         self._answered = True
+        """The last attempt saw whose lease it is, or took it."""
         self.renewed_at = 0.0
         self.overtaken = False
         """The last attempt found that somebody else leads."""
@@ -221,6 +222,7 @@ class Candidate:
                 return False
             self._held = self._leases.write(self._taken(lease))
         except LeaseConflictError:
+            self._answered = False  # one is a race, many in a row are a server that refuses: both may wait
             return False
         except Exception as error:  # whatever it is, it means "not now"
             self._answered = False
