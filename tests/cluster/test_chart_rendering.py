@@ -104,6 +104,13 @@ def test_the_host_is_asked_whether_it_answers_by_its_own_program(objects: Object
     assert alive["periodSeconds"] * alive["failureThreshold"] >= 600, "short of CPU is not dead"
 
 
+@pytest.mark.parametrize("name", ["controller", "agent", "deviceplugin"])
+def test_a_node_short_of_cpu_restarts_nothing(objects: Objects, name: str) -> None:
+    alive = container(pod(objects, name), name)["livenessProbe"]
+    assert alive["timeoutSeconds"] >= 20
+    assert alive["periodSeconds"] * alive["failureThreshold"] >= 180
+
+
 def test_device_plugin_has_neither(objects: Objects) -> None:
     spec = pod(objects, "deviceplugin")
     assert powerless(container(spec, "deviceplugin"))

@@ -78,20 +78,20 @@ seccompProfile:
 
 {{/* GET /healthz on the container's port `health`. */}}
 {{- define "virtfn.probes" -}}
-startupProbe: # five minutes: a slow node is not a dead process
+startupProbe: # ten minutes: a slow node is not a dead process
   httpGet: {path: /healthz, port: health}
   periodSeconds: 2
-  timeoutSeconds: 5
-  failureThreshold: 150
-livenessProbe:
+  timeoutSeconds: 10
+  failureThreshold: 300
+livenessProbe: # three minutes: on a node short of CPU a restart makes it worse, and withdraws every pool
   httpGet: {path: /healthz, port: health}
-  periodSeconds: 20
-  timeoutSeconds: 5
-  failureThreshold: 3
+  periodSeconds: 30
+  timeoutSeconds: 20
+  failureThreshold: 6
 readinessProbe:
   httpGet: {path: /healthz, port: health}
   periodSeconds: 10
-  timeoutSeconds: 5
+  timeoutSeconds: 10
 {{- end }}
 
 {{/* Whether the API server has ValidatingAdmissionPolicy. `helm template` knows versions only, so the version counts, too:
