@@ -66,6 +66,18 @@ def test_an_unbind_of_a_held_vf_is_refused_whatever_the_plan_says(lab: Lab) -> N
         assert lab.sysfs.bound_driver(vf) == "vfio-pci"
 
 
+def test_an_unbind_of_a_pf_whose_vf_is_held_is_refused_because_its_driver_takes_them_away(lab: Lab) -> None:
+    (vf,) = lab.make(lab.pf, 1)
+    lab.to_vfio(vf)
+    driver = lab.sysfs.bound_driver(lab.pf)
+    assert driver is not None
+    step = Unbind(function=FunctionRef(pf=lab.pf, index=None, address=lab.pf), expects=driver)
+    with lab.used(vf):
+        (result,) = apply(a_plan(step), lab.machine).results
+        assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.VFS_IN_USE)
+        assert (lab.sysfs.bound_driver(lab.pf), lab.sysfs.bound_driver(vf)) == (driver, "vfio-pci")
+
+
 def test_a_held_vf_of_one_pf_does_not_hold_up_another_pf(lab: Lab) -> None:
     (busy,) = lab.make(lab.pfs[0], 1)
     lab.to_vfio(busy)

@@ -212,7 +212,9 @@ def _settled(
 
 def _unbind(step: Unbind, address: PciAddress, machine: Machine) -> None:
     expect(f"driver of {address}", machine.sysfs.bound_driver(address), step.expects)
-    with held(machine.wall.look(), [address], machine.netlink):
+    look = machine.wall.look()
+    # A PF that loses its driver loses its VFs with it, so nobody may have one of those either.
+    with held(look, [address, *look.vf_addresses(address).values()], machine.netlink):
         machine.writer.write(machine.sysfs.device(address, "driver/unbind"), str(address), patience(step))
 
 

@@ -99,6 +99,14 @@ def test_vfs_are_not_ended_while_one_of_them_is_needed(kernel: FakeKernel) -> No
     assert result.outcome is Outcome.DONE, "another VF of the PF is nobody's need"
 
 
+def test_a_pf_is_not_taken_from_its_driver_while_one_of_its_vfs_is_needed(kernel: FakeKernel) -> None:
+    kernel._set_num_vfs(PF, 3)
+    default_route(kernel, kernel.machine().sysfs.vf_addresses(PF)[1])
+    (result,) = carried_out(kernel, Unbind(function=WHOLE, expects="igb"))
+    assert result.reason is Reason.NEEDED_BY_MACHINE
+    assert kernel.writes == []
+
+
 def test_the_lock_is_not_to_be_had_of_one(kernel: FakeKernel) -> None:
     default_route(kernel, PF)
     with pytest.raises(NeededError, match="the default route goes through uplink"), held(kernel.machine().sysfs, [PF]):
