@@ -16,6 +16,10 @@ from virtfn_host.linux.writer import MAX_CHILDREN
 PORTION = 32
 """Overrides or binds that are written in one go: a stop or a failure is noticed between two portions."""
 
+MESSAGE = 800
+"""Characters of a message that are told. Each step that is not tried repeats why, and a plan may have 65,536 steps: a
+long message in one of them made a report of 670 MB (measured)."""
+
 
 class Portion:
     """Overrides or binds of one PF that are checked, then written in one go, then looked at."""
@@ -63,7 +67,14 @@ def portions_of(alike: list[Step]) -> list[Portion | Links | Step]:
 
 def ended(step: Step, outcome: Outcome, reason: Reason | None, message: str, seconds: float = 0.0) -> StepResult:
     """What became of a step; `seconds` are rounded to tenths of a millisecond."""
-    return StepResult(step=step, outcome=outcome, seconds=round(seconds, 4), reason=reason, message=message)
+    short = _shortened(message)
+    return StepResult(step=step, outcome=outcome, seconds=round(seconds, 4), reason=reason, message=short)
+
+
+def _shortened(message: str) -> str:
+    """What was wanted stands at its beginning and what helps at its end, so the middle is left out."""
+    half = MESSAGE // 2
+    return message if len(message) <= MESSAGE else f"{message[:half]} ... {message[-half:]}"
 
 
 def not_tried(step: Step, reason: Reason | None, text: str) -> StepResult:

@@ -1,0 +1,45 @@
+"""However long the words of a step are, the message of it is short: each step that is not tried repeats why."""
+
+from pathlib import Path
+
+import pytest
+from kernel import FakeKernel
+
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.codec import dumps
+from virtfn_host.core.steps import Bind, Forget, FunctionRef, Plan, SetDriverOverride, Step, Unbind
+from virtfn_host.linux.apply import apply
+
+PF = PciAddress(0, 1, 0, 0)
+WHOLE = FunctionRef(pf=PF, index=None, address=PF)
+FOLLOWING = 1000
+
+LONG = "\x7f" * 4000
+"""Four times as long where it is quoted."""
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        SetDriverOverride(function=WHOLE, value=LONG, expects=LONG),
+        SetDriverOverride(function=WHOLE, value=LONG, expects=None),
+        SetDriverOverride(function=WHOLE, value=None, expects=LONG),
+        Unbind(function=WHOLE, expects=LONG[:255]),
+        Bind(function=WHOLE, driver="x" * 63),
+    ],
+    ids=["both", "value", "expected", "unbind", "bind"],
+)
+def test_what_follows_a_step_with_long_words_is_told_why_in_short(tmp_path: Path, step: Step) -> None:
+    plan = Plan(steps=(step, *(Forget(pf=PF) for _ in range(FOLLOWING))), blocked=(), disturbs=())
+    report = apply(plan, FakeKernel(tmp_path / "root").machine())
+    first, second = report.results[:2]
+    assert first.message.startswith("0000:01:00.0: ")
+    assert "not tried after: 0000:01:00.0: " in second.message
+    assert len(dumps(report)) < FOLLOWING * 1200
+
+
+def test_what_helps_is_told_though_what_was_wanted_is_long(tmp_path: Path) -> None:
+    step = SetDriverOverride(function=WHOLE, value="vfio-pci", expects=LONG)
+    (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), FakeKernel(tmp_path / "root").machine()).results
+    assert result.message.startswith("0000:01:00.0: set driver_override vfio-pci: driver_override of 0000:01:00.0 is")
+    assert result.message.endswith("look and plan again")
