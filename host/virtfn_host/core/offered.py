@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from virtfn_host.core.address import PciAddress
+from virtfn_host.core.names import shown_name
 from virtfn_host.core.reasons import Reason
 
 
@@ -68,7 +69,6 @@ MOST_NUMA_NODES = 1024
 
 _NAME_LIMIT = 512
 """Characters. Whether it is a name at all is asked pool by pool (deviceplugin/names.py): one stops no other."""
-_DRIVER = re.compile(r"[A-Za-z0-9_.+-]{1,63}")
 _BOOT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -87,7 +87,7 @@ def check_pools(pools: PoolSet) -> None:
         _check_resource_name(pool.resource_name)
         _expect_once([device.address for device in pool.devices], f"{pool.resource_name}: device")
         for device in pool.devices:
-            if not _DRIVER.fullmatch(device.driver):
+            if not _may_be_a_driver(device.driver):
                 raise ValueError(f"{device.address}: {device.driver[:_SHOWN]!r} is no name of a driver")
             if device.numa_node is not None and not 0 <= device.numa_node < MOST_NUMA_NODES:
                 raise ValueError(f"{device.address}: NUMA node {device.numa_node}, wanted 0 to {MOST_NUMA_NODES - 1}")
@@ -115,6 +115,16 @@ _YEAR_5138 = 1e11
 def _check_boot_id(boot_id: str) -> None:
     if not _BOOT_ID.fullmatch(boot_id):
         raise ValueError(f"{boot_id[:_SHOWN]!r} is no boot id")
+
+
+def _may_be_a_driver(name: str) -> bool:
+    """It is only compared with what sysfs shows, which is any file name: a stricter rule kept the pools of a whole node
+    from being written because of one function with a strange driver.
+    """
+    try:
+        return shown_name(name).isprintable()
+    except ValueError:
+        return False
 
 
 def _check_resource_name(name: str) -> None:

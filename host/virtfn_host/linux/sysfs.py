@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.names import driver_name, group_number
+from virtfn_host.core.offered import MOST_NUMA_NODES
 from virtfn_host.linux.errors import NotANameError, SysfsReadError
 
 
@@ -75,8 +76,8 @@ def _parsed(path: str | Path, text: str, wanted: str, parse: Callable[[str], T])
 
 
 def _plain(path: str | Path, name: str) -> str:
-    """A name that can be told: one that is no text could be sent to nobody."""
-    if not name.isascii() and not name.isprintable():
+    """A name that can be told: one that is no text, or has control characters, could be sent and shown to nobody."""
+    if not name.isprintable():
         raise SysfsReadError(str(path), OSError(errno.EILSEQ, f"the name {name[:80]!a} is no text"))
     return name
 
@@ -192,7 +193,9 @@ class Sysfs:
 
     def numa_node(self, address: PciAddress) -> int | None:
         """NUMA node of a function, or None where the kernel knows none (-1)."""
-        number = self.number(self.device(address, "numa_node"))
+        number = self.number(path := self.device(address, "numa_node"))
+        if number is not None and number >= MOST_NUMA_NODES:
+            raise _strange(path, str(number), "NUMA node")
         return None if number is None or number < 0 else number
 
     def bound_driver(self, address: PciAddress) -> str | None:

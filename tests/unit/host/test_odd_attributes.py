@@ -111,6 +111,15 @@ def test_an_attribute_is_one_entry(name: str, spoil: Spoil, kernel: FakeKernel) 
     assert the_other_is_whole(found)
 
 
+@pytest.mark.parametrize("number", [1024, 4096, 9_999_999_999])
+def test_a_numa_node_that_no_kernel_has_is_one_entry(number: int, kernel: FakeKernel) -> None:
+    """It could not be written into the pool file, and so nothing could."""
+    (kernel.devices / str(PF) / "numa_node").write_text(f"{number}\n")
+    found = observed(kernel)
+    assert [lost.device for lost in found.inventory.unreadable] == [PF]
+    assert the_other_is_whole(found)
+
+
 @pytest.mark.parametrize("target", ["words", "9" * 200, "\udcff\udcfe", "../../x y", "0000:01:10.8", "-"])
 @pytest.mark.parametrize("name", ["iommu_group", "virtfn1"])
 def test_a_link_that_leads_to_no_such_thing_is_one_entry(name: str, target: str, kernel: FakeKernel) -> None:
@@ -121,9 +130,10 @@ def test_a_link_that_leads_to_no_such_thing_is_one_entry(name: str, target: str,
     assert the_other_is_whole(found)
 
 
-def test_the_name_of_a_driver_that_is_no_text_is_one_entry(kernel: FakeKernel) -> None:
-    (kernel.drivers / "\udcff").mkdir()
-    link("../../../bus/pci/drivers/\udcff")(kernel.devices / str(PF) / "driver")
+@pytest.mark.parametrize("name", ["\udcff", "a\nb", "a\x1b[2Jb", "a\x7f"])
+def test_the_name_of_a_driver_that_is_no_text_is_one_entry(name: str, kernel: FakeKernel) -> None:
+    (kernel.drivers / name).mkdir()
+    link(f"../../../bus/pci/drivers/{name}")(kernel.devices / str(PF) / "driver")
     found = observed(kernel)
     assert [lost.device for lost in found.inventory.unreadable] == [PF]
     assert the_other_is_whole(found)

@@ -46,6 +46,8 @@ def of_device(**fields: Any) -> PoolSet:
         (pool(resource_name="a/" + "b" * 5000), "is no resource name: 5002 characters"),
         (of_device(driver=""), "is no name of a driver"),
         (of_device(driver="../x"), "is no name of a driver"),
+        (of_device(driver="a\nb"), "is no name of a driver"),
+        (of_device(driver="a\x1b[2J"), "is no name of a driver"),
         (of_device(driver="x" * 100_000), "'x+' is no name of a driver"),
         (of_device(numa_node=-1), "NUMA node -1"),
         (of_device(numa_node=1 << 40), "NUMA node 1099511627776"),
@@ -69,6 +71,13 @@ def test_pools_that_nobody_can_mean_are_neither_read_nor_written(
     with pytest.raises(PoolFileError, match=said):
         poolfile.write(path, pools)
     assert poolfile.read(path) == POOLS
+
+
+@pytest.mark.parametrize("driver", ["MTD PCI", "a:b", "Strange (old) driver", "a,b", "treiber-ä"])
+def test_a_driver_may_be_called_what_the_kernel_lets_it_be(driver: str, tmp_path: Path) -> None:
+    """One such function, taken by its own driver, must not keep the others of its node from being offered."""
+    poolfile.write(tmp_path / "pools.json", of_device(driver=driver))
+    assert poolfile.read(tmp_path / "pools.json") == of_device(driver=driver)
 
 
 def test_more_devices_than_a_node_can_have_are_refused(tmp_path: Path) -> None:
