@@ -73,15 +73,19 @@ def _run(command: list[str], module: str, deadline: float) -> None:
         name = modalias(module) if ":" in module else module_name(module)
     except ValueError as error:
         raise ModuleMissingError(f"not given to modprobe: {error}") from error
-    with subprocess.Popen(
-        [*command, name],
-        cwd="/",
-        env=ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
+    try:
+        started = subprocess.Popen(
+            [*command, name],
+            cwd="/",
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ModuleMissingError(f"modprobe {name} could not be started: {error.strerror or error}") from error
+    with started as process:
         try:
             _, told = process.communicate(timeout=deadline)
         except subprocess.TimeoutExpired as error:

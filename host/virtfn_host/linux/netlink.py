@@ -123,7 +123,10 @@ class Netlink:
             except OSError as error:
                 text = f"{self._namespace}: {error.strerror}, so nobody can tell which netdevs are the host's"
                 raise NetlinkError(f"{text}; run it as root of this machine") from error
-            child = _Child(str(self._namespace), str(Path(found.origin).parent.parent))
+            try:
+                child = _Child(str(self._namespace), str(Path(found.origin).parent.parent))
+            except OSError as error:
+                raise NetlinkError(f"no process to speak netlink with: {error.strerror or error}") from error
             try:
                 answer = child.answer(START_DEADLINE)
             except ChildProcessError as error:
@@ -163,7 +166,12 @@ class _Child:
 
     def __init__(self, namespace: str, folder: str) -> None:
         read_end, self._questions = os.pipe2(os.O_CLOEXEC)
-        self._answers, write_end = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._answers, write_end = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            os.close(read_end)
+            os.close(self._questions)
+            raise
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-B", str(_PROGRAM), namespace, folder],
@@ -174,6 +182,10 @@ class _Child:
                 close_fds=True,
                 start_new_session=True,
             )
+        except OSError:
+            os.close(self._questions)
+            os.close(self._answers)
+            raise
         finally:
             os.close(read_end)
             os.close(write_end)

@@ -1,7 +1,9 @@
 """modprobe gets a name behind `--` and an environment of ours, and another root's /sys no module of this kernel."""
 
+import errno
 import json
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,18 @@ def test_a_name_comes_behind_two_dashes_in_a_clean_environment(called: Path, tmp
 def test_what_is_no_name_is_not_given_to_it(called: Path, name: str) -> None:
     with pytest.raises(ModuleMissingError, match="not given to modprobe"):
         Modprobe().load(name, 30)
+    assert calls(called) == []
+
+
+def test_a_machine_without_room_for_a_process_fails_the_step_alone(
+    called: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", no_room)
+    with pytest.raises(ModuleMissingError, match="vfio-pci could not be started: Resource temporarily"):
+        Modprobe(Sysfs(tmp_path / "sys")).load("vfio-pci", 30)
     assert calls(called) == []
 
 

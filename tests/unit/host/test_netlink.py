@@ -1,5 +1,6 @@
 """The process that speaks netlink: on this machine's own namespace, without one, without its library, and hanging."""
 
+import errno
 import importlib.util
 import os
 import subprocess
@@ -54,6 +55,21 @@ def test_a_question_that_makes_no_sense_is_refused_by_the_process_that_lives_on(
 def test_a_root_without_a_network_namespace_is_told(tmp_path: Path) -> None:
     with pytest.raises(NetlinkError, match="1/ns/net"):
         Netlink(tmp_path).links("lo")
+
+
+def test_a_machine_without_room_for_a_process_is_told_and_nothing_is_left_open(
+    netlink: Netlink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as full:
+        full.setattr(subprocess, "Popen", no_room)
+        with pytest.raises(NetlinkError, match="no process to speak netlink with: Resource temporarily"):
+            netlink.links("lo")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert netlink.links("lo").vfs == ()
 
 
 def test_a_missing_library_is_told_with_how_to_get_it(netlink: Netlink, monkeypatch: pytest.MonkeyPatch) -> None:
