@@ -4,9 +4,10 @@ Whoever speaks there may be the agent or whoever has taken it over, so nothing i
 request a deadline that single bytes do not extend, connections have a number, an answer that nobody takes is given up.
 Whatever goes wrong in a request is answered in one line, and the process lives. What the words do is `serve.py`'s.
 
-A plan is carried out to its end, also when its client goes away in the middle: half a plan is nobody's wish. One thing
-gives way: where its client is gone and another plan waits, what is only waited for (VFs that settle, a link that comes
-up) is not waited for any more, and the steps that would have followed are not tried.
+A plan is carried out to its end, also when its client goes away in the middle: half a plan is nobody's wish. It gives
+way only where its client is gone and another plan waits. Then what is only waited for (VFs that settle, a link that
+comes up) is not waited for any more, and the steps that would have followed are not tried; and no further PF is begun,
+or 28,000 steps for as many PFs would keep the next agent out for hours.
 """
 
 import contextlib

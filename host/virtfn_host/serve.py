@@ -2,8 +2,8 @@
 
 One thread a connection (`connections.py`): an observation must be possible while another connection's write is stuck.
 Plans are carried out one at a time, to their end, also when the agent goes away in the middle: half a plan is nobody's
-wish. Only what is merely waited for ends early, where its client has gone and another plan waits. Nothing that hangs
-takes more than a few threads with it: looks and plans beyond that are told that it is busy.
+wish. Only where its client has gone and another plan waits nothing is waited for any more, and no further PF is begun.
+Nothing that hangs takes more than a few threads with it: looks and plans beyond that are told that it is busy.
 """
 
 import argparse

@@ -60,7 +60,8 @@ def apply(
 ) -> Report:
     """Carry out a plan; `on_result` hears of each step as it ends, `stopping` is asked before each.
 
-    `unwanted` is asked while something is only waited for: whoever asked has gone and others wait, so no longer.
+    `unwanted` is asked while something is only waited for, and before each PF: whoever asked has gone and others wait,
+    so no longer, and no other PF is begun.
 
     `blocked` is asked for a write of somebody else, which ends the plan, too: before a PF is touched, because it may be
     half taken away, and before each number of VFs, which would queue and be carried out when nobody expects it.
@@ -69,12 +70,14 @@ def apply(
     results: list[StepResult] = []
     stuck: Stuck | None = None
     begun: PciAddress | None = None
+    given_up = False
     machine.remembered.clear()
     machine.places.clear()
     for (pf, kind), alike in groupby(plan.steps, key=lambda step: (pf_of(step), type(step))):
         if pf != begun:
             machine.wall.anew()
-        if pf != begun or kind is SetNumVfs:
+            given_up = given_up or unwanted()
+        if not given_up and (pf != begun or kind is SetNumVfs):
             stuck = stuck or machine.writer.stuck() or blocked()
         begun = pf
         portions = portions_of(list(alike))
@@ -83,7 +86,8 @@ def apply(
             # Also what does not go through the writer: a module that binds, a link setting. And to the end of the plan,
             # though the write may return before: what follows was planned on what is skipped now.
             stuck = stuck or machine.writer.stuck()
-            for result in _results(portion, following, machine, _not_now(failed.get(pf), stuck, stopping), unwanted):
+            not_now = _not_now(failed.get(pf), stuck, stopping, given_up)
+            for result in _results(portion, following, machine, not_now, unwanted):
                 if result.outcome is Outcome.FAILED and not isinstance(result.step, SetLink):
                     failed.setdefault(pf, result)
                 results.append(result)
@@ -109,13 +113,15 @@ def _results(
 
 
 def _not_now(
-    former: StepResult | None, stuck: Stuck | None, stopping: Callable[[], bool]
+    former: StepResult | None, stuck: Stuck | None, stopping: Callable[[], bool], given_up: bool
 ) -> tuple[Reason | None, str] | None:
     """Why a step is not tried: reason and words."""
     if former is not None:
         return former.reason, f"not tried after: {former.message}"
     if stuck is not None:
         return Reason.STUCK, f"not tried: {stuck.text}"
+    if given_up:
+        return Reason.CHANGING, "not tried: whoever asked has gone, and another plan waits"
     if stopping():
         return Reason.CHANGING, "not tried, the process is ending"
     return None

@@ -152,6 +152,29 @@ def test_a_plan_of_a_client_that_has_gone_does_not_let_others_wait_for_what_neve
     assert len(kernel.writes) == 1, "what should have followed the settling is not tried"
 
 
+def test_a_plan_of_a_client_that_has_gone_begins_no_further_pf_while_another_waits(
+    served: Path, kernel: FakeKernel
+) -> None:
+    pfs = [pf.address for pf in read_inventory(kernel.machine().sysfs).pfs]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def first_write() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    kernel.before_write = first_write
+    flips = [SetAutoprobe(pf=pf, value=value, expects=not value) for pf in pfs for value in (False, True)]
+    with connect(served) as client:
+        client.sendall(line("apply", plan_of(*flips)))
+        assert begun.wait(10)
+    with connect(served) as other:
+        other.sendall(line("apply", plan_of()))
+        time.sleep(0.2)
+        go_on.set()
+        assert [word for word, _ in answers(other)] == ["report"]
+    assert [path.split("/")[-2] for path, _ in kernel.writes] == [str(pfs[0])] * 2, "the first PF, to its end"
+
+
 def test_a_plan_whose_client_is_there_is_waited_for_and_so_is_one_that_nobody_waits_behind(
     served: Path, kernel: FakeKernel
 ) -> None:
