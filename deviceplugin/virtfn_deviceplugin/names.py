@@ -1,12 +1,14 @@
 """Which pools of the pool file may be served under their names. Pure.
 
 The pool file is another process's writing. A name that the kubelet would refuse, that lies in somebody else's domain,
-or that means in a container what another pool's name means already, is refused, and the other pools are served.
+or that means in a container what another pool's name means already, is refused, and the other pools are served. So is a
+pool with a function that another pool has: to the kubelet these are two devices, and it would give it to two pods.
 """
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 
+from virtfn_host.core.address import PciAddress
 from virtfn_host.core.fields import PolicyError, shown
 from virtfn_host.core.offered import MOST_POOLS, DevicePool, PoolSet
 from virtfn_host.core.reasons import Reason
@@ -38,13 +40,15 @@ def chosen(published: PoolSet, serving: Set[str], domains: Domains | None) -> Ch
         domains: what names may lie in beside virtfn.dev; None: anything.
     """
     taken: dict[str, str] = {}
+    owners: dict[PciAddress, str] = {}
     good: list[DevicePool] = []
     refused: list[RefusedPool] = []
     for pool in sorted(published.pools, key=lambda p: (p.resource_name not in serving, p.resource_name)):
-        trouble = _trouble(pool.resource_name, taken, domains, len(good))
+        trouble = _trouble(pool.resource_name, taken, domains, len(good)) or _shared(pool, owners)
         if trouble is None:
             good.append(pool)
             taken |= dict.fromkeys(environment_keys(pool.resource_name), pool.resource_name)
+            owners |= dict.fromkeys((device.address for device in pool.devices), pool.resource_name)
         else:
             refused.append(trouble)
     pools = tuple(sorted(good, key=lambda pool: pool.resource_name))
@@ -66,6 +70,15 @@ def _trouble(name: str, taken: dict[str, str], domains: Domains | None, served: 
         text = f"{name} is not served: {MOST_POOLS} pools are"
         return RefusedPool(resource_name=name, reason=Reason.TOO_LARGE, message=text)
     return None
+
+
+def _shared(pool: DevicePool, owners: dict[PciAddress, str]) -> RefusedPool | None:
+    name = pool.resource_name
+    address = next((device.address for device in pool.devices if device.address in owners), None)
+    if address is None:
+        return None
+    text = f"{name} is not served: {owners[address]} has {address}, too, and two pods would get it"
+    return RefusedPool(resource_name=name, reason=Reason.FUNCTION_TAKEN, message=text)
 
 
 def _first(taken: dict[str, str], keys: Iterable[str]) -> str | None:

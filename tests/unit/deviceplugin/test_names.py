@@ -9,7 +9,8 @@ import pytest
 
 from virtfn_deviceplugin.__main__ import main
 from virtfn_deviceplugin.names import Chosen, chosen
-from virtfn_host.core.offered import MOST_POOLS, DevicePool, PoolSet
+from virtfn_host.core.address import PciAddress
+from virtfn_host.core.offered import MOST_POOLS, DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.reasons import Reason
 
 if TYPE_CHECKING:
@@ -60,6 +61,23 @@ def test_two_names_that_mean_the_same_in_a_container_are_not_both_served(first: 
     assert [refused.reason for refused in choice.refused] == [Reason.NAME_TAKEN]
     for old in {first, second}:
         assert served(choose(first, second, serving=frozenset({old}))) == [old]  # a newcomer takes nothing away
+
+
+@pytest.mark.parametrize("serving", ["virtfn.dev/a", "virtfn.dev/b"])
+def test_a_function_is_offered_in_one_pool_only_or_the_kubelet_would_give_it_to_two_pods(serving: str) -> None:
+    first, second, third = (
+        PoolDevice(address=PciAddress(0, 1, 0x10, n), driver="vfio-pci", numa_node=0, healthy=True, reason=None)
+        for n in range(3)
+    )
+    pools = (
+        DevicePool(resource_name="virtfn.dev/a", devices=(first, second)),
+        DevicePool(resource_name="virtfn.dev/b", devices=(second,)),
+        DevicePool(resource_name="virtfn.dev/c", devices=(third,)),
+    )
+    choice = chosen(PoolSet(boot_id="b", pools=pools), frozenset({serving}), None)
+    assert served(choice) == [serving, "virtfn.dev/c"]
+    assert [refused.reason for refused in choice.refused] == [Reason.FUNCTION_TAKEN]
+    assert f"{serving} has 0000:01:10.1, too" in choice.refused[0].message
 
 
 def test_the_number_of_servers_is_bounded() -> None:
