@@ -13,10 +13,13 @@ from pathlib import PurePath
 from virtfn_deviceplugin.functions import Shown, as_promised
 from virtfn_host.core.address import PciAddress
 from virtfn_host.core.offered import DevicePool
+from virtfn_host.core.strict_json import clipped
 
 PERMISSIONS = "mrw"
 VFIO_CONTAINER = "/dev/vfio/vfio"
 IOMMUFD = "/dev/iommu"
+_LONGEST = 120
+"""Characters of what is told as it was asked for: a few addresses."""
 
 
 class AllocateRefusedError(Exception):
@@ -49,13 +52,13 @@ def allocate(pool: DevicePool, ids: Sequence[str], shown: Callable[[PciAddress],
     if not ids:
         raise AllocateRefusedError(f"{pool.resource_name}: asked for no device at all")
     if len(set(ids)) != len(ids):
-        raise AllocateRefusedError(f"{pool.resource_name}: asked for a device twice: {', '.join(ids)}")
+        raise AllocateRefusedError(f"{pool.resource_name}: asked for a device twice: {_short(', '.join(ids))}")
     devices = {str(device.address): device for device in pool.devices}
     now: dict[PciAddress, Shown] = {}
     for name in ids:
         device = devices.get(name)
         if device is None:
-            raise AllocateRefusedError(f"{name} is not in {pool.resource_name}")
+            raise AllocateRefusedError(f"{_short(name)} is not in {pool.resource_name}")
         if not device.healthy:
             raise AllocateRefusedError(f"{name} of {pool.resource_name} is withdrawn: {device.reason or 'unhealthy'}")
         now[device.address] = shown(device.address)
@@ -69,6 +72,11 @@ def allocate(pool: DevicePool, ids: Sequence[str], shown: Callable[[PciAddress],
         nodes=_nodes([now[address] for address in addresses]),
         environment=_environment(pool.resource_name, addresses, now),
     )
+
+
+def _short(asked: str) -> str:
+    """A request may have 4 MiB of anything, and what is refused is logged and told to the kubelet."""
+    return asked if len(asked) <= _LONGEST and asked.isprintable() else clipped(asked)
 
 
 def _without_node(found: Shown) -> str:

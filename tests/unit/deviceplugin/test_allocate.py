@@ -92,3 +92,15 @@ def test_anything_else_is_refused(pool: DevicePool, ids: list[str], now: Shown, 
 def test_the_order_of_asking_changes_nothing(indexes: set[int], random: object) -> None:
     shuffled = sorted(indexes, key=lambda _: random.random())  # type: ignore[attr-defined]
     assert asked(*shuffled) == asked(*sorted(indexes))
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [["x" * 1_000_000], ["a\nb\x1b[2J"], ["a\n"] * 1_000, [str(VFS[0]), str(VFS[0])] * 10_000, [str(VFS[0])] * 2],
+    ids=["long", "lines", "many lines", "many", "two"],
+)
+def test_a_refusal_quotes_what_was_asked_for_in_short_and_in_one_line(ids: list[str]) -> None:
+    with pytest.raises(AllocateRefusedError) as refused:
+        allocate(POOL, ids, grouped)
+    assert len(str(refused.value)) < 300
+    assert str(refused.value).isprintable()
