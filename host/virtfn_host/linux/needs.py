@@ -18,7 +18,10 @@ from virtfn_host.linux.sysfs import Sysfs
 
 _HEX_ZERO_4, _HEX_ZERO_6 = "0" * 8, "0" * 32
 _BLOCK_NUMBER = re.compile(r"(?!0:)[0-9]{1,10}:[0-9]{1,10}")
+_WORD = re.compile(r"[^ \t]+")
 _FRAME_BUFFER = re.compile(r"fb[0-9]{1,5}")
+_NO_TEXT = "\ufffd"
+"""What stands for bytes that are no UTF-8 (sysfs.py)."""
 _RTF_REJECT = 0x0200
 """Flag of a route that leads nowhere (linux/route.h); the kernel lists one of these where IPv6 has no default."""
 
@@ -131,7 +134,14 @@ def _block_functions(sysfs: Sysfs, name: str | None) -> Iterator[PciAddress]:
 
 
 def _net_functions(sysfs: Sysfs, name: str) -> Iterator[PciAddress]:
-    """Functions below a netdev, through bridges, bonds and VLANs."""
+    """Functions below a netdev, through bridges, bonds and VLANs.
+
+    Raises:
+        SysfsReadError: its name is no text, so it was not read as it is, and could not be found.
+    """
+    if _NO_TEXT in name:
+        path = f"{sysfs.sys}/class/net"
+        raise SysfsReadError(path, OSError(errno.EILSEQ, f"the name of the netdev {name!a} is no text"))
     yield from _functions_below(sysfs, "class/net", name, _lowers)
 
 
@@ -195,7 +205,8 @@ def _lines(sysfs: Sysfs, path: Path, *, words: int, head: str = "") -> list[list
         SysfsReadError: it does not read, or is no such table.
     """
     # Not splitlines, which knows more ends of lines than the kernel escapes in the name of a mount point.
-    found = [line.split() for line in (sysfs.read(path) or "").split("\n") if line]
+    # Nor split() without a word, which knows more blanks than the kernel refuses in the name of a netdev.
+    found = [_WORD.findall(line) for line in (sysfs.read(path) or "").split("\n") if line]
     if head and found and found[0][:1] == [head]:
         del found[0]
     for line in found:

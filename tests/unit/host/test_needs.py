@@ -1,5 +1,6 @@
 """What the machine needs to live is found through partitions, device mapper, bridges and bonds, in the host's view."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,28 @@ def test_the_default_route_through_a_bridge_needs_the_card_below_it(tree: Tree) 
     (bridge / "lower_eth0").mkdir()
     (tree.root / "proc/1/net/route").write_text(f"{ROUTES}br0 00000000 0100A8C0 0003 0 0 0 00000000\n")
     assert tree.needed() == {CARD: "the default route goes through br0"}
+
+
+@pytest.mark.parametrize("table", ["route", "ipv6_route"])
+@pytest.mark.parametrize("name", ["e\u2003h0", "\u3000h0", "e\x1fh0", "e\x85h0", "e\u2028h0"])
+def test_a_netdev_whose_name_has_a_blank_that_the_kernel_allows_is_found(tree: Tree, name: str, table: str) -> None:
+    tree.device(CARD, "net", name)
+    zeros, zeros6 = "0" * 8, "0" * 32
+    line = f"{name} {zeros} {zeros} 1 0 0 0 {zeros}\n"
+    line6 = f"{zeros6} 00 {zeros6} 00 {zeros6} 1 1 1 00000003 {name}\n"
+    (tree.root / f"proc/1/net/{table}").write_text(ROUTES + line if table == "route" else line6)
+    assert tree.needed().keys() == {CARD}
+
+
+@pytest.mark.parametrize("name", [b"e\xff0", b"\x80", b"eth\xc3"])
+def test_where_the_netdev_of_the_default_route_cannot_be_told_every_function_may_be_needed(
+    tree: Tree, name: bytes
+) -> None:
+    tree.device(CARD, "net", os.fsdecode(name))
+    line = name + b" 00000000 00000000 1 0 0 0 00000000\n"
+    (tree.root / "proc/1/net/route").write_bytes(ROUTES.encode() + line)
+    assert tree.needed().keys() == {DISK, CARD, SCREEN}
+    assert "nobody can tell" in tree.needed()[DISK]
 
 
 def test_a_route_to_some_network_needs_nothing(tree: Tree) -> None:
