@@ -139,11 +139,16 @@ def _labels(nodes: Iterable[Body], unreadable: list[str]) -> dict[str, Mapping[s
     found = {}
     for body in nodes:
         name, labels = _name(body), _metadata(body).get("labels")
-        if name and (labels is None or isinstance(labels, Mapping)):
+        if name and (labels is None or _are_labels(labels)):
             found[name] = labels or {}
         else:
             unreadable.append(f"Node {name or 'without a name'} is left alone, its labels cannot be read")
     return found
+
+
+def _are_labels(labels: object) -> bool:
+    """A selector looks texts up; of what else JSON has, half cannot be looked up at all."""
+    return isinstance(labels, Mapping) and all(isinstance(value, str) for value in labels.values())
 
 
 def _read(bodies: Iterable[Body], read: Callable[[Body], T], kind: str, unreadable: list[str]) -> list[tuple[T, Body]]:

@@ -69,12 +69,15 @@ def read_time(text: str) -> datetime:
     """RFC 3339 with its zone.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or lies outside of the years 1 to 9999 once it is in UTC.
     """
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
         raise ValueError(f"{text} has no zone")
-    return found.astimezone(UTC)
+    try:
+        return found.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text} is no time in UTC") from error
 
 
 def heard(note: Note | None, state: NodeState, now: datetime, *, jumped: bool = False) -> Note:

@@ -49,6 +49,18 @@ def test_an_object_that_is_none_stops_no_other(where: str, odd: Any) -> None:
     json.dumps([dict(w.patch) for w in decision.writes])
 
 
+@pytest.mark.parametrize("label", [None, 7, ["x"], {"x": "y"}])
+@pytest.mark.parametrize("operator", ["In", "NotIn"])
+def test_a_label_that_is_no_text_leaves_its_node_alone_and_stops_no_other(operator: str, label: Any) -> None:
+    selector = {"matchExpressions": [{"key": "zone", "operator": operator, "values": ["x"]}]}
+    odd = {"metadata": {"name": "odd", "labels": {"zone": label}}}
+    policies = [policy("good"), policy("some", nodeSelector=selector)]
+    decision = decide(world(policies, [node("a"), node("odd")], odd), NOW)
+    assert "good" in spec_of(decision, "a")
+    assert [w.name for w in decision.writes if w.plural == "sriovnodes"] == ["a"]
+    assert decision.unreadable == ("Node odd is left alone, its labels cannot be read",)
+
+
 DOCUMENTS: list[Any] = [7, "x", [], [7], {"policies": {}}, {"conditions": 7}, {"policies": [7, None, {}]}, {"nodes": 7}]
 
 

@@ -162,6 +162,15 @@ def test_a_note_that_is_none_is_a_turn_that_begins_now(note: Any) -> None:
     assert cluster.look() == ["b"]
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_note_whose_time_no_clock_can_show_stops_no_other_node(time: str) -> None:
+    cluster = Cluster("a", "b")
+    cluster.look()
+    cluster.nodes["a"]["metadata"]["annotations"] = {turns.ANNOTATION: f"granted={time} heard={time} word=0"}
+    assert cluster.later(800) == ["a"]
+    assert cluster.later(901) == ["b"]
+
+
 @pytest.mark.parametrize("status", [7, [], {"policies": {}}, {"plan": []}, {"plan": {"disruptive": "no"}}])
 def test_a_status_that_cannot_be_read_is_no_end_of_a_turn_and_no_progress(status: Any) -> None:
     cluster = Cluster("a", "b")
