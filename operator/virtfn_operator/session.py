@@ -39,7 +39,9 @@ def ssl_context(ca: Path | None) -> ssl.SSLContext:
 
 
 def _trusting(pem: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=pem)
+    # Python wants ASCII. What is not stands in a comment, or makes a certificate none, as it should.
+    plain = None if pem is None else pem.encode("ascii", "replace").decode()
+    context = ssl.create_default_context(cadata=plain)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 
@@ -94,11 +96,11 @@ def _token(path: Path) -> str | None:
 
 
 def _text(path: Path, limit: int) -> str | None:
-    """The file's text; None when it cannot be read just now, because it is being replaced."""
+    """The file's text, in whatever encoding its comments are; None when it cannot be read now: it is being replaced."""
     try:
         with path.open("rb") as file:
-            return file.read(limit).decode()
-    except (OSError, UnicodeDecodeError):
+            return file.read(limit).decode(errors="replace")
+    except OSError:
         return None
 
 

@@ -33,7 +33,12 @@ def subjects(context: ssl.SSLContext | bool) -> set[str]:
     return {name for name in ("one", "two") if f"'{name}'" in str(context.get_ca_certs())}
 
 
-@pytest.mark.parametrize("broken", [b"", b"-----BEGIN CERTIFICATE-----\nMIIB", b"\xff\xfe", b"text", None])
+HALF = b"-----BEGIN CERTIFICATE-----\nMIIB"
+
+
+@pytest.mark.parametrize(
+    "broken", [b"", HALF, HALF + b"\xff", HALF + "é".encode(), HALF + b"\x00", b"\xff\xfe", b"text", None]
+)
 async def test_a_ca_that_is_half_written_or_missing_leaves_the_old_one(folder: Path, broken: bytes | None) -> None:
     credentials = Credentials(where(folder))
     _, before = await credentials.current()
@@ -46,6 +51,15 @@ async def test_a_ca_that_is_half_written_or_missing_leaves_the_old_one(folder: P
     _, after = await credentials.current()
     assert subjects(before) == {"one"}
     assert subjects(after) == {"two"}
+
+
+@pytest.mark.parametrize(
+    "comment", ["# Autorité de certification\n".encode(), "# Autorité\n".encode("latin-1"), b"#\xff\n"]
+)
+async def test_what_stands_beside_the_certificates_may_be_in_any_language(folder: Path, comment: bytes) -> None:
+    (folder / "ca.crt").write_bytes(comment + (folder / "one.crt").read_bytes())
+    credentials = Credentials(where(folder))
+    assert subjects((await credentials.current())[1]) == {"one"}
 
 
 async def test_a_ca_is_read_again_by_content_and_made_a_context_once(
