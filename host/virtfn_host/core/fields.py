@@ -47,7 +47,7 @@ def weight(value: object, path: str) -> int:
         PolicyError: it is nothing that JSON has, or nested too deeply.
     """
     try:
-        return len(json.dumps(value, ensure_ascii=False))
+        return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     except (TypeError, ValueError, RecursionError) as error:
         raise PolicyError(f"{path}: cannot be read: {type(error).__name__}") from error
 

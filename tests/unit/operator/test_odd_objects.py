@@ -121,6 +121,13 @@ def test_policies_that_are_more_than_one_node_holds_leave_out_the_newest_and_say
     assert [w.name for w in again.writes if w.plural == "sriovnodes"] == []  # and it stays so
 
 
+def test_what_a_node_holds_is_counted_in_bytes_and_not_in_characters() -> None:
+    devices = [{"netdev": "\N{MATHEMATICAL SCRIPT CAPITAL A}" * 128}] * 64
+    many = [policy(f"p{n:02}", devices=devices) for n in range(60)]
+    (write,) = [w for w in decide(world(many, [node("a")]), NOW).writes if w.plural == "sriovnodes"]
+    assert len(json.dumps(write.patch["spec"], ensure_ascii=False).encode()) < SPEC_LIMIT + 1000
+
+
 def test_more_policies_than_one_node_may_have() -> None:
     many = [policy(f"p{n:04}") for n in range(POLICIES_LIMIT + 3)]
     assert len(spec_of(decide(world(many, [node("a")]), NOW), "a")) == POLICIES_LIMIT
