@@ -3,7 +3,8 @@
 Two programs that fight over a function would write for ever, as fast as each can look. So from the second undoing
 within a minute of a repair on, the next repair waits, twice as long each time, up to ten minutes; the PF shows as
 blocked with reason `Drifted`, and the rest of the node goes on. A repair that lasted for a minute, or an edit of the
-policy, begins anew. The unit is the PF, because its steps depend on each other.
+policy, begins anew; a PF that goes and comes, or is not what a policy means and is again, does not, because that is in
+the power of whoever undoes. The unit is the PF, because its steps depend on each other.
 """
 
 from collections.abc import Mapping
@@ -28,8 +29,8 @@ LIMIT = 600.0
 NAMED = 4
 """Holders that a message names."""
 
-Wish = tuple[tuple[str, int], ...]
-"""Uid and generation of each policy that claims a PF: an edit is another wish."""
+Wish = frozenset[tuple[str, int]]
+"""Uid and generation of policies: an edit is another wish."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class _Fight:
     """What is known of one PF."""
 
     wish: Wish
+    """Of each policy that claimed the PF since it began, whether it does now or not."""
     settled: bool = False
     """Seen as asked, and not seen otherwise since."""
     done: frozenset[Step] = frozenset()
@@ -65,7 +67,7 @@ class Damping:
             wall: seconds since the epoch, for the message only.
         """
         present = {pf.address for pf in found.inventory.pfs}
-        self._fights = {address: fight for address, fight in self._fights.items() if address in present}
+        self._fights = {a: fight for a, fight in self._fights.items() if a in present or _is_fresh(fight, now)}
         held: dict[PciAddress, _Fight] = {}
         drifted: set[PciAddress] = set()
         for pf in found.inventory.pfs:
@@ -97,10 +99,10 @@ class Damping:
                 )
 
     def _seen(self, pf: PhysicalFunction, found: Found, now: float, wall: float) -> _Fight | None:
-        wish = _wish(pf.address, found)
+        claims = _claims(pf.address, found)
         fight = self._fights.get(pf.address)
-        if fight is None or fight.wish != wish:
-            fight = _Fight(wish=wish)
+        if fight is None or not claims <= fight.wish <= _asked(found):
+            fight = _Fight(wish=claims)
         steps = frozenset(step for step in found.plan.steps if pf_of(step) == pf.address)
         if not steps:
             functions = {pf.address, *(vf.address for vf in pf.vfs)}
@@ -110,6 +112,11 @@ class Damping:
             fight = _undone(fight, pf, found, now, wall)
         self._fights[pf.address] = fight
         return fight
+
+
+def _is_fresh(fight: _Fight, now: float) -> bool:
+    """Whether it is to be remembered although its PF is not there."""
+    return fight.repaired_at is not None and now - max(fight.repaired_at, fight.due) < WINDOW
 
 
 def _undone(fight: _Fight, pf: PhysicalFunction, found: Found, now: float, wall: float) -> _Fight:
@@ -146,10 +153,14 @@ def _without(found: Found, held: Mapping[PciAddress, _Fight]) -> Plan:
     )
 
 
-def _wish(address: PciAddress, found: Found) -> Wish:
+def _claims(address: PciAddress, found: Found) -> Wish:
     desired = found.resolution.desired.pf(address)
     names = desired.policies if desired is not None else ()
-    return tuple((policy.uid, policy.generation) for policy in found.config.policies if policy.name in names)
+    return frozenset((policy.uid, policy.generation) for policy in found.config.policies if policy.name in names)
+
+
+def _asked(found: Found) -> Wish:
+    return frozenset((policy.uid, policy.generation) for policy in found.config.policies)
 
 
 def _what(pf: PhysicalFunction, found: Found) -> str:
