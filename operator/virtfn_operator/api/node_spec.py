@@ -57,6 +57,10 @@ class AskedSpec:
             return _read_policy(found)
         return _nobody() if self._nameless else None
 
+    def entry(self, uid: str) -> Mapping[str, Any] | None:
+        """What is asked for this policy now, unread."""
+        return self._by_uid.get(uid)
+
     @cached_property
     def uids(self) -> frozenset[str]:
         """Whose policies these are, as far as they say so."""

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from virtfn_operator.api.node_spec import POLICIES_LIMIT, SPEC_LIMIT
+from virtfn_operator.api.node_spec import POLICIES_LIMIT, SPEC_LIMIT, Wires, asked_spec, write_spec
+from virtfn_operator.api.policy import read_policy
 from virtfn_operator.controller.decide import Decision, Rules, World, decide
+from virtfn_operator.controller.merge import Node, merge
 
 NOW = "2026-01-01T00:00:00Z"
 Body = dict[str, Any]
@@ -131,6 +133,18 @@ def test_what_a_node_holds_is_counted_in_bytes_and_not_in_characters() -> None:
 def test_more_policies_than_one_node_may_have() -> None:
     many = [policy(f"p{n:04}") for n in range(POLICIES_LIMIT + 3)]
     assert len(spec_of(decide(world(many, [node("a")]), NOW), "a")) == POLICIES_LIMIT
+
+
+def test_more_policies_than_a_node_holds_cost_each_node_little() -> None:
+    many = [read_policy(policy(f"p{n:04}")) for n in range(POLICIES_LIMIT + 100)]
+    wires = Wires()
+    asked = asked_spec(write_spec(merge(many, [Node(name="a", labels={})], wires=wires).configs["a"], False, wires))
+    nodes = [Node(name=f"n{n}", labels={}, asked=asked) for n in range(10)]
+    began = time.process_time()
+    merged = merge(many, nodes, wires=wires)
+    assert time.process_time() - began < 0.4
+    assert {len(config.policies) for config in merged.configs.values()} == {POLICIES_LIMIT}
+    assert {len(left) for left in merged.left_out.values()} == {100}
 
 
 def test_a_node_full_of_garbage_costs_little() -> None:
