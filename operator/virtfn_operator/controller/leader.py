@@ -36,6 +36,8 @@ STANDBY_LIMIT = 15.0
 """The same while the looks fail: the back-off's limit."""
 REQUEST_TIMEOUT = 3.0
 """For each request in all, however slowly its answer comes; an attempt is two of them at most."""
+MOST_TRANSITIONS = 2**31 - 1
+"""The API server refuses a lease that counts further, and nobody would ever lead again."""
 
 logger = logging.getLogger(__name__)
 
@@ -266,7 +268,7 @@ class Candidate:
                 "leaseDurationSeconds": int(LEASE_DURATION),
                 "acquireTime": old.get("acquireTime", now) if ours else now,
                 "renewTime": now,
-                "leaseTransitions": transitions if ours or lease is None else transitions + 1,
+                "leaseTransitions": transitions if ours or lease is None else min(transitions + 1, MOST_TRANSITIONS),
             },
         }
 
@@ -278,4 +280,5 @@ def _seconds(duration: object) -> float:
 
 
 def _whole(number: object) -> int:
-    return number if isinstance(number, int) and not isinstance(number, bool) else 0
+    good = isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= MOST_TRANSITIONS
+    return number if good and isinstance(number, int) else 0

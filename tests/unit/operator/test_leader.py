@@ -3,6 +3,8 @@
 import threading
 from typing import Any
 
+import pytest
+
 from virtfn_operator.controller.leader import LEASE_DURATION, RENEW_DEADLINE, Candidate, LeaseConflictError
 
 
@@ -114,3 +116,11 @@ def test_who_stops_releases_and_is_not_told_of_a_loss() -> None:
     assert lost == []
     assert store.lease is not None
     assert store.lease["spec"]["holderIdentity"] == ""
+
+
+@pytest.mark.parametrize("transitions", [2**31 - 1, 2**63 - 1, -(2**31), -1])
+def test_a_count_of_changes_that_is_at_its_end_keeps_nobody_from_leading(transitions: int) -> None:
+    store, _, first, _ = pair()
+    store.lease = {"metadata": {}, "spec": {"holderIdentity": "", "leaseTransitions": transitions}}
+    assert first.attempt()
+    assert 0 <= store.lease["spec"]["leaseTransitions"] <= 2**31 - 1
