@@ -13,9 +13,10 @@ from virtfn_operator import events
 from virtfn_operator.agent.shorten import LEVELS, fitting, refused, shortened
 from virtfn_operator.api import API_VERSION, NODE_KIND, NODES
 from virtfn_operator.api.conditions import read_conditions, transitions
-from virtfn_operator.api.foreign import mapping
+from virtfn_operator.api.foreign import mapping, text
 from virtfn_operator.api.patch import merge_patch
 from virtfn_operator.clock import micro_timestamp
+from virtfn_operator.gate import UNANSWERED
 from virtfn_operator.kube import Kube, ours
 from virtfn_operator.kube_error import KubeError
 
@@ -75,7 +76,9 @@ class NodeObject:
     async def _create(self) -> dict[str, Any]:
         """Without a spec: only the controller knows what to ask, and an empty list would give everything back."""
         node = await self._kube.read(f"/api/v1/nodes/{self._name}")
-        owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": node["metadata"]["uid"]}
+        if not (uid := text(node["metadata"].get("uid"))):
+            raise KubeError(UNANSWERED, f"the Node {self._name} has no uid, so nothing can belong to it")
+        owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": uid}
         body = {
             "apiVersion": API_VERSION,
             "kind": NODE_KIND,
