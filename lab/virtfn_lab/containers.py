@@ -86,13 +86,14 @@ def ended_since(cluster: Cluster, before: Restarts, expected: tuple[str, str] | 
     A controller that could not renew its lease in time is left out: it has to end, and on an emulated node without
     CPU it cannot renew.
     """
-    told, now = [], restarts(cluster)
+    told = []
+    now = {(pod["metadata"]["name"], status["name"]): status for pod, status in _statuses(cluster)}
     for (pod, name), count in before.items():
-        again = now.get((pod, name), -1) - count - ((pod, name) == expected)
+        status: Any = now.get((pod, name), {"restartCount": -1})
+        again = status["restartCount"] - count - ((pod, name) == expected)
         if not again:
             continue
-        words = ("logs", "-n", NAMESPACE, pod, "-c", name, "--previous", "--tail=5")
-        last = cluster.kubectl(*words, check=False).stdout
+        last = (status.get("lastState", {}).get("terminated") or {}).get("message", "")
         if name != CONTROLLER or LEASE_LOST not in last:
             told.append(f"{pod} {name}: started {again} times more than expected; last words: {last}")
     return told

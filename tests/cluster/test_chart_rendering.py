@@ -105,6 +105,12 @@ def test_the_host_is_asked_whether_it_answers_by_its_own_program(objects: Object
 
 
 @pytest.mark.parametrize("name", ["controller", "agent", "deviceplugin"])
+def test_a_pod_shows_the_last_words_of_what_ended(objects: Objects, name: str) -> None:
+    found = pod(objects, name)["containers"]
+    assert [one["terminationMessagePolicy"] for one in found] == ["FallbackToLogsOnError"] * len(found)
+
+
+@pytest.mark.parametrize("name", ["controller", "agent", "deviceplugin"])
 def test_a_node_short_of_cpu_restarts_nothing(objects: Objects, name: str) -> None:
     alive = container(pod(objects, name), name)["livenessProbe"]
     assert alive["timeoutSeconds"] >= 20
