@@ -5,7 +5,7 @@ import operator
 import subprocess
 from pathlib import Path
 
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.reasons import Reason
 
 ROOT = Path(__file__).resolve().parents[1]
 

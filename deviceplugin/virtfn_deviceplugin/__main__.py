@@ -10,9 +10,9 @@ from pathlib import Path
 
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.manager import ServerManager
-from virtfn_host.core.fields import PolicyError
-from virtfn_host.core.resource_names import Domains, read_domains
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.core.values.fields import PolicyError
+from virtfn_host.core.values.resource_names import Domains, read_domains
+from virtfn_host.linux.read.sysfs import Sysfs
 
 LONGEST_TURN = 30.0
 """Seconds without a turn of the loop after which this process counts as hung."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from virtfn_deviceplugin.functions import Shown, as_promised
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.offered import DevicePool
-from virtfn_host.core.strict_json import clipped
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.offered import DevicePool
+from virtfn_host.core.values.strict_json import clipped
 
 PERMISSIONS = "mrw"
 VFIO_CONTAINER = "/dev/vfio/vfio"

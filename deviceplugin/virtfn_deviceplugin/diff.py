@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from virtfn_host.core.offered import DevicePool, PoolSet
+from virtfn_host.core.values.offered import DevicePool, PoolSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

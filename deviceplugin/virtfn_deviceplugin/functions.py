@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.offered import PoolDevice
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.offered import PoolDevice
 from virtfn_host.linux.errors import SysfsReadError
-from virtfn_host.linux.sysfs import CDEV, Sysfs
+from virtfn_host.linux.read.sysfs import CDEV, Sysfs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

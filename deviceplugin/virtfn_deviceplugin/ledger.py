@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.offered import MOST_DEVICES, Allocation, DevicePool, Ledger
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.offered import MOST_DEVICES, Allocation, DevicePool, Ledger
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.clock import since_boot
 from virtfn_host.linux.poolfile import PoolFileError

@@ -17,12 +17,12 @@ from virtfn_deviceplugin.functions import as_promised, shown
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.names import RefusedPool, chosen
 from virtfn_deviceplugin.server import PoolServer, to_its_end
-from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resource_names import Domains
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.resource_names import Domains
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.errors import HostError
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.read.sysfs import Sysfs
 
 log = logging.getLogger("virtfn.deviceplugin")
 

@@ -8,11 +8,11 @@ pool with a function that another pool has: to the kubelet these are two devices
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.fields import PolicyError, shown
-from virtfn_host.core.offered import MOST_POOLS, DevicePool, PoolSet
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resource_names import Domains, environment_keys, resource_name
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.fields import PolicyError, shown
+from virtfn_host.core.values.offered import MOST_POOLS, DevicePool, PoolSet
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.resource_names import Domains, environment_keys, resource_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from virtfn_deviceplugin.allocate import PERMISSIONS as NODE_PERMISSIONS
 from virtfn_deviceplugin.allocate import AllocateRefusedError, Answer
 from virtfn_deviceplugin.v1beta1 import api_pb2 as wire
 from virtfn_deviceplugin.v1beta1 import api_pb2_grpc as stubs
-from virtfn_host.core.offered import DevicePool
+from virtfn_host.core.values.offered import DevicePool
 from virtfn_host.linux.errors import HostError
 
 log = logging.getLogger("virtfn.deviceplugin")

@@ -22,7 +22,7 @@ PROCESSES = ("controller", "agent", "host", "deviceplugin")
 MODULES = {
     "controller": "virtfn_operator.controller.handlers",
     "agent": "virtfn_operator.agent.handlers",
-    "host": "virtfn_host.serve, pyroute2",
+    "host": "virtfn_host.process.serve, pyroute2",
     "deviceplugin": "virtfn_deviceplugin.__main__",
 }
 """What each process imports; in them everything that is installed for it."""

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from virtfn_host.core.codec import CodecError, parse_json
+from virtfn_host.core.values.codec import CodecError, parse_json
 from virtfn_operator.answers import check_kinds, check_list, check_object
 from virtfn_operator.api import GROUP, VERSION
 from virtfn_operator.gate import UNANSWERED, Gate

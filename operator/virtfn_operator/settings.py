@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from virtfn_host.core.fields import PolicyError
-from virtfn_host.core.resource_names import Domains, read_domains
+from virtfn_host.core.values.fields import PolicyError
+from virtfn_host.core.values.resource_names import Domains, read_domains
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 CONTROLLER_HEALTH_PORT = 8080

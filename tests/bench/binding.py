@@ -22,24 +22,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.plan import plan
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.verify import verify
-from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
-from virtfn_host.linux.apply import apply
-from virtfn_host.linux.canary import Canary
-from virtfn_host.linux.custody import evidence
-from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.journal import Journal
-from virtfn_host.linux.machine import Machine
-from virtfn_host.linux.modules import Modprobe
-from virtfn_host.linux.netlink import Netlink
-from virtfn_host.linux.onelook import OneLook
-from virtfn_host.linux.reader import Reader
-from virtfn_host.linux.stuck import hanging, pfs_now
-from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import Writer
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.turn.verify import verify
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.linux.act.apply import apply
+from virtfn_host.linux.act.journal import Journal
+from virtfn_host.linux.act.machine import Machine
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.netlink.asks import Netlink
+from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.modules import Modprobe
+from virtfn_host.linux.touch.reader import Reader
+from virtfn_host.linux.touch.writer import Writer
+from virtfn_host.linux.use.canary import Canary
+from virtfn_host.linux.use.lock import evidence
+from virtfn_host.linux.use.stuck import hanging, pfs_now
 
 Way = Callable[[], float | None]
 """Something to time; tells how many seconds a part of it took, or nothing."""

@@ -13,15 +13,15 @@ import pytest
 from hardware import IN_GUEST, Lab
 from kernel import FakeKernel
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.holding import who_blocks
-from virtfn_host.linux.journal import Journal
-from virtfn_host.linux.machine import Machine
-from virtfn_host.linux.modules import Modprobe
-from virtfn_host.linux.netlink import Netlink
-from virtfn_host.linux.reader import Reader
-from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import Writer
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.act.journal import Journal
+from virtfn_host.linux.act.machine import Machine
+from virtfn_host.linux.netlink.asks import Netlink
+from virtfn_host.linux.read.holding import who_blocks
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.modules import Modprobe
+from virtfn_host.linux.touch.reader import Reader
+from virtfn_host.linux.touch.writer import Writer
 
 
 @pytest.fixture

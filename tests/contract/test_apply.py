@@ -3,16 +3,16 @@
 from hardware import Lab
 from inventories import a_policy
 
-from virtfn_host.core.model import InUse
-from virtfn_host.core.plan import plan
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.steps import Bind, FunctionRef, Outcome, Plan, Report, SetAutoprobe, SetNumVfs
-from virtfn_host.core.verify import verify
-from virtfn_host.core.wanted import Desired, DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
-from virtfn_host.linux.apply import apply
-from virtfn_host.linux.custody import evidence
-from virtfn_host.linux.inventory import read_inventory
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.turn.verify import verify
+from virtfn_host.core.values.desired import Desired, DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.values.model import InUse
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Bind, FunctionRef, Outcome, Plan, Report, SetAutoprobe, SetNumVfs
+from virtfn_host.linux.act.apply import apply
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.use.lock import evidence
 
 FREE = InUse(holders=())
 

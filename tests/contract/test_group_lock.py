@@ -6,12 +6,12 @@ import os
 import pytest
 from hardware import Lab
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import VfLink
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import FunctionRef, Outcome, Plan, SetLink, describe
-from virtfn_host.linux.apply import apply
-from virtfn_host.linux.custody import held
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import VfLink
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetLink, describe
+from virtfn_host.linux.act.apply import apply
+from virtfn_host.linux.use.lock import held
 
 
 def test_while_the_lock_is_held_nobody_can_begin_to_use_the_vf(lab: Lab) -> None:

@@ -3,11 +3,11 @@
 import pytest
 from hardware import Lab
 
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import FunctionRef, Outcome, Plan, SetNumVfs, Step, Unbind
-from virtfn_host.linux.apply import apply
-from virtfn_host.linux.custody import held, holders
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetNumVfs, Step, Unbind
+from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import FunctionInUseError
+from virtfn_host.linux.use.lock import held, holders
 
 
 def a_plan(*steps: Step) -> Plan:

@@ -9,19 +9,19 @@ import pytest
 from hardware import Lab
 from inventories import a_link_policy
 
-from virtfn_host.core.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.model import HolderKind, LinkState, VfLink, VirtualFunction
-from virtfn_host.core.plan import plan
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.steps import Blocked, FunctionRef, Outcome, Plan, Report, SetLink
-from virtfn_host.core.verify import verify
-from virtfn_host.core.wanted import Desired, DeviceMatcher, NodeConfig, PolicyConfig
-from virtfn_host.linux.apply import apply
-from virtfn_host.linux.custody import evidence, holders
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.turn.verify import verify
+from virtfn_host.core.values.desired import Desired, DeviceMatcher, NodeConfig, PolicyConfig
+from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
+from virtfn_host.core.values.model import HolderKind, LinkState, VfLink, VirtualFunction
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Blocked, FunctionRef, Outcome, Plan, Report, SetLink
+from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import NetlinkRefusedError
-from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.netlink import Addresses, Netlink
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.netlink.asks import Addresses, Netlink
+from virtfn_host.linux.use.lock import evidence, holders
 
 MAC = "02:00:00:00:00:07"
 EINVAL, EOPNOTSUPP = 22, 95

@@ -6,12 +6,12 @@ import pytest
 from hardware import IN_GUEST, Lab
 from kernel import FakeKernel
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Outcome, Plan, SetNumVfs
-from virtfn_host.linux.apply import apply
-from virtfn_host.linux.custody import held, holders
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Outcome, Plan, SetNumVfs
+from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import FunctionInUseError
+from virtfn_host.linux.use.lock import held, holders
 
 TOLD = Path("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
 

@@ -3,9 +3,9 @@
 import pytest
 from hardware import Lab
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.custody import held, holders
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.linux.errors import FunctionInUseError
+from virtfn_host.linux.use.lock import held, holders
 
 
 def test_they_share_a_group_and_its_node(lab: Lab, pair: tuple[PciAddress, PciAddress]) -> None:

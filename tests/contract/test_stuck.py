@@ -10,16 +10,25 @@ from pathlib import Path
 import pytest
 from hardware import Lab
 
-from virtfn_host import cli
-from virtfn_host.cli_options import DONE, MACHINE_SAID_NO
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Observation, Stuck, VfLink
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import FunctionRef, LoadModule, Outcome, Plan, SetAutoprobe, SetLink, SetNumVfs, StepResult
-from virtfn_host.linux.apply import apply
+from virtfn_host.cli import verbs as cli
+from virtfn_host.cli.options import DONE, MACHINE_SAID_NO
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Observation, Stuck, VfLink
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import (
+    FunctionRef,
+    LoadModule,
+    Outcome,
+    Plan,
+    SetAutoprobe,
+    SetLink,
+    SetNumVfs,
+    StepResult,
+)
+from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import StuckError
-from virtfn_host.linux.reader import Reader
-from virtfn_host.serve import Host
+from virtfn_host.linux.touch.reader import Reader
+from virtfn_host.process.serve import Host
 
 SEEN = GONE = 60.0
 """Seconds until a fault must be shown, and until one that has ended must not be: that it is so, not how soon, because

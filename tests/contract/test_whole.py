@@ -3,15 +3,15 @@
 from hardware import Lab
 from inventories import a_policy
 
-from virtfn_host.core.plan import plan
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.steps import Outcome, Report
-from virtfn_host.core.verify import verify
-from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
-from virtfn_host.linux.apply import apply
-from virtfn_host.linux.custody import evidence
-from virtfn_host.linux.inventory import read_inventory
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.turn.verify import verify
+from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Outcome, Report
+from virtfn_host.linux.act.apply import apply
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.use.lock import evidence
 
 
 def turn(lab: Lab, *policies: PolicyConfig) -> Report:

@@ -20,14 +20,14 @@ from typing import Any
 
 from document_mutations import mutated
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.codec import checksum_of, encode
-from virtfn_host.core.model import Original, OriginalOwn, OriginalVf, VfLink
-from virtfn_host.core.offered import Allocation, DevicePool, Ledger, PoolDevice, PoolSet
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import checksum_of, encode
+from virtfn_host.core.values.model import Original, OriginalOwn, OriginalVf, VfLink
+from virtfn_host.core.values.offered import Allocation, DevicePool, Ledger, PoolDevice, PoolSet
+from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import poolfile
+from virtfn_host.linux.act.journal import Journal, _Entries
 from virtfn_host.linux.errors import HostError
-from virtfn_host.linux.journal import Journal, _Entries
 
 BOOT = "0b7e1234-aaaa-bbbb-cccc-001122334455"
 LONGEST = 1.0

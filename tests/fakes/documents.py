@@ -2,7 +2,7 @@
 
 import json
 
-from virtfn_host.core.codec import encode
+from virtfn_host.core.values.codec import encode
 
 
 def of_version_1(value: object) -> str:

@@ -13,9 +13,9 @@ from kernel import FakeKernel
 from netlink import given_address
 from outsider import HOLDER, WRITER, Outsider
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.machine import Machine
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.act.machine import Machine
+from virtfn_host.linux.read.sysfs import Sysfs
 
 IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))
 """Whether this is the real machine, not the fake one."""

@@ -27,17 +27,17 @@ from hypothesis.stateful import (
 )
 from kernel import IGB
 
-from virtfn_host import serve
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import LinkRequest, VfLink
-from virtfn_host.core.steps import StepResult
-from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
-from virtfn_host.linux import apply as applying
-from virtfn_host.linux import links as linking
-from virtfn_host.linux import portions
-from virtfn_host.linux.machine import Machine, remember
-from virtfn_host.linux.onelook import OneLook
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
+from virtfn_host.core.values.model import LinkRequest, VfLink
+from virtfn_host.core.values.steps import StepResult
+from virtfn_host.linux.act import apply as applying
+from virtfn_host.linux.act import link_steps as linking
+from virtfn_host.linux.act import portions
+from virtfn_host.linux.act.machine import Machine, remember
+from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.process import serve
 
 PFS = 2
 

@@ -20,19 +20,19 @@ from kernel import IGB, FakeKernel
 from netlink import UNSET
 from outsider import Outsider
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Holder, HolderKind, InUse, VfLink
-from virtfn_host.core.plan import plan
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.steps import Outcome, Plan, StepResult, pf_of
-from virtfn_host.core.verify import verify
-from virtfn_host.core.wanted import NodeConfig
-from virtfn_host.linux.canary import Canary
-from virtfn_host.linux.links import netdev_of
-from virtfn_host.linux.machine import Machine
-from virtfn_host.protocol import Look
-from virtfn_host.serve import Host
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.turn.verify import verify
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import NodeConfig
+from virtfn_host.core.values.model import Holder, HolderKind, InUse, VfLink
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Outcome, Plan, StepResult, pf_of
+from virtfn_host.linux.act.machine import Machine
+from virtfn_host.linux.netlink.shown import netdev_of
+from virtfn_host.linux.use.canary import Canary
+from virtfn_host.process.protocol import Look
+from virtfn_host.process.serve import Host
 
 TOTAL_VFS = 3
 TURNS = 6

@@ -39,7 +39,13 @@ class HostProcess:
         self.socket = folder / "run/host.sock"
         self.journal = folder / "state/journal.json"
         self._log = folder / "log"
-        program = [sys.executable, "-m", "virtfn_host.serve", f"--socket={self.socket}", f"--journal={self.journal}"]
+        program = [
+            sys.executable,
+            "-m",
+            "virtfn_host.process.serve",
+            f"--socket={self.socket}",
+            f"--journal={self.journal}",
+        ]
         parts = [f"--{name}={kernel.root / name}" for name in ("sys", "dev", "proc")]
         limit = None if memory is None else lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         with self._log.open("wb") as log:

@@ -16,7 +16,7 @@ from hostile_messages import LOOSE, PF, VFS, Messages
 from kernel import FakeKernel
 from traced import Trace
 
-from virtfn_host.core.address import PciAddress
+from virtfn_host.core.values.address import PciAddress
 
 TOGETHER = 64 << 10
 """Bytes of messages in one go, before their answers are read: what fits into a socket. A longer one goes alone."""
@@ -202,6 +202,6 @@ def _is_temporary(path: str, folder: Path) -> bool:
 def _program(words: Sequence[str]) -> bool:
     """Python as it was started at first, Python for a process of ours, and modprobe with one name or alias."""
     if words[0] == sys.executable:
-        return words[2:5] == ["-I", "-S", "-B"] or words[2:4] == ["-m", "virtfn_host.serve"]
+        return words[2:5] == ["-I", "-S", "-B"] or words[2:4] == ["-m", "virtfn_host.process.serve"]
     name = words[-1]
     return Path(words[0]).name == "modprobe" and words[2:-1] == ["--"] and re.fullmatch(r"[\w:-]+", name) is not None

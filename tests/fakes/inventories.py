@@ -3,10 +3,11 @@
 from dataclasses import fields, replace
 from typing import Any
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.links import mentioned
-from virtfn_host.core.mac import ZERO_MAC
-from virtfn_host.core.model import (
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import DeviceMatcher, PolicyConfig, PoolRequest
+from virtfn_host.core.values.link import mentioned
+from virtfn_host.core.values.mac import ZERO_MAC
+from virtfn_host.core.values.model import (
     GroupMember,
     Inventory,
     IommuGroup,
@@ -16,7 +17,7 @@ from virtfn_host.core.model import (
     VfLink,
     VirtualFunction,
 )
-from virtfn_host.core.steps import (
+from virtfn_host.core.values.steps import (
     Bind,
     Forget,
     LoadModule,
@@ -30,7 +31,6 @@ from virtfn_host.core.steps import (
     Step,
     Unbind,
 )
-from virtfn_host.core.wanted import DeviceMatcher, PolicyConfig, PoolRequest
 
 IGB = DeviceMatcher(vendor="8086", device="10c9")
 DRIVERS = ("igb", "igbvf", "pcieport", "vfio-pci")

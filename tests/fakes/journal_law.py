@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Original
-from virtfn_host.linux.inventory import read_pf
-from virtfn_host.linux.journal import original_of
-from virtfn_host.linux.machine import Machine
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Original
+from virtfn_host.linux.act.journal import original_of
+from virtfn_host.linux.act.machine import Machine
+from virtfn_host.linux.look.inventory import read_pf
 
 
 class JournalLaw:

@@ -16,15 +16,15 @@ from netlink import FakeNetlink, driver_address
 from outsider import Outsider
 from vfio import FakeVfio
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Stuck, VfLink
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Stuck, VfLink
+from virtfn_host.linux.act.journal import Journal
+from virtfn_host.linux.act.machine import Machine
 from virtfn_host.linux.errors import ModuleMissingError, StuckError, SysfsReadError, SysfsWriteError
-from virtfn_host.linux.holding import who_blocks
-from virtfn_host.linux.journal import Journal
-from virtfn_host.linux.lists import NOBODY
-from virtfn_host.linux.machine import Machine
-from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import MAX_CHILDREN, Answer, Writer
+from virtfn_host.linux.read.holding import who_blocks
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.rounds import NOBODY
+from virtfn_host.linux.touch.writer import MAX_CHILDREN, Answer, Writer
 
 IGB = ("8086", "10c9")
 VF_IDS = ("8086", "10ca")

@@ -12,12 +12,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.links import link_text
-from virtfn_host.core.mac import ZERO_MAC
-from virtfn_host.core.model import LinkState, VfLink
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.link import link_text
+from virtfn_host.core.values.mac import ZERO_MAC
+from virtfn_host.core.values.model import LinkState, VfLink
 from virtfn_host.linux.errors import NetlinkRefusedError
-from virtfn_host.linux.netlink import Netlink, PfLinks, ShownVf
+from virtfn_host.linux.netlink.asks import Netlink, PfLinks, ShownVf
 
 if TYPE_CHECKING:
     from kernel import FakeKernel

@@ -16,9 +16,9 @@ from typing import Any
 from hostile_objects import Body, hostile_nodes, hostile_policies, mangled
 from inventories import a_pf, an_inventory
 
-from virtfn_host.core.model import InUse
-from virtfn_host.core.plan import plan
-from virtfn_host.core.resolve import resolve
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.values.model import InUse
 from virtfn_operator.agent.recall import recalled
 from virtfn_operator.api.conditions import OURS, Condition, read_conditions, upsert
 from virtfn_operator.api.node_spec import SPEC_LIMIT

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from virtfn_host.core.address import PciAddress
+from virtfn_host.core.values.address import PciAddress
 
 if TYPE_CHECKING:
     from kernel import FakeKernel

@@ -7,8 +7,8 @@ from kernel import FakeKernel
 from kubelet import FakeKubelet
 
 from virtfn_deviceplugin.manager import ServerManager
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.linux import poolfile
 
 FAST, SLOW = "virtfn.dev/fast", "virtfn.dev/slow"

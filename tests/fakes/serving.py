@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from virtfn_host.serve import Host, Server
+from virtfn_host.process.serve import Host, Server
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
-from virtfn_host.core import names
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.names import AtMost, Parsed, Within
+from virtfn_host.core.values import names
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.names import AtMost, Parsed, Within
 
 ADDRESSES = st.builds(PciAddress, st.integers(0, 0xFFFF), st.integers(0, 0xFF), st.integers(0, 0x1F), st.integers(0, 7))
 

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from virtfn_host.core.address import PciAddress
+from virtfn_host.core.values.address import PciAddress
 
 PROGRAM = "4242"
 """The process that has cdevs open."""

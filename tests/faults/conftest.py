@@ -11,8 +11,8 @@ import pytest
 from faulty_node import FaultyNode, verdicts
 from kernel import FakeKernel
 
-from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.read.sysfs import Sysfs
 
 IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.reasons import Reason
 
 if TYPE_CHECKING:
     from faulty_node import FaultyNode

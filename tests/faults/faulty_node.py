@@ -26,22 +26,22 @@ from kernel import FakeKernel, FakeModules, FakeSysfs, FakeWriter
 from netlink import FakeNetlink
 from serving import serving
 
-from virtfn_host import cli
-from virtfn_host.client import HostClient
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.policy import policy_config
-from virtfn_host.core.wanted import NodeConfig, PolicyConfig
+from virtfn_host.cli import verbs as cli
+from virtfn_host.core.turn.policy import policy_config
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
 from virtfn_host.linux import poolfile
+from virtfn_host.linux.act.journal import Journal
+from virtfn_host.linux.act.machine import Machine
 from virtfn_host.linux.clock import since_boot
-from virtfn_host.linux.holding import who_blocks
-from virtfn_host.linux.journal import Journal
-from virtfn_host.linux.machine import Machine
-from virtfn_host.linux.modules import Modprobe
-from virtfn_host.linux.netlink import Netlink
-from virtfn_host.linux.reader import Reader
-from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import Writer
-from virtfn_host.serve import Host
+from virtfn_host.linux.netlink.asks import Netlink
+from virtfn_host.linux.read.holding import who_blocks
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.modules import Modprobe
+from virtfn_host.linux.touch.reader import Reader
+from virtfn_host.linux.touch.writer import Writer
+from virtfn_host.process.client import HostClient
+from virtfn_host.process.serve import Host
 from virtfn_operator.agent.files import PoolFiles
 from virtfn_operator.agent.loop import Agent
 from virtfn_operator.agent.machine import Machine as AgentMachine

@@ -15,8 +15,8 @@ from fault import Fault, fast, on_kernel
 from faulty_node import FaultyNode
 from kernel import FakeSysfs
 
-from virtfn_host.core.offered import Allocation, Ledger
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.offered import Allocation, Ledger
+from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import poolfile
 
 NO_CDEV = "Debian's kernels have no vfio cdev"

@@ -9,7 +9,7 @@ import outside
 from fault import Fault, and_other, the_same
 from faulty_node import FaultyNode
 
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.reasons import Reason
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import outside
 from fault import Fault, and_other, on_kernel, the_same
 from faulty_node import FaultyNode
 
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.reasons import Reason
 
 
 def once(act: Callable[[FaultyNode], None]) -> Callable[[FaultyNode], AbstractContextManager[None]]:

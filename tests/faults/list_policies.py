@@ -11,8 +11,8 @@ import outside
 from fault import Asked, Fault, Policy, and_other, fast, policy, the_same, whole
 from faulty_node import FaultyNode
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.reasons import Reason
 
 
 def _total(which: str, number: int) -> Callable[[FaultyNode], AbstractContextManager[None]]:

@@ -15,10 +15,10 @@ import outside
 from fault import Fault, Policy, and_other, fast, on_kernel, the_same
 from faulty_node import FaultyNode
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.reasons import Reason
-from virtfn_host.linux import journal
-from virtfn_host.linux.machine import only_writer
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.linux.act import journal
+from virtfn_host.linux.act.machine import only_writer
 
 
 def journal_says(change: Callable[[str], str]) -> Callable[[FaultyNode], AbstractContextManager[None]]:

@@ -16,8 +16,8 @@ import outside
 from fault import Fault, Policy, and_other, fast
 from faulty_node import FaultyNode
 
-from virtfn_host.core.reasons import Reason
-from virtfn_host.linux import apply
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.linux.act import apply
 from virtfn_host.linux.errors import ModuleMissingError
 
 ON_WRITE = "no real card answers this when asked"

@@ -12,9 +12,10 @@ from unittest.mock import patch
 from faulty_node import FaultyNode
 from hardware import open_vfio
 
-from virtfn_host import cli, serve
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.apply import apply
+from virtfn_host.cli import verbs as cli
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.act.apply import apply
+from virtfn_host.process import serve
 
 
 def run(*words: str) -> None:

@@ -18,15 +18,15 @@ from typing import Any
 import pytest
 import yaml
 
-from virtfn_host.core.codec import decode
-from virtfn_host.core.listing import Lookup, listing
-from virtfn_host.core.model import InUse, Inventory, Original
-from virtfn_host.core.plan import plan
-from virtfn_host.core.policy import policy_config
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.steps import describe
-from virtfn_host.core.wanted import NodeConfig, PolicyConfig
-from virtfn_host.show import function_table
+from virtfn_host.cli.show import function_table
+from virtfn_host.core.tell.listing import Lookup, listing
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.policy import policy_config
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.values.codec import decode
+from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
+from virtfn_host.core.values.model import InUse, Inventory, Original
+from virtfn_host.core.values.steps import describe
 
 FOLDERS = sorted(path.parent for path in Path(__file__).parent.glob("*/plan.txt"))
 LISTED = [folder for folder in FOLDERS if (folder / "list.txt").exists()]

@@ -1,13 +1,13 @@
 """One reader and one writer for every document of ours: pool file, ledger, journal.
 
-`files.py` says whether the file may be ours, `core/codec.py` whether its text is a document of this kind that nobody
-changed. Here the two meet: whatever is there instead of a good document, the answer is one exception.
+`files.py` says whether the file may be ours, `core/values/codec.py` whether its text is a document of this kind that
+nobody changed. Here the two meet: whatever is there instead of a good document, the answer is one exception.
 """
 
 from pathlib import Path
 from typing import TypeVar
 
-from virtfn_host.core.codec import CodecError, dumps, loads
+from virtfn_host.core.values.codec import CodecError, dumps, loads
 from virtfn_host.linux.errors import DocumentError
 from virtfn_host.linux.files import LIMIT, read_bounded, write_atomically
 

@@ -27,7 +27,7 @@ the kernel answered and what to try next.
 import errno as errnos
 import os
 
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.reasons import Reason
 
 
 class HostError(Exception):

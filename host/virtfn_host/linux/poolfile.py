@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from virtfn_host.core.offered import Ledger, PoolSet, check_ledger, check_pools
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.offered import Ledger, PoolSet, check_ledger, check_pools
+from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError, HostError
 from virtfn_host.linux.files import NotSyncedError

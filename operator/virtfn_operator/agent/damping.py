@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import HolderKind, PhysicalFunction
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Blocked, Outcome, Plan, Report, Step, describe, pf_of
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import HolderKind, PhysicalFunction
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Blocked, Outcome, Plan, Report, Step, describe, pf_of
 from virtfn_operator.agent.found import Found
 
 WINDOW = 60.0

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from virtfn_host.core.offered import Ledger, PoolSet
+from virtfn_host.core.values.offered import Ledger, PoolSet
 from virtfn_host.linux import poolfile
 from virtfn_operator.agent.ports import LedgerUnreadableError
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import InUse, Inventory, Observation
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import Resolution
-from virtfn_host.core.steps import Blocked, Plan, Report, pf_of
-from virtfn_host.core.wanted import Mismatch, NodeConfig
+from virtfn_host.core.turn.resolve import Resolution
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import Mismatch, NodeConfig
+from virtfn_host.core.values.model import InUse, Inventory, Observation
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Blocked, Plan, Report, pf_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

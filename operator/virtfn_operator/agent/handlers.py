@@ -14,7 +14,7 @@ from typing import Any
 
 import kopf
 
-from virtfn_host.client import HostClient
+from virtfn_host.process.client import HostClient
 from virtfn_operator.agent.files import PoolFiles
 from virtfn_operator.agent.loop import Agent
 from virtfn_operator.agent.machine import Machine

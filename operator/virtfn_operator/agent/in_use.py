@@ -7,9 +7,9 @@ kernel's evidence covers what no kubelet lists (init containers, programs of the
 from collections.abc import Mapping, Sequence, Set
 from itertools import chain
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory
-from virtfn_host.core.offered import Allocation, Ledger
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Holder, HolderKind, InUse, Inventory
+from virtfn_host.core.values.offered import Allocation, Ledger
 
 LEDGER_SECONDS = 60.0
 """For a pod that the kubelet never lists: it lists an admitted one within seconds, a minute covers a busy kubelet."""

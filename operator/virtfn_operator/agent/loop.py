@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from virtfn_host.client import HostRefused, HostUnreachable
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resource_names import Domains
-from virtfn_host.core.steps import Outcome
-from virtfn_host.core.wanted import Desired
+from virtfn_host.core.values.desired import Desired
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.resource_names import Domains
+from virtfn_host.core.values.steps import Outcome
 from virtfn_host.linux.poolfile import PoolFileError
+from virtfn_host.process.client import HostRefused, HostUnreachable
 from virtfn_operator.agent.found import Done, Found, undisturbing
 from virtfn_operator.agent.in_use import being_started
 from virtfn_operator.agent.machine import Machine

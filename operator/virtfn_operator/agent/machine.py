@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Observation
-from virtfn_host.core.offered import Allocation, Ledger, PoolSet
-from virtfn_host.core.plan import plan
-from virtfn_host.core.pools import pools
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import Resolution, resolve
-from virtfn_host.core.resource_names import Domains
-from virtfn_host.core.steps import Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
-from virtfn_host.core.verify import verify
-from virtfn_host.core.wanted import Desired, NodeConfig
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.pools import pools
+from virtfn_host.core.turn.resolve import Resolution, resolve
+from virtfn_host.core.turn.verify import verify
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import Desired, NodeConfig
+from virtfn_host.core.values.model import Observation
+from virtfn_host.core.values.offered import Allocation, Ledger, PoolSet
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.resource_names import Domains
+from virtfn_host.core.values.steps import Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
 from virtfn_host.linux.clock import since_boot
 from virtfn_operator.agent.damping import Damping
 from virtfn_operator.agent.found import Done, Found, undisturbing

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from virtfn_host.core.model import Observation
-from virtfn_host.core.offered import Ledger, PoolSet
-from virtfn_host.core.steps import Plan, Report, StepResult
+from virtfn_host.core.values.model import Observation
+from virtfn_host.core.values.offered import Ledger, PoolSet
+from virtfn_host.core.values.steps import Plan, Report, StepResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Patience:
 
 
 class Host(Protocol):
-    """The host process (`virtfn_host.client.HostClient`)."""
+    """The host process (`virtfn_host.process.client.HostClient`)."""
 
     async def observe(self, *, links: bool = False) -> Observation:
         """One look at the machine, with link settings of VFs where `links`."""

@@ -1,10 +1,10 @@
 """What a turn found and did -> the verdicts: conditions of the node, and how every policy stands on it. Pure."""
 
-from virtfn_host.core.model import HolderKind
-from virtfn_host.core.preflight import driver_trouble, wanted_driver_trouble
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Blocked, Outcome, pf_of
-from virtfn_host.core.wanted import PolicyConfig, Rejected
+from virtfn_host.core.checks.drivers import driver_trouble, wanted_driver_trouble
+from virtfn_host.core.values.desired import PolicyConfig, Rejected
+from virtfn_host.core.values.model import HolderKind
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Blocked, Outcome, pf_of
 from virtfn_operator.agent.found import Done, Found, families
 from virtfn_operator.api.conditions import FALSE, PREFLIGHT, READY, TRUE, UNKNOWN, Condition
 from virtfn_operator.api.node_state import NodeSpec

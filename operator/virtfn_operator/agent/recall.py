@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.fields import PolicyError, shown
-from virtfn_host.core.indexes import read_indexes
-from virtfn_host.core.model import Inventory, PhysicalFunction, VirtualFunction
-from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
-from virtfn_host.core.resource_names import resource_name
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.fields import PolicyError, shown
+from virtfn_host.core.values.indexes import read_indexes
+from virtfn_host.core.values.model import Inventory, PhysicalFunction, VirtualFunction
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.values.resource_names import resource_name
 from virtfn_operator.api.foreign import entries, text
 
 TEXT_LIMIT, RANGE_LIMIT = 16384, 8192

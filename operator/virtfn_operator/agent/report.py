@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.indexes import indexes_text
-from virtfn_host.core.model import HolderKind, InUse, Inventory, PhysicalFunction
-from virtfn_host.core.offered import PoolSet
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Plan
-from virtfn_host.core.wanted import Rejected
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import Rejected
+from virtfn_host.core.values.indexes import indexes_text
+from virtfn_host.core.values.model import HolderKind, InUse, Inventory, PhysicalFunction
+from virtfn_host.core.values.offered import PoolSet
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Plan
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.ready import outcomes, preflight, ready
 from virtfn_operator.agent.recall import recalled

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from virtfn_host.core.codec import camel
+from virtfn_host.core.values.codec import camel
 
 
 @dataclass(frozen=True, slots=True)

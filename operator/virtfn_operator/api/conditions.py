@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.bounds import Message, Most, Word, cut_text
 from virtfn_operator.api.foreign import entries, number, text
 

@@ -1,7 +1,7 @@
 """Reads what somebody else wrote into an object, value by value: what is not what it should be is as if it were absent.
 
 For statuses, which any version of virtfn, and whoever stole a token, may have written. A spec is read strictly
-instead (`core/policy.py`): there, absent and unreadable must not be the same.
+instead (`core/turn/policy.py`): there, absent and unreadable must not be the same.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """SriovNode.spec: NodeConfig to its wire form and back.
 
-It is read by the rules that read a policy (`core/policy.py`), so that what the two accept cannot differ. Two readers:
-the agent reads all of it, because it carries all of it out (`read_spec`); the controller, which wrote it, only asks
-for single policies (`AskedSpec`), so that a spec full of garbage costs it nothing.
+It is read by the rules that read a policy (`core/turn/policy.py`), so that what the two accept cannot differ. Two
+readers: the agent reads all of it, because it carries all of it out (`read_spec`); the controller, which wrote it, only
+asks for single policies (`AskedSpec`), so that a spec full of garbage costs it nothing.
 """
 
 from collections import Counter
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from virtfn_host.core.codec import encode
-from virtfn_host.core.fields import PolicyError, read_number, read_text, weight
-from virtfn_host.core.indexes import indexes_text
-from virtfn_host.core.model import LinkRequest
-from virtfn_host.core.policy import policy_config
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resource_names import RESOURCE_DOMAIN, Domains
-from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, Rejected, WholeRequest
+from virtfn_host.core.turn.policy import policy_config
+from virtfn_host.core.values.codec import encode
+from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, Rejected, WholeRequest
+from virtfn_host.core.values.fields import PolicyError, read_number, read_text, weight
+from virtfn_host.core.values.indexes import indexes_text
+from virtfn_host.core.values.model import LinkRequest
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.resource_names import RESOURCE_DOMAIN, Domains
 from virtfn_operator.api.foreign import text
 
 POLICIES_LIMIT = 1024

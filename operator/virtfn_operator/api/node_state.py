@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.wanted import Rejected
+from virtfn_host.core.values.desired import Rejected
+from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.conditions import Condition, read_conditions
 from virtfn_operator.api.foreign import entries, mapping, number, optional_text, text
 from virtfn_operator.api.node_spec import (

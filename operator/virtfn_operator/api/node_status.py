@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from virtfn_host.core.codec import encode
+from virtfn_host.core.values.codec import encode
 from virtfn_operator.api.bounds import (
     Address,
     Device,

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from virtfn_host.core.fields import PolicyError, read_mapping, read_number, read_object, read_text, shown
-from virtfn_host.core.policy import policy_config
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resource_names import Domains
-from virtfn_host.core.wanted import PolicyConfig, Rejected
+from virtfn_host.core.turn.policy import policy_config
+from virtfn_host.core.values.desired import PolicyConfig, Rejected
+from virtfn_host.core.values.fields import PolicyError, read_mapping, read_number, read_object, read_text, shown
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.resource_names import Domains
 from virtfn_operator.api.foreign import ERRORS, mapping, number, text
 from virtfn_operator.api.selector import LabelSelector, read_selector
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from virtfn_host.core.fields import LIST_LIMIT, PolicyError, read_list, read_mapping, read_object, shown
+from virtfn_host.core.values.fields import LIST_LIMIT, PolicyError, read_list, read_mapping, read_object, shown
 
 KEY_LIMIT, VALUE_LIMIT, VALUES_LIMIT = 317, 63, 256
 """Characters of a label's name and value, and values of one requirement; the CRD's bounds."""

@@ -3,7 +3,7 @@
 Nodes without a Node object are left alone: the API server collects their SriovNode, and labels that are unknown must
 not be taken for labels that are absent. An object that cannot be read stops no other: a policy keeps what it had, a
 SriovNode counts as changing, and each is told of. What one object may cost is bounded by count before it is read
-(`core/policy.py`, `api/node_state.py`, `merge.py`), so no time is taken here.
+(`core/turn/policy.py`, `api/node_state.py`, `merge.py`), so no time is taken here.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from virtfn_host.core.resource_names import Domains
-from virtfn_host.core.wanted import NodeConfig
+from virtfn_host.core.values.desired import NodeConfig
+from virtfn_host.core.values.resource_names import Domains
 from virtfn_operator.api import NODES, POLICIES
 from virtfn_operator.api.conditions import Transition, read_conditions, transitions
 from virtfn_operator.api.foreign import ERRORS, mapping

@@ -1,7 +1,8 @@
 """merge(policies, nodes) -> what every node is asked, in the order in which policies claim. Pure.
 
-What a policy gets of a device is decided on the node, where the devices are (`core/resolve.py`). A policy that cannot
-be read keeps what it had: an edit that goes wrong must not take functions away, and the next good one replaces it.
+What a policy gets of a device is decided on the node, where the devices are (`core/turn/resolve.py`). A policy that
+cannot be read keeps what it had: an edit that goes wrong must not take functions away, and the next good one replaces
+it.
 
 One node's policies fit into one SriovNode, which the API server's store bounds. Where they do not, what the node is
 asked already comes first, then the others by their rank; who is left out is told so. Nobody's policy can push out
@@ -11,8 +12,8 @@ another that is being served.
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.wanted import NodeConfig, PolicyConfig, Rejected
+from virtfn_host.core.values.desired import NodeConfig, PolicyConfig, Rejected
+from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.node_spec import POLICIES_LIMIT, SPEC_LIMIT, AskedSpec, Wires
 from virtfn_operator.api.policy import Policy
 from virtfn_operator.api.selector import matches

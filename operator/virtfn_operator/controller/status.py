@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.wanted import PolicyConfig, Rejected
+from virtfn_host.core.values.desired import PolicyConfig, Rejected
+from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.bounds import Device, Message, Most, Name, Word, cut_text
 from virtfn_operator.api.conditions import (
     ACCEPTED,

@@ -24,20 +24,20 @@ import competitor
 import pytest
 from competitor import Met
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import InUse
-from virtfn_host.core.plan import plan
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.steps import Outcome
-from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
-from virtfn_host.linux.apply import apply
-from virtfn_host.linux.custody import evidence
-from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.journal import Journal
-from virtfn_host.linux.machine import Machine
-from virtfn_host.linux.modules import Modprobe
-from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import MAX_CHILDREN, Answer, Writer
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.values.model import InUse
+from virtfn_host.core.values.steps import Outcome
+from virtfn_host.linux.act.apply import apply
+from virtfn_host.linux.act.journal import Journal
+from virtfn_host.linux.act.machine import Machine
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.modules import Modprobe
+from virtfn_host.linux.touch.writer import MAX_CHILDREN, Answer, Writer
+from virtfn_host.linux.use.lock import evidence
 
 OPERATIONS = int(os.environ.get("VIRTFN_CONTESTED", "40"))
 SEED = int(os.environ.get("VIRTFN_SEED", "1"))

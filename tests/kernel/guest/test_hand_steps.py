@@ -16,7 +16,7 @@ IGB = ("0x8086", "0x10c9")
 
 def virtfn(*words: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "virtfn_host.cli", *words], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "virtfn_host.cli.verbs", *words], capture_output=True, text=True, check=False
     )
     assert "Traceback" not in done.stderr
     print(f"$ virtfn {' '.join(words)}\n{done.stdout}{done.stderr}exit {done.returncode}")

@@ -18,20 +18,20 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import InUse
-from virtfn_host.core.plan import plan
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.steps import Plan, describe
-from virtfn_host.core.verify import verify
-from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
-from virtfn_host.linux.apply import apply
-from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.journal import Journal
-from virtfn_host.linux.machine import Machine
-from virtfn_host.linux.modules import Modprobe
-from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.linux.writer import Writer
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.turn.verify import verify
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.values.model import InUse
+from virtfn_host.core.values.steps import Plan, describe
+from virtfn_host.linux.act.apply import apply
+from virtfn_host.linux.act.journal import Journal
+from virtfn_host.linux.act.machine import Machine
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.modules import Modprobe
+from virtfn_host.linux.touch.writer import Writer
 
 STRIDE = int(os.environ.get("VIRTFN_BOUNDARIES", "17"))
 MOMENTS = 3 if STRIDE == 1 else 1
@@ -84,7 +84,7 @@ class Node:
 
     def restore(self) -> None:
         """By the command, in a process of its own."""
-        words = [sys.executable, "-m", "virtfn_host.cli", "restore", "--all"]
+        words = [sys.executable, "-m", "virtfn_host.cli.verbs", "restore", "--all"]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtfn_host.core.aliases import driver_of, modules_for, vfio_drivers
+from virtfn_host.core.checks.aliases import driver_of, modules_for, vfio_drivers
 
 ALIASES = """# Aliases extracted from modules themselves.
 alias pci:v00008086d000010CAsv*sd*bc*sc*i* igbvf

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from inventories import a_pf, a_vf, an_inventory, carried_out
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.by_hand import bound, restored
-from virtfn_host.core.model import InUse, Original, OriginalVf
-from virtfn_host.core.plan import plan
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import Resolution
-from virtfn_host.core.steps import describe
+from virtfn_host.core.turn.by_hand import bound, restored
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import Resolution
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import InUse, Original, OriginalVf
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import describe
 
 NOBODY = InUse(holders=())
 PF = a_pf(0, vfs=2, driver="igbvf")

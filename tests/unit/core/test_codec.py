@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from inventories import a_pf, an_inventory, pf_address
 from values import values
 
-from virtfn_host.core.codec import CodecError, dumps, loads
-from virtfn_host.core.model import InUse, Inventory, Observation
-from virtfn_host.core.offered import PoolSet
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Bind, FunctionRef, Outcome, Plan, Report, SetNumVfs, StepResult
+from virtfn_host.core.values.codec import CodecError, dumps, loads
+from virtfn_host.core.values.model import InUse, Inventory, Observation
+from virtfn_host.core.values.offered import PoolSet
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Bind, FunctionRef, Outcome, Plan, Report, SetNumVfs, StepResult
 
 PLAN = Plan(
     steps=(

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.explain import Explanation, Function, Surroundings, explain
-from virtfn_host.core.model import GroupMember, Holder, HolderKind, IommuGroup
-from virtfn_host.core.pci_ids import Names
-from virtfn_host.core.reasons import Reason
-from virtfn_host.show import explanation
+from virtfn_host.cli.show import explanation
+from virtfn_host.core.tell.explain import Explanation, Function, Surroundings, explain
+from virtfn_host.core.tell.pci_ids import Names
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import GroupMember, Holder, HolderKind, IommuGroup
+from virtfn_host.core.values.reasons import Reason
 
 ADDRESS = PciAddress(0, 1, 0x10, 0)
 MODALIAS = "pci:v00008086d000010CAsv00001AF4sd00001100bc02sc00i00"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtfn_host.core.indexes import Indexes, clash, indexes_text, parse_indexes, read_indexes
-from virtfn_host.core.policy import PolicyError
+from virtfn_host.core.turn.policy import PolicyError
+from virtfn_host.core.values.indexes import Indexes, clash, indexes_text, parse_indexes, read_indexes
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inventories import NEW_LINK, a_link_policy, a_linked_pf, a_pf, an_inventory, carried_out, pf_address
 
-from virtfn_host.core.codec import loads
-from virtfn_host.core.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory, LinkState, Original, OriginalVf, VfLink
-from virtfn_host.core.offered import PoolSet
-from virtfn_host.core.plan import plan
-from virtfn_host.core.pools import pools
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.steps import Bind, Forget, Plan, SetLink, Settle, Unbind, describe
-from virtfn_host.core.verify import verify
-from virtfn_host.core.wanted import Desired, NodeConfig, PolicyConfig
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.pools import pools
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.turn.verify import verify
+from virtfn_host.core.values.codec import loads
+from virtfn_host.core.values.desired import Desired, NodeConfig, PolicyConfig
+from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
+from virtfn_host.core.values.model import Holder, HolderKind, InUse, Inventory, LinkState, Original, OriginalVf, VfLink
+from virtfn_host.core.values.offered import PoolSet
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Bind, Forget, Plan, SetLink, Settle, Unbind, describe
 
 FREE = InUse(holders=())
 MACS = st.integers(0, 2**48 - 1).map(lambda number: ":".join(f"{number:012x}"[n : n + 2] for n in range(0, 12, 2)))

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from inventories import a_pf, pf_address
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.listing import Lookup, Row, chosen, listing
-from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory, PhysicalFunction
-from virtfn_host.show import function_table
+from virtfn_host.cli.show import function_table
+from virtfn_host.core.tell.listing import Lookup, Row, chosen, listing
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Holder, HolderKind, InUse, Inventory, PhysicalFunction
 
 PLAIN = replace(a_pf(4, driver="nvme"), driver="nvme", total_vfs=None, class_code="010802")
 ALIASES = """

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from virtfn_host.core.codec import CodecError, decode
-from virtfn_host.core.names import driver_name, group_number, modalias, module_name, netdev_name
-from virtfn_host.core.steps import MANY, Plan
+from virtfn_host.core.values.codec import CodecError, decode
+from virtfn_host.core.values.names import driver_name, group_number, modalias, module_name, netdev_name
+from virtfn_host.core.values.steps import MANY, Plan
 
 PF = "0000:01:00.0"
 VF = {"pf": PF, "index": 0, "address": None}

@@ -1,6 +1,6 @@
 """pci.ids gives numbers their names."""
 
-from virtfn_host.core.pci_ids import Ids, Names, PciIds
+from virtfn_host.core.tell.pci_ids import Ids, Names, PciIds
 
 TEXT = """\
 #

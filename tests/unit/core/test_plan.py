@@ -6,7 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inventories import a_pf, a_policy, a_vf, an_inventory, carried_out, pf_address
 
-from virtfn_host.core.model import (
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.turn.verify import verify
+from virtfn_host.core.values.desired import Desired, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.values.model import (
     GroupMember,
     Holder,
     HolderKind,
@@ -17,10 +21,8 @@ from virtfn_host.core.model import (
     PhysicalFunction,
     Unreadable,
 )
-from virtfn_host.core.plan import plan
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.steps import (
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import (
     Bind,
     Forget,
     LoadModule,
@@ -34,8 +36,6 @@ from virtfn_host.core.steps import (
     describe,
     pf_of,
 )
-from virtfn_host.core.verify import verify
-from virtfn_host.core.wanted import Desired, NodeConfig, PolicyConfig, PoolRequest
 
 FREE = InUse(holders=())
 

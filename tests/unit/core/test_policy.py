@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.policy import PolicyError, indexes_text, parse_indexes, policy_config
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.wanted import PolicyConfig, PoolRequest, Rejected
+from virtfn_host.core.turn.policy import PolicyError, indexes_text, parse_indexes, policy_config
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import PolicyConfig, PoolRequest, Rejected
+from virtfn_host.core.values.reasons import Reason
 
 GOOD: dict[str, Any] = {
     "devices": [{"vendor": "8086", "address": "0000:3B:00.0"}],

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from virtfn_host.core.policy import policy_config
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.wanted import PolicyConfig, Rejected
+from virtfn_host.core.turn.policy import policy_config
+from virtfn_host.core.values.desired import PolicyConfig, Rejected
+from virtfn_host.core.values.reasons import Reason
 
 VFS: dict[str, Any] = {
     "devices": [{"vendor": "8086", "device": "10c9", "class": "0200", "driver": "igb", "netdev": "e", "numaNode": 0}],

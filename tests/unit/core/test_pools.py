@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from inventories import a_pf, a_policy, a_vf, an_inventory
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory, Original, Unreadable
-from virtfn_host.core.offered import PoolSet
-from virtfn_host.core.plan import plan
-from virtfn_host.core.pools import pools
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.wanted import NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.pools import pools
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.values.model import Holder, HolderKind, InUse, Inventory, Original, Unreadable
+from virtfn_host.core.values.offered import PoolSet
+from virtfn_host.core.values.reasons import Reason
 
 EMPTY = PoolSet(boot_id="boot-1", pools=())
 PF = a_pf(0).address

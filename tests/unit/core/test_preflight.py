@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from inventories import a_pf, a_policy, an_inventory
 
-from virtfn_host.core.model import InUse, Inventory
-from virtfn_host.core.plan import plan
-from virtfn_host.core.preflight import driver_trouble
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.steps import Plan
-from virtfn_host.core.wanted import NodeConfig, PoolRequest
+from virtfn_host.core.checks.drivers import driver_trouble
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.values.desired import NodeConfig, PoolRequest
+from virtfn_host.core.values.model import InUse, Inventory
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Plan
 
 BARE = ("igb", "igbvf")
 

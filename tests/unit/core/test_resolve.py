@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from inventories import IGB, a_pf, a_policy, a_vf, an_inventory, pf_address
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import GroupMember, IommuGroup, Original, OriginalVf, PhysicalFunction
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import Resolution, resolve
-from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.turn.resolve import Resolution, resolve
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.values.model import GroupMember, IommuGroup, Original, OriginalVf, PhysicalFunction
+from virtfn_host.core.values.reasons import Reason
 
 
 def pool(name: str, indexes: tuple[int, ...] | None = None, driver: str = "vfio-pci") -> PoolRequest:

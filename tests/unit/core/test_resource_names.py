@@ -2,8 +2,8 @@
 
 import pytest
 
-from virtfn_host.core.fields import PolicyError
-from virtfn_host.core.resource_names import checked_domains, read_domains, resource_name
+from virtfn_host.core.values.fields import PolicyError
+from virtfn_host.core.values.resource_names import checked_domains, read_domains, resource_name
 
 NONE: frozenset[str] = frozenset()
 

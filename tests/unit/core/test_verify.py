@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from inventories import a_pf, a_policy, a_vf, an_inventory
 
-from virtfn_host.core.model import GroupMember, Inventory
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import resolve
-from virtfn_host.core.verify import verify
-from virtfn_host.core.wanted import NodeConfig
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.turn.verify import verify
+from virtfn_host.core.values.desired import NodeConfig
+from virtfn_host.core.values.model import GroupMember, Inventory
+from virtfn_host.core.values.reasons import Reason
 
 CONVERGED = an_inventory(a_pf(0, vfs=2))
 DESIRED = resolve(NodeConfig(policies=(a_policy(count=2),)), CONVERGED, ()).desired

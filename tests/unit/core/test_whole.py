@@ -4,7 +4,12 @@ from dataclasses import replace
 
 from inventories import IGB, a_pf, a_policy, an_inventory, carried_out, pf_address
 
-from virtfn_host.core.model import (
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.pools import pools
+from virtfn_host.core.turn.resolve import Resolution, resolve
+from virtfn_host.core.turn.verify import verify
+from virtfn_host.core.values.desired import DesiredFunction, DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
+from virtfn_host.core.values.model import (
     GroupMember,
     Holder,
     HolderKind,
@@ -15,14 +20,9 @@ from virtfn_host.core.model import (
     OriginalOwn,
     PhysicalFunction,
 )
-from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
-from virtfn_host.core.plan import plan
-from virtfn_host.core.pools import pools
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import Resolution, resolve
-from virtfn_host.core.steps import describe
-from virtfn_host.core.verify import verify
-from virtfn_host.core.wanted import DesiredFunction, DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import describe
 
 NOBODY = InUse(holders=())
 ADDRESS = pf_address(0)

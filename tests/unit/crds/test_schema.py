@@ -10,12 +10,12 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.codec import camel
-from virtfn_host.core.model import LinkRequest, LinkState
-from virtfn_host.core.policy import policy_config
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.wanted import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.turn.policy import policy_config
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import camel
+from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.values.model import LinkRequest, LinkState
+from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.node_state import read_spec, write_spec
 from virtfn_operator.api.node_status import NodeStatus
 from virtfn_operator.controller.status import PolicyStatus

@@ -13,8 +13,8 @@ from plugin_node import Node
 from virtfn_deviceplugin import manager as manager_module
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.manager import ServerManager
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.read.sysfs import Sysfs
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from virtfn_deviceplugin.allocate import AllocateRefusedError, Answer, allocate
 from virtfn_deviceplugin.functions import Shown
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.offered import DevicePool, PoolDevice
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.offered import DevicePool, PoolDevice
+from virtfn_host.core.values.reasons import Reason
 
 VFS = [PciAddress(0, 1, 0x10, 2 * n) for n in range(4)]
 POOL = DevicePool(

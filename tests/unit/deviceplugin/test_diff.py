@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virtfn_deviceplugin.diff import diff
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
 
 devices = st.builds(
     PoolDevice,

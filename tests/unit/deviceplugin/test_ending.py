@@ -13,9 +13,9 @@ from virtfn_deviceplugin import manager as manager_module
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.manager import ServerManager
 from virtfn_deviceplugin.server import PoolServer
-from virtfn_host.core.offered import DevicePool, PoolSet
+from virtfn_host.core.values.offered import DevicePool, PoolSet
 from virtfn_host.linux import poolfile
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.read.sysfs import Sysfs
 
 FAST = DevicePool(resource_name="virtfn.dev/fast", devices=())
 TURNS = 40

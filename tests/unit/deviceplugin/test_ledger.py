@@ -9,8 +9,8 @@ import pytest
 from plugin_node import BOOT, FAST, Node
 
 from virtfn_deviceplugin.ledger import COUNTS_SECONDS, LedgerFile
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.offered import DevicePool, PoolDevice
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.offered import DevicePool, PoolDevice
 from virtfn_host.linux import poolfile
 
 VFS = tuple(PciAddress(0, 1, 0x10, number) for number in range(3))

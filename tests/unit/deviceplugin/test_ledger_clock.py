@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from virtfn_deviceplugin.ledger import LedgerFile
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.offered import Allocation, Ledger
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.offered import Allocation, Ledger
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.clock import since_boot
 

@@ -9,9 +9,9 @@ import pytest
 
 from virtfn_deviceplugin.__main__ import main
 from virtfn_deviceplugin.names import Chosen, chosen
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.offered import MOST_POOLS, DevicePool, PoolDevice, PoolSet
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.offered import MOST_POOLS, DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.values.reasons import Reason
 
 if TYPE_CHECKING:
     from plugin_node import Node

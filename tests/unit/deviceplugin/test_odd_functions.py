@@ -9,7 +9,7 @@ from plugin_node import FAST, Node
 
 from virtfn_deviceplugin.functions import shown
 from virtfn_host.linux.errors import HostError
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.read.sysfs import Sysfs
 
 
 def linked(target: str) -> Callable[[Path], None]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.client import HostClient, HostUnreachable
-from virtfn_host.core.steps import Plan
+from virtfn_host.core.values.steps import Plan
+from virtfn_host.process.client import HostClient, HostUnreachable
 
 NOTHING = Plan(steps=(), blocked=(), disturbs=())
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux import child
-from virtfn_host.linux.canary import Canary
-from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch import child
+from virtfn_host.linux.use.canary import Canary
 
 PFS = tuple(PciAddress(0, bus, 0, 0) for bus in (1, 2, 3))
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host import cli
-from virtfn_host.cli import run
-from virtfn_host.cli_options import BLOCKED, DONE, MACHINE_SAID_NO, NOTHING_MATCHES, USAGE
+from virtfn_host.cli import verbs as cli
+from virtfn_host.cli.options import BLOCKED, DONE, MACHINE_SAID_NO, NOTHING_MATCHES, USAGE
+from virtfn_host.cli.verbs import run
 
 POLICY = """
 apiVersion: virtfn.dev/v1alpha1

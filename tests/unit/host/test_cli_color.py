@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from virtfn_host.paint import Paint, When, paint_for
+from virtfn_host.cli.paint import Paint, When, paint_for
 
 
 class Terminal(io.StringIO):

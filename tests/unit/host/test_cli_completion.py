@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.cli import run
-from virtfn_host.cli_options import DONE, USAGE
+from virtfn_host.cli.options import DONE, USAGE
+from virtfn_host.cli.verbs import run
 
 ASK = """
 source "$1"

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.cli import run
-from virtfn_host.cli_options import DONE, INTERRUPTED, MACHINE_SAID_NO, NOTHING_MATCHES, USAGE
-from virtfn_host.linux.machine import only_writer
+from virtfn_host.cli.options import DONE, INTERRUPTED, MACHINE_SAID_NO, NOTHING_MATCHES, USAGE
+from virtfn_host.cli.verbs import run
+from virtfn_host.linux.act.machine import only_writer
 
 PF, VF = "0000:01:00.0", "0000:01:10.0"
 SOURCES = Path(__file__).resolve().parents[3] / "host"
-VIRTFN = [sys.executable, "-m", "virtfn_host.cli"]
+VIRTFN = [sys.executable, "-m", "virtfn_host.cli.verbs"]
 ENVIRON = {**os.environ, "PYTHONPATH": str(SOURCES)}
 AS_ROOT = os.geteuid() == 0
 ONLY_ROOT = pytest.mark.skipif(not AS_ROOT, reason="NEEDS ROOT to become somebody else: what nobody sees is untested")
@@ -51,7 +51,7 @@ def virtfn(*words: str, root: Path | None = None, before: tuple[str, ...] = ()) 
 SEEN_BY_NOBODY = """
 mount --bind "$1" "$3/python" && mount --bind "$2" "$3/host" && here=$3 && shift 3 || exit
 export PYTHONPATH="$here/host"
-exec setpriv --reuid 65534 --regid 65534 --clear-groups "$here/python/bin/python3" -m virtfn_host.cli "$@"
+exec setpriv --reuid 65534 --regid 65534 --clear-groups "$here/python/bin/python3" -m virtfn_host.cli.verbs "$@"
 """
 """The interpreter and the sources may lie below a folder that is root's alone; so they are mounted elsewhere."""
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from virtfn_host.cli import VERBS, run
-from virtfn_host.cli_help import PROSE, STATUSES
+from virtfn_host.cli.help import PROSE, STATUSES
+from virtfn_host.cli.verbs import VERBS, run
 
 
 @pytest.fixture

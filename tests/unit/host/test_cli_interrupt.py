@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel, FakeWriter
 
-from virtfn_host import cli
-from virtfn_host.cli import run
-from virtfn_host.cli_options import INTERRUPTED
-from virtfn_host.linux.machine import Machine
+from virtfn_host.cli import verbs as cli
+from virtfn_host.cli.options import INTERRUPTED
+from virtfn_host.cli.verbs import run
+from virtfn_host.linux.act.machine import Machine
 
 PF, VF = "0000:01:00.0", "0000:01:10.0"
 

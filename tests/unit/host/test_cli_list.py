@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.cli import run
-from virtfn_host.cli_options import DONE, MACHINE_SAID_NO, NOTHING_MATCHES
-from virtfn_host.core.codec import decode
-from virtfn_host.core.model import Inventory
+from virtfn_host.cli.options import DONE, MACHINE_SAID_NO, NOTHING_MATCHES
+from virtfn_host.cli.verbs import run
+from virtfn_host.core.values.codec import decode
+from virtfn_host.core.values.model import Inventory
 
 PF, VF = "0000:01:00.0", "0000:01:10.0"
 PCI_IDS = """\

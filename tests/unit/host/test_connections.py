@@ -14,13 +14,13 @@ from host_process import answers
 from kernel import FakeKernel
 from serving import serving
 
-from virtfn_host import connections, serve
-from virtfn_host.client import HostClient, HostRefused
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import FunctionRef, Outcome, Plan, SetAutoprobe, SetDriverOverride, Settle, Step
-from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.protocol import REQUEST_LIMIT, line
-from virtfn_host.serve import Host
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetAutoprobe, SetDriverOverride, Settle, Step
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.process import connections, serve
+from virtfn_host.process.client import HostClient, HostRefused
+from virtfn_host.process.protocol import REQUEST_LIMIT, line
+from virtfn_host.process.serve import Host
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.linux.child import Child
 from virtfn_host.linux.errors import StuckError, SysfsReadError, SysfsWriteError
-from virtfn_host.linux.lists import Lists
-from virtfn_host.linux.reader import Reader
-from virtfn_host.linux.writer import Writer
+from virtfn_host.linux.touch.child import Child
+from virtfn_host.linux.touch.reader import Reader
+from virtfn_host.linux.touch.rounds import Lists
+from virtfn_host.linux.touch.writer import Writer
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.custody import holders
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.use.lock import holders
 
 DISK = PciAddress(0, 3, 0, 0)
 

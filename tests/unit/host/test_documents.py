@@ -6,7 +6,7 @@ import pytest
 from document_law import kinds, tried
 from documents import of_version_1
 
-from virtfn_host.core import codec
+from virtfn_host.core.values import codec
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import (
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import (
     Bind,
     FunctionRef,
     LoadModule,
@@ -18,7 +18,7 @@ from virtfn_host.core.steps import (
     StepResult,
     Unbind,
 )
-from virtfn_host.linux.apply import apply
+from virtfn_host.linux.act.apply import apply
 
 PF = PciAddress(0, 1, 0, 0)
 ALIASES = """alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci

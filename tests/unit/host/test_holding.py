@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.holding import holders_of
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.read.holding import holders_of
+from virtfn_host.linux.read.sysfs import Sysfs
 
 VF = PciAddress.parse("0000:01:10.0")
 

@@ -14,16 +14,16 @@ import pytest
 from kernel import FakeKernel
 from serving import serving
 
-from virtfn_host.client import HostClient, HostRefused, HostUnreachable
-from virtfn_host.core.model import PhysicalFunction
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Outcome, Plan, SetAutoprobe, SetNumVfs, Settle, StepResult
+from virtfn_host.core.values.model import PhysicalFunction
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Outcome, Plan, SetAutoprobe, SetNumVfs, Settle, StepResult
+from virtfn_host.linux.act.machine import only_writer
 from virtfn_host.linux.errors import AnotherWriterError
-from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.machine import only_writer
-from virtfn_host.linux.writer import Writer
-from virtfn_host.protocol import line
-from virtfn_host.serve import Host, check
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.touch.writer import Writer
+from virtfn_host.process.client import HostClient, HostRefused, HostUnreachable
+from virtfn_host.process.protocol import line
+from virtfn_host.process.serve import Host, check
 
 
 @pytest.fixture

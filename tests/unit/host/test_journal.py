@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from inventories import a_pf, a_vf
 
+from virtfn_host.linux.act.journal import Journal, original_of
 from virtfn_host.linux.errors import JournalUnreadableError, StaleSnapshotError
-from virtfn_host.linux.journal import Journal, original_of
 
 PF = a_pf(0, vfs=2, driver="igbvf")
 

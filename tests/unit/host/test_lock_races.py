@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel, FakeSysfs
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.custody import held
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.linux.errors import FunctionInUseError
-from virtfn_host.linux.onelook import OneLook
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.use.lock import held
 
 PF = PciAddress(0, 1, 0, 0)
 

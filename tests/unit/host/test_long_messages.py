@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.codec import dumps
-from virtfn_host.core.steps import Bind, Forget, FunctionRef, Plan, SetDriverOverride, Step, Unbind
-from virtfn_host.linux.apply import apply
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import dumps
+from virtfn_host.core.values.steps import Bind, Forget, FunctionRef, Plan, SetDriverOverride, Step, Unbind
+from virtfn_host.linux.act.apply import apply
 
 PF = PciAddress(0, 1, 0, 0)
 WHOLE = FunctionRef(pf=PF, index=None, address=PF)

@@ -7,13 +7,13 @@ import pytest
 from kernel import FakeKernel
 from serving import serving
 
-from virtfn_host import protocol
-from virtfn_host.client import HostClient
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import LinkState, VfLink
-from virtfn_host.core.steps import FunctionRef, Outcome, Plan, SetLink, StepResult
-from virtfn_host.protocol import REQUEST_LIMIT, cut, line
-from virtfn_host.serve import Host
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import LinkState, VfLink
+from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetLink, StepResult
+from virtfn_host.process import protocol
+from virtfn_host.process.client import HostClient
+from virtfn_host.process.protocol import REQUEST_LIMIT, cut, line
+from virtfn_host.process.serve import Host
 
 LINK = VfLink(vlan=100, vlan_qos=0)
 MAC = VfLink(mac="52:54:00:12:34:56")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host import cli
-from virtfn_host.cli import run
-from virtfn_host.cli_options import DONE
+from virtfn_host.cli import verbs as cli
+from virtfn_host.cli.options import DONE
+from virtfn_host.cli.verbs import run
 
 PF, VFS = "0000:01:00.0", 7
 

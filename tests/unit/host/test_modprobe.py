@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.linux import child, modules
 from virtfn_host.linux.errors import ModuleMissingError
-from virtfn_host.linux.modules import Modprobe
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch import child, modules
+from virtfn_host.linux.touch.modules import Modprobe
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import (
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import (
     Bind,
     FunctionRef,
     Outcome,
@@ -20,11 +20,11 @@ from virtfn_host.core.steps import (
     StepResult,
     Unbind,
 )
-from virtfn_host.linux import needs
-from virtfn_host.linux.apply import apply
-from virtfn_host.linux.custody import held
+from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import NeededError
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.look import needs
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.use.lock import held
 
 PF, OTHER = PciAddress(0, 1, 0, 0), PciAddress(0, 2, 0, 0)
 WHOLE = FunctionRef(pf=PF, index=None, address=PF)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.needs import needed, needed_for
-from virtfn_host.linux.onelook import OneLook
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.look.needs import needed, needed_for
+from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.sysfs import Sysfs
 
 DISK, CARD, SCREEN = (PciAddress(0, n, 0, 0) for n in (1, 2, 3))
 ROUTES = "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.core.model import VfLink
-from virtfn_host.linux import netlink as module
+from virtfn_host.core.values.model import VfLink
 from virtfn_host.linux.errors import NetlinkError, NetlinkRefusedError
-from virtfn_host.linux.netlink import Addresses, Netlink
-from virtfn_host.linux.netlink_child import wire
+from virtfn_host.linux.netlink import asks as module
+from virtfn_host.linux.netlink.asks import Addresses, Netlink
+from virtfn_host.linux.netlink.child import wire
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_process_in_a_pods_network_namespace_asks_in_the_hosts(tmp_path: Path)
     """In a namespace just made the loopback is down and has no address."""
     (tmp_path / "1/ns").mkdir(parents=True)
     (tmp_path / "1/ns/net").symlink_to(f"/proc/{os.getpid()}/ns/net")
-    program = "import pathlib, sys; from virtfn_host.linux.netlink import Netlink; "
+    program = "import pathlib, sys; from virtfn_host.linux.netlink.asks import Netlink; "
     program += "print(Netlink(pathlib.Path(sys.argv[1])).addresses().get('lo'))"
     root = Path(module.__file__).parents[2]
     asked = subprocess.run(

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.codec import parse_json
-from virtfn_host.core.model import HolderKind, Observation, Preflight
-from virtfn_host.linux.custody import evidence
-from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.surroundings import modalias, read_aliases, read_function, read_surroundings
-from virtfn_host.linux.sysfs import Sysfs
-from virtfn_host.protocol import LINE_LIMIT, line
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import parse_json
+from virtfn_host.core.values.model import HolderKind, Observation, Preflight
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.look.surroundings import modalias, read_aliases, read_function, read_surroundings
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.use.lock import evidence
+from virtfn_host.process.protocol import LINE_LIMIT, line
 
 PF, OTHER = PciAddress(0, 1, 0, 0), PciAddress(0, 2, 0, 0)
 Spoil = Callable[[Path], object]

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.onelook import OneLook
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.sysfs import Sysfs
 
 ADDRESS = PciAddress(0, 1, 0, 0)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from virtfn_host.linux.errors import SysfsReadError
-from virtfn_host.linux.open_nodes import OpenNodes
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.linux.read.open_nodes import OpenNodes
+from virtfn_host.linux.read.sysfs import Sysfs
 
 
 def a_process(root: Path, pid: int, *targets: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.core.pci_ids import Ids
-from virtfn_host.linux.pci_ids import PLACES, read_pci_ids
+from virtfn_host.core.tell.pci_ids import Ids
+from virtfn_host.linux.read.pci_ids import PLACES, read_pci_ids
 
 CARD = Ids(vendor="8086", device="10c9", class_code="020000")
 TEXT = "8086  Intel Corporation\n\t10c9  82576 Gigabit Network Connection\n"

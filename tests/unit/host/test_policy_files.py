@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.cli_policy import LIMIT, UsageError, read_policies
+from virtfn_host.cli.policy import LIMIT, UsageError, read_policies
 
 GOOD = """
 apiVersion: virtfn.dev/v1alpha1

@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 from documents import of_version_1
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.codec import dumps
-from virtfn_host.core.offered import MOST_DEVICES, MOST_POOLS, Allocation, DevicePool, Ledger, PoolDevice, PoolSet
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import dumps
+from virtfn_host.core.values.offered import (
+    MOST_DEVICES,
+    MOST_POOLS,
+    Allocation,
+    DevicePool,
+    Ledger,
+    PoolDevice,
+    PoolSet,
+)
+from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.poolfile import PoolFileError
 

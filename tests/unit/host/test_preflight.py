@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.core.model import Preflight
-from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.preflight import read_preflight
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.core.values.model import Preflight
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.look.preflight import read_preflight
+from virtfn_host.linux.read.sysfs import Sysfs
 
 ALIASES = """
 # Aliases extracted from modules themselves.
@@ -72,7 +72,7 @@ def test_a_container_that_is_not_privileged_is_said(sysfs: Sysfs, monkeypatch: p
         raise PermissionError(1, "Operation not permitted")
 
     with monkeypatch.context() as patched:
-        patched.setattr("virtfn_host.linux.preflight.os.open", refused)
+        patched.setattr("virtfn_host.linux.look.preflight.os.open", refused)
         found = read_preflight(sysfs).lock_error or ""
     assert "vfio/vfio: Operation not permitted" in found
     assert "privileged" in found

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.linux import child
 from virtfn_host.linux.errors import SysfsWriteError
-from virtfn_host.linux.reader import Reader
-from virtfn_host.linux.writer import Writer
+from virtfn_host.linux.touch import child
+from virtfn_host.linux.touch.reader import Reader
+from virtfn_host.linux.touch.writer import Writer
 
 
 def begin_slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:

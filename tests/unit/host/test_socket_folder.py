@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host import connections
-from virtfn_host.serve import Host
+from virtfn_host.process import connections
+from virtfn_host.process.serve import Host
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.linux.custody import holders
-from virtfn_host.linux.inventory import read_inventory
-from virtfn_host.linux.sysfs import Sysfs
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.use.lock import holders
 
 CARD = PciAddress(0, 3, 0, 0)
 

@@ -8,7 +8,7 @@ import pytest
 from host_process import HostProcess, answers, host_process
 from kernel import FakeKernel
 
-from virtfn_host.core.address import PciAddress
+from virtfn_host.core.values.address import PciAddress
 
 PF = "0000:01:00.0"
 WHOLE = {"pf": PF, "index": None, "address": PF}

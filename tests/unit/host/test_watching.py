@@ -9,9 +9,9 @@ import pytest
 from kernel import FakeKernel
 from serving import serving
 
-from virtfn_host.client import HostClient
-from virtfn_host.protocol import line
-from virtfn_host.serve import Host
+from virtfn_host.process.client import HostClient
+from virtfn_host.process.protocol import line
+from virtfn_host.process.serve import Host
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.linux import child, child_program
-from virtfn_host.linux.child import Crew, Touched
-from virtfn_host.linux.child_program import forbidden, touches
 from virtfn_host.linux.errors import SysfsReadError, SysfsWriteError
-from virtfn_host.linux.reader import Reader
-from virtfn_host.linux.writer import Writer
+from virtfn_host.linux.touch import child, child_program
+from virtfn_host.linux.touch.child import Crew, Touched
+from virtfn_host.linux.touch.child_program import forbidden, touches
+from virtfn_host.linux.touch.reader import Reader
+from virtfn_host.linux.touch.writer import Writer
 
 
 @pytest.fixture

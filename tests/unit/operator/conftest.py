@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from virtfn_host.client import HostUnreachable
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import (
+from virtfn_host.core.turn.policy import policy_config
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
+from virtfn_host.core.values.model import (
     GroupMember,
     Holder,
     HolderKind,
@@ -24,10 +25,9 @@ from virtfn_host.core.model import (
     Stuck,
     VirtualFunction,
 )
-from virtfn_host.core.offered import Ledger, PoolSet
-from virtfn_host.core.policy import policy_config
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import (
+from virtfn_host.core.values.offered import Ledger, PoolSet
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import (
     Bind,
     Forget,
     LoadModule,
@@ -42,7 +42,7 @@ from virtfn_host.core.steps import (
     StepResult,
     Unbind,
 )
-from virtfn_host.core.wanted import NodeConfig, PolicyConfig
+from virtfn_host.process.client import HostUnreachable
 from virtfn_operator.agent.loop import Agent
 from virtfn_operator.agent.machine import Machine
 from virtfn_operator.agent.ports import KubeletUnreachableError, Patience

@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.conditions import Condition, Transition, find, read_conditions, transitions, upsert
 from virtfn_operator.api.node_status import wire
 from virtfn_operator.api.patch import merge_patch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from virtfn_host.core.reasons import Reason
+from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.agent.damping import LIMIT, Damping, pause_after
 from virtfn_operator.backoff import Allowance
 

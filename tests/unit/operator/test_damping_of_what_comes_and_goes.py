@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from virtfn_host.core.policy import policy_config
-from virtfn_host.core.steps import SetNumVfs
-from virtfn_host.core.wanted import NodeConfig, PolicyConfig
+from virtfn_host.core.turn.policy import policy_config
+from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
+from virtfn_host.core.values.steps import SetNumVfs
 from virtfn_operator.backoff import Allowance
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.unit.operator.conftest import FakeNode
 
-    from virtfn_host.core.model import Observation
+    from virtfn_host.core.values.model import Observation
 
 MOST = 12
 """Times that VFs may be made or taken in ten minutes of a fight: twice as long between each."""

@@ -11,7 +11,7 @@ from hostile_objects import hostile_nodes, hostile_policies
 from jsonschema import Draft202012Validator
 from object_proof import rounds
 
-from virtfn_host.core.wanted import PolicyConfig
+from virtfn_host.core.values.desired import PolicyConfig
 from virtfn_operator.api.node_state import read_spec
 from virtfn_operator.api.policy import read_policy
 

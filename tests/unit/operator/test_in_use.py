@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import Holder, HolderKind, InUse, Inventory, PhysicalFunction, VirtualFunction
-from virtfn_host.core.offered import Allocation, Ledger
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Holder, HolderKind, InUse, Inventory, PhysicalFunction, VirtualFunction
+from virtfn_host.core.values.offered import Allocation, Ledger
 from virtfn_operator.agent.in_use import in_use, settled
 
 NOW = 1000.0

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from virtfn_host.core.model import Original, Preflight, Stuck
-from virtfn_host.core.offered import PoolSet
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.steps import Bind
-from virtfn_host.core.wanted import NodeConfig
+from virtfn_host.core.values.desired import NodeConfig
+from virtfn_host.core.values.model import Original, Preflight, Stuck
+from virtfn_host.core.values.offered import PoolSet
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Bind
 from virtfn_operator.agent.ports import Patience
 
 if TYPE_CHECKING:

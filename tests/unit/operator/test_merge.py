@@ -5,8 +5,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.wanted import NodeConfig, PolicyConfig, Rejected
+from virtfn_host.core.values.desired import NodeConfig, PolicyConfig, Rejected
+from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.policy import Policy, read_policy
 from virtfn_operator.controller.merge import Node, merge
 

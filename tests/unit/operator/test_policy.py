@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.wanted import NodeConfig, PolicyConfig, Rejected
+from virtfn_host.core.values.desired import NodeConfig, PolicyConfig, Rejected
+from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.node_state import read_node, read_spec, write_spec
 from virtfn_operator.api.node_status import State
 from virtfn_operator.api.policy import MaxUnavailable, Policy, read_policy

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from virtfn_host.core.steps import Plan, Report, StepResult
+from virtfn_host.core.values.steps import Plan, Report, StepResult
 from virtfn_operator.agent.ports import Patience
 from virtfn_operator.agent.progress import telling
 

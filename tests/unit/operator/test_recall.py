@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from virtfn_host.core.model import Inventory
+from virtfn_host.core.values.model import Inventory
 from virtfn_operator.agent.recall import recalled
 
 if TYPE_CHECKING:

@@ -8,8 +8,10 @@ from typing import Any
 import jsonschema
 import yaml
 
-from virtfn_host.core.address import PciAddress
-from virtfn_host.core.model import (
+from virtfn_host.core.turn.resolve import Resolution
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import Desired, NodeConfig
+from virtfn_host.core.values.model import (
     Holder,
     HolderKind,
     InUse,
@@ -21,11 +23,9 @@ from virtfn_host.core.model import (
     Stuck,
     VirtualFunction,
 )
-from virtfn_host.core.offered import DevicePool, PoolDevice, PoolSet
-from virtfn_host.core.reasons import Reason
-from virtfn_host.core.resolve import Resolution
-from virtfn_host.core.steps import Blocked, Plan
-from virtfn_host.core.wanted import Desired, NodeConfig
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Blocked, Plan
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.report import Turn, node_status, recall
 from virtfn_operator.api.node_state import NodeSpec

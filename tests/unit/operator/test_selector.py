@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtfn_host.core.policy import PolicyError
+from virtfn_host.core.turn.policy import PolicyError
 from virtfn_operator.api.selector import matches, read_selector
 
 IN = {"key": "role", "operator": "In", "values": ["dpdk", "ai"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from virtfn_host.core.offered import Allocation, Ledger
+from virtfn_host.core.values.offered import Allocation, Ledger
 
 if TYPE_CHECKING:
     from tests.unit.operator.conftest import FakeNode

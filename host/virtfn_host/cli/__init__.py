@@ -1,0 +1,1 @@
+"""The `virtfn` command: verbs, what may be typed, and what is printed."""

@@ -1,0 +1,74 @@
+"""`virtfn completion SHELL`: a script for the shell, made from the parser by shtab, the one file that imports it.
+
+What completes an argument is said here and set on the parser's actions; the shell functions read /sys by themselves, so
+that no Python starts at a press of Tab.
+"""
+
+import argparse
+
+from virtfn_host.cli.policy import UsageError
+
+SHELLS = ("bash", "zsh", "fish")
+
+ADDRESSES = {"bash": "_virtfn_addresses", "zsh": "_virtfn_addresses", "fish": "(command ls /sys/bus/pci/devices)"}
+DRIVERS = {
+    "bash": "_virtfn_drivers",
+    "zsh": "_virtfn_drivers",
+    "fish": "(begin; printf '%s\\n' kernel vfio-pci; command ls /sys/bus/pci/drivers | grep vfio; end | sort -u)",
+}
+FILES = {"bash": "_virtfn_files", "zsh": "_files", "fish": "(__fish_complete_path (commandline -ct))"}
+FOLDERS = {"bash": "_virtfn_dirs", "zsh": "_files -/", "fish": "(__fish_complete_directories)"}
+
+_FUNCTIONS = {
+    "bash": """
+_virtfn_addresses() { compgen -W "$(command ls /sys/bus/pci/devices 2>/dev/null)" -- "$1"; }
+_virtfn_drivers() { compgen -W "kernel vfio-pci $(command ls /sys/bus/pci/drivers 2>/dev/null | grep vfio)" -- "$1"; }
+_virtfn_files() { compgen -f -- "$1"; }
+_virtfn_dirs() { compgen -d -- "$1"; }
+""",
+    "zsh": """
+_virtfn_addresses() { compadd -- ${(f)"$(command ls /sys/bus/pci/devices 2>/dev/null)"} }
+_virtfn_drivers() { compadd -- kernel vfio-pci ${(f)"$(command ls /sys/bus/pci/drivers 2>/dev/null | grep vfio)"} }
+""",
+    "fish": "",
+}
+
+_BASH_COLONS = """
+# bash takes a colon for the end of a word, and PCI addresses are full of them: words are put together before, and
+# what stands before the last colon is taken off the answers after.
+_virtfn_whole_words() {
+  local -a joined=()
+  local rest="${COMP_LINE:0:COMP_POINT}" index word
+  read -r -a joined <<< "$rest"
+  [[ -z "$rest" || "$rest" == *[[:space:]] ]] && joined+=("")
+  local -a COMP_WORDS=("${joined[@]}")
+  local COMP_CWORD=$(( ${#joined[@]} - 1 ))
+  _shtab_virtfn
+  word="${joined[COMP_CWORD]}"
+  if [[ "$word" == *:* && "$COMP_WORDBREAKS" == *:* ]]; then
+    local before="${word%"${word##*:}"}"
+    for index in "${!COMPREPLY[@]}"; do COMPREPLY[index]="${COMPREPLY[index]#"$before"}"; done
+  fi
+}
+complete -o bashdefault -F _virtfn_whole_words virtfn
+"""
+
+
+def complete_with(action: argparse.Action, completes: dict[str, str]) -> argparse.Action:
+    """Say how the shell completes an argument; shtab looks for this attribute."""
+    action.complete = completes  # type: ignore[attr-defined]
+    return action
+
+
+def script(parser: argparse.ArgumentParser, shell: str) -> str:
+    """The script that a shell sources.
+
+    Raises:
+        UsageError: shtab is not installed.
+    """
+    try:
+        import shtab
+    except ImportError as error:
+        raise UsageError("completion needs shtab (pip install 'virtfn[cli]')") from error
+    made: str = shtab.complete(parser, shell, root_prefix="virtfn", preamble=_FUNCTIONS[shell])
+    return made + (_BASH_COLONS if shell == "bash" else "")

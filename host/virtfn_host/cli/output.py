@@ -1,0 +1,64 @@
+"""Where `virtfn` writes: results to stdout, complaints to stderr, either as text or as one JSON document.
+
+A reader that went away (`virtfn list | head -1`) is no failure, and must not end an apply between two of its steps.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TextIO
+
+from virtfn_host.cli.paint import Paint, When, paint_for
+from virtfn_host.core.values.reasons import Reason
+
+
+class Output:
+    """One run's output."""
+
+    def __init__(self, *, as_json: bool, color: When, environ: Mapping[str, str]) -> None:
+        self.as_json = as_json
+        self.paint = Paint(False) if as_json else paint_for(sys.stdout, color, environ)
+        self._paint_errors = paint_for(sys.stderr, color, environ)
+
+    def say(self, text: str) -> None:
+        """A line or more for people; nothing under --json."""
+        if not self.as_json:
+            self._write(text)
+
+    def document(self, value: object) -> None:
+        """The one JSON document of this run."""
+        self._write(json.dumps(value, indent=2))
+
+    def complain(self, text: str, reason: Reason | None = None) -> None:
+        """What is wrong, with its word of the closed list, on stderr; also under --json."""
+        word = f"{self._paint_errors.bad(reason)}: " if reason else ""
+        _print(f"virtfn: {word}{text}", sys.stderr)
+
+    def complain_of(self, troubles: Iterable[tuple[Reason, str]]) -> None:
+        """Several of them."""
+        for reason, text in troubles:
+            self.complain(text, reason)
+
+    def failed(self, text: str, reason: Reason | None = None) -> None:
+        """The run ends here: a complaint, and under --json a document that says the same."""
+        self.complain(text, reason)
+        if self.as_json:
+            self.document({"error": {"reason": reason.value if reason else None, "message": text}})
+
+    def _write(self, text: str) -> None:
+        _print(text, sys.stdout)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        _to_nowhere(stream)
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """Nobody reads any more; what is still written goes nowhere, also what the interpreter flushes at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -1,0 +1,147 @@
+"""What `virtfn` prints of functions for people: a table, and an explanation. Pure; streams are the caller's."""
+
+from virtfn_host.cli.paint import PLAIN, Paint
+from virtfn_host.core.tell.explain import Explanation, Function, Hindrance
+from virtfn_host.core.tell.listing import Row
+from virtfn_host.core.tell.pci_ids import Names
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Holder, HolderKind
+
+_HEAD = ("ADDRESS", "ID", "CLASS", "DRIVER", "MODULES", "GROUP", "NUMA", "FUNCTION", "IN USE BY")
+
+
+def function_table(rows: tuple[Row, ...], *, names: bool = False, paint: Paint = PLAIN) -> str:
+    """One line a function, VFs indented below their PF; with `names`, a last column says what it is."""
+    shown = {row.address for row in rows}
+    cells: list[tuple[str, ...]] = [(*_HEAD, "NAME") if names else _HEAD]
+    cells += [_cells(row, names, indented=row.pf in shown) for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    lines = []
+    for number, line in enumerate(cells):
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        padded[-1] = padded[-1].rstrip()
+        if number == 0:
+            padded = [paint.head(cell) for cell in padded]
+        elif line[8]:
+            padded[8] = paint.held(padded[8])
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _cells(row: Row, names: bool, *, indented: bool) -> tuple[str, ...]:
+    ids = row.ids
+    return (
+        f"  {row.address}" if indented else str(row.address),
+        f"{ids.vendor}:{ids.device}",
+        ids.class_code[:4],
+        row.driver or "-",
+        ",".join(row.could_drive) or "-",
+        _or_dash(row.iommu_group),
+        _or_dash(row.numa_node),
+        ", ".join((_kind(row.index, row.pf is not None, row.num_vfs, row.total_vfs), *row.netdevs)),
+        "; ".join(_users(row.needed_for, row.holders)),
+        *((str(row.names) or "-",) if names else ()),
+    )
+
+
+def _kind(index: int | None, is_vf: bool, num_vfs: int, total_vfs: int | None) -> str:
+    if is_vf:
+        return f"VF {_or_dash(index)}"
+    return "no SR-IOV" if total_vfs is None else f"PF, {num_vfs} of {total_vfs} VFs"
+
+
+def explanation(found: Explanation, names: Names | None = None, *, paint: Paint = PLAIN) -> str:
+    """What a function is, and the verdict."""
+    function = found.function
+    lines = [
+        ("function", f"{function.address}  {function.vendor}:{function.device}  class {function.class_code[:4]}"),
+        *([("name", str(names))] if names and str(names) else []),
+        *([("subsystem", names.subsystem)] if names and names.subsystem else []),
+        ("is", _relation(function)),
+        *([("netdev", ", ".join(function.netdevs))] if function.netdevs else []),
+        ("driver", (function.driver or "none") + _override(function)),
+        ("could drive it", _could_drive(found)),
+        ("IOMMU group", _group(function)),
+        ("NUMA node", _or_dash(function.numa_node)),
+        ("in use by", "; ".join(_users(function.needed_for, found.holders)) or "nobody that can be seen"),
+        *_verdicts(found, paint),
+    ]
+    return "\n".join(f"{name:<15} {text}".rstrip() for name, text in lines)
+
+
+def _verdicts(found: Explanation, paint: Paint) -> list[tuple[str, str]]:
+    function = found.function
+    if function.vfio_bound and not found.hindrances:
+        own = [("passthrough", paint.good(f"is set up: {function.driver} has it"))]
+    elif found.hindrances:
+        own = [("passthrough", paint.bad("does not work:")), *_hindrances(found.hindrances)]
+    else:
+        own = [("passthrough", paint.good(f"works: virtfn bind {function.address}{_variant(found)}"))]
+    match found.vf_hindrances:
+        case None:
+            return own
+        case ():
+            return [*own, ("VFs of it", paint.good("can be made and passed through: virtfn apply -f POLICY.yaml"))]
+        case hindrances:
+            return [*own, ("VFs of it", paint.bad("passthrough does not work:")), *_hindrances(hindrances)]
+
+
+def _hindrances(hindrances: tuple[Hindrance, ...]) -> list[tuple[str, str]]:
+    return [("", f"{hindrance.reason}: {hindrance.message}") for hindrance in hindrances]
+
+
+def _variant(found: Explanation) -> str:
+    """A driver made for the device can do what vfio-pci cannot, for one migrate it."""
+    return f" (or, made for it: --driver {found.variants[0]})" if found.variants else ""
+
+
+def _could_drive(found: Explanation) -> str:
+    listed = ", ".join(found.could_drive)
+    if found.modules_seen:
+        return listed or "nothing that this kernel has"
+    unseen = "the kernel's modules are not to be seen from here"
+    return f"{listed} ({unseen})" if listed else unseen
+
+
+def _relation(function: Function) -> str:
+    if function.bridge:
+        return "a bridge"
+    if function.pf is not None:
+        return f"VF {_or_dash(function.index)} of {function.pf}"
+    if function.total_vfs is not None:
+        return f"a PF with {function.num_vfs} of {function.total_vfs} VFs"
+    return "a plain PCI function: it has no SR-IOV, so it cannot make VFs"
+
+
+def _override(function: Function) -> str:
+    return f" (driver_override {function.driver_override})" if function.driver_override else ""
+
+
+def _group(function: Function) -> str:
+    if function.group is None:
+        return "none"
+    others = [
+        f"{member.address} ({member.driver or 'no driver'})"
+        for member in function.group.members
+        if member.address != function.address
+    ]
+    return f"{function.group.number}, " + (f"shared with {', '.join(others)}" if others else "alone in it")
+
+
+def _users(needed_for: str | None, holders: tuple[Holder, ...]) -> tuple[str, ...]:
+    """The machine itself first; what is mounted is often told a second time, as a holder."""
+    others = tuple(_holder(holder) for holder in holders if holder.text != needed_for)
+    return (f"needed: {needed_for}", *others) if needed_for else others
+
+
+def _holder(holder: Holder) -> str:
+    return f"cannot be told: {holder.text}" if holder.kind is HolderKind.UNKNOWN else holder.text
+
+
+def missing(address: PciAddress) -> str:
+    """For an address where nothing is shown."""
+    return f"{address} is no function that can be handed out: a bridge, or nothing is there"
+
+
+def _or_dash(number: int | None) -> str:
+    return "-" if number is None else str(number)

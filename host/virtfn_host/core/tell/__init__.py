@@ -1,0 +1,1 @@
+"""What people are told about functions: rows, explanations, names."""

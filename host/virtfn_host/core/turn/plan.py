@@ -1,0 +1,328 @@
+"""plan(inventory, desired, in_use) -> Plan: the ordered steps from what is to what should be.
+
+Laws, each with a property test: the same input gives the same plan; a converged machine gives no steps; a held VF is
+never a target; a number of VFs changes through 0 in two visible steps. Order inside one PF, after libvirt: detach all,
+resize, settle, then every driver override, then every bind: alike steps in a row are carried out side by side.
+A write of 0 detaches the VFs itself, all under one lock
+(docs/decisions/0004): as single steps a holder could come between two of them.
+"""
+
+from typing import TypeAlias
+
+from virtfn_host.core.checks.drivers import wanted_driver_trouble
+from virtfn_host.core.checks.groups import APART, spoilers
+from virtfn_host.core.turn.policy import indexes_text
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
+from virtfn_host.core.values.link import differing, groups_of, is_rate, limits, link_text, mentioned
+from virtfn_host.core.values.model import (
+    Holder,
+    HolderKind,
+    InUse,
+    Inventory,
+    PhysicalFunction,
+    VfLink,
+    VirtualFunction,
+)
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import (
+    Bind,
+    Blocked,
+    Forget,
+    FunctionRef,
+    LoadModule,
+    Plan,
+    Probe,
+    SetAutoprobe,
+    SetDriverOverride,
+    SetLink,
+    SetNumVfs,
+    Settle,
+    Step,
+    Unbind,
+)
+
+Function: TypeAlias = PhysicalFunction | VirtualFunction
+
+
+def plan(inventory: Inventory, desired: Desired, in_use: InUse) -> Plan:
+    """Every step that brings the machine to `desired` without touching what is in use; what must wait is `blocked`."""
+    parts = [_PfPlan(inventory, wanted, in_use) for wanted in desired.pfs]
+    for part in parts:
+        part.decide(desired)
+    return Plan(
+        steps=tuple(step for part in parts for step in part.steps),
+        blocked=tuple(blocked for part in parts for blocked in (*part.blocked, *part.blocked_links)),
+        disturbs=tuple(address for part in parts for address in part.disturbs),
+    )
+
+
+def in_place(wanted: DesiredFunction, function: Function) -> bool:
+    """Whether a function is on the driver that is wanted for it."""
+    if wanted.driver == KERNEL_DRIVER:
+        return function.driver is not None and not function.vfio_bound
+    return function.driver == wanted.driver
+
+
+class _PfPlan:
+    """The steps of one PF, while they are being collected."""
+
+    def __init__(self, inventory: Inventory, wanted: DesiredPf, in_use: InUse) -> None:
+        self.inventory = inventory
+        self.wanted = wanted
+        self.in_use = in_use
+        self.loading: set[str] = set()
+        self.detach: list[Step] = []
+        self.resize: list[Step] = []
+        self.overrides: list[Step] = []
+        self.binds: list[Step] = []
+        self.cleared: list[Step] = []
+        self.own: list[Step] = []
+        self.last: list[Step] = []
+        # Before anything is unbound or bound: a bound VF netdev sees a new MAC only after the next bind (measured).
+        self.links: list[Step] = []
+        self.new_links: list[Step] = []
+        self.rates: list[Step] = []
+        self.blocked: list[Blocked] = []
+        self.blocked_links: list[Blocked] = []
+        self.disturbs: list[PciAddress] = []
+
+    @property
+    def steps(self) -> list[Step]:
+        """Modules first: one that does not load leaves everything as it was."""
+        vfs = [*self.links, *self.detach, *self.resize, *self.new_links, *self.overrides, *self.binds, *self.cleared]
+        vfs += self.rates
+        parts = [*self.own, *vfs] if self._returns else [*vfs, *self.own]
+        return [*self._modules(), *parts, *self.last]
+
+    @property
+    def _returns(self) -> bool:
+        """Whether the function itself comes first: a PF needs its own driver before it can make VFs."""
+        return self.wanted.own is not None and self.wanted.own.policy is None
+
+    def decide(self, desired: Desired) -> None:
+        pf = self.inventory.pf(self.wanted.address)
+        if pf is None:
+            self._block(self.wanted.address, Reason.DEVICE_GONE, "is not there any more")
+            return
+        if lost := [u for u in self.inventory.unreadable if u.device in _family(pf)]:
+            self._block(
+                pf.address,
+                Reason.UNREADABLE,
+                f"{lost[0].path} could not be read: {lost[0].error}; left alone until it reads",
+            )
+            return
+        if (trouble := wanted_driver_trouble(self.inventory, self.wanted)) is not None:
+            self._block(pf.address, *trouble)
+            return
+        parts = [self._decide_own, self._decide_vfs] if self._returns else [self._decide_vfs, self._decide_own]
+        for part in parts:
+            # What comes second builds on the first: VFs of a PF that somebody still has as a whole are not to be made.
+            if not self.blocked:
+                part(pf, desired)
+        if not self.blocked:
+            self._finish(pf)
+
+    def _decide_own(self, pf: PhysicalFunction, desired: Desired) -> None:
+        if self.wanted.own is not None:
+            self._arrange(pf, FunctionRef(pf=pf.address, index=None, address=pf.address), self.wanted.own, desired)
+
+    def _decide_vfs(self, pf: PhysicalFunction, desired: Desired) -> None:
+        if self.wanted.num_vfs not in (None, pf.num_vfs):
+            self._recreate(pf)
+        else:
+            self._rearrange(pf, desired)
+            self._set_links(pf, [(wanted, vf) for wanted in self.wanted.vfs if (vf := pf.vf(wanted.index))])
+
+    def _recreate(self, pf: PhysicalFunction) -> None:
+        """n to m is n to 0 to m: every VF of the PF ends, so every one must be free."""
+        holders = [holder for vf in pf.vfs for holder in self._holders(vf)]
+        number = self.wanted.num_vfs or 0
+        if holders:
+            text = f"cannot go from {pf.num_vfs} to {number} VFs while {_names(holders)}"
+            self._block(pf.address, Reason.VFS_IN_USE, text, holders)
+            return
+        self.disturbs += [vf.address for vf in pf.vfs]
+        if pf.vfs:
+            self.resize.append(SetNumVfs(pf=pf.address, value=0, expects=pf.num_vfs))
+        if number:
+            if pf.autoprobe:
+                self.resize.append(SetAutoprobe(pf=pf.address, value=False, expects=True))
+            self.resize.append(SetNumVfs(pf=pf.address, value=number, expects=0))
+            self.resize.append(Settle(pf=pf.address, num_vfs=number))
+        for vf in self.wanted.vfs:
+            self._attach(FunctionRef(pf=pf.address, index=vf.index, address=None), vf, override=None)
+        self._set_links(pf, [(wanted, None) for wanted in self.wanted.vfs])
+
+    def _rearrange(self, pf: PhysicalFunction, desired: Desired) -> None:
+        """The number of VFs stands; only VFs on the wrong driver are touched."""
+        for wanted in self.wanted.vfs:
+            vf = pf.vf(wanted.index)
+            if vf is not None:
+                self._arrange(vf, _ref(pf, vf), wanted, desired)
+
+    def _arrange(self, function: Function, ref: FunctionRef, wanted: DesiredFunction, desired: Desired) -> None:
+        """One function that is there to the driver and override that are wanted for it."""
+        override = function.driver_override
+        if in_place(wanted, function):
+            self._override(self.overrides, ref, wanted.driver_override, override)
+        elif not self._hindered(function, wanted, desired):
+            if function.driver is not None:
+                (self.own if ref.index is None else self.detach).append(Unbind(function=ref, expects=function.driver))
+                self.disturbs.append(function.address)
+            self._attach(ref, wanted, override)
+
+    def _hindered(self, function: Function, wanted: DesiredFunction, desired: Desired) -> bool:
+        if holders := self._holders(function):
+            now, then = function.driver or "no driver", wanted.driver or "no driver"
+            text = f"cannot go from {now} to {then} while {_names(holders)}"
+            self._block(function.address, Reason.VFS_IN_USE, text, holders)
+            return True
+        if wanted.driver in (None, KERNEL_DRIVER) or wanted.policy is None:
+            return False
+        number = function.iommu_group
+        if number is None:
+            self._block(function.address, Reason.NO_IOMMU, f"has no IOMMU group, so {wanted.driver} would refuse it")
+            return True
+        if members := spoilers(self.inventory.group(number), _bound_for_vfio(desired, self.inventory)):
+            others = ", ".join(f"{m.address} ({m.driver})" for m in members)
+            self._block(
+                function.address, Reason.GROUP_NOT_VIABLE, f"shares IOMMU group {number} with {others}; {APART}"
+            )
+            return True
+        return False
+
+    def _attach(self, ref: FunctionRef, wanted: DesiredFunction, override: str | None) -> None:
+        """From no driver to the wanted one, and the override to what it should read in the end."""
+        overrides, binds, cleared = self.overrides, self.binds, self.cleared
+        if ref.index is None:
+            overrides = binds = cleared = self.own  # one function: no steps of others to go side by side with
+        if wanted.driver in (None, KERNEL_DRIVER):
+            override = self._override(overrides, ref, None, override)
+            if wanted.driver == KERNEL_DRIVER:
+                binds.append(Probe(function=ref))
+        elif wanted.driver is not None:
+            # With autoprobe off a bind without override is refused with ENODEV (measured), so it is set for the bind
+            # also where it does not stay.
+            override = self._override(overrides, ref, wanted.driver, override)
+            self.loading.add(wanted.driver)
+            binds.append(Bind(function=ref, driver=wanted.driver))
+        self._override(cleared, ref, wanted.driver_override, override)
+
+    def _override(self, steps: list[Step], ref: FunctionRef, value: str | None, expects: str | None) -> str | None:
+        if value != expects:
+            steps.append(SetDriverOverride(function=ref, value=value, expects=expects))
+        return value
+
+    def _finish(self, pf: PhysicalFunction) -> None:
+        recreated = self.wanted.num_vfs not in (None, pf.num_vfs)
+        current = False if recreated and self.wanted.num_vfs else pf.autoprobe
+        if self.wanted.autoprobe not in (None, current):
+            step = SetAutoprobe(pf=pf.address, value=bool(self.wanted.autoprobe), expects=current)
+            (self.last if self.wanted.given_back else self.resize).append(step)
+        if self.wanted.given_back and not self.blocked_links:
+            self.last.append(Forget(pf=pf.address))
+
+    def _set_links(self, pf: PhysicalFunction, vfs: list[tuple[DesiredVf, VirtualFunction | None]]) -> None:
+        """Link settings of VFs that are there, or (None) that are made by then, lost as they are with every VF."""
+        unseen: list[int] = []
+        without_rate: list[int] = []
+        for wanted, vf in vfs:
+            if wanted.link is None:
+                continue
+            # A PF that comes back from vfio gets its netdev with its driver, before this.
+            shown = vf.link if vf is not None else self._returns or pf.netdev_up
+            if shown is None:
+                unseen.append(wanted.index)
+                continue
+            groups = self._to_set(wanted.link, vf)
+            # Refused while the PF is down (measured on igb); that a VF has no rate when it is made needs no saying.
+            rates = [group for group in groups if is_rate(group) and (vf is not None or limits(group))]
+            if rates and pf.netdev_up is False:
+                without_rate.append(wanted.index)
+                groups = [group for group in groups if not is_rate(group)]
+            for group in groups:
+                self._set_link(pf, wanted, vf, group)
+        if unseen:
+            text = f"cannot set link settings of VF {indexes_text(unseen)}: its driver {pf.driver} shows none of them"
+            if not pf.netdevs:
+                text = (
+                    f"cannot set link settings of VF {indexes_text(unseen)}: it has no netdev in the host's namespace"
+                )
+            self._block_link(pf.address, Reason.LINK_SETTING_REFUSED, text)
+        if without_rate:
+            name = pf.netdevs[0] if pf.netdevs else "its netdev"
+            text = f"cannot set the rate of VF {indexes_text(without_rate)} while {name} is down"
+            self._block_link(pf.address, Reason.LINK_SETTING_REFUSED, f"{text}; ip link set {name} up")
+
+    def _to_set(self, link: VfLink, vf: VirtualFunction | None) -> list[VfLink]:
+        if vf is None:
+            return list(groups_of(link))
+        groups = list(differing(link, vf.link)) if vf.link is not None else []
+        if groups and (holders := list(self.in_use.of(vf.address))):
+            # A new VLAN or MAC under a running pod would cut it off.
+            text = f"cannot set {', '.join(map(link_text, groups))} while {_names(holders)}"
+            self._block_link(vf.address, Reason.VFS_IN_USE, text, holders)
+            return []
+        return groups
+
+    def _set_link(self, pf: PhysicalFunction, wanted: DesiredVf, vf: VirtualFunction | None, group: VfLink) -> None:
+        ref = FunctionRef(pf=pf.address, index=wanted.index, address=vf.address if vf else None)
+        expects = mentioned(vf.link, group) if vf is not None and vf.link is not None else None
+        steps = self.rates if is_rate(group) else self.links if vf is not None else self.new_links
+        steps.append(SetLink(function=ref, value=group, expects=expects))
+
+    def _block_link(self, device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None = None) -> None:
+        """Kept apart: nothing else of the PF waits for it."""
+        self.blocked_links.append(_blocked(device, reason, text, holders))
+
+    def _modules(self) -> list[Step]:
+        missing = sorted(self.loading - set(self.inventory.drivers))
+        return [LoadModule(pf=self.wanted.address, module=driver) for driver in missing]
+
+    def _holders(self, function: Function) -> list[Holder]:
+        """Who holds it or, as a group is handed out as one, a member of its group on a vfio driver."""
+        group = self.inventory.group(function.iommu_group) if function.vfio_bound else None
+        siblings = {m.address for m in group.members if m.vfio_bound} if group else set()
+        return [holder for address in sorted({function.address} | siblings) for holder in self.in_use.of(address)]
+
+    def _block(self, device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None = None) -> None:
+        self.blocked.append(_blocked(device, reason, text, holders))
+
+
+def _blocked(device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None) -> Blocked:
+    names = tuple(dict.fromkeys(holder.text for holder in holders or ()))
+    return Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=names)
+
+
+def _ref(pf: PhysicalFunction, vf: VirtualFunction) -> FunctionRef:
+    return FunctionRef(pf=pf.address, index=vf.index, address=vf.address)
+
+
+def _family(pf: PhysicalFunction) -> set[PciAddress]:
+    return {pf.address, *(vf.address for vf in pf.vfs)}
+
+
+def _bound_for_vfio(desired: Desired, inventory: Inventory) -> set[PciAddress]:
+    """Functions that will be on a vfio driver, so that they cannot spoil a group they share."""
+    found = {pf.address for pf in desired.pfs if pf.own and pf.own.policy and pf.own.driver != KERNEL_DRIVER}
+    for wanted in desired.pfs:
+        pf = inventory.pf(wanted.address)
+        for vf in wanted.vfs:
+            there = pf.vf(vf.index) if pf else None
+            if there is not None and vf.policy is not None and vf.driver not in (None, KERNEL_DRIVER):
+                found.add(there.address)
+    return found
+
+
+def _held(holder: Holder) -> str:
+    if holder.kind is HolderKind.POD:
+        return f"{holder.text} holds {holder.address}"
+    return f"{holder.address} is in use ({holder.text})"
+
+
+def _names(holders: list[Holder]) -> str:
+    """`pod a/b holds 0000:01:10.0`, at most three, so that a message stays one line."""
+    texts = list(dict.fromkeys(map(_held, holders)))
+    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return ", ".join(texts[:3]) + more

@@ -1,0 +1,117 @@
+"""pools(...) -> PoolSet: what pods of this node are offered, from a fresh look at the machine.
+
+Two laws keep the kubelet honest. A function that a pod may hold never leaves its pool: it turns unhealthy, and leaves
+once nobody holds it. A PF whose resize waits for a holder keeps offering what it offered, because nothing was changed.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
+
+from virtfn_host.core.checks.groups import spoilers
+from virtfn_host.core.turn.plan import Function, in_place
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
+from virtfn_host.core.values.link import unmet
+from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction, VirtualFunction
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Plan
+
+
+def pools(
+    *,
+    desired: Desired,
+    inventory: Inventory,
+    in_use: InUse,
+    plan: Plan,
+    previous: PoolSet,
+    withdrawn: Set[PciAddress],
+) -> PoolSet:
+    """Decide what to publish.
+
+    Args:
+        plan: what is still to be done; PFs that it blocks or has yet to disturb keep what they offered in `previous`.
+        previous: what was published last; of another boot it counts for nothing.
+        withdrawn: functions that a change is about to touch: offered as unhealthy, reason Reconfiguring.
+    """
+    before = _by_address(previous if previous.boot_id == inventory.boot_id else _nothing(inventory))
+    # A link setting that cannot be made holds up nothing else of its PF.
+    waiting = {blocked.device for blocked in plan.blocked if blocked.reason is not Reason.LINK_SETTING_REFUSED}
+    disturbed = set(plan.disturbs)
+    offers: dict[str, dict[PciAddress, PoolDevice]] = defaultdict(dict)
+    for pf in inventory.pfs:
+        wanted = desired.pf(pf.address)
+        to_come = pf.address in waiting | disturbed or any(vf.address in disturbed for vf in pf.vfs)
+        frozen = wanted is not None and (wanted.refused or (to_come and not wanted.given_back))
+        for function, claim in _claims(pf, wanted):
+            address, resource = function.address, claim.resource_name if claim else None
+            old_resource, old = before.get(address, (None, None))
+            if old_resource is not None and old is not None and old_resource != resource:
+                held = bool(in_use.of(address))
+                if frozen or held or address in withdrawn:
+                    offers[old_resource][address] = _kept(old, function, withdrawn, leaving=held and not frozen)
+                    continue
+            if claim is not None and resource is not None:
+                offers[resource][address] = _offered(claim, pf, function, inventory, withdrawn)
+    for address, (resource, device) in _out_of_sight(before, inventory).items():
+        offers[resource][address] = replace(device, healthy=False, reason=Reason.UNREADABLE)
+    published = tuple(_pool(name, offers[name].values()) for name in sorted(offers))
+    return PoolSet(boot_id=inventory.boot_id, pools=published)
+
+
+def _out_of_sight(
+    before: Mapping[PciAddress, tuple[str, PoolDevice]], inventory: Inventory
+) -> dict[PciAddress, tuple[str, PoolDevice]]:
+    """What was offered and is not seen while some function does not read: it may be there, and a pod may have it."""
+    seen = {pf.address for pf in inventory.pfs} | {vf.address for pf in inventory.pfs for vf in pf.vfs}
+    if all(lost.device in seen for lost in inventory.unreadable):
+        return {}
+    return {address: offer for address, offer in before.items() if address not in seen}
+
+
+def _claims(pf: PhysicalFunction, wanted: DesiredPf | None) -> list[tuple[Function, DesiredFunction | None]]:
+    """The function itself and its VFs, each with what is desired of it."""
+    own: list[tuple[Function, DesiredFunction | None]] = [(pf, wanted.own if wanted else None)]
+    return own + [(vf, wanted.vf(vf.index) if wanted else None) for vf in pf.vfs]
+
+
+def _pool(resource_name: str, devices: Iterable[PoolDevice]) -> DevicePool:
+    return DevicePool(resource_name=resource_name, devices=tuple(sorted(devices, key=lambda d: d.address)))
+
+
+def _offered(
+    claim: DesiredFunction, pf: PhysicalFunction, function: Function, inventory: Inventory, withdrawn: Set[PciAddress]
+) -> PoolDevice:
+    reason = None
+    if not in_place(claim, function):
+        reason = Reason.DRIFTED if function.driver is not None else Reason.BIND_FAILED
+    elif claim.driver != KERNEL_DRIVER and spoilers(inventory.group(function.iommu_group), {function.address}):
+        reason = Reason.GROUP_NOT_VIABLE
+    elif isinstance(claim, DesiredVf) and isinstance(function, VirtualFunction) and unmet(claim.link, function):
+        # A pod that asks for a VLAN must not get a VF without it.
+        reason = Reason.LINK_SETTING_REFUSED
+    return _device(
+        function, driver=function.driver or claim.driver or "", numa=pf.numa_node, reason=reason, withdrawn=withdrawn
+    )
+
+
+def _kept(old: PoolDevice, function: Function, withdrawn: Set[PciAddress], *, leaving: bool) -> PoolDevice:
+    reason = Reason.VFS_IN_USE if leaving else Reason.DRIFTED if function.driver != old.driver else None
+    return _device(function, driver=old.driver, numa=old.numa_node, reason=reason, withdrawn=withdrawn)
+
+
+def _device(
+    function: Function, *, driver: str, numa: int | None, reason: Reason | None, withdrawn: Set[PciAddress]
+) -> PoolDevice:
+    if reason is None and function.address in withdrawn:
+        reason = Reason.RECONFIGURING
+    return PoolDevice(address=function.address, driver=driver, numa_node=numa, healthy=reason is None, reason=reason)
+
+
+def _by_address(published: PoolSet) -> dict[PciAddress, tuple[str, PoolDevice]]:
+    return {device.address: (pool.resource_name, device) for pool in published.pools for device in pool.devices}
+
+
+def _nothing(inventory: Inventory) -> PoolSet:
+    return PoolSet(boot_id=inventory.boot_id, pools=())

@@ -1,0 +1,367 @@
+"""Policies meet the PFs of one node: NodeConfig + Inventory -> Desired + Rejected.
+
+The first policy wins (docs/architecture.md, merging). A claim that cannot stand is returned, never raised, so that one
+bad policy stops no other. PFs that no policy claims any more but that the journal knows are to be given back.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+
+from virtfn_host.core.checks.groups import HARMLESS_DRIVERS
+from virtfn_host.core.checks.whole import RefusalError, check_group, check_whole, given_back_own, whole_pf
+from virtfn_host.core.turn.policy import indexes_text
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import (
+    KERNEL_DRIVER,
+    Desired,
+    DesiredPf,
+    DesiredVf,
+    DeviceMatcher,
+    NodeConfig,
+    PolicyConfig,
+    PoolRequest,
+    Rejected,
+    WholeRequest,
+)
+from virtfn_host.core.values.link import wanted_link
+from virtfn_host.core.values.model import Inventory, Original, PhysicalFunction, VirtualFunction
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.resource_names import environment_keys
+
+_MATCHED = {"class_code": "class", "numa_node": "numaNode"}
+"""Fields of a matcher that a policy names otherwise."""
+
+_LEAVE = "change one of the two so that it names another device"
+NETWORK_CLASS = "02"
+"""Beginning of the PCI class code of network controllers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """What the node should look like, and every claim that could not stand."""
+
+    desired: Desired
+    rejected: tuple[Rejected, ...]
+
+
+@dataclass(slots=True)
+class _Claims:
+    """What policies, first to last, have of one PF so far."""
+
+    count: int | None = None
+    count_policy: str = ""
+    policies: list[str] = field(default_factory=list)
+    vfs: dict[int, tuple[str, PoolRequest]] = field(default_factory=dict)
+    whole: WholeRequest | None = None
+
+
+@dataclass(slots=True)
+class _Names:
+    """Who has which resource name, and what that is called in a container."""
+
+    drivers: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Resource name to the first policy that has it, and its driver there."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """Name in the environment to the resource name that has it."""
+
+    def refusal(self, policy: str, name: str, driver: str) -> tuple[Reason, str] | None:
+        """Enter the name for this policy, or say why it cannot have it."""
+        if name not in self.drivers:
+            other = next((self.keys[key] for key in environment_keys(name) if key in self.keys), None)
+            if other is not None:
+                text = f"{name} has the same name in a container's environment as {other}"
+                return Reason.NAME_TAKEN, f"{text} of policy {self.drivers[other][0]}; rename one"
+            self.drivers[name] = (policy, driver)
+            self.keys |= dict.fromkeys(environment_keys(name), name)
+        winner, first = self.drivers[name]
+        if first == driver:
+            return None
+        return (
+            Reason.RESOURCE_MISMATCH,
+            f"{name} wants driver {driver}, but policy {winner} gives it {first}; rename one",
+        )
+
+
+def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original, ...]) -> Resolution:
+    """Decide what every claimed or once touched PF should look like.
+
+    Args:
+        config: the node's policies, the first to claim first.
+        inventory: the machine as it is.
+        originals: the journal: how PFs were before the first touch.
+    """
+    claims: dict[PciAddress, _Claims] = defaultdict(_Claims)
+    drivers = _Names()
+    rejected: list[Rejected] = []
+    refused: dict[PciAddress, list[str]] = defaultdict(list)
+    before = {pf.address: original for pf in inventory.pfs for original in originals if _same_card(original, pf)}
+    accepted: list[tuple[PolicyConfig, PhysicalFunction]] = []
+    for policy in config.policies:
+        matching = [pf for pf in _candidates(policy, inventory) if _matches_any(policy, pf, before.get(pf.address))]
+        if not matching:
+            rejected.append(_unmatched(policy, inventory))
+        for pf in matching:
+            try:
+                if policy.whole is not None:
+                    _claim_whole(policy, policy.whole, pf, claims[pf.address], before.get(pf.address), drivers)
+                    continue
+                _check(policy, pf, inventory, claims[pf.address], before.get(pf.address))
+            except RefusalError as refusal:
+                rejected.append(_rejection(policy, pf, refusal.reason, str(refusal)))
+                refused[pf.address].append(policy.name)
+            else:
+                _claim_count(policy, claims[pf.address])
+                accepted.append((policy, pf))
+                for pool in policy.pools:
+                    drivers.refusal(policy.name, pool.resource_name, pool.driver)
+    # Only now, when every number of VFs stands: a pool without indexes reaches up to it.
+    for policy, pf in accepted:
+        rejected += _claim_pools(policy, pf, claims[pf.address], drivers)
+    pfs = [
+        _desired_pf(pf, claims[pf.address], refused[pf.address], before.get(pf.address))
+        for pf in inventory.pfs
+        if claims[pf.address].policies or pf.address in before
+    ]
+    return Resolution(desired=Desired(pfs=tuple(pfs)), rejected=tuple(rejected))
+
+
+def _desired_pf(pf: PhysicalFunction, claims: _Claims, refused: list[str], original: Original | None) -> DesiredPf:
+    """An edit that is refused takes nothing away: only a PF that no policy means any more is given back."""
+    if claims.policies or original is None:
+        return _claimed_pf(pf, claims, original)
+    if refused:
+        return DesiredPf(
+            address=pf.address, num_vfs=None, autoprobe=None, vfs=(), policies=tuple(refused), refused=True
+        )
+    return _given_back_pf(original)
+
+
+def _candidates(policy: PolicyConfig, inventory: Inventory) -> list[PhysicalFunction]:
+    return [pf for pf in inventory.pfs if policy.whole is not None or pf.total_vfs is not None]
+
+
+def _matches_any(policy: PolicyConfig, pf: PhysicalFunction, original: Original | None) -> bool:
+    """By what the function was before the first touch: while it is handed out, its driver and netdev are gone."""
+    if original is not None and original.own is not None:
+        pf = replace(pf, driver=original.own.driver, netdevs=original.own.netdevs)
+    return any(matches(matcher, pf) for matcher in policy.devices)
+
+
+def matches(matcher: DeviceMatcher, pf: PhysicalFunction) -> bool:
+    """Whether every given field of the matcher holds for this PF."""
+    return (
+        matcher.vendor in (None, pf.vendor)
+        and matcher.device in (None, pf.device)
+        and (matcher.class_code is None or pf.class_code.startswith(matcher.class_code))
+        and matcher.driver in (None, pf.driver)
+        and matcher.address in (None, pf.address)
+        and (matcher.netdev is None or matcher.netdev in pf.netdevs)
+        and matcher.numa_node in (None, pf.numa_node)
+    )
+
+
+def _unmatched(policy: PolicyConfig, inventory: Inventory) -> Rejected:
+    """Nothing matches, as far as could be read."""
+    lost = [it for it in inventory.unreadable if inventory.pf(it.device) is None]
+    if lost:
+        text = f"{lost[0].device}: {lost[0].path} could not be read: {lost[0].error}"
+        return _rejection(policy, None, Reason.UNREADABLE, f"{text}; nobody can tell whether the policy means it")
+    return _rejection(policy, None, Reason.NO_MATCHING_DEVICE, _none_matches(policy))
+
+
+def _none_matches(policy: PolicyConfig) -> str:
+    asked = [
+        ", ".join(
+            f"{_MATCHED.get(f.name, f.name)} {value}"
+            for f in fields(matcher)
+            if (value := getattr(matcher, f.name)) is not None
+        )
+        for matcher in policy.devices
+    ]
+    what, verb = ("function", "virtfn list --all") if policy.whole else ("SR-IOV device", "virtfn list")
+    return f"no {what} of this node has {' or '.join(asked)}; `{verb}` shows those that are there"
+
+
+def _check(
+    policy: PolicyConfig, pf: PhysicalFunction, inventory: Inventory, claims: _Claims, original: Original | None
+) -> None:
+    """Raise RefusalError when the policy can have nothing of this PF."""
+    if claims.whole is not None:
+        raise RefusalError(Reason.FUNCTION_TAKEN, f"is handed out whole by policy {claims.policies[0]}; {_LEAVE}")
+    count = policy.count
+    if count is not None and claims.count is not None and count != claims.count:
+        text = f"wants {count} VFs, but policy {claims.count_policy} has claimed the number {claims.count}"
+        raise RefusalError(Reason.COUNT_CONFLICT, f"{text}; ask for the same, or leave count out")
+    if count is not None and count > (pf.total_vfs or 0):
+        if not pf.total_vfs:
+            text = "its driver or firmware offers no VFs (sriov_totalvfs is 0); switch SR-IOV on in its firmware"
+            raise RefusalError(Reason.SRIOV_UNSUPPORTED, text)
+        text = f"wants {count} VFs, the device offers {pf.total_vfs} (sriov_totalvfs); ask for fewer"
+        raise RefusalError(Reason.TOO_MANY_VFS, text)
+    handed_out = original is not None and original.own is not None  # and gets its own driver back first
+    if count and pf.vfio_bound and not handed_out:
+        raise RefusalError(
+            Reason.PF_DRIVER_MISSING, f"is on {pf.driver}, which makes no VFs; bind the driver of the PF"
+        )
+    if count and pf.driver is None and not handed_out:
+        raise RefusalError(Reason.PF_DRIVER_MISSING, "has no driver, so it can make no VFs; load the driver of the PF")
+    if any(pool.driver != KERNEL_DRIVER for pool in policy.pools):
+        _check_iommu(pf, inventory)
+    if any(pool.link is not None for pool in policy.pools) and not pf.class_code.startswith(NETWORK_CLASS):
+        text = f"is no network device (class {pf.class_code}), so its VFs have no link; leave link out"
+        raise RefusalError(Reason.LINK_SETTING_REFUSED, text)
+
+
+def _check_iommu(pf: PhysicalFunction, inventory: Inventory) -> None:
+    check_group(pf)
+    group = inventory.group(pf.iommu_group)
+    ports = [m for m in group.members if m.address != pf.address and m.driver in HARMLESS_DRIVERS] if group else []
+    if ports:
+        # Measured: behind a switch without ACS the port, the PF and all its VFs are one group, which is never viable
+        # while the PF keeps its driver.
+        text = f"shares IOMMU group {pf.iommu_group} with port {ports[0].address} (no ACS), so its VFs would too"
+        raise RefusalError(Reason.GROUP_NOT_VIABLE, f"{text}; move the card to a slot with ACS")
+
+
+def _claim_whole(
+    policy: PolicyConfig,
+    whole: WholeRequest,
+    pf: PhysicalFunction,
+    claims: _Claims,
+    original: Original | None,
+    drivers: _Names,
+) -> None:
+    """Enter the function itself, or raise RefusalError."""
+    if claims.policies:
+        what = "is handed out whole by" if claims.whole else "has its VFs claimed by"
+        raise RefusalError(Reason.FUNCTION_TAKEN, f"{what} policy {claims.policies[0]}; {_LEAVE}")
+    check_whole(pf, whole.driver, original)
+    if refusal := drivers.refusal(policy.name, whole.resource_name, whole.driver):
+        raise RefusalError(*refusal)
+    claims.policies.append(policy.name)
+    claims.whole = whole
+
+
+def _claim_count(policy: PolicyConfig, claims: _Claims) -> None:
+    claims.policies.append(policy.name)
+    if policy.count is not None and claims.count is None:
+        claims.count, claims.count_policy = policy.count, policy.name
+
+
+def _claim_pools(policy: PolicyConfig, pf: PhysicalFunction, claims: _Claims, drivers: _Names) -> list[Rejected]:
+    """Enter what the policy gets of this PF; return what it does not get."""
+    rejected = []
+    number = pf.num_vfs if claims.count is None else claims.count
+    named = {index for pool in policy.pools for index in pool.claimed(number)}
+    for pool in policy.pools:
+        if refusal := drivers.refusal(policy.name, pool.resource_name, pool.driver):
+            rejected.append(_rejection(policy, pf, *refusal))
+            continue
+        wanted = range(number) if pool.indexes is None else pool.claimed(number)
+        free = [i for i in wanted if i not in claims.vfs and (pool.indexes is not None or i not in named)]
+        rejected += _unmet(policy, pf, pool, claims, free, wanted)
+        claims.vfs |= dict.fromkeys(free, (policy.name, pool))
+    return rejected
+
+
+def _unmet(
+    policy: PolicyConfig,
+    pf: PhysicalFunction,
+    pool: PoolRequest,
+    claims: _Claims,
+    free: list[int],
+    wanted: Sequence[int],
+) -> list[Rejected]:
+    """What a pool asked and does not get."""
+    if pool.indexes is None:
+        if free:
+            return []
+        winners = sorted({name for name, _ in claims.vfs.values()})
+        text = f"no VF is left for {pool.resource_name}" + (f"; taken by {', '.join(winners)}" if winners else "")
+        text += "; ask for more VFs, or for another device"
+        return [_rejection(policy, pf, Reason.NOTHING_LEFT, text)]
+    lost: dict[str, list[int]] = defaultdict(list)
+    for index in wanted:
+        if index in claims.vfs:
+            lost[claims.vfs[index][0]].append(index)
+    return [
+        _rejection(policy, pf, Reason.INDEX_TAKEN, f"VF {indexes_text(taken)} belongs to policy {winner}; name others")
+        for winner, taken in sorted(lost.items())
+    ]
+
+
+def _rejection(policy: PolicyConfig, pf: PhysicalFunction | None, reason: Reason, text: str) -> Rejected:
+    device = str(pf.address) if pf else None
+    message = f"{pf.address}: {text}" if pf else text
+    return Rejected(policy=policy.name, device=device, reason=reason, message=message)
+
+
+def _claimed_pf(pf: PhysicalFunction, claims: _Claims, original: Original | None) -> DesiredPf:
+    if claims.whole is not None:
+        return whole_pf(pf, claims.whole.driver, claims.whole.resource_name, claims.policies[0])
+    ours = [_claimed_vf(pf, index, policy, pool) for index, (policy, pool) in claims.vfs.items()]
+    kept = pf.num_vfs if claims.count is None else claims.count
+    stale = [
+        given_back_vf(vf.index, original)
+        for vf in pf.vfs
+        if original and vf.index < kept and vf.index not in claims.vfs and _touched(vf, original, claims)
+    ]
+    return DesiredPf(
+        address=pf.address,
+        num_vfs=claims.count,
+        # Off, so that a VF goes to its driver directly: probing each VF first costs half the time (measured).
+        autoprobe=None if claims.count is None else False,
+        vfs=tuple(sorted(ours + stale, key=lambda vf: vf.index)),
+        policies=tuple(claims.policies),
+        own=given_back_own(original) if original else None,  # it was handed out whole before
+    )
+
+
+def _claimed_vf(pf: PhysicalFunction, index: int, policy: str, pool: PoolRequest) -> DesiredVf:
+    override = None if pool.driver == KERNEL_DRIVER else pool.driver
+    return DesiredVf(
+        index=index,
+        driver=pool.driver,
+        driver_override=override,
+        resource_name=pool.resource_name,
+        policy=policy,
+        link=None if pool.link is None else wanted_link(pool.link, pf, index),
+    )
+
+
+def _touched(vf: VirtualFunction, original: Original, claims: _Claims) -> bool:
+    """Whether a VF that nobody claims any more is on a vfio driver because of us."""
+    if not vf.vfio_bound or vf.driver_override is None:
+        return False
+    before = next((o for o in original.vfs if o.index == vf.index), None)
+    return claims.count is not None or (before is not None and before.driver != vf.driver)
+
+
+def given_back_vf(index: int, original: Original) -> DesiredVf:
+    """A VF as it was before the first touch; one that was not there then had no driver."""
+    before = next((o for o in original.vfs if o.index == index), None)
+    return DesiredVf(
+        index=index,
+        driver=before.driver if before else None,
+        driver_override=before.driver_override if before else None,
+        resource_name=None,
+        policy=None,
+        link=before.link if before else None,
+    )
+
+
+def _given_back_pf(original: Original) -> DesiredPf:
+    return DesiredPf(
+        address=original.address,
+        num_vfs=original.num_vfs,
+        autoprobe=original.autoprobe,
+        vfs=tuple(given_back_vf(vf.index, original) for vf in original.vfs),
+        policies=(),
+        own=given_back_own(original),
+    )
+
+
+def _same_card(original: Original, pf: PhysicalFunction) -> bool:
+    known = (original.address, original.vendor, original.device)
+    return known == (pf.address, pf.vendor, pf.device)

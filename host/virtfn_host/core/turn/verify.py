@@ -1,0 +1,74 @@
+"""verify(desired, inventory) -> every difference: success in a status comes from here, never from "no exception"."""
+
+from collections.abc import Iterator
+
+from virtfn_host.core.checks.groups import APART, spoilers
+from virtfn_host.core.turn.plan import Function, in_place
+from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf, Mismatch
+from virtfn_host.core.values.link import differing, link_text, mentioned
+from virtfn_host.core.values.model import Inventory, VirtualFunction
+from virtfn_host.core.values.reasons import Reason
+
+
+def verify(desired: Desired, inventory: Inventory) -> tuple[Mismatch, ...]:
+    """Compare what should be with a fresh look; empty means converged."""
+    return tuple(mismatch for wanted in desired.pfs for mismatch in _pf(wanted, inventory))
+
+
+def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
+    pf = inventory.pf(wanted.address)
+    if pf is None:
+        yield Mismatch(device=str(wanted.address), reason=Reason.DEVICE_GONE, message=f"{wanted.address}: is not there")
+        return
+    family = {pf.address, *(vf.address for vf in pf.vfs)}
+    for lost in inventory.unreadable:
+        if lost.device in family:
+            text = f"{lost.path} could not be read: {lost.error}"
+            yield Mismatch(device=str(lost.device), reason=Reason.UNREADABLE, message=f"{lost.device}: {text}")
+    if wanted.num_vfs not in (None, pf.num_vfs):
+        yield _differs(pf, f"has {pf.num_vfs} VFs, wanted {wanted.num_vfs}")
+        return
+    if wanted.autoprobe not in (None, pf.autoprobe):
+        yield _differs(pf, f"sriov_drivers_autoprobe is {pf.autoprobe:d}, wanted {wanted.autoprobe:d}")
+    if wanted.own is not None:
+        yield from _function(wanted.own, pf, inventory)
+    for vf in wanted.vfs:
+        there = pf.vf(vf.index)
+        if there is not None:
+            yield from _function(vf, there, inventory)
+            yield from _link(vf, there)
+
+
+def _function(wanted: DesiredFunction, function: Function, inventory: Inventory) -> Iterator[Mismatch]:
+    if not in_place(wanted, function):
+        half = function.driver is None and function.driver_override == wanted.driver_override is not None
+        why = ""
+        if half and wanted.driver not in inventory.drivers:
+            why = "; that driver is not loaded any more"
+        elif half:
+            why = "; driver_override names it already, so a bind was cut short or somebody unbound it"
+        yield _differs(function, f"is on {function.driver or 'no driver'}, wanted {wanted.driver or 'no driver'}{why}")
+    elif function.driver_override != wanted.driver_override:
+        now, then = function.driver_override or "empty", wanted.driver_override or "empty"
+        yield _differs(function, f"driver_override is {now}, wanted {then}")
+    elif wanted.policy is not None and wanted.driver != KERNEL_DRIVER:
+        for member in spoilers(inventory.group(function.iommu_group), {function.address}):
+            text = f"shares IOMMU group {function.iommu_group} with {member.address} ({member.driver}); {APART}"
+            address = str(function.address)
+            yield Mismatch(device=address, reason=Reason.GROUP_NOT_VIABLE, message=f"{address}: {text}")
+
+
+def _link(wanted: DesiredVf, vf: VirtualFunction) -> Iterator[Mismatch]:
+    if wanted.link is None:
+        return
+    if vf.link is None:
+        yield _differs(vf, f"its PF shows nothing of its link, wanted {link_text(wanted.link)}")
+        return
+    if groups := differing(wanted.link, vf.link):
+        now = ", ".join(link_text(mentioned(vf.link, group)) for group in groups)
+        yield _differs(vf, f"link shows {now}, wanted {', '.join(map(link_text, groups))}")
+
+
+def _differs(function: Function, text: str) -> Mismatch:
+    address = str(function.address)
+    return Mismatch(device=address, reason=Reason.DRIFTED, message=f"{address}: {text}")

@@ -1,0 +1,1 @@
+"""Frozen values, and how text becomes one: nothing in this room decides anything."""

@@ -1,0 +1,183 @@
+"""What words and numbers may travel to the host process: each is parsed once, where a message becomes values.
+
+A field of the model that is declared with one of the types here holds what its parser lets through, because
+`codec.py` asks the parser of every field that it reads. So nothing behind the codec checks a name again, but for the
+few places that make a path or an argument list of one, and those ask the same parser.
+
+Rules are the kernel's own where it has one, and narrower where a name becomes part of a path or of a command line.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from virtfn_host.core.values.strict_json import clipped
+
+# --- what codec.py asks ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A text that `parse` lets through; it raises ValueError where it does not."""
+
+    parse: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """An integer from `least` to `most`, both included."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """A list of at most so many items."""
+
+    items: int
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+_DRIVER = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.+() -]{0,61}[A-Za-z0-9_.+()-])?")
+_MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,54}")
+_MODALIAS = re.compile(r"[a-z0-9_]{1,16}:[A-Za-z0-9_.*?=-]{1,239}")
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+_GROUP = re.compile(r"[0-9]{1,10}")
+_NETDEV_BYTES = 15
+"""IFNAMSIZ - 1, <linux/if.h>."""
+
+
+def driver_name(text: str) -> str:
+    """Name of a PCI driver that a function may be bound to: it becomes part of a path.
+
+    The kernel takes every file name; a few old drivers have a space in theirs (`MTD PCI`), none has more than this.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _matching(_DRIVER, text, "the name of a driver (1 to 63 letters, digits and _.+()-)")
+
+
+def module_name(text: str) -> str:
+    """Name of a kernel module: it becomes an argument of modprobe. 55 bytes are MODULE_NAME_LEN - 1, <linux/module.h>.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _matching(_MODULE, text, "the name of a module (1 to 55 letters, digits, _ and -)")
+
+
+def modalias(text: str) -> str:
+    """What a function's `modalias` reads, like `pci:v00008086d000010CAsv...`: it becomes an argument of modprobe.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _matching(_MODALIAS, text, "a modalias like pci:v00008086d000010CA...")
+
+
+def netdev_name(text: str) -> str:
+    """Name of a netdev, by the kernel's dev_valid_name (net/core/dev.c), without control characters.
+
+    Raises:
+        ValueError: it is none.
+    """
+    size = len(text.encode(errors="replace"))
+    if not 0 < size <= _NETDEV_BYTES or text in (".", "..") or any(_unfit_for_netdev(c) for c in text):
+        raise ValueError(f"{clipped(text)} is not the name of a netdev (1 to 15 bytes, no slash, colon, white space)")
+    return text
+
+
+def group_number(text: str) -> int:
+    """Number of an IOMMU group, as the kernel prints it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = int(_matching(_GROUP, text, "the number of an IOMMU group"))
+    if number >= 1 << 31:  # ida_alloc in drivers/iommu/iommu.c
+        raise ValueError(f"{number} is not the number of an IOMMU group (31 bits)")
+    return number
+
+
+def mac_address(text: str) -> str:
+    """A MAC address, lower case with colons.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _matching(_MAC, text, "a MAC address like 52:54:00:12:34:56")
+
+
+def shown_name(text: str) -> str:
+    """A file name as sysfs shows it; only ever compared with another one. 255 bytes are NAME_MAX.
+
+    Raises:
+        ValueError: it is none.
+    """
+    size = len(text.encode(errors="replace"))
+    if not 0 < size <= 255 or any(c in "/\0\n" for c in text):
+        raise ValueError(f"{clipped(text)} is not a file name")
+    return text
+
+
+def override_text(text: str) -> str:
+    """What `driver_override` may hold: the kernel takes any line of less than a page.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not 0 < len(text.encode(errors="replace")) < 4096 or any(c in "\0\n" for c in text):
+        raise ValueError(f"{clipped(text)} is not what a driver_override holds (one line, less than 4096 bytes)")
+    return text
+
+
+def sentence(text: str) -> str:
+    """Words for people, which nobody here acts on.
+
+    Raises:
+        ValueError: there are too many of them.
+    """
+    if len(text) > SENTENCE:
+        raise ValueError(f"a text of {len(text)} characters, want at most {SENTENCE}")
+    return text
+
+
+SENTENCE = 8192
+"""Characters of the longest text for people in a message."""
+
+
+def _matching(pattern: re.Pattern[str], text: str, what: str) -> str:
+    if pattern.fullmatch(text) is None:
+        raise ValueError(f"{clipped(text)} is not {what}")
+    return text
+
+
+def _unfit_for_netdev(character: str) -> bool:
+    return character in "/:" or character.isspace() or not character.isprintable()
+
+
+# --- types of fields -------------------------------------------------------------------------------------------------
+
+DriverName: TypeAlias = Annotated[str, Parsed(driver_name)]
+ModuleName: TypeAlias = Annotated[str, Parsed(module_name)]
+NetdevName: TypeAlias = Annotated[str, Parsed(netdev_name)]
+MacAddress: TypeAlias = Annotated[str, Parsed(mac_address)]
+ShownName: TypeAlias = Annotated[str, Parsed(shown_name)]
+OverrideText: TypeAlias = Annotated[str, Parsed(override_text)]
+Sentence: TypeAlias = Annotated[str, Parsed(sentence)]
+
+GroupNumber: TypeAlias = Annotated[int, Within(0, (1 << 31) - 1)]
+VfIndex: TypeAlias = Annotated[int, Within(0, 65534)]
+"""A PF has at most 65,535 VFs: NumVFs has 16 bits (PCIe 6.0, 9.3.3.7)."""
+
+VfCount: TypeAlias = Annotated[int, Within(0, 65535)]
+Vlan: TypeAlias = Annotated[int, Within(0, 4095)]
+"""IEEE 802.1Q: 12 bits."""
+
+VlanPriority: TypeAlias = Annotated[int, Within(0, 7)]
+Rate: TypeAlias = Annotated[int, Within(0, (1 << 32) - 1)]
+"""Mbit/s; 32 bits in rtnetlink."""

@@ -1,0 +1,101 @@
+"""Names of extended resources: the kubelet's rules, Kubernetes' own words, and which domains an administrator allows.
+
+A resource name is a promise of somebody: who offers `nvidia.com/gpu` speaks for NVIDIA's device plugin, and pods that
+ask for it get a device of ours. So only virtfn.dev and the domains that the administrator names are offered.
+"""
+
+import re
+from collections.abc import Iterable
+
+from virtfn_host.core.values.fields import PolicyError, shown
+
+RESOURCE_DOMAIN = "virtfn.dev"
+"""Put before a resource name without a slash; always allowed."""
+
+NAME_LIMIT = 308
+"""Characters of domain, slash and name: 244 + 1 + 63. The kubelet's registry has the same bound."""
+
+Domains = frozenset[str]
+"""Domains beside virtfn.dev that may be offered; a subdomain is another domain."""
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_DOMAIN_LIMIT = 244
+_NO_SHELL = re.compile(r"[^A-Z0-9_]")
+
+_KUBERNETES_OWN = re.compile(
+    r"(cpu|memory|storage|ephemeral-storage|pods|services|secrets|configmaps|persistentvolumeclaims|resourcequotas"
+    r"|replicationcontrollers|hugepages(-.*)?|attachable-volumes-.*|(requests|limits|count)\..*)",
+    re.IGNORECASE,
+)
+"""What stands without a domain in a pod's resources or in a quota."""
+
+
+def resource_name(value: object, path: str, domains: Domains | None = None) -> str:
+    """The full name, with its domain, of what a user wrote.
+
+    Args:
+        domains: what is allowed beside virtfn.dev; None where no cluster is asked, as by the command on a node.
+
+    Raises:
+        PolicyError: the kubelet would refuse it, it is one of Kubernetes' own, or its domain is not allowed.
+    """
+    if not isinstance(value, str) or not value:
+        raise PolicyError(f"{path}: a pool needs a resource name")
+    domain, slash, name = value.rpartition("/")
+    if not slash and len(name) <= NAME_LIMIT and _KUBERNETES_OWN.fullmatch(name):
+        text = f"{shown(value)} is a resource of Kubernetes itself"
+        raise PolicyError(f"{path}: {text}; take another name, or write {RESOURCE_DOMAIN}/{name} if you mean that")
+    domain = domain if slash else RESOURCE_DOMAIN
+    # The kubelet's own rules: a qualified name, and its substring test for kubernetes.io/.
+    if not _NAME.fullmatch(name) or not is_domain(domain):
+        raise PolicyError(f"{path}: {shown(value)} is no resource name like fast or vendor.example/fast")
+    if is_reserved(domain):
+        raise PolicyError(f"{path}: {shown(value)} lies in a domain that Kubernetes keeps for itself")
+    if domains is not None and domain not in domains | {RESOURCE_DOMAIN}:
+        text = f"{shown(value)} lies in a domain that is not allowed here; leave the domain out"
+        raise PolicyError(f"{path}: {text}, or have it added to the chart's value resourceDomains")
+    return f"{domain}/{name}"
+
+
+def environment_keys(full_name: str) -> tuple[str, str]:
+    """What the names of a container's environment end in, as a shell can read them.
+
+    Software looks for PCIDEVICE_<key> and PCIDEVICE_<key>_INFO, so a pool `fast_info` takes a name of a pool `fast`.
+    """
+    key = _NO_SHELL.sub("_", full_name.upper())
+    return key, f"{key}_INFO"
+
+
+def read_domains(text: str, path: str) -> Domains:
+    """`vendor.example,other.example` to a set; blanks and empty parts are nothing.
+
+    Raises:
+        PolicyError: one is no DNS subdomain, or one that Kubernetes keeps for itself.
+    """
+    return checked_domains((part.strip() for part in text.split(",") if part.strip()), path)
+
+
+def checked_domains(domains: Iterable[str], path: str) -> Domains:
+    """The same of a list.
+
+    Raises:
+        PolicyError: as `read_domains`.
+    """
+    found = frozenset(domains)
+    for domain in sorted(found):
+        if not is_domain(domain):
+            raise PolicyError(f"{path}: {shown(domain)} is no domain like vendor.example")
+        if is_reserved(domain):
+            raise PolicyError(f"{path}: {shown(domain)} is a domain that Kubernetes keeps for itself")
+    return found
+
+
+def is_domain(text: str) -> bool:
+    """A DNS subdomain in lower case as Kubernetes tests for one, short enough for the kubelet."""
+    return 0 < len(text) <= _DOMAIN_LIMIT and all(_LABEL.fullmatch(label) for label in text.split("."))
+
+
+def is_reserved(domain: str) -> bool:
+    """Whether Kubernetes keeps the domain for itself; its own test is for the end of the text, not for a label."""
+    return f"{domain}/".endswith("kubernetes.io/") or domain.startswith("requests.")

@@ -1,0 +1,140 @@
+"""What every PF was before the first touch. Written before that touch, kept over kill -9 and reboot.
+
+A journal that cannot be read is never replaced: whoever mends or removes it decides what becomes of the machine.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import CodecError
+from virtfn_host.core.values.model import Original, OriginalOwn, OriginalVf, PhysicalFunction
+from virtfn_host.linux import documents
+from virtfn_host.linux.errors import DocumentError, JournalUnreadableError, StaleSnapshotError
+from virtfn_host.linux.files import write_atomically
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entries:
+    originals: tuple[Original, ...]
+
+
+class Journal:
+    """The journal file; every call reads it anew, so two processes never disagree."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def originals(self) -> tuple[Original, ...]:
+        """Every PF's original state, by address; empty when nothing was ever touched.
+
+        Raises:
+            JournalUnreadableError: the file is there and is not a journal of this version.
+        """
+        try:
+            found = documents.read(_Entries, self.path)
+        except DocumentError as error:
+            text = f"the journal {error}; it is kept as it is, and nothing is touched"
+            raise JournalUnreadableError(f"{text} until it is mended or moved away") from error
+        return () if found is None else found.originals
+
+    def remember(self, pf: PhysicalFunction, *, whole: bool = False) -> None:
+        """Note how a PF is, unless it is noted already for this very card.
+
+        Args:
+            whole: the function itself is about to be touched, not only its VFs.
+
+        Raises:
+            StaleSnapshotError: some of its VFs are gone, so somebody takes them away at this moment.
+            JournalUnreadableError: see `originals`, or the file could not be written.
+        """
+        known = self.originals()
+        entry = next((original for original in known if _same_card(original, pf)), None)
+        if entry is None:
+            _expect_no_gap(pf)
+            entry = original_of(pf, whole=whole)
+        elif whole and entry.own is None:
+            entry = replace(entry, own=original_of(pf, whole=True).own)
+        else:
+            return
+        self._write([*(original for original in known if original.address != pf.address), entry])
+
+    def knows(self, address: PciAddress, vendor: str, device: str) -> bool:
+        """Whether it is noted how this very card was.
+
+        Raises:
+            JournalUnreadableError: see `originals`.
+        """
+        card = (address, vendor, device)
+        return any((known.address, known.vendor, known.device) == card for known in self.originals())
+
+    def forget(self, pf: PhysicalFunction) -> None:
+        """Drop a PF's entry, now that it is as it was.
+
+        Raises:
+            StaleSnapshotError: it is not as it was; the entry stays.
+            JournalUnreadableError: see `originals`.
+        """
+        known = self.originals()
+        entry = next((original for original in known if original.address == pf.address), None)
+        if entry is None:
+            return
+        if not _as_before(entry, original_of(pf, whole=entry.own is not None)):
+            raise StaleSnapshotError(
+                f"{pf.address} is not as it was before the first touch, so it stays in the journal"
+            )
+        self._write([original for original in known if original is not entry])
+
+    def _write(self, originals: list[Original]) -> None:
+        entries = _Entries(originals=tuple(sorted(originals, key=lambda original: original.address)))
+        try:
+            write_atomically(self.path, documents.text_of(entries), 0o600)
+        except (OSError, CodecError) as error:
+            text = f"the journal {DocumentError(self.path, 'written', error)}; nothing is touched without it"
+            raise JournalUnreadableError(f"{text}, make its folder writable") from error
+
+
+def original_of(pf: PhysicalFunction, *, whole: bool = False) -> Original:
+    """The state of a PF, and of the function itself where `whole`, that giving back restores."""
+    own = OriginalOwn(driver=pf.driver, driver_override=pf.driver_override, netdevs=pf.netdevs) if whole else None
+    vfs = [
+        OriginalVf(index=vf.index, driver=vf.driver, driver_override=vf.driver_override, link=vf.link) for vf in pf.vfs
+    ]
+    return Original(
+        address=pf.address,
+        vendor=pf.vendor,
+        device=pf.device,
+        num_vfs=pf.num_vfs,
+        autoprobe=pf.autoprobe,
+        vfs=tuple(vfs),
+        own=own,
+    )
+
+
+def _expect_no_gap(pf: PhysicalFunction) -> None:
+    """The kernel takes VFs away from the first one on, waiting for who uses one; the rest could not be given back."""
+    indexes = [vf.index for vf in pf.vfs]
+    if indexes != list(range(len(indexes))):
+        text = ", ".join(map(str, indexes))
+        raise StaleSnapshotError(
+            f"{pf.address} shows only VF {text}, so somebody is taking its VFs away; look and plan again"
+        )
+
+
+def _as_before(entry: Original, now: Original) -> bool:
+    """Names of netdevs are for matching only: which name comes back is udev's affair. Link settings that were not noted
+    (by an earlier version, or because nobody could tell) are not compared."""
+    own = replace(now.own, netdevs=entry.own.netdevs) if now.own and entry.own else now.own
+    noted = {vf.index for vf in entry.vfs if vf.link is not None}
+    vfs = tuple(vf if vf.index in noted else replace(vf, link=None) for vf in now.vfs)
+    return entry == replace(now, own=own, vfs=vfs)
+
+
+def has_links(originals: Iterable[Original]) -> bool:
+    """Whether link settings are to be given back one day."""
+    return any(vf.link is not None for original in originals for vf in original.vfs)
+
+
+def _same_card(original: Original, pf: PhysicalFunction) -> bool:
+    return (original.address, original.vendor, original.device) == (pf.address, pf.vendor, pf.device)

@@ -1,0 +1,130 @@
+"""Sets link settings of VFs, each after a look and under the in-use lock of its VF."""
+
+import errno
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.link import groups_of, is_rate, link_text, mentioned
+from virtfn_host.core.values.model import VfLink
+from virtfn_host.core.values.steps import SetLink, patience
+from virtfn_host.linux.act.expect import expect_place
+from virtfn_host.linux.errors import (
+    HostError,
+    LinkSettingRefusedError,
+    NetlinkRefusedError,
+    StaleSnapshotError,
+    errno_text,
+)
+from virtfn_host.linux.netlink.asks import Netlink, PfLinks
+from virtfn_host.linux.netlink.shown import administrative, netdev_of
+from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.use.lock import held
+
+CARRIER_POLL = 0.05
+"""Seconds between two looks while a PF's link comes up; netlink would tell, but to whom: this process asks only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What link settings are made with."""
+
+    sysfs: Sysfs
+    netlink: Netlink | None
+    look: Callable[[], OneLook]
+    """A new look that knows what this machine needs."""
+    unwanted: Callable[[], bool]
+    """Whether nobody wants to be waited for any more."""
+
+
+def set_links(steps: Sequence[SetLink], hands: Hands) -> list[HostError | None]:
+    """Carry out steps of one PF: look once, then set one after the other; an answer for each, in their order."""
+    sysfs, netlink = hands.sysfs, hands.netlink
+    pf = steps[0].function.pf
+    name = netdev_of(sysfs, pf)
+    if name is None or netlink is None:
+        text = f"{pf} has no netdev in the host's network namespace; is it in another one?"
+        return [LinkSettingRefusedError(text) for _ in steps]
+    try:
+        shown = netlink.links(name)
+    except HostError as error:
+        return [error for _ in steps]
+    answers: list[HostError | None] = []
+    for _, its in groupby(steps, key=lambda step: step.function):
+        answers += _set_vf(list(its), name, shown, hands, netlink)
+    return answers
+
+
+def _set_vf(
+    steps: Sequence[SetLink], name: str, shown: PfLinks, hands: Hands, netlink: Netlink
+) -> list[HostError | None]:
+    """All steps of one VF under one lock, so that nobody gets it with half of its settings."""
+    sysfs = hands.sysfs
+    function = steps[0].function
+    index = function.index
+    try:
+        address = expect_place(function, None if index is None else sysfs.vf_address(function.pf, index))
+        link = None if index is None else administrative(sysfs, address, index, shown)
+        if index is None or link is None:
+            raise LinkSettingRefusedError(f"{name} shows nothing of VF {index}; does its driver know link settings?")
+        if any(is_rate(step.value) for step in steps):
+            _await_carrier(hands, function.pf, name, patience(steps[0]))
+        with held(hands.look(), [address], netlink):
+            return [_set(step, address, index, name, link, netlink) for step in steps]
+    except HostError as error:
+        return [error for _ in steps]
+
+
+def _set(step: SetLink, address: PciAddress, index: int, name: str, link: VfLink, netlink: Netlink) -> HostError | None:
+    """`link`: what is shown of the VF."""
+    if len(list(groups_of(step.value))) != 1:
+        return LinkSettingRefusedError(f"{link_text(step.value) or 'nothing'} is not one setting; each is a step")
+    found = mentioned(link, step.value)
+    if step.expects is None and found == step.value:
+        return None
+    if step.expects is not None and found != step.expects:
+        now, then = link_text(found), link_text(step.expects)
+        return StaleSnapshotError(f"{address} shows {now}, the plan was made when it was {then}; look and plan again")
+    try:
+        netlink.set_vf(name, index, _whole_group(step.value, link))
+    except NetlinkRefusedError as error:
+        text = f"ip link set {name} vf {index} {link_text(step.value)}: {errno_text(error.errno)}"
+        return LinkSettingRefusedError(f"{text}; {_hint(step.value, error.errno, name)}")
+    except HostError as error:
+        return error
+    return None
+
+
+def _whole_group(value: VfLink, shown: VfLink) -> VfLink:
+    """Netlink takes both rates, and VLAN with priority, so what is not asked for is said again as it is."""
+    if is_rate(value):
+        least = value.min_tx_rate if value.min_tx_rate is not None else shown.min_tx_rate or 0
+        most = value.max_tx_rate if value.max_tx_rate is not None else shown.max_tx_rate or 0
+        return replace(value, min_tx_rate=least, max_tx_rate=most)
+    if value.vlan is not None or value.vlan_qos is not None:
+        return replace(value, vlan=value.vlan or 0, vlan_qos=value.vlan_qos or 0)
+    return value
+
+
+def _await_carrier(hands: Hands, pf: PciAddress, name: str, seconds: float) -> None:
+    """A rate is a share of the link's speed: igb refuses it without a link, and loses the link for 1.4 s whenever VFs
+    are made (measured). Where none comes, the driver is asked all the same, and its answer is the one that counts."""
+    sysfs, until = hands.sysfs, time.monotonic() + seconds
+    while time.monotonic() < until and not hands.unwanted():
+        up = sysfs.netdev_up(sysfs.device(pf, "net", name))
+        if not up or sysfs.read(sysfs.device(pf, "net", name, "carrier")) != "0":
+            return
+        time.sleep(CARRIER_POLL)
+
+
+def _hint(value: VfLink, number: int, name: str) -> str:
+    if number == errno.EOPNOTSUPP:
+        return "the PF's driver does not know this setting; leave it out"
+    if number == errno.EINVAL and is_rate(value):
+        return f"a rate needs a link on {name} and must be below its speed, and some drivers know no minTxRate"
+    if number == errno.EPERM:
+        return "run as root in the host's user namespace"
+    return "see the kernel log for the driver's word"

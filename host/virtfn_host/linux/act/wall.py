@@ -1,0 +1,177 @@
+"""What the host process refuses by itself, whatever a plan says: what the machine needs, strange drivers and modules.
+
+The agent decides, and whoever has taken the agent over decides otherwise. So what would be fatal is asked of the
+machine here, at the moment of the step: nothing of what this machine lives on is touched, and a function goes to a vfio
+driver, to the driver that it had before the first touch, or to one that this kernel names for it (docs/decisions/0013).
+"""
+
+import os
+from dataclasses import dataclass, field
+
+from virtfn_host.core.checks.aliases import VFIO_PCI, driver_of, modules_for
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Original
+from virtfn_host.core.values.names import driver_name
+from virtfn_host.core.values.steps import FunctionRef
+from virtfn_host.linux.act.journal import Journal
+from virtfn_host.linux.errors import DriverRefusedError
+from virtfn_host.linux.look.needs import share
+from virtfn_host.linux.look.preflight import ALIAS, module_name
+from virtfn_host.linux.look.spare import refuse_needed, why_needed
+from virtfn_host.linux.look.surroundings import read_aliases
+from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.sysfs import Sysfs
+
+VFIO_CORE = "vfio-pci-core"
+"""The module that every vfio driver of PCI functions is built on (Linux 5.16); before, vfio-pci was the only one."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was looked up; thrown away with `Wall.anew`."""
+
+    look: OneLook
+    aliases: str | None = None
+    of_modules: frozenset[str] | None = None
+    entries: dict[tuple[PciAddress, bool], Original | None] = field(default_factory=dict)
+
+
+class Wall:
+    """Asked before each step. What it looks up is kept until `anew`: one look serves all steps of a PF."""
+
+    def __init__(self, sysfs: Sysfs, journal: Journal) -> None:
+        self._sysfs = sysfs
+        self._journal = journal
+        self._seen = _Seen(OneLook(sysfs))
+
+    def anew(self) -> None:
+        """Forget what was looked up."""
+        self._seen = _Seen(OneLook(self._sysfs))
+
+    def look(self) -> OneLook:
+        """A new look at the machine that knows already what is needed."""
+        look = OneLook(self._sysfs)
+        share(self._seen.look, look)
+        return look
+
+    def expect_spare(self, address: PciAddress) -> None:
+        """Go on only where this machine can do without a function.
+
+        Raises:
+            NeededError: it cannot, or nobody can tell.
+        """
+        refuse_needed(address, why_needed(self._seen.look, address))
+
+    # --- drivers --------------------------------------------------------------------------------------------------
+
+    def expect_driver(self, name: str, function: FunctionRef, address: PciAddress) -> None:
+        """Go on only where a function may be bound to a driver.
+
+        Raises:
+            DriverRefusedError: it is none of those that may have this function.
+            HostError: nobody can tell.
+        """
+        if name == VFIO_PCI or name in self._before(function):
+            return
+        try:
+            driver_name(name)
+        except ValueError as error:
+            raise DriverRefusedError(f"refused: {error}; nothing was written") from error
+        if self._is_vfio(name) or self._is_named_for(name, address):
+            return
+        text = f"{name} is no vfio driver, not what {address} had before the first touch, and not named for it by"
+        raise DriverRefusedError(f"refused: {text} this kernel's modules.alias; nothing was written")
+
+    def expect_module(self, name: str, pf: PciAddress) -> None:
+        """Go on only where a module may be loaded for a PF, its VFs included.
+
+        Where the modules of this kernel are not to be seen modprobe sees none either, and says so.
+
+        Raises:
+            DriverRefusedError: it is none of those that a function of this PF may need.
+            HostError: nobody can tell.
+        """
+        if not os.path.exists(self._sysfs.modules_folder() / "modules.dep") or self._is_vfio(name):
+            return
+        entry = self._entry(pf, whole=False)
+        functions = (pf, *self._sysfs.vf_addresses(pf).values())
+        if name in _drivers_of(entry) or any(self._is_named_for(name, address) for address in functions):
+            return
+        text = f"{name} brings no vfio driver, and no driver that {pf} or a VF of it had or that this kernel names"
+        raise DriverRefusedError(f"refused: {text} for it; nothing was loaded")
+
+    def _is_vfio(self, name: str) -> bool:
+        """By what the kernel says of a driver, never by what it is called."""
+        if name == VFIO_PCI:
+            return True
+        return name in self._vfio_of_modules() or self._vfio_now(name)
+
+    def _vfio_of_modules(self) -> frozenset[str]:
+        """Drivers with a `vfio_pci:` alias, or of a module that needs vfio-pci-core, among the modules on the disk."""
+        if self._seen.of_modules is None:
+            found = {words[2] for line in self._aliases().splitlines() if _is_vfio_alias(words := line.split())}
+            for line in (self._sysfs.read(self._sysfs.modules_folder() / "modules.dep") or "").splitlines():
+                if VFIO_CORE in {module_name(part).replace("_", "-") for part in line.partition(":")[2].split()}:
+                    found.add(module_name(line).replace("-", "_"))
+            self._seen.of_modules = frozenset(map(driver_of, found))
+        return self._seen.of_modules
+
+    def _vfio_now(self, name: str) -> bool:
+        """A registered driver of a loaded module that uses vfio-pci-core, or one that has a function on vfio now."""
+        sysfs = self._sysfs
+        module = sysfs.link(sysfs.driver(name, "module"))
+        core = VFIO_CORE.replace("-", "_")
+        if module is not None and module in (sysfs.names(sysfs.sys / f"module/{core}/holders") or ()):
+            return True
+        return any(
+            os.path.isdir(sysfs.driver(name, entry, "vfio-dev")) for entry in sysfs.names(sysfs.driver(name)) or ()
+        )
+
+    def _before(self, function: FunctionRef) -> frozenset[str]:
+        """What the journal has as driver and override of this very function."""
+        entry = self._entry(function.pf, whole=function.index is None)
+        if entry is None:
+            return frozenset()
+        if function.index is None:
+            own = entry.own
+            return frozenset() if own is None else _names(own.driver, own.driver_override)
+        vf = next((vf for vf in entry.vfs if vf.index == function.index), None)
+        return frozenset() if vf is None else _names(vf.driver, vf.driver_override)
+
+    def _entry(self, pf: PciAddress, *, whole: bool) -> Original | None:
+        """The journal's entry of this very card; `whole`: looked up apart, because `own` may be noted later."""
+        if (pf, whole) not in self._seen.entries:
+            ids = tuple(self._sysfs.hex_digits(pf, name) for name in ("vendor", "device"))
+            found = (e for e in self._journal.originals() if e.address == pf and (e.vendor, e.device) == ids)
+            self._seen.entries[pf, whole] = next(found, None)
+        return self._seen.entries[pf, whole]
+
+    def _is_named_for(self, name: str, address: PciAddress) -> bool:
+        """Whether a module with an alias that fits the function brings this driver."""
+        text = self._sysfs.read(self._sysfs.device(address, "modalias")) or ""
+        modules = {module.replace("-", "_") for module in modules_for(self._aliases(), text)}
+        if not modules:
+            return False
+        registered = self._sysfs.link(self._sysfs.driver(name, "module"))
+        return (registered or name).replace("-", "_") in modules
+
+    def _aliases(self) -> str:
+        if self._seen.aliases is None:
+            self._seen.aliases = read_aliases(self._sysfs)
+        return self._seen.aliases
+
+
+def _is_vfio_alias(words: list[str]) -> bool:
+    return len(words) == 3 and words[1].startswith(ALIAS)
+
+
+def _names(*names: str | None) -> frozenset[str]:
+    return frozenset(name for name in names if name is not None)
+
+
+def _drivers_of(entry: Original | None) -> frozenset[str]:
+    """Every driver that the journal has for a PF and its VFs."""
+    if entry is None:
+        return frozenset()
+    own = entry.own.driver if entry.own is not None else None
+    return _names(own, *(vf.driver for vf in entry.vfs))

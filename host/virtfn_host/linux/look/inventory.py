@@ -1,0 +1,261 @@
+"""read_inventory(sysfs) -> Inventory: one look at every function that can be handed out, of any class and vendor.
+
+One bad device, attribute, name or group never fails the list: what could not be read is listed as such, once, and who
+depends on it does not guess. Reads that can hang behind a blocked write of somebody else (`driver_override` on Linux
+6.1) go through a reader with a deadline.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import (
+    GroupMember,
+    Inventory,
+    IommuGroup,
+    PhysicalFunction,
+    Unreadable,
+    VirtualFunction,
+)
+from virtfn_host.linux.errors import NetlinkError, SysfsReadError
+from virtfn_host.linux.look.needs import needed_for
+from virtfn_host.linux.look.preflight import loadable_drivers
+from virtfn_host.linux.netlink.asks import Netlink
+from virtfn_host.linux.netlink.shown import with_links
+from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.sysfs import Sysfs, override_text
+from virtfn_host.linux.touch.reader import Reader
+
+BRIDGE = "06"
+"""Base class of bridges and ports (PCI Code and ID Assignment Specification)."""
+
+
+@dataclass(slots=True)
+class _Look:
+    sysfs: OneLook
+    reader: Reader | None
+    needs: bool = False
+    """Whether to tell also what this machine needs a function for."""
+    netlink: Netlink | None = None
+    unreadable: list[Unreadable] = field(default_factory=list)
+    ahead: dict[PciAddress, str | SysfsReadError | None] = field(default_factory=dict)
+    """What `driver_override` of some VFs says, read by the reader in one go."""
+
+    def read_ahead(self, addresses: Iterable[PciAddress]) -> None:
+        """Ask for the override of all of these in one message, not one by one; meanwhile read what is asked next."""
+        if self.reader is not None:
+            wanted = [address for address in addresses if address not in self.ahead]
+            paths = [self.sysfs.device(address, "driver_override") for address in wanted]
+
+            def meanwhile() -> None:
+                for address in wanted:
+                    with contextlib.suppress(SysfsReadError, ValueError):  # whoever needs it asks again, and is told
+                        self.sysfs.bound_driver(address)
+                        self.sysfs.group(address)
+
+            self.ahead |= zip(wanted, self.reader.read_each(paths, meanwhile), strict=True)
+
+    def override(self, address: PciAddress) -> str | None:
+        """`driver_override`, which hangs on Linux 6.1 while somebody's write is blocked."""
+        try:
+            if self.reader is None:
+                return self.sysfs.override(address)
+            if address not in self.ahead:
+                self.read_ahead([address])
+            if isinstance(found := self.ahead[address], SysfsReadError):
+                raise found
+            return override_text(found)
+        except SysfsReadError as error:
+            self.lose(address, error)
+            return None
+
+    def lose(self, device: PciAddress, error: SysfsReadError) -> None:
+        """Note that something of a function could not be read."""
+        self.unreadable.append(Unreadable(device=device, path=error.path, error=error.answer))
+
+    def links(self, pf: PhysicalFunction) -> PhysicalFunction:
+        """With what its netdev shows of its VFs, where that is asked."""
+        if self.netlink is None:
+            return pf
+        try:
+            return with_links(pf, self.sysfs, self.netlink)
+        except NetlinkError as error:
+            path = self.sysfs.device(pf.address, "net")
+            self.unreadable.append(Unreadable(device=pf.address, path=path, error=str(error)))
+            return pf
+
+
+def read_inventory(
+    sysfs: Sysfs,
+    reader: Reader | None = None,
+    netlink: Netlink | None = None,
+    only: Iterable[PciAddress] | None = None,
+) -> Inventory:
+    """Look at the machine once; `reader` takes the reads that may hang, `netlink` tells link settings of VFs.
+
+    Args:
+        only: look at these functions and their VFs alone, and not at what the machine needs: enough for `verify`.
+
+    Raises:
+        SysfsReadError: not even the list of PCI devices can be read.
+    """
+    sysfs = OneLook.of(sysfs)
+    wanted = list(sysfs.functions()) if only is None else sorted(only)
+    look = _Look(sysfs, reader, only is None, netlink)
+    look.read_ahead(wanted)
+    pfs: list[PhysicalFunction] = []
+    vfs: set[PciAddress] = set()
+    for address in wanted:
+        # VFs come after their PF.
+        pf = None if address in vfs else _guarded(look, address, _pf)
+        if pf is not None:
+            pfs.append(pf)
+            vfs |= {vf.address for vf in pf.vfs}
+    groups = tuple(_groups(look, pfs))
+    return Inventory(
+        boot_id=sysfs.boot_id(),
+        kernel=sysfs.kernel_release(),
+        drivers=_drivers(sysfs),
+        pfs=tuple(sorted(pfs, key=lambda pf: pf.address)),
+        groups=groups,
+        unreadable=tuple(look.unreadable),
+        loadable=loadable_drivers(sysfs),
+    )
+
+
+def _groups(look: _Look, pfs: Iterable[PhysicalFunction]) -> Iterator[IommuGroup]:
+    """Those of all functions; one that does not read is lost to each PF that has functions in it."""
+    owners: dict[int, set[PciAddress]] = {}
+    for pf in pfs:
+        for number in {pf.iommu_group, *(vf.iommu_group for vf in pf.vfs)}:
+            if number is not None:
+                owners.setdefault(number, set()).add(pf.address)
+    for number in sorted(owners):
+        try:
+            yield read_group(look.sysfs, number)
+        except SysfsReadError as error:
+            for owner in sorted(owners[number]):
+                look.lose(owner, error)
+
+
+def _drivers(sysfs: Sysfs) -> tuple[str, ...]:
+    """What does not read is asked for anew: modprobe answers for a driver that is there already."""
+    try:
+        return sysfs.names(sysfs.sys / "bus/pci/drivers") or ()
+    except SysfsReadError:
+        return ()
+
+
+def _guarded(
+    look: _Look, address: PciAddress, read: Callable[[_Look, PciAddress], PhysicalFunction | None]
+) -> PhysicalFunction | None:
+    try:
+        return read(look, address)
+    except SysfsReadError as error:
+        look.lose(address, error)
+    except ValueError as error:
+        path = str(look.sysfs.device(address))
+        look.unreadable.append(Unreadable(device=address, path=path, error=f"not what a kernel writes: {error}"))
+    return None
+
+
+def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
+    sysfs = look.sysfs
+    class_code = sysfs.hex_digits(address, "class")
+    total = sysfs.number(sysfs.device(address, "sriov_totalvfs"))
+    # A bridge is part of the way to others; a VF belongs to its PF.
+    if not class_code or class_code.startswith(BRIDGE) or sysfs.link(sysfs.device(address, "physfn")) is not None:
+        return None
+    addresses = {} if total is None else sysfs.vf_addresses(address)
+    look.read_ahead(addresses.values())
+    ids = _vf_ids(sysfs, addresses)
+    pf = PhysicalFunction(
+        address=address,
+        vendor=sysfs.hex_digits(address, "vendor"),
+        device=sysfs.hex_digits(address, "device"),
+        class_code=class_code,
+        driver=sysfs.bound_driver(address),
+        netdevs=netdevs(sysfs, address, look.lose),
+        numa_node=sysfs.numa_node(address),
+        iommu_group=sysfs.group(address),
+        total_vfs=total,
+        autoprobe=total is None or sysfs.switch(sysfs.device(address, "sriov_drivers_autoprobe")) is not False,
+        vfs=tuple(_vf(look, index, addresses[index], ids) for index in sorted(addresses)),
+        driver_override=look.override(address),
+        vfio_bound=sysfs.vfio_bound(address),
+        cdev=sysfs.cdev(address),
+        needed_for=needed_for(sysfs, address) if look.needs else None,
+    )
+    return look.links(pf)
+
+
+def _vf_ids(sysfs: Sysfs, addresses: dict[int, PciAddress]) -> tuple[str, str]:
+    """Vendor and device of the VFs of one PF: the card has one register for all of them (PCIe 6.0, 9.3.3.11)."""
+    if not addresses:
+        return "", ""
+    first = addresses[min(addresses)]
+    return sysfs.hex_digits(first, "vendor"), sysfs.hex_digits(first, "device")
+
+
+def _vf(look: _Look, index: int, address: PciAddress, ids: tuple[str, str]) -> VirtualFunction:
+    sysfs = look.sysfs
+    driver, vfio_bound = sysfs.bound_driver(address), sysfs.vfio_bound(address)
+    return VirtualFunction(
+        address=address,
+        index=index,
+        vendor=ids[0],
+        device=ids[1],
+        driver=driver,
+        driver_override=look.override(address),
+        iommu_group=sysfs.group(address),
+        vfio_bound=vfio_bound,
+        cdev=sysfs.cdev(address) if vfio_bound else None,
+        # Only a network driver makes netdevs.
+        netdevs=() if driver is None or vfio_bound else netdevs(sysfs, address, look.lose),
+    )
+
+
+def netdevs(
+    sysfs: Sysfs, address: PciAddress, lose: Callable[[PciAddress, SysfsReadError], object] = lambda *_: None
+) -> tuple[str, ...]:
+    """Names of a function's netdevs in the network namespace that this sysfs was mounted in, aliases included.
+
+    An alias is whatever somebody wrote: one that does not read is told to `lose`, and the names are there without it.
+
+    Raises:
+        SysfsReadError: it cannot be told which there are.
+    """
+    folder = sysfs.net_folder(address)
+    found = set(sysfs.names(folder) or ())
+    for name in tuple(found):
+        try:
+            if alias := sysfs.read(f"{folder}/{name}/ifalias"):
+                found.add(alias)
+        except SysfsReadError as error:
+            lose(address, error)
+    return tuple(sorted(found))
+
+
+def read_group(sysfs: Sysfs, number: int) -> IommuGroup:
+    """An IOMMU group and the drivers of its members."""
+    return IommuGroup(
+        number=number,
+        members=tuple(
+            GroupMember(address=a, driver=sysfs.bound_driver(a), vfio_bound=sysfs.vfio_bound(a))
+            for a in sorted(sysfs.group_members(number))
+        ),
+    )
+
+
+def read_pf(sysfs: Sysfs, address: PciAddress, netlink: Netlink | None = None) -> PhysicalFunction | None:
+    """One PF and its VFs as they are now, or None where there is none.
+
+    Raises:
+        SysfsReadError: something of it cannot be read.
+    """
+    look = _Look(OneLook(sysfs), None, False, netlink)
+    pf = _pf(look, address)
+    if look.unreadable:
+        raise SysfsReadError(look.unreadable[0].path, OSError(look.unreadable[0].error))
+    return pf

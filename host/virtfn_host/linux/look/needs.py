@@ -1,0 +1,216 @@
+"""What this machine cannot do without: functions that carry a mounted file system, swap, the default route, a console.
+
+Such a function is never handed out. The host's view counts, not that of a container: mounts, routes and consoles are
+those of process 1 under the given /proc. Where one of these does not read, every function may be needed, and says so.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.sysfs import Sysfs
+
+_HEX_ZERO_4, _HEX_ZERO_6 = "0" * 8, "0" * 32
+_BLOCK_NUMBER = re.compile(r"(?!0:)[0-9]{1,10}:[0-9]{1,10}")
+_WORD = re.compile(r"[^ \t]+")
+_FRAME_BUFFER = re.compile(r"fb[0-9]{1,5}")
+_NO_TEXT = "\ufffd"
+"""What stands for bytes that are no UTF-8 (sysfs.py)."""
+_RTF_REJECT = 0x0200
+"""Flag of a route that leads nowhere (linux/route.h); the kernel lists one of these where IPv6 has no default."""
+
+
+NOBODY_CAN_TELL = "nobody can tell what this machine needs"
+
+
+def needed_for(look: OneLook, address: PciAddress) -> str | None:
+    """What one function is needed for, in words; None: for nothing that can be seen.
+
+    Raises:
+        SysfsReadError: an attribute of the function itself cannot be read.
+    """
+    needs = look.once(_needs)
+    if (text := needs.known.get(address) or needs.trouble) is not None:
+        return text
+    # Asked of the one function and not in `needed`: to ask every VF of the machine cost more than all the rest of it.
+    return "the firmware's display is on it" if look.read(look.device(address, "boot_vga")) == "1" else None
+
+
+def needed(sysfs: Sysfs) -> Mapping[PciAddress, str]:
+    """Functions below what this machine lives on, and in words what that is; not yet the firmware's display."""
+    return _needs(sysfs).known
+
+
+def share(found: OneLook, look: OneLook) -> None:
+    """Let a new look know what another one has found of all this, so that it need not look."""
+    look.told(_needs, found.once(_needs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Needs:
+    known: Mapping[PciAddress, str]
+    trouble: str | None
+    """Why something may be missing: then every function may be needed."""
+
+
+def _needs(sysfs: Sysfs) -> _Needs:
+    known: dict[PciAddress, str] = {}
+    trouble: str | None = None
+    for source in (_file_systems, _swap, _default_routes, _consoles):
+        try:
+            for address, text in source(sysfs):
+                known.setdefault(address, text)
+        except (SysfsReadError, ValueError) as error:  # ValueError: a NUL in what should be a name
+            trouble = trouble or f"{NOBODY_CAN_TELL}: {error}"
+    return _Needs(known=known, trouble=trouble)
+
+
+def _file_systems(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
+    """Functions below mounted file systems. /proc/PID/mountinfo: proc(5)."""
+    # Nine, because a source without a name shows as nothing at all.
+    for words in _of_init(sysfs, "mountinfo", words=9):
+        # After a dash, which comes later where there are optional fields: type, source, options.
+        source = words[words.index("-", 6) + 2] if "-" in words[6:-2] else ""
+        text = f"the file system on {words[4]} is on it"
+        # Some file systems (btrfs) have a number of their own; then the source names the device.
+        # Major 0 is no block device (most mounts: proc, cgroups), so there is nothing to look for.
+        number = _BLOCK_NUMBER.fullmatch(words[2])
+        name = sysfs.link(f"{sysfs.sys}/dev/block/{words[2]}") if number else None
+        for address in _block_functions(sysfs, name or _block_device(sysfs, source)):
+            yield address, text
+
+
+def _swap(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
+    for source, *_ in _lines(sysfs, sysfs.proc / "swaps", words=5, head="Filename"):
+        for address in _block_functions(sysfs, _block_device(sysfs, source)):
+            yield address, f"the swap space {source} is on it"
+
+
+def _block_device(sysfs: Sysfs, source: str) -> str | None:
+    """What the kernel calls `/dev/mapper/root`; None for what is no device."""
+    if not source.startswith("/dev/"):
+        return None
+    return os.path.basename(os.path.realpath(f"{sysfs.dev}/{source.removeprefix('/dev/')}"))
+
+
+def _default_routes(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
+    for words in _of_init(sysfs, "net/route", words=8, head="Iface"):
+        if words[1] == _HEX_ZERO_4 and words[7] == _HEX_ZERO_4:
+            for address in _net_functions(sysfs, words[0]):
+                yield address, f"the default route goes through {words[0]}"
+    for words in _of_init(sysfs, "net/ipv6_route", words=10):
+        if words[:2] == [_HEX_ZERO_6, "00"] and not _leads_nowhere(words[8]):
+            for address in _net_functions(sysfs, words[9]):
+                yield address, f"the IPv6 default route goes through {words[9]}"
+
+
+def _leads_nowhere(flags: str) -> bool:
+    try:
+        return bool(int(flags, 16) & _RTF_REJECT)
+    except ValueError:
+        return False
+
+
+def _consoles(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
+    for name in (sysfs.read(sysfs.sys / "class/tty/console/active") or "").split():
+        for address in _ancestors(_real(sysfs, "class/tty", name)):
+            yield address, f"the console {name} is on it"
+    for name in sysfs.names(sysfs.sys / "class/graphics") or ():
+        if _FRAME_BUFFER.fullmatch(name):
+            for address in _ancestors(_real(sysfs, "class/graphics", name)):
+                yield address, f"the console's frame buffer {name} is on it"
+
+
+def _block_functions(sysfs: Sysfs, name: str | None) -> Iterator[PciAddress]:
+    """Functions below a block device, through partitions, device mapper and RAID."""
+    if name is not None:
+        yield from _functions_below(sysfs, "class/block", name, _slaves)
+
+
+def _net_functions(sysfs: Sysfs, name: str) -> Iterator[PciAddress]:
+    """Functions below a netdev, through bridges, bonds and VLANs.
+
+    Raises:
+        SysfsReadError: its name is no text, so it was not read as it is, and could not be found.
+    """
+    if _NO_TEXT in name:
+        path = f"{sysfs.sys}/class/net"
+        raise SysfsReadError(path, OSError(errno.EILSEQ, f"the name of the netdev {name!a} is no text"))
+    yield from _functions_below(sysfs, "class/net", name, _lowers)
+
+
+def _functions_below(
+    sysfs: Sysfs, kind: str, name: str, lower: Callable[[Sysfs, str], Iterable[str]]
+) -> Iterator[PciAddress]:
+    """Each device once, however they lead to each other."""
+    waiting, seen = [name], {name}
+    while waiting:
+        folder = _real(sysfs, kind, waiting.pop())
+        yield from _ancestors(folder)
+        below = [name for name in lower(sysfs, folder) if name not in seen]
+        seen.update(below)
+        waiting += reversed(below)
+
+
+def _slaves(sysfs: Sysfs, folder: str) -> Iterator[str]:
+    for part in (folder, os.path.dirname(folder)):
+        yield from sysfs.names(os.path.join(part, "slaves")) or ()
+
+
+def _lowers(sysfs: Sysfs, folder: str) -> Iterator[str]:
+    for entry in sysfs.names(folder) or ():
+        if entry.startswith("lower_"):
+            yield entry.removeprefix("lower_")
+
+
+def _real(sysfs: Sysfs, folder: str, name: str) -> str:
+    """The folder that a link of sysfs leads to: one step, so `realpath`, which asks for every part, is not needed."""
+    link = f"{sysfs.sys}/{folder}/{name}"
+    try:
+        return os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
+    except OSError:  # No such thing, or no link: whoever looks into it will see.
+        return link
+
+
+def _ancestors(path: str) -> Iterator[PciAddress]:
+    """PCI functions on the way to a device: `/sys/devices/pci0000:00/0000:00:1d.0/0000:02:00.0/nvme/...`."""
+    for part in path.split("/"):
+        try:
+            yield PciAddress.parse(part)
+        except ValueError:
+            continue
+
+
+def _of_init(sysfs: Sysfs, name: str, *, words: int, head: str = "") -> list[list[str]]:
+    """A table of process 1; an ordinary user may not read its mounts, and sees those of his own process instead."""
+    try:
+        return _lines(sysfs, sysfs.proc / "1" / name, words=words, head=head)
+    except SysfsReadError as error:
+        if not isinstance(error.__cause__, PermissionError):
+            raise
+        return _lines(sysfs, sysfs.proc / "self" / name, words=words, head=head)
+
+
+def _lines(sysfs: Sysfs, path: Path, *, words: int, head: str = "") -> list[list[str]]:
+    """The words of each line of a table in /proc, without the one that begins with `head`, where there is one; a line
+    with fewer than there have always been may be one that counts.
+
+    Raises:
+        SysfsReadError: it does not read, or is no such table.
+    """
+    # Not splitlines, which knows more ends of lines than the kernel escapes in the name of a mount point.
+    # Nor split() without a word, which knows more blanks than the kernel refuses in the name of a netdev.
+    found = [_WORD.findall(line) for line in (sysfs.read(path) or "").split("\n") if line]
+    if head and found and found[0][:1] == [head]:
+        del found[0]
+    for line in found:
+        if len(line) < words:
+            text = f"{' '.join(line)[:80]!a} is not what a kernel writes there"
+            raise SysfsReadError(str(path), OSError(errno.EINVAL, text))
+    return found

@@ -1,0 +1,136 @@
+"""Reads what `core/tell/explain.py` asks: one PCI function of any kind, and what the machine offers for passthrough."""
+
+import os
+from pathlib import Path
+
+from virtfn_host.core.tell.explain import Function, Surroundings
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Inventory
+from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.look.inventory import BRIDGE, netdevs, read_group
+from virtfn_host.linux.look.preflight import lock_error, module_name
+from virtfn_host.linux.read.sysfs import Sysfs
+
+TABLES = ("DMAR", "IVRS", "IORT")
+PACKAGES = {
+    "debian": "linux-image-{release}",
+    "ubuntu": "linux-modules-{release} and linux-modules-extra-{release}",
+    "fedora": "kernel-modules-{release}",
+    "rhel": "kernel-modules-{release}",
+    "suse": "kernel-default",
+    "arch": "linux",
+}
+"""Which package has vfio-pci and the drivers of cards, by the ID or ID_LIKE of os-release(5)."""
+
+
+def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Function | None:
+    """One function, or None where there is none.
+
+    Args:
+        inventory: a look at the machine; `driver_override` comes from there, because reading it may hang.
+
+    Raises:
+        SysfsReadError: something of it cannot be read.
+    """
+    if sysfs.names(sysfs.device(address)) is None:
+        return None
+    number = sysfs.group(address)
+    pf = sysfs.pf_of(address)
+    siblings = sysfs.vf_addresses(pf) if pf else {}
+    total = sysfs.number(sysfs.device(address, "sriov_totalvfs"))
+    class_code = sysfs.hex_digits(address, "class")
+    whole = inventory.pf(address)
+    vf = next((vf for known in inventory.pfs for vf in known.vfs if vf.address == address), None)
+    return Function(
+        address=address,
+        vendor=sysfs.hex_digits(address, "vendor"),
+        device=sysfs.hex_digits(address, "device"),
+        class_code=class_code,
+        driver=sysfs.bound_driver(address),
+        driver_override=whole.driver_override if whole else vf.driver_override if vf else None,
+        modalias=modalias(sysfs, address),
+        numa_node=sysfs.numa_node(address),
+        group=None if number is None else read_group(sysfs, number),
+        vfio_bound=sysfs.vfio_bound(address),
+        pf=pf,
+        index=next((index for index, vf in siblings.items() if vf == address), None),
+        total_vfs=total,
+        num_vfs=len(sysfs.vf_addresses(address)),
+        netdevs=netdevs(sysfs, address),
+        bridge=class_code.startswith(BRIDGE),
+        needed_for=whole.needed_for if whole else None,
+        lock_trouble=_lock_trouble(sysfs, number) if sysfs.vfio_bound(address) and number is not None else None,
+    )
+
+
+def modalias(sysfs: Sysfs, address: PciAddress) -> str:
+    """What the kernel asks user space for when it looks for a function's driver; empty where nobody can tell."""
+    return _text(sysfs, sysfs.device(address, "modalias"))
+
+
+def _text(sysfs: Sysfs, path: str | Path) -> str:
+    """What only tells people more: it is not to be seen where there is none, and where it does not read."""
+    try:
+        return sysfs.read(path) or ""
+    except SysfsReadError:
+        return ""
+
+
+def _tables(sysfs: Sysfs) -> tuple[str, ...] | None:
+    try:
+        return sysfs.names(sysfs.sys / "firmware/acpi/tables")
+    except SysfsReadError:
+        return None
+
+
+def read_aliases(sysfs: Sysfs) -> str:
+    """`modules.alias` of the running kernel, and the aliases of what is built in; empty: not to be seen."""
+    folder = sysfs.modules_folder()
+    built_in = _text(sysfs, folder / "modules.builtin.modinfo").split("\0")
+    # `vfio_pci.alias=vfio_pci:v*d*...`: modules.alias has only what is no part of the kernel image itself.
+    pairs = [line.partition(".alias=") for line in built_in if ".alias=" in line]
+    text = _text(sysfs, folder / "modules.alias")
+    return "\n".join([text, *(f"alias {pattern} {module}" for module, _, pattern in pairs)]).strip()
+
+
+def read_surroundings(sysfs: Sysfs) -> Surroundings:
+    """What the machine offers for passthrough.
+
+    Raises:
+        SysfsReadError: it cannot be told whether there are IOMMUs, or which drivers.
+    """
+    folder = sysfs.modules_folder()
+    tables = _tables(sysfs)
+    listed = "\n".join(_text(sysfs, folder / name) for name in ("modules.dep", "modules.builtin"))
+    return Surroundings(
+        iommus=sysfs.names(sysfs.sys / "class/iommu") or (),
+        firmware_tables=None if tables is None else tuple(name for name in TABLES if name in tables),
+        command_line=_text(sysfs, sysfs.proc / "cmdline"),
+        modules=tuple(sorted({module_name(line) for line in listed.splitlines() if line})),
+        aliases=read_aliases(sysfs),
+        drivers=sysfs.names(sysfs.sys / "bus/pci/drivers") or (),
+        virtual_machine="hypervisor" in _text(sysfs, sysfs.proc / "cpuinfo").split(),
+        package=_package(sysfs),
+    )
+
+
+def _package(sysfs: Sysfs) -> str | None:
+    text = _text(sysfs, sysfs.sys.parent / "etc/os-release")
+    told = dict(line.replace('"', "").split("=", 1) for line in text.splitlines() if "=" in line)
+    for name in f"{told.get('ID', '')} {told.get('ID_LIKE', '')}".split():
+        if name in PACKAGES:
+            return PACKAGES[name].format(release=sysfs.kernel_release())
+    return None
+
+
+def _lock_trouble(sysfs: Sysfs, group: int) -> str | None:
+    """Why the in-use lock cannot be taken from here; the group's own node is looked at and not opened.
+
+    Opening it would make a pod that starts at that moment find it busy.
+    """
+    node = sysfs.group_node(group)
+    if not os.path.lexists(node):
+        return f"there is no {node}; is /dev of the host mounted here?"
+    if not os.access(node, os.R_OK | os.W_OK):
+        return f"{node} may not be opened; run it as root"
+    return lock_error(sysfs)

@@ -1,0 +1,1 @@
+"""rtnetlink: link settings of VFs and addresses of netdevs, asked by a child process."""

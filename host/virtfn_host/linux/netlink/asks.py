@@ -1,0 +1,237 @@
+"""What rtnetlink knows of network functions: link settings of VFs through their PF, and IP addresses.
+
+Asked of a child process (`child.py`) with a deadline, because rtnetlink's lock can be held for ever by a driver
+that hangs. The child is started when first asked, so a node without link settings pays nothing.
+"""
+
+import errno as errnos
+import importlib.util
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from virtfn_host.core.values.codec import CodecError, decode, encode
+from virtfn_host.core.values.model import VfLink
+from virtfn_host.linux.errors import NetlinkError, NetlinkRefusedError
+from virtfn_host.linux.touch.child import ENVIRONMENT
+
+START_DEADLINE = 30.0
+"""Seconds for the child to load its library: 0.4 s as a rule, ten times as long on a loaded or emulated CPU."""
+
+ASK_DEADLINE = 5.0
+"""Seconds for one answer; it takes a few milliseconds."""
+
+_PROGRAM = Path(__file__).with_name("child.py")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownVf:
+    """What a PF's netdev shows of one VF."""
+
+    index: int
+    link: VfLink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PfLinks:
+    """A PF's netdev: one question, because a plan needs all of it at once."""
+
+    up: bool
+    mac: str | None
+    """The permanent address; the present one where the driver tells none."""
+    vfs: tuple[ShownVf, ...]
+
+    def vf(self, index: int) -> VfLink | None:
+        """What it shows of a VF, or None."""
+        return next((vf.link for vf in self.vfs if vf.index == index), None)
+
+
+class Netlink:
+    """Asks about netdevs of the host's network namespace, that of process 1 under `proc`. Safe to use from threads."""
+
+    def __init__(self, proc: Path = Path("/proc")) -> None:
+        self._namespace = proc / "1/ns/net"
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+
+    def links(self, netdev: str) -> PfLinks:
+        """A netdev and its VFs.
+
+        Raises:
+            NetlinkRefusedError: no such netdev, or another errno.
+            NetlinkError: no answer.
+        """
+        return _read(PfLinks, self._ask({"links": netdev}))
+
+    def addresses(self) -> Mapping[str, tuple[str, ...]]:
+        """IPv4 and IPv6 addresses by netdev, those without any left out.
+
+        Raises:
+            NetlinkError: no answer.
+        """
+        return {str(name): tuple(texts) for name, texts in self._ask({"addresses": None}).items()}
+
+    def set_vf(self, netdev: str, index: int, setting: VfLink) -> None:
+        """Set one group of link settings of a VF, every field of the group given.
+
+        Raises:
+            NetlinkRefusedError: the kernel or the PF's driver refused.
+            NetlinkError: no answer; nobody knows whether it was or will be carried out.
+        """
+        fields = {key: value for key, value in encode(setting).items() if value is not None}
+        self._ask({"set": {"netdev": netdev, "index": index, "setting": fields}})
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            if self._child is not None:
+                self._child.end()
+                self._child = None
+
+    def _ask(self, question: Mapping[str, object]) -> Any:
+        with self._lock:
+            child = self._ready()
+            try:
+                answer = child.ask(question)
+            except (ChildProcessError, OSError) as error:
+                child.end()
+                self._child = None
+                raise NetlinkError(f"netlink: {error}") from error
+        if answer is None:
+            raise NetlinkError(
+                f"netlink has not answered in {ASK_DEADLINE:.0f} s: a network driver hangs; see the kernel log"
+            )
+        if "errno" in answer:
+            raise NetlinkRefusedError(int(answer["errno"]), str(answer.get("text", "")))
+        return answer.get("value")
+
+    def _ready(self) -> "_Child":
+        if self._child is None:
+            found = importlib.util.find_spec("pyroute2")
+            if found is None or found.origin is None:
+                text = "link settings and addresses need pyroute2 (pip install 'virtfn[host]')"
+                raise NetlinkError(f"{text}; functions without a netdev work without it")
+            try:
+                self._namespace.stat()
+            except OSError as error:
+                text = f"{self._namespace}: {error.strerror}, so nobody can tell which netdevs are the host's"
+                raise NetlinkError(f"{text}; run it as root of this machine") from error
+            try:
+                child = _Child(str(self._namespace), str(Path(found.origin).parent.parent))
+            except OSError as error:
+                raise NetlinkError(f"no process to speak netlink with: {error.strerror or error}") from error
+            try:
+                answer = child.answer(START_DEADLINE)
+            except ChildProcessError as error:
+                child.end()
+                raise NetlinkError(
+                    "netlink: the process that speaks it ended at once; see its standard error"
+                ) from error
+            if answer is None or "errno" in answer:
+                child.end()
+                if answer is None:
+                    raise NetlinkError(f"the process that speaks netlink was not ready in {START_DEADLINE:.0f} s")
+                raise NetlinkRefusedError(int(answer["errno"]), str(answer["text"]))
+            self._child = child
+        return self._child
+
+
+class Addresses:
+    """Addresses by netdev, looked up once, when first asked."""
+
+    def __init__(self, netlink: Netlink) -> None:
+        self._netlink = netlink
+        self._found: Mapping[str, tuple[str, ...]] | None = None
+
+    def of(self, netdev: str) -> tuple[str, ...]:
+        """Addresses of one netdev.
+
+        Raises:
+            NetlinkError: no answer, so nobody can tell.
+        """
+        if self._found is None:
+            self._found = self._netlink.addresses()
+        return self._found.get(netdev, ())
+
+
+class _Child:
+    """The process, its two pipes, and how many answers it owes: one that comes too late answers nobody."""
+
+    def __init__(self, namespace: str, folder: str) -> None:
+        read_end, self._questions = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._answers, write_end = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            os.close(read_end)
+            os.close(self._questions)
+            raise
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", str(_PROGRAM), namespace, folder],
+                cwd="/",
+                env=ENVIRONMENT,
+                stdin=read_end,
+                stdout=write_end,
+                close_fds=True,
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(self._questions)
+            os.close(self._answers)
+            raise
+        finally:
+            os.close(read_end)
+            os.close(write_end)
+        self._answered = select.poll()
+        self._answered.register(self._answers, select.POLLIN)
+        self._owes = 0
+        self._rest = b""
+
+    def ask(self, question: Mapping[str, object]) -> dict[str, Any] | None:
+        """The answer, or None when it does not come in time; then further ones fail at once until it is back."""
+        while self._owes:
+            if self.answer(0) is None:
+                return None
+            self._owes -= 1
+        os.write(self._questions, json.dumps(question).encode() + b"\n")
+        answer = self.answer(ASK_DEADLINE)
+        self._owes += answer is None
+        return answer
+
+    def answer(self, seconds: float) -> dict[str, Any] | None:
+        """The next line, or None."""
+        while b"\n" not in self._rest:
+            if not self._answered.poll(seconds * 1000):
+                return None
+            part = os.read(self._answers, 1 << 20)
+            if not part:
+                raise ChildProcessError("the process that speaks it ended")
+            self._rest += part
+        line, _, self._rest = self._rest.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def end(self) -> None:
+        """Kill it; one that is blocked in the kernel dies when the kernel lets it go."""
+        self._process.kill()
+        os.close(self._questions)
+        os.close(self._answers)
+        try:
+            self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self._process.returncode = -9  # Not ours to wait for: it sits in the kernel.
+
+
+def _read(kind: type[PfLinks], value: object) -> PfLinks:
+    try:
+        found: PfLinks = decode(kind, value, kind.__name__)
+    except CodecError as error:
+        raise NetlinkRefusedError(errnos.EPROTO, str(error)) from error
+    return found

@@ -1,0 +1,1 @@
+"""What is there: files of /sys and /proc that answer at once."""

@@ -1,0 +1,56 @@
+"""Which files the processes of this machine have open, as /proc shows them."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.read.sysfs import Sysfs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenFile:
+    """One file descriptor of one process."""
+
+    pid: str
+    target: str
+    """As /proc shows it: `/dev/vfio/11`, `anon_inode:[vfio-device]`; a path that is gone ends in ` (deleted)`."""
+    writable: bool
+
+
+def pids(sysfs: Sysfs) -> Iterator[str]:
+    """Every process."""
+    return (name for name in sysfs.names(sysfs.proc) or () if name.isdigit())
+
+
+def open_files(sysfs: Sysfs, pid: str) -> Iterator[OpenFile]:
+    """What one process has open; nothing where it is gone.
+
+    Raises:
+        SysfsReadError: it may not be looked at.
+    """
+    for link in _links(sysfs, pid):
+        try:
+            # The permission bits of the link are the mode that the file was opened with (proc(5)).
+            target, mode = os.readlink(link), os.lstat(link).st_mode
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except OSError as error:
+            raise SysfsReadError(link, error) from error
+        # Whoever opened it chose its name, which has to be told to others as text.
+        target = os.fsencode(target).decode(errors="replace")
+        yield OpenFile(pid=pid, target=target, writable=bool(mode & stat.S_IWUSR))
+
+
+def _links(sysfs: Sysfs, pid: str) -> Iterator[str]:
+    """Shown by the first thread; a process that was killed has lost it while another one still sits in the kernel."""
+    folders = [f"{sysfs.proc}/{pid}/fd"]
+    if not sysfs.names(folders[0]):
+        folders = [f"{sysfs.proc}/{pid}/task/{thread}/fd" for thread in sysfs.names(f"{sysfs.proc}/{pid}/task") or ()]
+    return (f"{folder}/{name}" for folder in folders for name in sysfs.names(folder) or ())
+
+
+def process(sysfs: Sysfs, pid: str) -> str:
+    """`process 4242 (qemu-system-x86)`."""
+    return f"process {pid} ({(sysfs.read(sysfs.proc / pid / 'comm') or 'gone').strip()})"

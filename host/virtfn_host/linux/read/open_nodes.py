@@ -1,0 +1,53 @@
+"""Who has which device node open, as /proc shows it. For names in messages, and the only trace of a cdev that is open
+and not bound. What may not be looked at is not nobody.
+"""
+
+import errno
+from collections.abc import Iterator
+
+from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.read.open_files import open_files, pids, process
+from virtfn_host.linux.read.sysfs import Sysfs
+
+MACHINES_OWN = "pid:[4026531836]"
+"""The first PID namespace, whose number is fixed (PROC_PID_INIT_INO in the kernel's proc_ns.h)."""
+
+
+class OpenNodes:
+    """Who has which file open on this machine; looked up once, when first asked."""
+
+    def __init__(self, sysfs: Sysfs) -> None:
+        self._sysfs = sysfs
+        self._users: dict[str, str] | None = None
+
+    def user(self, path: str) -> str | None:
+        """`process 4242 (qemu-system-x86)`, or None.
+
+        Raises:
+            SysfsReadError: some process may not be looked at, so nobody can tell.
+        """
+        if self._users is None:
+            self._users = dict(self._found())
+        return self._users.get(path)
+
+    def user_among_all(self, path: str) -> str | None:
+        """The same where nobody may be missed: another PID namespace's /proc shows only its own processes.
+
+        Raises:
+            SysfsReadError: not every process of the machine can be looked at.
+        """
+        first = self._sysfs.proc / "1/ns/pid"
+        if self._sysfs.link(first) != MACHINES_OWN:
+            hidden = OSError(errno.ENOENT, "this /proc does not show every process of the machine")
+            raise SysfsReadError(str(first), hidden)
+        return self.user(path)
+
+    def _found(self) -> Iterator[tuple[str, str]]:
+        known = tuple(pids(self._sysfs))
+        if not known:
+            raise SysfsReadError(str(self._sysfs.proc), OSError(errno.ENOENT, "no process is shown there"))
+        for pid in known:
+            for file in open_files(self._sysfs, pid):
+                if file.target.startswith("/dev/"):
+                    # A node that was removed meanwhile is as open as before.
+                    yield file.target.removesuffix(" (deleted)"), process(self._sysfs, pid)

@@ -1,0 +1,1 @@
+"""Reads and writes that may block: each happens in another process and has a deadline."""

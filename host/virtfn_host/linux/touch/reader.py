@@ -1,0 +1,131 @@
+"""Reads of attributes that hang behind a blocked write (`driver_override` on Linux 6.1), with a deadline."""
+
+import errno as errnos
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.read.sysfs import Sysfs, override_text
+from virtfn_host.linux.touch.child import Child, Crew, Touched
+
+READ_DEADLINE = 2.0
+"""Seconds; a read that does not hang takes well under a millisecond."""
+
+NOTHING = "/dev/null"
+"""Below it there is nothing, so this child writes nowhere."""
+
+
+class Reader:
+    """Reads through a child; after one read hangs the next ones fail at once until it comes back."""
+
+    def __init__(self, deadline: float = READ_DEADLINE) -> None:
+        self._deadline = deadline
+        self._crew: Crew | None = None
+        self._child: Child | None = None
+        self._hangs = False
+
+    def read(self, path: os.PathLike[str] | str) -> str | None:
+        """Contents without trailing white space, or None where there is no such file.
+
+        Raises:
+            SysfsReadError: it does not read, or not in time.
+        """
+        (answer,) = self.read_each([path])
+        if isinstance(answer, SysfsReadError):
+            raise answer
+        return answer
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the last read has not come back yet."""
+        return self._hangs
+
+    def read_each(
+        self, paths: Sequence[os.PathLike[str] | str], meanwhile: Callable[[], object] = lambda: None
+    ) -> list[str | SysfsReadError | None]:
+        """The same for several, asked for in one message; an error in the place of what does not read.
+
+        `meanwhile` is called while they are read.
+        """
+        names = [os.fspath(path) for path in paths]
+        try:
+            found = self._answers(names, meanwhile)
+            text = "no answer: a write is blocked on this node"
+            lost = OSError(errnos.ETIMEDOUT, text)
+        except OSError as error:
+            found, lost = [], OSError(errnos.EIO, f"no process to read with: {error}")
+        answers: list[str | SysfsReadError | None] = [_read(n, t) for n, t in zip(names, found, strict=False)]
+        return answers + [SysfsReadError(name, lost) for name in names[len(found) :]]
+
+    def _answers(self, names: list[str], meanwhile: Callable[[], object]) -> list[Touched]:
+        """What was answered in time, the first ones of `names`."""
+        if not names:
+            return []
+        if self._hangs:
+            if self._child is not None and not self._child.heard():
+                return []
+            self._let_go()
+        if self._child is None:
+            self._crew = Crew(1, NOTHING)
+            (self._child,) = self._crew.children
+        found: list[Touched] = []
+        try:
+            self._child.ask([(name, None) for name in names])
+            meanwhile()
+            while len(found) < len(names):
+                if not self._child.heard(self._deadline):
+                    # What it has not begun is not wanted any more when it comes back.
+                    self._child.hang_up()
+                    self._hangs = True
+                    return found
+                if (some := self._child.answers()) is None:
+                    raise ChildProcessError("it was killed")
+                found += some
+            self._child.done()
+        except BaseException:
+            self._let_go()  # what it still answers would be taken for answers to the next question
+            raise
+        return found
+
+    def _let_go(self) -> None:
+        if self._child is not None and self._crew is not None:
+            self._child.end()
+            self._crew.leave(1.0)
+        self._child = self._crew = None
+        self._hangs = False
+
+    def close(self) -> None:
+        """End the child."""
+        self._let_go()
+
+
+def _read(name: str, touched: Touched) -> str | SysfsReadError | None:
+    if touched.errno in (errnos.ENOENT, errnos.ENODEV):
+        return None
+    if touched.errno:
+        return SysfsReadError(name, OSError(touched.errno, os.strerror(touched.errno)))
+    try:
+        return touched.data.decode().rstrip()
+    except UnicodeDecodeError as error:  # it could not be written back as it was
+        return SysfsReadError(name, OSError(errnos.EILSEQ, f"is no text: {error.reason}"))
+
+
+class _PatientSysfs(Sysfs):
+    def __init__(self, sysfs: Sysfs, reader: Reader) -> None:
+        super().__init__(sysfs.sys, sysfs.dev, sysfs.proc)
+        self._reader = reader
+
+    def override(self, address: PciAddress) -> str | None:
+        return override_text(self._reader.read(self.device(address, "driver_override")))
+
+
+@contextmanager
+def patient(sysfs: Sysfs) -> Iterator[Sysfs]:
+    """The same machine, read with a deadline where a read may hang."""
+    reader = Reader()
+    try:
+        yield _PatientSysfs(sysfs, reader)
+    finally:
+        reader.close()

@@ -1,0 +1,1 @@
+"""Who uses a function: the in-use lock, and PCI writes that are blocked."""

@@ -1,0 +1,94 @@
+"""That a PCI write is blocked on this node, whoever made it, and who holds what it waits for.
+
+Seen by reads that hang behind it (`canary.py`); who writes and who holds is looked for only then.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Inventory, Stuck
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Plan, Report, not_tried
+from virtfn_host.linux.read.holding import NAMES, Holding, enabled, every_open_file, holders_of
+from virtfn_host.linux.read.open_files import process
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.use.canary import Canary, Hang
+
+PCI_WRITES = frozenset({"sriov_numvfs", "unbind", "bind", "remove", "rescan", "drivers_probe"})
+"""Attributes a write to which takes the locks of PCI devices."""
+
+
+def others_write(sysfs: Sysfs, canary: Canary, inventory: Inventory) -> Stuck | None:
+    """A write of somebody else that is blocked or still running, or None; asks for at most `canary.ROUND` seconds.
+
+    A write that is merely slow looks the same from outside, and is in the way of ours just so.
+    """
+    pfs = [pf.address for pf in inventory.pfs if pf.total_vfs is not None]
+    if (stuck := hanging(sysfs, canary, pfs)) is not None:
+        return stuck
+    # A blocked unbind of a VF holds the lock of that VF only. What shows is one without driver that is enabled.
+    loose = [pf.address for pf in inventory.pfs if pf.driver is None]
+    loose += [vf.address for pf in inventory.pfs for vf in pf.vfs if vf.driver is None]
+    halves = [address for address in loose if enabled(sysfs, address)]
+    return _unbinding(sysfs, halves) if halves else None
+
+
+def blocked_write(sysfs: Sysfs, inventory: Inventory) -> Stuck | None:
+    """The same, asked once, by a program that ends soon."""
+    canary = Canary()
+    try:
+        return others_write(sysfs, canary, inventory)
+    finally:
+        canary.close()
+
+
+def hanging(sysfs: Sysfs, canary: Canary, pfs: Iterable[PciAddress]) -> Stuck | None:
+    """The same, only by what `sriov_numvfs` of these PFs shows."""
+    hangs = canary.look(sysfs, pfs)
+    if not hangs:
+        return None
+    # Writes of other PFs queue behind the first one; the one with a holder is the one to name.
+    held = {hang: who for hang in hangs if (who := holders_of(sysfs, [hang.pf])) is not None}
+    hang = next(iter(held), hangs[0])
+    return _stuck(hang, _writers(sysfs), held.get(hang))
+
+
+def pfs_now(sysfs: Sysfs) -> Iterator[PciAddress]:
+    """Every function of this machine that can make VFs, without a look at anything else."""
+    return (a for a in sysfs.functions() if sysfs.read(sysfs.device(a, "sriov_totalvfs")) is not None)
+
+
+def refused(plan: Plan, stuck: Stuck) -> Report:
+    """A plan of which nothing is tried, because its writes would queue and be executed when nobody expects it."""
+    return Report(results=tuple(not_tried(step, Reason.STUCK, f"not tried: {stuck.text}") for step in plan.steps))
+
+
+def _stuck(hang: Hang, writers: Sequence[str], who: Holding | None) -> Stuck:
+    doing = ", ".join(writers) or "no process shows that writes"
+    text = f"{hang.path} does not read, so a write of somebody is blocked or still running: {doing}"
+    return _told(hang.path, "", hang.seconds, text, who)
+
+
+def _told(path: str, value: str, seconds: float, text: str, who: Holding | None) -> Stuck:
+    held = who.functions if who else ()
+    text = f"{text}; {who.text if who else 'nobody shows that has a function of it open'}"
+    return Stuck(path=path, value=value, seconds=seconds, text=text, held=held)
+
+
+def _unbinding(sysfs: Sysfs, halves: Sequence[PciAddress]) -> Stuck | None:
+    """A VF may be enabled without a driver, so only a process that is writing makes it a blocked unbind."""
+    writers = _writers(sysfs, frozenset({"unbind"}))
+    if not writers:
+        return None
+    path = sysfs.device(halves[0], "driver/unbind")
+    text = f"unbinding {halves[0]} is blocked or still running: {', '.join(writers)}"
+    return _told(path, str(halves[0]), 0.0, text, holders_of(sysfs, halves))
+
+
+def _writers(sysfs: Sysfs, attributes: frozenset[str] = PCI_WRITES) -> tuple[str, ...]:
+    found = [
+        f"{process(sysfs, file.pid)} has {file.target} open for writing"
+        for file in every_open_file(sysfs)
+        if file.writable and file.target.startswith("/sys/") and file.target.rpartition("/")[2] in attributes
+    ]
+    return tuple(dict.fromkeys(found))[:NAMES]

@@ -1,0 +1,289 @@
+"""The host process: observes the machine, holds the in-use lock, carries out plans. Decides nothing, needs no network.
+
+One thread a connection (`connections.py`): an observation must be possible while another connection's write is stuck.
+Plans are carried out one at a time, to their end, also when the agent goes away in the middle: half a plan is nobody's
+wish. Only where its client has gone and another plan waits nothing is waited for any more, and no further PF is begun.
+Nothing that hangs takes more than a few threads with it: looks and plans beyond that are told that it is busy.
+"""
+
+import argparse
+import contextlib
+import functools
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from virtfn_host.core.values.model import Inventory, Observation, Stuck
+from virtfn_host.core.values.steps import Outcome, Plan, Report, StepResult
+from virtfn_host.linux.act.apply import apply
+from virtfn_host.linux.act.journal import Journal, has_links
+from virtfn_host.linux.act.machine import Machine, only_writer
+from virtfn_host.linux.errors import BusyError, HostError, JournalUnreadableError
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.look.preflight import read_preflight
+from virtfn_host.linux.netlink.asks import Netlink
+from virtfn_host.linux.read.holding import who_blocks
+from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.child import ENVIRONMENT
+from virtfn_host.linux.touch.modules import Modprobe
+from virtfn_host.linux.touch.reader import Reader
+from virtfn_host.linux.touch.writer import HELD_AFTER, Writer
+from virtfn_host.linux.use.canary import Canary
+from virtfn_host.linux.use.lock import allow_many_groups, evidence
+from virtfn_host.linux.use.stuck import hanging, others_write, pfs_now, refused
+from virtfn_host.process.connections import Server as Server
+from virtfn_host.process.protocol import Look, line
+from virtfn_host.process.seldom import Seldom
+
+GRACE = 20.0
+"""Seconds for the step which runs when we are told to end; a pod has 30 in all. A blocked write takes for ever."""
+
+PLAIN = Look()
+"""What is looked at when nothing more is asked."""
+
+LOOKS, PLANS = 4, 4
+"""So many looks at once, and so many plans that wait for their turn: what hangs in the kernel hangs all of them."""
+
+WAIT = 10.0
+"""Seconds that a look waits for the one before it, which may hang."""
+
+log = logging.getLogger("virtfn.host")
+undone = logging.getLogger("virtfn.host.undone")
+undone.addFilter(Seldom(300))
+
+
+class Host:
+    """What the requests of all connections share."""
+
+    def __init__(self, machine: Machine, reader: Reader | None) -> None:
+        self.machine = machine
+        self._reader = reader
+        self._looks = threading.BoundedSemaphore(LOOKS)
+        self._looking = threading.Lock()
+        self._applying = threading.Lock()
+        self._plans = threading.BoundedSemaphore(PLANS + 1)
+        self._waiting = 0
+        """Plans that wait for the one that is carried out; under `_counting`."""
+        self._counting = threading.Lock()
+        self._canary = Canary()
+        self._asking = threading.Lock()
+        self._writes = False
+        """Whether a plan is being carried out; under `_asking`, so that no read waits for a write of our own."""
+        self._ending = threading.Event()
+
+    def observe(self, look: Look = PLAIN) -> Observation:
+        """One look at the machine, its users, the journal, the writer, and whether somebody else's write is blocked.
+
+        Link settings of VFs only where they are asked for, or noted to be given back.
+
+        Raises:
+            BusyError: as many looks as may be hang already.
+            HostError: not even the list of devices can be read.
+        """
+        if not self._looks.acquire(timeout=WAIT):
+            raise BusyError(f"busy: {LOOKS} looks at this machine have not come back")
+        try:
+            return self._look(look)
+        finally:
+            self._looks.release()
+
+    def _look(self, look: Look) -> Observation:
+        machine = self.machine
+        try:
+            originals, journal_error = machine.journal.originals(), None
+        except JournalUnreadableError as error:
+            originals, journal_error = (), str(error)
+        netlink = machine.netlink if look.links or has_links(originals) else None
+        sysfs = OneLook(machine.sysfs)
+        with _in_turn(self._looking):
+            inventory = read_inventory(sysfs, self._reader, netlink)
+        return Observation(
+            inventory=inventory,
+            evidence=evidence(sysfs, inventory, netlink=machine.netlink),
+            originals=originals,
+            journal_error=journal_error,
+            stuck=machine.writer.stuck() or self._others_write(inventory),
+            preflight=read_preflight(machine.sysfs),
+        )
+
+    def _others_write(self, inventory: Inventory) -> Stuck | None:
+        with _in_turn(self._asking):
+            return None if self._writes else others_write(self.machine.sysfs, self._canary, inventory)
+
+    def apply(self, plan: Plan, told: Callable[[StepResult], None], gone: Callable[[], bool] = lambda: False) -> Report:
+        """Carry out a plan, `told` of each step as it ends; all of it is left undone while a write is blocked.
+
+        Args:
+            gone: whether whoever asked for it is.
+
+        Raises:
+            BusyError: as many plans as may wait for their turn already.
+        """
+        if not self._plans.acquire(blocking=False):
+            raise BusyError(f"busy: {PLANS} plans wait for one that is being carried out")
+        try:
+            self._wait(1)
+            self._applying.acquire()
+            self._wait(-1)
+            try:
+                return self._carry_out(plan, told, gone)
+            finally:
+                self._applying.release()
+        finally:
+            self._plans.release()
+
+    def _wait(self, more: int) -> None:
+        with self._counting:
+            self._waiting += more
+
+    def _carry_out(self, plan: Plan, told: Callable[[StepResult], None], gone: Callable[[], bool]) -> Report:
+        # Nobody else uses the canary from here on: while we write, a look does not ask it.
+        others = functools.partial(hanging, self.machine.sysfs, self._canary, tuple(pfs_now(self.machine.sysfs)))
+        if (stuck := self._begin(others)) is not None:
+            log.warning("%d steps not tried: %s", len(plan.steps), stuck.text)
+            report = refused(plan, stuck)
+            for result in report.results:
+                told(result)
+            return report
+        try:
+            return apply(
+                plan,
+                self.machine,
+                lambda result: self._ended(result, told),
+                self._ending.is_set,
+                others,
+                lambda: self._waiting > 0 and gone(),
+            )
+        finally:
+            with self._asking:
+                self._writes = False
+
+    def _begin(self, others: Callable[[], Stuck | None]) -> Stuck | None:
+        """Why not to: a write of ours would queue behind somebody else's, and be executed when nobody expects it."""
+        with self._asking:
+            stuck = self.machine.writer.stuck() or others()
+            self._writes = stuck is None
+        return stuck
+
+    def _ended(self, result: StepResult, told: Callable[[StepResult], None]) -> None:
+        level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
+        logger = log if result.outcome is Outcome.DONE else undone
+        # A message quotes what was asked for and what a program answered, so it may have anything in it.
+        message = result.message if result.message.isprintable() else ascii(result.message)
+        logger.log(level, "%s (%s, %.3f s)", message, result.outcome.value, result.seconds)
+        told(result)
+
+    def end(self, grace: float = GRACE) -> None:
+        """Let the step that runs end and start no other; one that does not end goes on without this process."""
+        self._ending.set()
+        if not self._applying.acquire(timeout=grace):
+            log.warning("a write has not returned in %.0f s; the kernel ends it without us", grace)
+            return
+        self.machine.writer.close()
+        if self.machine.netlink is not None:
+            self.machine.netlink.close()
+        with self._asking:
+            self._canary.close()
+
+
+@contextlib.contextmanager
+def _in_turn(lock: threading.Lock) -> Iterator[None]:
+    if not lock.acquire(timeout=WAIT):
+        raise BusyError(f"busy: another look at this machine has not come back in {WAIT:.0f} s")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check(path: Path) -> int:
+    """Exit status of a probe: 0 when a host process answers on the socket within 5 s.
+
+    It is not asked to look at the machine: a look takes its time behind a blocked write, which no restart mends.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(5)
+            client.connect(str(path))
+            client.sendall(line("ping"))
+            return 0 if client.recv(1) == b"{" else 1
+    except OSError as error:
+        print(f"{path}: {error}", file=sys.stderr)
+        return 1
+
+
+def main() -> None:
+    """Entry point of `virtfn-host`."""
+    options = _arguments().parse_args()
+    if options.check:
+        sys.exit(check(options.socket))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    allow_many_groups()
+    _be_alone()
+    sysfs = Sysfs(options.sys, options.dev, options.proc)
+    machine = Machine(
+        sysfs=sysfs,
+        writer=Writer(functools.partial(who_blocks, sysfs), HELD_AFTER, sysfs.sys),
+        journal=Journal(options.journal),
+        modules=Modprobe(sysfs),
+        netlink=Netlink(options.proc),
+    )
+    try:
+        with only_writer(options.journal.parent):
+            serve(options.socket, Host(machine, Reader()))
+    except (HostError, OSError) as error:
+        log.error("%s", error)
+        sys.exit(1)
+
+
+def _be_alone() -> None:
+    """Take nothing from where and how this process was started: no folder to look into, no word for what it starts."""
+    os.chdir("/")
+    os.umask(0o077)
+    os.environ.clear()
+    os.environ.update(ENVIRONMENT)
+
+
+def serve(path: Path, host: Host) -> None:
+    """Serve until SIGTERM or SIGINT; the step that runs then is finished first."""
+    with Server(path, host) as server:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # shutdown() waits for the loop that this very thread runs, so another one has to say it.
+            signal.signal(number, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
+        log.info("serving on %s", path)
+        server.serve_forever()
+    host.end()
+    path.unlink(missing_ok=True)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="virtfn-host", description=(__doc__ or "").split("\n")[0])
+    for name, default, text in (
+        ("--socket", "/run/virtfn-host/host.sock", "unix socket to serve the agent on"),
+        (
+            "--journal",
+            "/var/lib/virtfn/journal.json",
+            "what functions were before the first touch; its folder is locked: one writer per node",
+        ),
+        ("--sys", "/sys", "the host's sysfs"),
+        ("--dev", "/dev", "the host's /dev"),
+        ("--proc", "/proc", "the host's /proc"),
+    ):
+        # Absolute, because this process leaves the folder that it was started in.
+        parser.add_argument(name, type=_absolute, default=Path(default), help=f"{text} (default: %(default)s)")
+    parser.add_argument("--check", action="store_true", help="only ask whether a host process answers on the socket")
+    return parser
+
+
+def _absolute(text: str) -> Path:
+    return Path(text).absolute()
+
+
+if __name__ == "__main__":
+    main()
