@@ -113,7 +113,7 @@ def test_a_process_in_a_pods_network_namespace_asks_in_the_hosts(tmp_path: Path)
     (tmp_path / "1/ns/net").symlink_to(f"/proc/{os.getpid()}/ns/net")
     program = "import pathlib, sys; from virtfn_host.linux.netlink.asks import Netlink; "
     program += "print(Netlink(pathlib.Path(sys.argv[1])).addresses().get('lo'))"
-    root = Path(module.__file__).parents[2]
+    root = Path(module.__file__).parents[3]
     asked = subprocess.run(
         ["unshare", "-n", sys.executable, "-c", program, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(root)},
