@@ -19,11 +19,11 @@ class Found:
     in_use: InUse
     kubelet_error: str | None
     """Why podresources gave no answer; then everything counts as in use."""
+    ledger_error: str | None
+    """Why the device plugin's ledger cannot be read; then everything counts as in use, too."""
     resolution: Resolution
     plan: Plan
     mismatches: tuple[Mismatch, ...]
-    kubelet_reason: Reason = Reason.KUBELET_UNREACHABLE
-    """Goes with `kubelet_error`; another one where the device plugin's ledger is what cannot be read."""
     drifted: frozenset[PciAddress] = frozenset()
     """PFs that somebody changed after they had been as asked."""
     repair_in: float | None = None
@@ -38,6 +38,15 @@ class Found:
     def halted(self) -> bool:
         """Nothing may be touched: a write is stuck in the kernel, or the original state cannot be read."""
         return self.observation.stuck is not None or self.observation.journal_error is not None
+
+    @property
+    def silence(self) -> tuple[Reason, str] | None:
+        """Why nobody can tell who holds what, so that every function counts as in use; None when it can be told."""
+        if self.kubelet_error is not None:
+            return Reason.KUBELET_UNREACHABLE, self.kubelet_error
+        if self.ledger_error is not None:
+            return Reason.POOL_FILE_UNREADABLE, self.ledger_error
+        return None
 
     @property
     def lock_error(self) -> str | None:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from virtfn_host.core.turn.plan import plan
@@ -71,25 +71,25 @@ class Machine:
         """
         links = config is not None and any(pool.link is not None for p in config.policies for pool in p.pools)
         observation = await self._host.observe(links=links)
-        pods, ledger, error = await self._pods()
-        found = await asyncio.to_thread(_decide, config, observation, pods, error, ledger, self._now())
+        found = await asyncio.to_thread(_decide, config, observation, await self._pods(), self._now())
         return self._damping.judge(found, now=self._now(), wall=self._wall())
 
-    async def _pods(
-        self,
-    ) -> tuple[
-        Mapping[str, tuple[str, ...]] | None, Ledger | None, KubeletUnreachableError | LedgerUnreadableError | None
-    ]:
+    async def _pods(self) -> "_Pods":
         """The ledger last: a pod that it lists no more is one that the kubelet lists."""
         asked_at = self._now()
+        listed, ledger, kubelet_error, ledger_error = None, None, None, None
         try:
-            pods, ledger = await self._kubelet.allocated(), await self._files.ledger()
-        except (KubeletUnreachableError, LedgerUnreadableError) as error:
-            return None, None, error
-        if ledger is not None:
-            self._settled = settled(ledger, pods, asked_at, self._settled)
+            listed = await self._kubelet.allocated()
+        except KubeletUnreachableError as error:
+            kubelet_error = str(error)
+        try:
+            ledger = await self._files.ledger()
+        except LedgerUnreadableError as error:
+            ledger_error = str(error)
+        if listed is not None and ledger is not None:
+            self._settled = settled(ledger, listed, asked_at, self._settled)
             ledger = replace(ledger, allocations=tuple(e for e in ledger.allocations if e not in self._settled))
-        return pods, ledger, None
+        return _Pods(listed=listed, kubelet_error=kubelet_error, ledger=ledger, ledger_error=ledger_error)
 
     async def remember(self, status: Mapping[str, Any], found: Found) -> None:
         """What was published before this process: from the pool file, else from the node's status."""
@@ -182,25 +182,27 @@ class Machine:
         _log(result)
 
 
-def _decide(
-    config: NodeConfig | None,
-    observation: Observation,
-    pods: Mapping[str, tuple[str, ...]] | None,
-    silence: KubeletUnreachableError | LedgerUnreadableError | None,
-    ledger: Ledger | None,
-    now: float,
-) -> Found:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pods:
+    """What the kubelet and the device plugin's ledger say of pods, or why they do not."""
+
+    listed: Mapping[str, tuple[str, ...]] | None
+    kubelet_error: str | None
+    ledger: Ledger | None
+    ledger_error: str | None
+
+
+def _decide(config: NodeConfig | None, observation: Observation, pods: _Pods, now: float) -> Found:
     """In a thread: a node with 2,048 VFs must not hold up the event loop."""
     inventory = observation.inventory
-    broken = isinstance(silence, LedgerUnreadableError)
     holders = in_use(
         inventory=inventory,
         evidence=observation.evidence,
-        pods=pods,
-        ledger=ledger,
+        pods=pods.listed if pods.ledger_error is None else None,
+        ledger=pods.ledger,
         now=now,
         also=observation.stuck.held if observation.stuck else (),
-        unknown=BROKEN_LEDGER_TEXT if broken else UNKNOWN_TEXT,
+        unknown=UNKNOWN_TEXT if pods.kubelet_error is not None else BROKEN_LEDGER_TEXT,
     )
     if config is None:
         resolution = Resolution(desired=Desired(pfs=()), rejected=())
@@ -210,8 +212,8 @@ def _decide(
         config=config or NodeConfig(policies=()),
         observation=observation,
         in_use=holders,
-        kubelet_error=None if silence is None else str(silence),
-        kubelet_reason=Reason.POOL_FILE_UNREADABLE if broken else Reason.KUBELET_UNREACHABLE,
+        kubelet_error=pods.kubelet_error,
+        ledger_error=pods.ledger_error,
         resolution=resolution,
         plan=plan(inventory, resolution.desired, holders),
         mismatches=verify(resolution.desired, inventory),

@@ -59,8 +59,8 @@ def preflight(generation: int, found: Found) -> Condition:
     reason, text = Reason.CONVERGED, "IOMMU, modules, in-use lock, journal and kubelet are in order"
     if hindrance := halt(found):
         reason, text = hindrance
-    elif found.kubelet_error is not None:
-        reason, text = found.kubelet_reason, f"{found.kubelet_error}; every function counts as in use"
+    elif found.silence is not None:
+        reason, text = found.silence[0], f"{found.silence[1]}; every function counts as in use"
     elif found.inventory.pfs and not found.inventory.groups:
         text = "there are no IOMMU groups; switch the IOMMU on in the firmware, and on the kernel command line"
         reason = Reason.NO_IOMMU
@@ -165,8 +165,8 @@ def _blocked(found: Found, done: Done) -> tuple[Blocked, ...]:
 
 def _blocked_reason(found: Found, blocked: Blocked) -> Reason:
     """What nobody could tell is the kubelet's silence, not a holder."""
-    silent = found.kubelet_error is not None and blocked.reason is Reason.VFS_IN_USE
-    return found.kubelet_reason if silent else blocked.reason
+    silence = found.silence
+    return silence[0] if silence is not None and blocked.reason is Reason.VFS_IN_USE else blocked.reason
 
 
 def _with_more(text: str, number: int) -> str:

@@ -79,6 +79,7 @@ def turn(machine: Inventory, holders: tuple[Holder, ...] = (), plan: Plan = NOTH
         observation=Observation(inventory=machine, evidence=in_use, originals=(), **whole),
         in_use=in_use,
         kubelet_error=None,
+        ledger_error=None,
         resolution=Resolution(desired=Desired(pfs=()), rejected=()),
         plan=plan,
         mismatches=(),
@@ -189,6 +190,17 @@ def test_preflight_says_what_is_missing_one_thing_at_a_time() -> None:
     bare = replace(good, drivers=("igb",), loadable=())
     assert preflight_of(node_status(turn(bare), {}, NOW))[:2] == ("False", "ModuleMissing")
     assert preflight_of(node_status(turn(replace(bare, loadable=("vfio-pci",))), {}, NOW))[0] == "True"
+
+
+def test_kubelet_and_ledger_are_two_facts_and_the_kubelet_is_told_first() -> None:
+    now = turn(inventory())
+    for kubelet, ledger, told in (
+        ("no kubelet", None, ("False", "KubeletUnreachable", "no kubelet; every function counts as in use")),
+        (None, "half a ledger", ("False", "PoolFileUnreadable", "half a ledger; every function counts as in use")),
+        ("no kubelet", "half", ("False", "KubeletUnreachable", "no kubelet; every function counts as in use")),
+    ):
+        found = replace(now.found, kubelet_error=kubelet, ledger_error=ledger)
+        assert preflight_of(node_status(replace(now, found=found), {}, NOW)) == told
 
 
 def test_what_was_published_is_recalled() -> None:
