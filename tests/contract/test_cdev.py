@@ -10,7 +10,7 @@ from hardware import IN_GUEST, Lab
 from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import HolderKind
+from virtfn_host.core.values.holders import Cause, holder_text
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Outcome, Plan, Report, SetNumVfs
 from virtfn_host.linux.act.apply import apply
@@ -62,8 +62,8 @@ def test_a_cdev_that_is_open_shows_only_among_open_files(lab: Lab, vf: PciAddres
         assert lab.sysfs.read(lab.sysfs.device(vf, "enable")) == "0"
         assert open_group(lab, vf) == 0
         (holder,) = holders(lab.sysfs, vf)
-        assert holder.text.startswith("process ")
-        assert holder.text.endswith(f" has /dev/vfio/devices/{lab.sysfs.cdev(vf)} open")
+        assert holder_text(holder).startswith("process ")
+        assert holder_text(holder).endswith(f" has /dev/vfio/devices/{lab.sysfs.cdev(vf)} open")
         with pytest.raises(FunctionInUseError, match="is in use"), held(lab.sysfs, [vf]):
             pytest.fail("locked a VF whose cdev is open")
     assert holders(lab.sysfs, vf) == ()
@@ -73,7 +73,7 @@ def test_a_cdev_in_use_has_its_group_too(lab: Lab, vf: PciAddress) -> None:
     with lab.cdev_open(vf, bound=True):
         assert lab.sysfs.read(lab.sysfs.device(vf, "enable")) == "1"
         assert open_group(lab, vf) == errno.EBUSY
-        assert [holder.text for holder in holders(lab.sysfs, vf)] == ["its vfio device is open"]
+        assert [holder_text(holder) for holder in holders(lab.sysfs, vf)] == ["its vfio device is open"]
 
 
 def test_who_has_the_lock_keeps_programs_from_using_the_cdev(lab: Lab, vf: PciAddress) -> None:
@@ -106,5 +106,5 @@ def test_a_resize_is_refused_with_nothing_changed(lab: Lab, vf: PciAddress, boun
 def test_who_may_not_look_takes_it_for_used(lab: Lab, vf: PciAddress) -> None:
     with lab.without_privilege():
         (holder,) = holders(lab.sysfs, vf)
-    assert holder.kind is HolderKind.UNKNOWN
-    assert "could not be read: Permission denied" in holder.text
+    assert holder.cause is Cause.UNREADABLE
+    assert "could not be read: Permission denied" in holder_text(holder)

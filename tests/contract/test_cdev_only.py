@@ -7,7 +7,7 @@ from hardware import IN_GUEST, Lab
 from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import HolderKind
+from virtfn_host.core.values.holders import Cause
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Outcome, Plan, SetNumVfs
 from virtfn_host.linux.act.apply import apply
@@ -63,4 +63,4 @@ def test_who_may_not_look_takes_it_for_used(lab: Lab, vf: PciAddress) -> None:
         (holder,) = holders(lab.sysfs, vf)
         with pytest.raises(FunctionInUseError, match="Permission denied"), held(lab.sysfs, [vf]):
             pytest.fail("took a VF without knowing that it is free")
-    assert holder.kind is HolderKind.UNKNOWN
+    assert holder.cause is Cause.UNREADABLE

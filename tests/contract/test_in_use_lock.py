@@ -3,6 +3,7 @@
 import pytest
 from hardware import Lab
 
+from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetNumVfs, Step, Unbind
 from virtfn_host.linux.act.apply import apply
@@ -26,7 +27,7 @@ def test_an_open_vf_has_a_holder_and_cannot_be_locked(lab: Lab) -> None:
     (vf,) = lab.make(lab.pf, 1)
     lab.to_vfio(vf)
     with lab.used(vf):
-        assert [holder.text for holder in holders(lab.sysfs, vf)] == ["its vfio device is open"]
+        assert [holder_text(holder) for holder in holders(lab.sysfs, vf)] == ["its vfio device is open"]
         with pytest.raises(FunctionInUseError, match="is in use"), held(lab.sysfs, [vf]):
             pytest.fail("locked a VF that is open")
     assert holders(lab.sysfs, vf) == ()

@@ -13,8 +13,9 @@ from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import Desired, DeviceMatcher, NodeConfig, PolicyConfig
+from virtfn_host.core.values.holders import Cause, holder_text
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.values.model import HolderKind, LinkState, VfLink, VirtualFunction
+from virtfn_host.core.values.model import LinkState, VfLink, VirtualFunction
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Blocked, FunctionRef, Outcome, Plan, Report, SetLink
 from virtfn_host.linux.act.apply import apply
@@ -145,8 +146,8 @@ def test_an_address_of_a_netdev_that_is_down_is_use(lab: Lab, netlink: Netlink) 
     lab.set_up(vf, False)
     try:
         (holder,) = holders(lab.sysfs, vf, addresses=Addresses(netlink))
-        assert holder.kind is HolderKind.KERNEL
-        assert "10.9.8.7" in holder.text
+        assert holder.cause is Cause.NETDEV_ADDRESS
+        assert "10.9.8.7" in holder_text(holder)
     finally:
         lab.assign(vf, "0.0.0.0")
 

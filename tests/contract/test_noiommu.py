@@ -7,6 +7,7 @@ from hardware import IN_GUEST, Lab
 from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Outcome, Plan, SetNumVfs
 from virtfn_host.linux.act.apply import apply
@@ -55,7 +56,7 @@ def test_an_idle_vf_can_be_locked(lab: Lab, vf: PciAddress) -> None:
 def test_a_vf_in_use_is_left_alone(lab: Lab, vf: PciAddress) -> None:
     step = SetNumVfs(pf=lab.pf, value=0, expects=1)
     with lab.used(vf):
-        assert [holder.text for holder in holders(lab.sysfs, vf)] == ["its vfio device is open"]
+        assert [holder_text(holder) for holder in holders(lab.sysfs, vf)] == ["its vfio device is open"]
         with pytest.raises(FunctionInUseError, match=r"somebody has .*noiommu-"), held(lab.sysfs, [vf]):
             pytest.fail("locked a VF that is open")
         (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), lab.machine).results

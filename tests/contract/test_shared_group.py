@@ -4,6 +4,7 @@ import pytest
 from hardware import Lab
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.holders import holder_text
 from virtfn_host.linux.errors import FunctionInUseError
 from virtfn_host.linux.use.lock import held, holders
 
@@ -27,7 +28,7 @@ def test_a_user_of_one_has_the_other(lab: Lab, pair: tuple[PciAddress, PciAddres
         lab.to_vfio(idle)
     with lab.used(used):
         (holder,) = holders(lab.sysfs, idle)
-        assert holder.text == f"{used} of the same IOMMU group: its vfio device is open"
+        assert holder_text(holder) == f"{used} of the same IOMMU group: its vfio device is open"
         with pytest.raises(FunctionInUseError, match="is in use"), held(lab.sysfs, [idle]):
             pytest.fail("locked a function whose group is in use")
     assert holders(lab.sysfs, idle) == ()

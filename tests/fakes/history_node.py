@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from inventories import a_pod
 from journal_law import JournalLaw
 from kernel import IGB, FakeKernel
 from netlink import UNSET
@@ -25,7 +26,7 @@ from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import NodeConfig
-from virtfn_host.core.values.model import Holder, HolderKind, InUse, VfLink
+from virtfn_host.core.values.model import InUse, VfLink
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Outcome, Plan, StepResult, pf_of
 from virtfn_host.linux.act.machine import Machine
@@ -239,11 +240,7 @@ class HistoryNode:
             return Plan(steps=(), blocked=(), disturbs=())
         found = self.host.observe(Look(links=True))
         inventory = found.inventory
-        given = tuple(
-            Holder(address=vf, kind=HolderKind.POD, text="pod a/b")
-            for vf, hold in self.holds.items()
-            if hold.how in (How.GIVEN, How.OPENED)
-        )
+        given = tuple(a_pod(vf) for vf, hold in self.holds.items() if hold.how in (How.GIVEN, How.OPENED))
         in_use = InUse(holders=(*found.evidence.holders, *given))
         desired = resolve(self.config, inventory, found.originals).desired
         made = plan(inventory, desired, in_use)

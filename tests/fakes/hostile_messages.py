@@ -13,6 +13,7 @@ from typing import Any
 PF, OTHER, LOOSE, NOWHERE = "0000:01:00.0", "0000:02:00.0", "0000:20:00.0", "0000:7f:00.0"
 """On the fake machine: two PFs, of which the first has VFs, a function without a driver, and none."""
 
+HOLDER = {"address": PF, "cause": "kubelet", "pod": {"namespace": "a", "name": "b"}}
 VFS = 7
 
 LONGEST = 1_000_000
@@ -177,7 +178,7 @@ class Messages:
 
     def _plan(self) -> dict[str, Any]:
         steps = [self._step() for _ in range(self._random.choice((0, 1, 1, 1, 2, 5)))]
-        blocked = [{"device": PF, "reason": "VfsInUse", "message": "x", "holders": ["pod a/b"]}] * self._random.choice(
+        blocked = [{"device": PF, "reason": "VfsInUse", "message": "x", "holders": [HOLDER]}] * self._random.choice(
             (0, 0, 1)
         )
         return {"steps": steps, "blocked": blocked, "disturbs": [PF][: self._random.choice((0, 1))]}

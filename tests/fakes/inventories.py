@@ -5,6 +5,7 @@ from typing import Any
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, PolicyConfig, PoolRequest
+from virtfn_host.core.values.holders import Cause, Holder, Pod
 from virtfn_host.core.values.link import mentioned
 from virtfn_host.core.values.mac import ZERO_MAC
 from virtfn_host.core.values.model import (
@@ -45,6 +46,11 @@ NEW_LINK = VfLink(
     link_state=LinkState.AUTO,
 )
 """What igb shows of a VF that was just made."""
+
+
+def a_pod(address: PciAddress, namespace: str = "a", name: str = "b") -> Holder:
+    """A pod that has this function, as the kubelet says."""
+    return Holder(address=address, cause=Cause.KUBELET, pod=Pod(namespace=namespace, name=name))
 
 
 def pf_address(number: int) -> PciAddress:

@@ -30,6 +30,7 @@ from virtfn_host.cli import verbs as cli
 from virtfn_host.core.turn.policy import policy_config
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
+from virtfn_host.core.values.holders import Pod
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.machine import Machine
@@ -102,12 +103,12 @@ class Neighbours:
     """Kubelet, own SriovNode and what was reported."""
 
     pools: Path
-    pods: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    pods: dict[str, tuple[Pod, ...]] = field(default_factory=dict)
     kubelet_away: bool = False
     body: dict[str, Any] = field(default_factory=lambda: {"metadata": {"name": "n1", "uid": "u", "generation": 0}})
     reports: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
 
-    async def allocated(self) -> Mapping[str, tuple[str, ...]]:
+    async def allocated(self) -> Mapping[str, tuple[Pod, ...]]:
         """See ports.Kubelet."""
         if self.kubelet_away:
             raise KubeletUnreachableError("no kubelet answers on /var/lib/kubelet/pod-resources/kubelet.sock")

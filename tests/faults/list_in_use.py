@@ -15,6 +15,7 @@ from fault import Fault, fast, on_kernel
 from faulty_node import FaultyNode
 from kernel import FakeSysfs
 
+from virtfn_host.core.values.holders import Pod
 from virtfn_host.core.values.offered import Allocation, Ledger
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import poolfile
@@ -69,7 +70,7 @@ def group_node_forbidden(node: FaultyNode) -> Iterator[None]:
 @contextmanager
 def pod_has_it(node: FaultyNode) -> Iterator[None]:
     """The kubelet says so; the kernel shows nothing, because the pod has not opened it yet."""
-    node.neighbours.pods[str(node.vf())] = ("default/dpdk-0",)
+    node.neighbours.pods[str(node.vf())] = (Pod(namespace="default", name="dpdk-0"),)
     yield
     node.neighbours.pods.clear()
 

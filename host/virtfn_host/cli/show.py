@@ -5,7 +5,7 @@ from virtfn_host.core.tell.explain import Explanation, Function, Hindrance
 from virtfn_host.core.tell.listing import Row
 from virtfn_host.core.tell.pci_ids import Names
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import Holder, HolderKind
+from virtfn_host.core.values.holders import Cause, Holder, holder_text
 
 _HEAD = ("ADDRESS", "ID", "CLASS", "DRIVER", "MODULES", "GROUP", "NUMA", "FUNCTION", "IN USE BY")
 
@@ -129,13 +129,14 @@ def _group(function: Function) -> str:
 
 
 def _users(needed_for: str | None, holders: tuple[Holder, ...]) -> tuple[str, ...]:
-    """The machine itself first; what is mounted is often told a second time, as a holder."""
-    others = tuple(_holder(holder) for holder in holders if holder.text != needed_for)
-    return (f"needed: {needed_for}", *others) if needed_for else others
+    """The machine itself first; what it needs is often told a second time, as a holder."""
+    if needed_for is None:
+        return tuple(map(_holder, holders))
+    return f"needed: {needed_for}", *(_holder(holder) for holder in holders if holder.cause is not Cause.NEEDED)
 
 
 def _holder(holder: Holder) -> str:
-    return f"cannot be told: {holder.text}" if holder.kind is HolderKind.UNKNOWN else holder.text
+    return f"cannot be told: {holder_text(holder)}" if holder.unknown else holder_text(holder)
 
 
 def missing(address: PciAddress) -> str:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import HolderKind, PhysicalFunction
+from virtfn_host.core.values.holders import holder_text
+from virtfn_host.core.values.model import PhysicalFunction
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Blocked, Outcome, Plan, Report, Step, describe, pf_of
 from virtfn_operator.agent.found import Found
@@ -176,9 +177,9 @@ def _who(pf: PhysicalFunction, found: Found) -> str:
     functions = {pf.address, *(vf.address for vf in pf.vfs)}
     holders = sorted(
         {
-            f"{h.address}: {h.text}"
+            f"{h.address}: {holder_text(h)}"
             for h in found.in_use.holders
-            if h.kind is HolderKind.KERNEL and h.address in functions
+            if h.address in functions and not h.by_pod and not h.unknown
         }
     )
     return f"in use there: {', '.join(holders[:NAMED])}" if holders else "nothing shows who"

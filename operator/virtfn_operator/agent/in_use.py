@@ -8,26 +8,23 @@ from collections.abc import Mapping, Sequence, Set
 from itertools import chain
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import Holder, HolderKind, InUse, Inventory
+from virtfn_host.core.values.holders import Cause, Holder, Pod
+from virtfn_host.core.values.model import InUse, Inventory
 from virtfn_host.core.values.offered import Allocation, Ledger
 
 LEDGER_SECONDS = 60.0
 """For a pod that the kubelet never lists: it lists an admitted one within seconds, a minute covers a busy kubelet."""
-
-UNKNOWN_TEXT = "the kubelet does not answer, so nobody can tell who"
-BROKEN_LEDGER_TEXT = "the device plugin's ledger cannot be read, so nobody can tell who"
-LEDGER_TEXT = "a pod that is being started (device plugin's ledger)"
 
 
 def in_use(
     *,
     inventory: Inventory,
     evidence: InUse,
-    pods: Mapping[str, Sequence[str]] | None,
+    pods: Mapping[str, Sequence[Pod]] | None,
     ledger: Ledger | None,
     now: float,
     also: Sequence[PciAddress] = (),
-    unknown: str = UNKNOWN_TEXT,
+    unknown: Cause = Cause.KUBELET_SILENT,
 ) -> InUse:
     """Who holds what.
 
@@ -41,25 +38,25 @@ def in_use(
     """
     functions = {pf.address for pf in inventory.pfs} | {vf.address for pf in inventory.pfs for vf in pf.vfs} | {*also}
     if pods is None:
-        said = [Holder(address=a, kind=HolderKind.UNKNOWN, text=unknown) for a in functions]
+        said = [Holder(address=a, cause=unknown) for a in functions]
     else:
         said = [
-            Holder(address=address, kind=HolderKind.POD, text=f"pod {pod}")
-            for device, names in pods.items()
+            Holder(address=address, cause=Cause.KUBELET, pod=pod)
+            for device, having in pods.items()
             if (address := _address(device)) in functions and address is not None
-            for pod in names
+            for pod in having
         ]
     listed = {holder.address for holder in said}
     started = [
-        Holder(address=address, kind=HolderKind.POD, text=LEDGER_TEXT)
+        Holder(address=address, cause=Cause.LEDGER)
         for address in sorted(_lately(ledger, inventory.boot_id, now) & functions - listed)
     ]
-    holders = set(chain(evidence.holders, said, started))
-    return InUse(holders=tuple(sorted(holders, key=lambda h: (h.address, h.kind, h.text))))
+    holders = dict.fromkeys(chain(evidence.holders, said, started))
+    return InUse(holders=tuple(sorted(holders, key=_order)))
 
 
 def settled(
-    ledger: Ledger, pods: Mapping[str, Sequence[str]], asked_at: float, before: Set[Allocation]
+    ledger: Ledger, pods: Mapping[str, Sequence[Pod]], asked_at: float, before: Set[Allocation]
 ) -> frozenset[Allocation]:
     """Entries of the ledger that have done their work: the kubelet has listed their pod, so it says when that ends.
 
@@ -74,7 +71,12 @@ def settled(
 
 def being_started(found: InUse) -> bool:
     """Whether only the ledger knows of some holder."""
-    return any(holder.text == LEDGER_TEXT for holder in found.holders)
+    return any(holder.cause is Cause.LEDGER for holder in found.holders)
+
+
+def _order(holder: Holder) -> tuple[PciAddress, bool, bool, str]:
+    """By address; the kernel's evidence first, then pods by name, then what nobody can tell."""
+    return holder.address, holder.unknown, holder.by_pod, str(holder.pod)
 
 
 def _lately(ledger: Ledger | None, boot_id: str, now: float) -> set[PciAddress]:

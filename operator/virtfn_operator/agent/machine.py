@@ -17,6 +17,7 @@ from virtfn_host.core.turn.resolve import Resolution, resolve
 from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Desired, NodeConfig
+from virtfn_host.core.values.holders import Cause, Pod
 from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.offered import Allocation, Ledger, PoolSet
 from virtfn_host.core.values.reasons import Reason
@@ -25,7 +26,7 @@ from virtfn_host.core.values.steps import Blocked, Outcome, Plan, Report, StepRe
 from virtfn_host.linux.clock import since_boot
 from virtfn_operator.agent.damping import Damping
 from virtfn_operator.agent.found import Done, Found, undisturbing
-from virtfn_operator.agent.in_use import BROKEN_LEDGER_TEXT, UNKNOWN_TEXT, in_use, settled
+from virtfn_operator.agent.in_use import in_use, settled
 from virtfn_operator.agent.ports import Files, Host, Kubelet, KubeletUnreachableError, LedgerUnreadableError, Patience
 from virtfn_operator.agent.recall import recalled
 from virtfn_operator.api.node_spec import offered_here
@@ -186,7 +187,7 @@ class Machine:
 class _Pods:
     """What the kubelet and the device plugin's ledger say of pods, or why they do not."""
 
-    listed: Mapping[str, tuple[str, ...]] | None
+    listed: Mapping[str, tuple[Pod, ...]] | None
     kubelet_error: str | None
     ledger: Ledger | None
     ledger_error: str | None
@@ -202,7 +203,7 @@ def _decide(config: NodeConfig | None, observation: Observation, pods: _Pods, no
         ledger=pods.ledger,
         now=now,
         also=observation.stuck.held if observation.stuck else (),
-        unknown=UNKNOWN_TEXT if pods.kubelet_error is not None else BROKEN_LEDGER_TEXT,
+        unknown=Cause.KUBELET_SILENT if pods.kubelet_error is not None else Cause.LEDGER_UNREADABLE,
     )
     if config is None:
         resolution = Resolution(desired=Desired(pfs=()), rejected=())

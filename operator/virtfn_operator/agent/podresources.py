@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from virtfn_host.core.values.holders import Pod
 from virtfn_operator.agent.podresources_v1 import podresources_pb2 as wire
 from virtfn_operator.agent.podresources_v1 import podresources_pb2_grpc as stubs
 from virtfn_operator.agent.ports import KubeletUnreachableError
@@ -44,20 +45,20 @@ class PodResources:
         self._kubelet: tuple[int, int] | None = None
         self._started = 0.0
 
-    async def allocated(self) -> Mapping[str, tuple[str, ...]]:
-        """Device id -> `namespace/name` of the pods that have it, terminating pods included.
+    async def allocated(self) -> Mapping[str, tuple[Pod, ...]]:
+        """Device id -> the pods that have it, terminating pods included.
 
         Raises:
             KubeletUnreachableError: no answer, or the kubelet has just started.
         """
         self._check_settled()
         answer = await self._call(lambda stub: stub.List(wire.ListPodResourcesRequest(), timeout=TIMEOUT))
-        found: dict[str, set[str]] = {}
+        found: dict[str, set[Pod]] = {}
         for pod in answer.pod_resources:
             for container in pod.containers:
                 for device in container.devices:
                     for identifier in device.device_ids:
-                        found.setdefault(identifier, set()).add(f"{pod.namespace}/{pod.name}")
+                        found.setdefault(identifier, set()).add(Pod(namespace=pod.namespace, name=pod.name))
         return {identifier: tuple(sorted(pods)) for identifier, pods in found.items()}
 
     async def allocatable(self) -> frozenset[str]:

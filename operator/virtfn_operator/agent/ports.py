@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from virtfn_host.core.values.holders import Pod
 from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.offered import Ledger, PoolSet
 from virtfn_host.core.values.steps import Plan, Report, StepResult
@@ -64,7 +65,7 @@ class Host(Protocol):
 class Kubelet(Protocol):
     """The kubelet (`podresources.PodResources`); raises its KubeletUnreachableError."""
 
-    async def allocated(self) -> Mapping[str, tuple[str, ...]]:
+    async def allocated(self) -> Mapping[str, tuple[Pod, ...]]:
         """Device id to the pods that have it."""
 
     async def allocatable(self) -> frozenset[str]:

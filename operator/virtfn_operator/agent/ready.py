@@ -2,7 +2,7 @@
 
 from virtfn_host.core.checks.drivers import driver_trouble, wanted_driver_trouble
 from virtfn_host.core.values.desired import PolicyConfig, Rejected
-from virtfn_host.core.values.model import HolderKind
+from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Blocked, Outcome, pf_of
 from virtfn_operator.agent.found import Done, Found, families
@@ -89,7 +89,7 @@ def halt(found: Found) -> tuple[Reason, str] | None:
     """Why nothing may be touched at all, or None."""
     if (stuck := found.observation.stuck) is not None:
         held = (holder for address in stuck.held for holder in found.in_use.of(address))
-        pods = sorted({holder.text for holder in held if holder.kind is HolderKind.POD})
+        pods = sorted({holder_text(holder) for holder in held if holder.by_pod})
         whose = f"; held for {', '.join(pods)}" if pods else ""
         return Reason.STUCK, f"{stuck.text}{whose}; nothing is written on this node until it returns: end what holds it"
     if found.observation.journal_error is not None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Rejected
+from virtfn_host.core.values.holders import Holder, holder_text
 from virtfn_host.core.values.indexes import indexes_text
-from virtfn_host.core.values.model import HolderKind, InUse, Inventory, PhysicalFunction
+from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Plan
@@ -49,8 +50,8 @@ UNLISTED = "held (too many to list)"
 MESSAGE_LIMIT = 1024
 """Characters of one message among many; the schema allows more, and a status stays small."""
 
-Held = Mapping[PciAddress, tuple[str, ...]]
-"""Who holds a function, for people."""
+Held = Mapping[PciAddress, tuple[Holder, ...]]
+"""Who is known to hold a function."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +161,7 @@ def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionSt
                 total_vfs=pf.total_vfs,
                 num_vfs=pf.num_vfs,
                 pool=offered.get(pf.address),
-                held_by=held.get(pf.address, ())[:NAME_LIMIT] if pf.address in offered else (),
+                held_by=_texts(held.get(pf.address, ())) if pf.address in offered else (),
                 policies=wanted.policies if wanted else (),
                 vfs=runs,
             )
@@ -169,25 +170,39 @@ def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionSt
 
 
 def _runs(pf: PhysicalFunction, offered: Mapping[PciAddress, str], held: Held, budget: int) -> tuple[VfRun, ...]:
-    alike: dict[tuple[str | None, str | None, tuple[str, ...]], list[int]] = defaultdict(list)
+    alike: dict[tuple[str | None, str | None, tuple[Holder, ...] | None], list[int]] = defaultdict(list)
     for vf in pf.vfs:
-        key = (vf.driver, offered.get(vf.address), held.get(vf.address, ()))
-        if key[2] and key not in alike and sum(bool(k[2]) for k in alike) >= budget:
-            key = (*key[:2], (UNLISTED,))
-        alike[key].append(vf.index)
+        said = (vf.driver, offered.get(vf.address))
+        holders = _who(held.get(vf.address, ()), pf.address)
+        listed = not holders or (*said, holders) in alike or sum(k[2] != () for k in alike) < budget
+        alike[*said, holders if listed else None].append(vf.index)
     return tuple(
-        VfRun(indexes=indexes_text(indexes), driver=driver, pool=pool, held_by=holders[:NAME_LIMIT])
-        for (driver, pool, holders), indexes in alike.items()
+        VfRun(
+            indexes=indexes_text(indexes),
+            driver=driver,
+            pool=pool,
+            held_by=(UNLISTED,) if whom is None else _texts(whom),
+        )
+        for (driver, pool, whom), indexes in alike.items()
     )
 
 
 def _held(in_use: InUse) -> Held:
     """Whom we know of; that nobody could tell is said once, in the conditions."""
-    found: dict[PciAddress, tuple[str, ...]] = {}
+    found: dict[PciAddress, tuple[Holder, ...]] = {}
     for holder in in_use.holders:
-        if holder.kind is not HolderKind.UNKNOWN:
-            found[holder.address] = (*found.get(holder.address, ()), holder.text)
+        if not holder.unknown:
+            found[holder.address] = (*found.get(holder.address, ()), holder)
     return found
+
+
+def _who(holders: tuple[Holder, ...], address: PciAddress) -> tuple[Holder, ...]:
+    """Each once, as if all had this function: a pod that has many of them is one pod."""
+    return tuple(dict.fromkeys(replace(holder, address=address) for holder in holders))
+
+
+def _texts(holders: tuple[Holder, ...]) -> tuple[str, ...]:
+    return tuple(map(holder_text, holders[:NAME_LIMIT]))
 
 
 def _pools(published: PoolSet, held: Held) -> tuple[PoolStatus, ...]:
@@ -213,7 +228,7 @@ def _plan(plan: Plan, carried: int) -> PlanStatus | None:
                 device=str(b.device),
                 reason=b.reason,
                 message=cut_text(b.message, MESSAGE_LIMIT),
-                pods=b.holders[:NAME_LIMIT],
+                pods=_texts(_who(b.holders, b.device)),
             )
             for b in plan.blocked[:LIST_LIMIT]
         ),

@@ -62,12 +62,12 @@ def test_one_document_is_one_line() -> None:
         ({"value": {"holders": {}}}, "InUse.holders: want a list"),
         ({"value": {"holders": [7]}}, r"InUse.holders\[0\]: want an object"),
         (
-            {"value": {"holders": [{"address": "1", "kind": "pod", "text": ""}]}},
+            {"value": {"holders": [{"address": "1", "cause": "kubelet"}]}},
             r"InUse.holders\[0\].address: '1' is not a PCI address",
         ),
         (
-            {"value": {"holders": [{"address": "0000:01:00.0", "kind": "cat", "text": ""}]}},
-            r"InUse.holders\[0\].kind: 'cat' is not a valid HolderKind",
+            {"value": {"holders": [{"address": "0000:01:00.0", "cause": "cat"}]}},
+            r"InUse.holders\[0\].cause: 'cat' is not a valid Cause",
         ),
     ],
 )

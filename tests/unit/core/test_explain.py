@@ -8,7 +8,8 @@ from virtfn_host.cli.show import explanation
 from virtfn_host.core.tell.explain import Explanation, Function, Surroundings, explain
 from virtfn_host.core.tell.pci_ids import Names
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import GroupMember, Holder, HolderKind, IommuGroup
+from virtfn_host.core.values.holders import Cause, Holder
+from virtfn_host.core.values.model import GroupMember, IommuGroup
 from virtfn_host.core.values.reasons import Reason
 
 ADDRESS = PciAddress(0, 1, 0x10, 0)
@@ -67,7 +68,7 @@ PF = replace(
     index=None,
     total_vfs=7,
 )
-UP = Holder(address=ADDRESS, kind=HolderKind.KERNEL, text="its netdev eth3 is up")
+UP = Holder(address=ADDRESS, cause=Cause.NETDEV_UP, at="eth3")
 
 
 def words(found: Explanation) -> list[Reason]:
@@ -173,14 +174,14 @@ def test_a_user_is_in_the_way_of_a_function_that_is_not_passed_through_yet() -> 
 
 
 def test_a_user_that_cannot_be_told_counts_as_one() -> None:
-    unknown = Holder(address=ADDRESS, kind=HolderKind.UNKNOWN, text="/proc/1/fd could not be read")
+    unknown = Holder(address=ADDRESS, cause=Cause.UNREADABLE, said="/proc/1/fd could not be read")
     found = explain(FUNCTION, MACHINE, (unknown,))
     assert words(found) == [Reason.VFS_IN_USE]
     assert "in use by       cannot be told: /proc/1/fd could not be read" in explanation(found)
 
 
 def test_what_is_passed_through_is_set_up_whoever_holds_it() -> None:
-    holder = replace(UP, text="its vfio device is open")
+    holder = replace(UP, cause=Cause.ENABLED, at=None)
     found = explain(replace(FUNCTION, driver="vfio-pci", vfio_bound=True), MACHINE, (holder,))
     assert found.hindrances == ()
     assert "is set up: vfio-pci has it" in explanation(found)
@@ -251,7 +252,7 @@ def test_a_plain_function_has_nothing_to_say_of_vfs() -> None:
 
 def test_what_the_machine_needs_is_named() -> None:
     needed = replace(PF, needed_for="the file system on / is on it")
-    holder = replace(UP, text="the file system on / is on it")
+    holder = Holder(address=ADDRESS, cause=Cause.NEEDED, said="the file system on / is on it")
     found = explain(needed, MACHINE, (holder,))
     assert len(found.hindrances) == 1
     assert "this machine needs it: the file system on / is on it" in found.hindrances[0].message

@@ -7,7 +7,7 @@ import pytest
 from documents import of_version_1
 from hypothesis import given
 from hypothesis import strategies as st
-from inventories import NEW_LINK, a_link_policy, a_linked_pf, a_pf, an_inventory, carried_out, pf_address
+from inventories import NEW_LINK, a_link_policy, a_linked_pf, a_pf, a_pod, an_inventory, carried_out, pf_address
 
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.pools import pools
@@ -16,7 +16,7 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.codec import loads
 from virtfn_host.core.values.desired import Desired, NodeConfig, PolicyConfig
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.values.model import Holder, HolderKind, InUse, Inventory, LinkState, Original, OriginalVf, VfLink
+from virtfn_host.core.values.model import InUse, Inventory, LinkState, Original, OriginalVf, VfLink
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Bind, Forget, Plan, SetLink, Settle, Unbind, describe
@@ -121,8 +121,7 @@ def test_without_link_nothing_is_asked_of_it() -> None:
 def test_a_held_vf_keeps_its_link_and_its_neighbours_get_theirs() -> None:
     inventory = an_inventory(a_linked_pf(0, 2, autoprobe=False, link=replace(NEW_LINK, mac="02:00:00:00:00:01")))
     held = inventory.pfs[0].vfs[0].address
-    holder = Holder(address=held, kind=HolderKind.POD, text="pod a/b")
-    made = planned(inventory, a_link_policy(count=2, vlan=5), in_use=InUse(holders=(holder,)))
+    made = planned(inventory, a_link_policy(count=2, vlan=5), in_use=InUse(holders=(a_pod(held),)))
     assert settings(made) == ["VF 1 of 0000:01:00.0 (0000:01:10.2): set vlan 5 qos 0"]
     (blocked,) = made.blocked
     assert (blocked.device, blocked.reason) == (held, Reason.VFS_IN_USE)
@@ -177,7 +176,7 @@ def test_a_vf_whose_settings_were_never_noted_keeps_them() -> None:
 
 def test_a_pf_that_is_given_back_is_not_forgotten_while_a_setting_waits() -> None:
     inventory = an_inventory(a_linked_pf(0, 1, autoprobe=False, link=replace(NEW_LINK, vlan=5)))
-    held = Holder(address=inventory.pfs[0].vfs[0].address, kind=HolderKind.POD, text="pod a/b")
+    held = a_pod(inventory.pfs[0].vfs[0].address)
     made = plan(inventory, desired(inventory, originals=(an_original(NEW_LINK),)), InUse(holders=(held,)))
     assert made.steps == ()
     assert [blocked.reason for blocked in made.blocked] == [Reason.VFS_IN_USE]

@@ -7,7 +7,8 @@ from inventories import a_pf, pf_address
 from virtfn_host.cli.show import function_table
 from virtfn_host.core.tell.listing import Lookup, Row, chosen, listing
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import Holder, HolderKind, InUse, Inventory, PhysicalFunction
+from virtfn_host.core.values.holders import Cause, Holder
+from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction
 
 PLAIN = replace(a_pf(4, driver="nvme"), driver="nvme", total_vfs=None, class_code="010802")
 ALIASES = """
@@ -81,8 +82,8 @@ def test_a_vf_is_indented_below_its_pf_and_not_without_it() -> None:
 def test_what_the_machine_needs_is_told_once_and_first() -> None:
     needed = replace(PLAIN, needed_for="the file system on / is on it")
     holders = (
-        Holder(address=PLAIN.address, kind=HolderKind.KERNEL, text="the file system on / is on it"),
-        Holder(address=PLAIN.address, kind=HolderKind.UNKNOWN, text="/proc/1/fd could not be read"),
+        Holder(address=PLAIN.address, cause=Cause.NEEDED, said="the file system on / is on it"),
+        Holder(address=PLAIN.address, cause=Cause.UNREADABLE, said="/proc/1/fd could not be read"),
     )
     table = function_table(tuple(rows(needed, in_use=InUse(holders=holders))))
     assert table.endswith("needed: the file system on / is on it; cannot be told: /proc/1/fd could not be read")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from inventories import a_pf, a_policy, a_vf, an_inventory, carried_out, pf_address
+from inventories import a_pf, a_pod, a_policy, a_vf, an_inventory, carried_out, pf_address
 
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.resolve import resolve
@@ -12,8 +12,6 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import Desired, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.values.model import (
     GroupMember,
-    Holder,
-    HolderKind,
     InUse,
     Inventory,
     IommuGroup,
@@ -45,11 +43,7 @@ def desired_of(inventory: Inventory, *policies: PolicyConfig, originals: tuple[O
 
 
 def held(*vfs: tuple[int, int]) -> InUse:
-    return InUse(
-        holders=tuple(
-            Holder(address=a_vf(pf, index).address, kind=HolderKind.POD, text="pod default/dpdk") for pf, index in vfs
-        )
-    )
+    return InUse(holders=tuple(a_pod(a_vf(pf, index).address, "default", "dpdk") for pf, index in vfs))
 
 
 def kinds(made: Plan) -> list[str]:
@@ -86,7 +80,7 @@ def test_a_held_vf_blocks_the_resize_of_its_pf_and_of_no_other() -> None:
     assert (blocked.device, blocked.reason, blocked.holders) == (
         pf_address(0),
         Reason.VFS_IN_USE,
-        ("pod default/dpdk",),
+        held((0, 4)).holders,
     )
     assert "pod default/dpdk holds 0000:01:11.0" in blocked.message
 

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from inventories import a_pf, a_policy, a_vf, an_inventory
+from inventories import a_pf, a_pod, a_policy, a_vf, an_inventory
 
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.pools import pools
 from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig, PoolRequest
-from virtfn_host.core.values.model import Holder, HolderKind, InUse, Inventory, Original, Unreadable
+from virtfn_host.core.values.model import InUse, Inventory, Original, Unreadable
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
 
@@ -19,9 +19,7 @@ SEVEN = an_inventory(a_pf(0, vfs=7))
 
 
 def held(*indexes: int) -> InUse:
-    return InUse(
-        holders=tuple(Holder(address=a_vf(0, i).address, kind=HolderKind.POD, text="pod a/b") for i in indexes)
-    )
+    return InUse(holders=tuple(a_pod(a_vf(0, i).address) for i in indexes))
 
 
 def published(

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from inventories import IGB, a_pf, a_policy, an_inventory, carried_out, pf_address
+from inventories import IGB, a_pf, a_pod, a_policy, an_inventory, carried_out, pf_address
 
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.pools import pools
@@ -11,8 +11,6 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import DesiredFunction, DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
 from virtfn_host.core.values.model import (
     GroupMember,
-    Holder,
-    HolderKind,
     InUse,
     Inventory,
     IommuGroup,
@@ -120,8 +118,7 @@ def test_a_pf_that_goes_from_whole_to_vfs_gets_its_own_driver_first() -> None:
 def test_vfs_are_not_made_while_somebody_still_has_the_pf_as_a_whole() -> None:
     pf = replace(HANDED_OUT, total_vfs=7)
     resolution = resolved(a_policy(count=2), pf=pf, originals=(BEFORE,))
-    pod = Holder(address=ADDRESS, kind=HolderKind.POD, text="pod a/b")
-    made = plan(an_inventory(pf), resolution.desired, InUse(holders=(pod,)))
+    made = plan(an_inventory(pf), resolution.desired, InUse(holders=(a_pod(ADDRESS),)))
     assert made.steps == ()
     assert [(b.device, b.reason) for b in made.blocked] == [(ADDRESS, Reason.VFS_IN_USE)]
 

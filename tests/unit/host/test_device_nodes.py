@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.holders import holder_text
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.use.lock import holders
 
@@ -43,12 +44,12 @@ def test_an_idle_disk_is_free(root: Path) -> None:
 
 def test_a_mounted_one_is_in_use(root: Path) -> None:
     (root / "proc/1/mountinfo").write_text("22 1 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n")
-    assert [holder.text for holder in holders(a_sysfs(root), DISK)] == ["the file system on /data is on it"]
+    assert [holder_text(holder) for holder in holders(a_sysfs(root), DISK)] == ["the file system on /data is on it"]
 
 
 def test_one_that_a_process_has_open_is_in_use(root: Path) -> None:
     (root / "proc/1/fd/3").symlink_to("/dev/nvme0n1")
-    assert [holder.text for holder in holders(a_sysfs(root), DISK, open_files=True)] == [
+    assert [holder_text(holder) for holder in holders(a_sysfs(root), DISK, open_files=True)] == [
         "process 1 (spdk) has /dev/nvme0n1 open"
     ]
 

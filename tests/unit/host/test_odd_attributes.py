@@ -9,7 +9,8 @@ from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import parse_json
-from virtfn_host.core.values.model import HolderKind, Observation, Preflight
+from virtfn_host.core.values.holders import Cause
+from virtfn_host.core.values.model import Observation, Preflight
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.look.surroundings import modalias, read_aliases, read_function, read_surroundings
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -169,7 +170,7 @@ def test_a_member_of_a_group_that_is_no_pci_function_is_one_entry_and_counts_as_
     (lost,) = found.inventory.unreadable
     assert lost.device == PF
     vf = found.inventory.pf(PF).vfs[1]  # type: ignore[union-attr]
-    assert [holder.kind for holder in found.evidence.of(vf.address)] == [HolderKind.UNKNOWN]
+    assert [holder.cause for holder in found.evidence.of(vf.address)] == [Cause.UNREADABLE]
     assert the_other_is_whole(found)
 
 

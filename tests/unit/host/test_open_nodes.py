@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from virtfn_host.core.values.holders import Process
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.read.open_nodes import OpenNodes
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -26,7 +27,7 @@ def test_the_process_is_named(tmp_path: Path) -> None:
     a_process(tmp_path, 7, "/dev/null", "socket:[12]")
     a_process(tmp_path, 4242, "/dev/vfio/vfio", "/dev/vfio/11")
     found = nodes(tmp_path)
-    assert found.user("/dev/vfio/11") == "process 4242 (qemu-system-x86)"
+    assert found.user("/dev/vfio/11") == Process(pid=4242, command="qemu-system-x86")
     assert found.user("/dev/vfio/12") is None
 
 
@@ -50,7 +51,7 @@ def test_what_may_not_be_looked_at_is_an_error(tmp_path: Path, monkeypatch: pyte
 
 def test_a_node_that_was_removed_is_still_open(tmp_path: Path) -> None:
     a_process(tmp_path, 7, "/dev/vfio/devices/vfio3 (deleted)")
-    assert nodes(tmp_path).user("/dev/vfio/devices/vfio3") == "process 7 (qemu-system-x86)"
+    assert nodes(tmp_path).user("/dev/vfio/devices/vfio3") == Process(pid=7, command="qemu-system-x86")
 
 
 def test_a_file_that_may_not_be_looked_at_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +79,7 @@ def test_only_the_machines_own_proc_shows_everybody(tmp_path: Path) -> None:
         nodes(tmp_path).user_among_all("/dev/vfio/devices/vfio3")
     (tmp_path / "proc/1/ns/pid").unlink()
     (tmp_path / "proc/1/ns/pid").symlink_to("pid:[4026531836]")
-    assert nodes(tmp_path).user_among_all("/dev/vfio/devices/vfio3") == "process 1 (qemu-system-x86)"
+    assert nodes(tmp_path).user_among_all("/dev/vfio/devices/vfio3") == Process(pid=1, command="qemu-system-x86")
 
 
 def test_a_killed_process_is_seen_by_the_thread_that_still_sits_in_the_kernel(tmp_path: Path) -> None:
@@ -88,4 +89,4 @@ def test_a_killed_process_is_seen_by_the_thread_that_still_sits_in_the_kernel(tm
     thread.mkdir(parents=True)
     (tmp_path / "proc/7/task/7/fd").mkdir(parents=True)
     (thread / "3").symlink_to("/dev/vfio/11")
-    assert nodes(tmp_path).user("/dev/vfio/11") == "process 7 (qemu-system-x86)"
+    assert nodes(tmp_path).user("/dev/vfio/11") == Process(pid=7, command="qemu-system-x86")

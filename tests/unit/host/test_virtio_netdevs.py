@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.holders import holder_text
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.use.lock import holders
@@ -31,4 +32,4 @@ def test_its_netdev_is_listed(sysfs: Sysfs) -> None:
 
 def test_its_netdev_that_is_up_is_a_user(sysfs: Sysfs) -> None:
     (holder,) = holders(sysfs, CARD)
-    assert holder.text == "its netdev ens3 is up"
+    assert holder_text(holder) == "its netdev ens3 is up"

@@ -11,10 +11,9 @@ import pytest
 from virtfn_host.core.turn.policy import policy_config
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
+from virtfn_host.core.values.holders import Cause, Holder, Pod
 from virtfn_host.core.values.model import (
     GroupMember,
-    Holder,
-    HolderKind,
     InUse,
     Inventory,
     IommuGroup,
@@ -92,7 +91,7 @@ class FakeNode:
         self.links_asked: list[bool] = []
         self.applied: list[Step] = []
         self.plans: list[Plan] = []
-        self.pods: dict[str, tuple[str, ...]] = {}
+        self.pods: dict[str, tuple[Pod, ...]] = {}
         self.open: set[PciAddress] = set()
         self.refuse: type[Step] | None = None
         self.host_away = self.kubelet_away = self.api_away = self.plugin_away = False
@@ -119,7 +118,7 @@ class FakeNode:
             )
             for vf in self.pf.vfs
         ]
-        holders = [Holder(address=a, kind=HolderKind.KERNEL, text="vfio device is open") for a in sorted(self.open)]
+        holders = [Holder(address=a, cause=Cause.ENABLED) for a in sorted(self.open)]
         return Observation(
             inventory=Inventory(
                 boot_id="b1", kernel="6.1", pfs=(self.pf,), groups=tuple(groups), unreadable=(), drivers=("vfio-pci",)
@@ -181,7 +180,7 @@ class FakeNode:
         self.pf = replace(self.pf, vfs=vfs)
 
     # kubelet and device plugin
-    async def allocated(self) -> Mapping[str, tuple[str, ...]]:
+    async def allocated(self) -> Mapping[str, tuple[Pod, ...]]:
         if self.kubelet_away:
             raise KubeletUnreachableError("no kubelet")
         return self.pods
@@ -233,7 +232,7 @@ class FakeNode:
         return Agent(machine=machine, node=self, patience=patience, version="1")
 
     def hold(self, index: int) -> None:
-        self.pods[str(self.pf.vfs[index].address)] = ("default/dpdk-0",)
+        self.pods[str(self.pf.vfs[index].address)] = (Pod(namespace="default", name="dpdk-0"),)
         self.open.add(self.pf.vfs[index].address)
 
     def release(self) -> None:

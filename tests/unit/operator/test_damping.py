@@ -105,7 +105,7 @@ async def test_who_has_it_open_is_named(fight: Fight) -> None:
     fight.undo()
     fight.node.open.add(fight.node.pf.vfs[1].address)
     await fight.turn(0.1)
-    assert "0000:01:10.1: vfio device is open" in str(fight.node.status["conditions"])
+    assert "0000:01:10.1: its vfio device is open" in str(fight.node.status["conditions"])
 
 
 async def test_an_edit_of_the_policy_ends_it_at_once(fight: Fight) -> None:

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import Holder, HolderKind, InUse, Inventory, PhysicalFunction, VirtualFunction
+from virtfn_host.core.values.holders import Cause, Holder, Pod, holder_text
+from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction, VirtualFunction
 from virtfn_host.core.values.offered import Allocation, Ledger
 from virtfn_operator.agent.in_use import in_use, settled
 
@@ -12,6 +13,8 @@ NOW = 1000.0
 VFS = tuple(PciAddress(0, 1, 0x10, n) for n in range(4))
 PF = PciAddress(0, 1, 0, 0)
 NOBODY = InUse(holders=())
+AB, CD = Pod(namespace="a", name="b"), Pod(namespace="c", name="d")
+OLD = Pod(namespace="a", name="old")
 
 
 def inventory() -> Inventory:
@@ -52,18 +55,18 @@ def handed_out(address: PciAddress, at: float, boot_id: str = "b1") -> Ledger:
 
 
 def look(
-    pods: dict[str, tuple[str, ...]] | None = None, ledger: Ledger | None = None, evidence: InUse = NOBODY
+    pods: dict[str, tuple[Pod, ...]] | None = None, ledger: Ledger | None = None, evidence: InUse = NOBODY
 ) -> dict[str, list[str]]:
     found = in_use(inventory=inventory(), evidence=evidence, pods=pods or {}, ledger=ledger, now=NOW)
-    return {str(a): [h.text for h in found.of(a)] for a in (PF, *VFS) if found.of(a)}
+    return {str(a): [holder_text(h) for h in found.of(a)] for a in (PF, *VFS) if found.of(a)}
 
 
 def test_a_pod_holds_what_the_kubelet_says_under_whatever_resource_name() -> None:
-    assert look({str(VFS[1]).upper(): ("a/b", "c/d")}) == {str(VFS[1]): ["pod a/b", "pod c/d"]}
+    assert look({str(VFS[1]).upper(): (AB, CD)}) == {str(VFS[1]): ["pod a/b", "pod c/d"]}
 
 
 def test_devices_of_others_are_no_functions_of_ours() -> None:
-    assert look({"GPU-1234": ("a/b",), "0000:ff:00.0": ("a/b",)}) == {}
+    assert look({"GPU-1234": (AB,), "0000:ff:00.0": (AB,)}) == {}
 
 
 def test_a_young_ledger_entry_counts_and_an_old_one_does_not() -> None:
@@ -77,26 +80,26 @@ def test_an_entry_from_the_future_counts_and_one_of_another_boot_does_not() -> N
 
 
 def test_once_the_kubelet_lists_it_the_ledger_has_nothing_to_add() -> None:
-    assert look({str(VFS[0]): ("a/b",)}, handed_out(VFS[0], NOW)) == {str(VFS[0]): ["pod a/b"]}
+    assert look({str(VFS[0]): (AB,)}, handed_out(VFS[0], NOW)) == {str(VFS[0]): ["pod a/b"]}
 
 
 def test_the_kernels_evidence_stands_beside_the_pod() -> None:
-    evidence = InUse(holders=(Holder(address=VFS[0], kind=HolderKind.KERNEL, text="vfio device is open"),))
-    assert look({str(VFS[0]): ("a/b",)}, evidence=evidence) == {str(VFS[0]): ["vfio device is open", "pod a/b"]}
+    evidence = InUse(holders=(Holder(address=VFS[0], cause=Cause.ENABLED),))
+    assert look({str(VFS[0]): (AB,)}, evidence=evidence) == {str(VFS[0]): ["its vfio device is open", "pod a/b"]}
 
 
 def test_when_the_kubelet_is_silent_every_function_is_in_use() -> None:
     found = in_use(inventory=inventory(), evidence=NOBODY, pods=None, ledger=None, now=NOW)
     assert {h.address for h in found.holders} == {PF, *VFS}
-    assert {h.kind for h in found.holders} == {HolderKind.UNKNOWN}
+    assert {h.cause for h in found.holders} == {Cause.KUBELET_SILENT}
 
 
 @given(
-    st.dictionaries(st.sampled_from([str(a) for a in VFS]), st.just(("a/b",))),
+    st.dictionaries(st.sampled_from([str(a) for a in VFS]), st.just((AB,))),
     st.lists(st.tuples(st.sampled_from(VFS), st.floats(NOW - 100, NOW + 100))),
 )
 def test_more_witnesses_never_free_a_function(
-    pods: dict[str, tuple[str, ...]], handed: list[tuple[PciAddress, float]]
+    pods: dict[str, tuple[Pod, ...]], handed: list[tuple[PciAddress, float]]
 ) -> None:
     entries = tuple(Allocation(address=a, resource_name="x/y", at=at) for a, at in handed)
     ledger = Ledger(boot_id="b1", allocations=entries)
@@ -110,11 +113,11 @@ HANDED_OUT = Ledger(boot_id="b", allocations=(ENTRY,))
 
 
 def test_an_entry_has_done_its_work_once_the_kubelet_lists_its_pod() -> None:
-    assert settled(HANDED_OUT, {str(VFS[0]): ("a/b",)}, NOW + 1, frozenset()) == {ENTRY}
+    assert settled(HANDED_OUT, {str(VFS[0]): (AB,)}, NOW + 1, frozenset()) == {ENTRY}
 
 
 def test_a_list_from_before_the_entry_may_show_the_pod_that_had_it_before() -> None:
-    assert settled(HANDED_OUT, {str(VFS[0]): ("a/old",)}, NOW, frozenset()) == frozenset()
+    assert settled(HANDED_OUT, {str(VFS[0]): (OLD,)}, NOW, frozenset()) == frozenset()
 
 
 def test_a_settled_entry_stays_settled_when_its_pod_ends_and_is_forgotten_with_the_ledger() -> None:

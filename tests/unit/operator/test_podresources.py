@@ -7,10 +7,13 @@ from typing import Any
 import grpc
 import pytest
 
+from virtfn_host.core.values.holders import Pod
 from virtfn_operator.agent import podresources
 from virtfn_operator.agent.podresources_v1 import podresources_pb2 as wire
 from virtfn_operator.agent.podresources_v1 import podresources_pb2_grpc as stubs
 from virtfn_operator.agent.ports import KubeletUnreachableError
+
+A, B = Pod(namespace="default", name="a"), Pod(namespace="default", name="b")
 
 
 def device(*identifiers: str) -> Any:
@@ -45,8 +48,8 @@ async def socket(tmp_path: Path) -> AsyncIterator[Path]:
 async def test_devices_and_their_pods(socket: Path) -> None:
     kubelet = podresources.PodResources(socket, settle=0)
     assert await kubelet.allocated() == {
-        "0000:01:10.0": ("default/a", "default/b"),
-        "0000:01:10.1": ("default/a", "default/b"),
+        "0000:01:10.0": (A, B),
+        "0000:01:10.1": (A, B),
     }
     assert await kubelet.allocatable() == {"0000:01:10.0", "0000:01:10.2"}
 

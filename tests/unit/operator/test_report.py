@@ -11,9 +11,8 @@ import yaml
 from virtfn_host.core.turn.resolve import Resolution
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Desired, NodeConfig
+from virtfn_host.core.values.holders import Cause, Holder, Pod
 from virtfn_host.core.values.model import (
-    Holder,
-    HolderKind,
     InUse,
     Inventory,
     IommuGroup,
@@ -100,10 +99,14 @@ def turn(machine: Inventory, holders: tuple[Holder, ...] = (), plan: Plan = NOTH
     )
 
 
-def held(machine: Inventory, kind: HolderKind = HolderKind.POD) -> tuple[Holder, ...]:
+def held(machine: Inventory, cause: Cause = Cause.KUBELET) -> tuple[Holder, ...]:
     """Each VF by a pod of its own: the worst that a node can be."""
     return tuple(
-        Holder(address=vf.address, kind=kind, text=f"pod namespace-of-some-team/workload-with-a-name-{vf.address}")
+        Holder(
+            address=vf.address,
+            cause=cause,
+            pod=Pod(namespace="namespace-of-some-team", name=f"workload-with-a-name-{vf.address}"),
+        )
         for pf in machine.pfs
         for vf in pf.vfs
     )
@@ -142,7 +145,7 @@ def test_alike_vfs_are_one_run() -> None:
 def test_a_node_with_2048_held_vfs_stays_under_64_kib() -> None:
     machine = inventory(pfs=16, vfs=128)
     blocked = tuple(
-        Blocked(device=pf.address, reason=Reason.VFS_IN_USE, message="x" * 300, holders=("pod a/b" * 9,) * 128)
+        Blocked(device=pf.address, reason=Reason.VFS_IN_USE, message="x" * 300, holders=held(machine))
         for pf in machine.pfs
     )
     status = node_status(turn(machine, held(machine), replace(NOTHING, blocked=blocked)), {}, NOW)
@@ -159,7 +162,7 @@ def test_the_same_is_told_the_same_and_the_time_stays() -> None:
 
 def test_that_nobody_can_tell_is_not_a_holder_of_each() -> None:
     machine = inventory()
-    status = node_status(turn(machine, held(machine, HolderKind.UNKNOWN)), {}, NOW)
+    status = node_status(turn(machine, held(machine, Cause.KUBELET_SILENT)), {}, NOW)
     assert status["summary"]["inUse"] == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from virtfn_host.core.values.holders import Pod
 from virtfn_host.core.values.offered import Allocation, Ledger
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ async def test_an_allocation_is_seen_without_any_other_event(fake_node: type[Fak
             allocation = Allocation(address=address, resource_name="virtfn.dev/fast", at=999.0)
             node.handed_out = Ledger(boot_id="b1", allocations=(allocation,))
         if "being started" in str(node.status):
-            node.pods[str(address)] = ("default/dpdk-0",)
+            node.pods[str(address)] = (Pod(namespace="default", name="dpdk-0"),)
         return "default/dpdk-0" in str(node.status)
 
     await node.until(agent, seen)

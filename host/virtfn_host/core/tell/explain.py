@@ -10,7 +10,8 @@ from virtfn_host.core.checks.aliases import VFIO_PCI, driver_of, modules_for, vf
 from virtfn_host.core.checks.groups import HARMLESS_DRIVERS, spoilers
 from virtfn_host.core.checks.iommu_off import why_no_group
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import Holder, HolderKind, IommuGroup
+from virtfn_host.core.values.holders import Cause, Holder, holder_text
+from virtfn_host.core.values.model import IommuGroup
 from virtfn_host.core.values.reasons import Reason
 
 
@@ -190,10 +191,10 @@ def _in_use(function: Function, holders: tuple[Holder, ...]) -> Iterator[Hindran
     if function.vfio_bound:
         return  # on a vfio driver already: it is passed through, to whoever holds it
     for holder in holders:
-        if holder.text == function.needed_for:
-            continue
-        end = "so it counts as in use" if holder.kind is HolderKind.UNKNOWN else "end that use first"
-        yield Hindrance(reason=Reason.VFS_IN_USE, message=f"{holder.text}; {end}")
+        if function.needed_for is not None and holder.cause is Cause.NEEDED:
+            continue  # said already
+        end = "so it counts as in use" if holder.unknown else "end that use first"
+        yield Hindrance(reason=Reason.VFS_IN_USE, message=f"{holder_text(holder)}; {end}")
 
 
 def _lock(function: Function) -> Iterator[Hindrance]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from virtfn_host.core.checks.aliases import VFIO_PCI, modules_for, vfio_drivers
 from virtfn_host.core.tell.pci_ids import Ids, Names
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import Holder, InUse, Inventory, PhysicalFunction, VirtualFunction
+from virtfn_host.core.values.holders import Holder
+from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction, VirtualFunction
 
 _SUBSYSTEM = re.compile(r"sv0000([0-9A-F]{4})sd0000([0-9A-F]{4})", re.IGNORECASE)
 

@@ -14,10 +14,9 @@ from virtfn_host.core.checks.groups import APART, spoilers
 from virtfn_host.core.turn.policy import indexes_text
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
+from virtfn_host.core.values.holders import Holder, holder_text
 from virtfn_host.core.values.link import differing, groups_of, is_rate, limits, link_text, mentioned
 from virtfn_host.core.values.model import (
-    Holder,
-    HolderKind,
     InUse,
     Inventory,
     PhysicalFunction,
@@ -291,8 +290,8 @@ class _PfPlan:
 
 
 def _blocked(device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None) -> Blocked:
-    names = tuple(dict.fromkeys(holder.text for holder in holders or ()))
-    return Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=names)
+    once = tuple(dict.fromkeys(holders or ()))  # VFs of one IOMMU group have the same
+    return Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=once)
 
 
 def _ref(pf: PhysicalFunction, vf: VirtualFunction) -> FunctionRef:
@@ -316,9 +315,9 @@ def _bound_for_vfio(desired: Desired, inventory: Inventory) -> set[PciAddress]:
 
 
 def _held(holder: Holder) -> str:
-    if holder.kind is HolderKind.POD:
-        return f"{holder.text} holds {holder.address}"
-    return f"{holder.address} is in use ({holder.text})"
+    if holder.by_pod:
+        return f"{holder_text(holder)} holds {holder.address}"
+    return f"{holder.address} is in use ({holder_text(holder)})"
 
 
 def _names(holders: list[Holder]) -> str:

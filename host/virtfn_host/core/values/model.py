@@ -13,6 +13,7 @@ from itertools import islice, takewhile
 from typing import Protocol, TypeVar
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.holders import Holder
 from virtfn_host.core.values.names import MacAddress, Rate, Vlan, VlanPriority
 
 # --- what is ---------------------------------------------------------------------------------------------------------
@@ -204,24 +205,6 @@ class Original:
 
 
 # --- what may not be touched -----------------------------------------------------------------------------------------
-
-
-class HolderKind(StrEnum):
-    """Who says that a function is in use."""
-
-    POD = "pod"  # the kubelet, or the device plugin's ledger
-    KERNEL = "kernel"  # an open vfio device or group, a netdev that is up or elsewhere
-    UNKNOWN = "unknown"  # nobody could tell, so it counts as in use
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """One reason to leave a function alone."""
-
-    address: PciAddress
-    kind: HolderKind
-    text: str
-    """For people: `pod default/dpdk-0`, `vfio device is open`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated, TypeAlias, assert_never
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.holders import Holder
 from virtfn_host.core.values.link import link_text
 from virtfn_host.core.values.model import VfLink
 from virtfn_host.core.values.names import (
@@ -209,7 +210,7 @@ class Blocked:
     device: PciAddress
     reason: Reason
     message: Sentence
-    holders: Annotated[tuple[Sentence, ...], AtMost(MANY)]
+    holders: Annotated[tuple[Holder, ...], AtMost(MANY)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

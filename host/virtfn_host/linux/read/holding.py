@@ -59,9 +59,8 @@ def _who(sysfs: Sysfs, address: PciAddress, files: Sequence[OpenFile]) -> str:
         openers = [file for file in files if file.target.startswith(CDEVS) and file.target.endswith(DELETED)]
     if openers:
         return ", ".join(dict.fromkeys(f"{process(sysfs, f.pid)} has {f.target} open" for f in openers[:NAMES]))
-    others = dict.fromkeys(
-        process(sysfs, f.pid) for f in files if f.target == VFIO_DEVICE or f.target.startswith(CDEVS)
-    )
+    having = (file for file in files if file.target == VFIO_DEVICE or file.target.startswith(CDEVS))
+    others = dict.fromkeys(str(process(sysfs, file.pid)) for file in having)
     return f"by one of those with a vfio device open: {', '.join(others)}" if others else "by whom does not show"
 
 

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from virtfn_host.core.values.holders import Process
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.read.sysfs import Sysfs
 
@@ -21,7 +22,7 @@ class OpenFile:
 
 def pids(sysfs: Sysfs) -> Iterator[str]:
     """Every process."""
-    return (name for name in sysfs.names(sysfs.proc) or () if name.isdigit())
+    return (name for name in sysfs.names(sysfs.proc) or () if name.isdecimal())
 
 
 def open_files(sysfs: Sysfs, pid: str) -> Iterator[OpenFile]:
@@ -51,6 +52,7 @@ def _links(sysfs: Sysfs, pid: str) -> Iterator[str]:
     return (f"{folder}/{name}" for folder in folders for name in sysfs.names(folder) or ())
 
 
-def process(sysfs: Sysfs, pid: str) -> str:
-    """`process 4242 (qemu-system-x86)`."""
-    return f"process {pid} ({(sysfs.read(sysfs.proc / pid / 'comm') or 'gone').strip()})"
+def process(sysfs: Sysfs, pid: str) -> Process:
+    """Which one it is; its command may have ended meanwhile."""
+    command = sysfs.read(sysfs.proc / pid / "comm")
+    return Process(pid=int(pid), command=command.strip() if command else None)

@@ -5,6 +5,7 @@ and not bound. What may not be looked at is not nobody.
 import errno
 from collections.abc import Iterator
 
+from virtfn_host.core.values.holders import Process
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.read.open_files import open_files, pids, process
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -18,10 +19,10 @@ class OpenNodes:
 
     def __init__(self, sysfs: Sysfs) -> None:
         self._sysfs = sysfs
-        self._users: dict[str, str] | None = None
+        self._users: dict[str, Process] | None = None
 
-    def user(self, path: str) -> str | None:
-        """`process 4242 (qemu-system-x86)`, or None.
+    def user(self, path: str) -> Process | None:
+        """The process that has it open, or None.
 
         Raises:
             SysfsReadError: some process may not be looked at, so nobody can tell.
@@ -30,7 +31,7 @@ class OpenNodes:
             self._users = dict(self._found())
         return self._users.get(path)
 
-    def user_among_all(self, path: str) -> str | None:
+    def user_among_all(self, path: str) -> Process | None:
         """The same where nobody may be missed: another PID namespace's /proc shows only its own processes.
 
         Raises:
@@ -42,7 +43,7 @@ class OpenNodes:
             raise SysfsReadError(str(first), hidden)
         return self.user(path)
 
-    def _found(self) -> Iterator[tuple[str, str]]:
+    def _found(self) -> Iterator[tuple[str, Process]]:
         known = tuple(pids(self._sysfs))
         if not known:
             raise SysfsReadError(str(self._sysfs.proc), OSError(errno.ENOENT, "no process is shown there"))

@@ -13,9 +13,11 @@ import os
 import resource
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import Holder, HolderKind, InUse, Inventory
+from virtfn_host.core.values.holders import Cause, Holder, holder_text
+from virtfn_host.core.values.model import InUse, Inventory
 from virtfn_host.linux.errors import FunctionInUseError, HostError
 from virtfn_host.linux.look import needs
 from virtfn_host.linux.look.spare import refuse_needed, why_needed
@@ -69,7 +71,8 @@ def held(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: Netlink | None 
             # The others of a group that we have open cannot be in use through it; a cdev is another way.
             alone = number is not None and not locked.has_cdevs()
             if found := holders(locked, address, nodes, open_files=True, addresses=assigned, alone=alone):
-                raise FunctionInUseError(f"{address} is in use: {found[0].text}; it is left alone until that ends")
+                text = f"{address} is in use: {holder_text(found[0])}"
+                raise FunctionInUseError(f"{text}; it is left alone until that ends")
         yield locked
     finally:
         for fd in taken.values():
@@ -160,71 +163,70 @@ def holders(
         alone: nobody else of its group can be in use, because we have the group open.
     """
     nodes = nodes or OpenNodes(sysfs)
+    found = None
     try:
         if sysfs.vfio_bound(address):
-            text = _vfio_user(sysfs, address, nodes, name_processes)
+            found = _vfio_user(sysfs, address, nodes, name_processes)
         elif sysfs.bound_driver(address) is not None:
-            text = _netdev_user(sysfs, address, addresses)
-            text = text or _node_user(sysfs, address, nodes if open_files else None)
-        else:
-            text = None
-        if text is None and not alone:
-            text = _sibling_user(sysfs, address, nodes, name_processes)
+            found = _netdev_user(sysfs, address, addresses)
+            found = found or _node_user(sysfs, address, nodes if open_files else None)
+        if found is None and not alone:
+            found = _sibling_user(sysfs, address, nodes, name_processes)
     except HostError as error:
-        return (Holder(address=address, kind=HolderKind.UNKNOWN, text=str(error)),)
-    return (Holder(address=address, kind=HolderKind.KERNEL, text=text),) if text else ()
+        found = Holder(address=address, cause=Cause.UNREADABLE, said=str(error))
+    return () if found is None else (found,)
 
 
-def _vfio_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes, name_processes: bool) -> str | None:
+def _vfio_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes, name_processes: bool) -> Holder | None:
     cdev = sysfs.cdev(address)
     cdev_node = None if cdev is None else f"/dev/vfio/devices/{cdev}"
     group = sysfs.group(address) if name_processes else None
     if group is not None and (process := nodes.user(f"/dev/vfio/{sysfs.group_name(group)}")):
-        return f"{process} has its group open"
+        return Holder(address=address, cause=Cause.GROUP_OPEN, process=process)
     if name_processes and cdev_node is not None and (process := nodes.user(cdev_node)):
-        return f"{process} has {cdev_node} open"
+        return Holder(address=address, cause=Cause.CDEV_OPEN, process=process, at=cdev_node)
     # `enable` is raised at open by vfio_pci_core, so it holds for every variant driver, also with disable_idle_d3.
     enabled = sysfs.read(sysfs.device(address, "enable"))
     if enabled is None:
-        return "its enable count is not there, so nobody can tell"
+        return Holder(address=address, cause=Cause.NO_ENABLE_COUNT)
     if enabled != "0":
-        return "its vfio device is open"
+        return Holder(address=address, cause=Cause.ENABLED)
     # A cdev that is open and not bound shows nowhere but among the open files of its process.
     if cdev_node is not None and (process := nodes.user_among_all(cdev_node)):
-        return f"{process} has {cdev_node} open"
+        return Holder(address=address, cause=Cause.CDEV_OPEN, process=process, at=cdev_node)
     return None
 
 
-def _sibling_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes, name_processes: bool) -> str | None:
+def _sibling_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes, name_processes: bool) -> Holder | None:
     """The group is what vfio hands out: a user of one member has all of them."""
     number = sysfs.group(address)
     for member in () if number is None else sysfs.group_members(number):
         if member != address and sysfs.vfio_bound(member):
-            text = _vfio_user(sysfs, member, nodes, name_processes)
-            if text is not None:
-                return f"{member} of the same IOMMU group: {text}"
+            found = _vfio_user(sysfs, member, nodes, name_processes)
+            if found is not None:
+                return replace(found, address=address, member=member)
     return None
 
 
-def _netdev_user(sysfs: Sysfs, address: PciAddress, addresses: Addresses | None) -> str | None:
+def _netdev_user(sysfs: Sysfs, address: PciAddress, addresses: Addresses | None) -> Holder | None:
     """A VF on a network driver: nothing protects it, so whatever looks like use counts as use."""
     folder = sysfs.net_folder(address)
     names = sysfs.names(folder)
     if names is None:
         return None
     if not names:
-        return "its netdev is in another network namespace"
+        return Holder(address=address, cause=Cause.NETDEV_AWAY)
     for name in names:
         if sysfs.netdev_up(f"{folder}/{name}"):
-            return f"its netdev {name} is up"
+            return Holder(address=address, cause=Cause.NETDEV_UP, at=name)
         if sysfs.link(f"{folder}/{name}/master") is not None:
-            return f"its netdev {name} has a master"
+            return Holder(address=address, cause=Cause.NETDEV_MASTER, at=name)
         if addresses is not None and (assigned := addresses.of(name)):
-            return f"its netdev {name} has the address {assigned[0]}"
+            return Holder(address=address, cause=Cause.NETDEV_ADDRESS, at=name, said=assigned[0])
     return None
 
 
-def _node_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes | None) -> str | None:
+def _node_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes | None) -> Holder | None:
     """A function with device nodes of its own (disks, displays, accelerators): mounted, or open in a process.
 
     Args:
@@ -232,9 +234,11 @@ def _node_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes | None) -> st
     """
     if sysfs.names(sysfs.net_folder(address)) is not None:
         return None  # what else a network card has (a clock, sensors) is no use of it
-    if (text := needs.needed_for(OneLook.of(sysfs), address)) is not None or nodes is None:
-        return text
+    if (why := needs.needed_for(OneLook.of(sysfs), address)) is not None:
+        return Holder(address=address, cause=Cause.NEEDED, said=why)
+    if nodes is None:
+        return None
     for name in sysfs.device_nodes(address):
         if process := nodes.user(name):
-            return f"{process} has {name} open"
+            return Holder(address=address, cause=Cause.NODE_OPEN, process=process, at=name)
     return None
