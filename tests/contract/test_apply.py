@@ -9,7 +9,7 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import Desired, DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.values.model import InUse
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Bind, FunctionRef, Outcome, Plan, Report, SetAutoprobe, SetNumVfs
+from virtfn_host.core.values.steps import Bind, FunctionRef, Outcome, Report, SetAutoprobe, SetNumVfs, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.use.lock import evidence
@@ -97,16 +97,14 @@ def test_a_driver_that_somebody_changed_is_put_right(lab: Lab) -> None:
 def test_the_original_is_written_before_the_first_touch(lab: Lab) -> None:
     seen = []
     steps = (SetAutoprobe(pf=lab.pf, value=False, expects=True),)
-    apply(
-        Plan(steps=steps, blocked=(), disturbs=()), lab.machine, lambda _: seen.append(lab.machine.journal.originals())
-    )
+    apply(plan_of(steps), lab.machine, lambda _: seen.append(lab.machine.journal.originals()))
     assert [original.autoprobe for original in seen[0]] == [True]
 
 
 def test_a_step_that_expects_another_machine_is_stale_and_changes_nothing(lab: Lab) -> None:
     lab.make(lab.pf, 2)
     steps = (SetNumVfs(pf=lab.pf, value=0, expects=7), SetNumVfs(pf=lab.pf, value=3, expects=0))
-    report = apply(Plan(steps=steps, blocked=(), disturbs=()), lab.machine)
+    report = apply(plan_of(steps), lab.machine)
     assert [(r.outcome, r.reason) for r in report.results] == [
         (Outcome.FAILED, Reason.STALE_SNAPSHOT),
         (Outcome.NOT_TRIED, Reason.STALE_SNAPSHOT),
@@ -118,7 +116,7 @@ def test_a_bind_that_the_driver_refuses_is_bind_failed(lab: Lab) -> None:
     (vf,) = lab.make(lab.pf, 1)
     lab.machine.modules.load("vfio-pci", 30)
     step = Bind(function=FunctionRef(pf=lab.pf, index=0, address=vf), driver="vfio-pci")
-    (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), lab.machine).results
+    (result,) = apply(plan_of([step]), lab.machine).results
     assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.BIND_FAILED)
     assert "ENODEV" in result.message
 

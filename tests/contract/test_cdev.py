@@ -12,7 +12,7 @@ from kernel import FakeKernel
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, holder_text
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, Plan, Report, SetNumVfs
+from virtfn_host.core.values.steps import Outcome, Report, SetNumVfs, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import FunctionInUseError, StuckError
 from virtfn_host.linux.use.lock import held, holders
@@ -32,7 +32,7 @@ def vf(lab: Lab) -> PciAddress:
 
 
 def none_wanted(lab: Lab) -> Report:
-    return apply(Plan(steps=(SetNumVfs(pf=lab.pf, value=0, expects=1),), blocked=(), disturbs=()), lab.machine)
+    return apply(plan_of([SetNumVfs(pf=lab.pf, value=0, expects=1)]), lab.machine)
 
 
 def open_group(lab: Lab, vf: PciAddress) -> int:

@@ -9,7 +9,7 @@ from kernel import FakeKernel
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, Plan, SetNumVfs
+from virtfn_host.core.values.steps import Outcome, SetNumVfs, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import FunctionInUseError
 from virtfn_host.linux.use.lock import held, holders
@@ -51,10 +51,10 @@ def test_an_open_cdev_is_in_use(lab: Lab, vf: PciAddress, bound: bool, says: str
     with lab.cdev_open(vf, bound=bound):
         with pytest.raises(FunctionInUseError, match=says), held(lab.sysfs, [vf]):
             pytest.fail("took a VF whose cdev is open")
-        (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), lab.machine).results
+        (result,) = apply(plan_of([step]), lab.machine).results
         assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.VFS_IN_USE)
         assert lab.sysfs.bound_driver(vf) == "vfio-pci"
-    (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), lab.machine).results
+    (result,) = apply(plan_of([step]), lab.machine).results
     assert result.outcome is Outcome.DONE
 
 

@@ -9,7 +9,7 @@ from hardware import Lab
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import VfLink
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetLink, describe
+from virtfn_host.core.values.steps import FunctionRef, Outcome, SetLink, describe, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.use.lock import held
 
@@ -39,7 +39,7 @@ def test_a_link_setting_waits_for_whoever_has_only_the_group_of_its_vf_open(lab:
     lab.to_vfio(vf)
     ref = FunctionRef(pf=lab.pf, index=0, address=vf)
     step = SetLink(function=ref, value=VfLink(vlan=5, vlan_qos=0), expects=VfLink(vlan=0, vlan_qos=0))
-    plan = Plan(steps=(step,), blocked=(), disturbs=())
+    plan = plan_of([step])
     group = lab.sysfs.open_group(lab.sysfs.group_node(lab.sysfs.group(vf) or 0))
     try:
         (result,) = apply(plan, lab.machine).results

@@ -5,14 +5,14 @@ from hardware import Lab
 
 from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetNumVfs, Step, Unbind
+from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetNumVfs, Step, Unbind, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import FunctionInUseError
 from virtfn_host.linux.use.lock import held, holders
 
 
 def a_plan(*steps: Step) -> Plan:
-    return Plan(steps=steps, blocked=(), disturbs=())
+    return plan_of(steps)
 
 
 def test_an_idle_vf_on_vfio_has_no_holder_and_can_be_locked(lab: Lab) -> None:

@@ -17,7 +17,7 @@ from virtfn_host.core.values.holders import Cause, holder_text
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
 from virtfn_host.core.values.model import LinkState, VfLink, VirtualFunction
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, FunctionRef, Outcome, Plan, Report, SetLink
+from virtfn_host.core.values.steps import Blocked, FunctionRef, Outcome, Report, SetLink, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import NetlinkRefusedError
 from virtfn_host.linux.look.inventory import read_inventory
@@ -224,7 +224,7 @@ def test_a_setting_of_a_held_vf_waits_and_holds_up_nothing_else(lab: Lab, netlin
         assert [link.vlan for link in links(lab) if link] == [100, 200]
         ref = FunctionRef(pf=lab.pf, index=0, address=held)
         step = SetLink(function=ref, value=VfLink(vlan=200, vlan_qos=0), expects=VfLink(vlan=100, vlan_qos=0))
-        (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), lab.machine).results
+        (result,) = apply(plan_of([step]), lab.machine).results
         assert result.reason is Reason.VFS_IN_USE
     assert_converged(lab, on(lab, vlan=200))
 
@@ -233,7 +233,7 @@ def test_a_step_that_expects_another_setting_is_stale(lab: Lab, netlink: Netlink
     (vf,) = lab.make(lab.pf, 1)
     ref = FunctionRef(pf=lab.pf, index=0, address=vf)
     step = SetLink(function=ref, value=VfLink(trust=True), expects=VfLink(trust=True))
-    (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), lab.machine).results
+    (result,) = apply(plan_of([step]), lab.machine).results
     assert result.reason is Reason.STALE_SNAPSHOT
     assert [link.trust for link in links(lab) if link] == [False]
 

@@ -9,7 +9,7 @@ from kernel import FakeKernel
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, Plan, SetNumVfs
+from virtfn_host.core.values.steps import Outcome, SetNumVfs, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import FunctionInUseError
 from virtfn_host.linux.use.lock import held, holders
@@ -59,7 +59,7 @@ def test_a_vf_in_use_is_left_alone(lab: Lab, vf: PciAddress) -> None:
         assert [holder_text(holder) for holder in holders(lab.sysfs, vf)] == ["its vfio device is open"]
         with pytest.raises(FunctionInUseError, match=r"somebody has .*noiommu-"), held(lab.sysfs, [vf]):
             pytest.fail("locked a VF that is open")
-        (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), lab.machine).results
+        (result,) = apply(plan_of([step]), lab.machine).results
         assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.VFS_IN_USE)
-    (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), lab.machine).results
+    (result,) = apply(plan_of([step]), lab.machine).results
     assert result.outcome is Outcome.DONE

@@ -24,6 +24,7 @@ from virtfn_host.core.values.steps import (
     SetLink,
     SetNumVfs,
     StepResult,
+    plan_of,
 )
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import StuckError
@@ -73,7 +74,7 @@ def look_until_it_has_the_lock(lab: Lab) -> None:
 
 
 def make_vfs(pf: PciAddress) -> Plan:
-    return Plan(steps=(SetNumVfs(pf=pf, value=2, expects=0),), blocked=(), disturbs=())
+    return plan_of([SetNumVfs(pf=pf, value=2, expects=0)])
 
 
 def test_a_blocked_write_of_somebody_else_is_seen_with_writer_and_holder_and_goes_with_it(lab: Lab, host: Host) -> None:
@@ -122,7 +123,7 @@ def test_one_that_begins_in_the_middle_of_a_plan_ends_it_before_the_next_number_
             look_until_it_has_the_lock(lab)
 
     with lab.used(vfs[0]):
-        results = host.apply(Plan(steps=steps, blocked=(), disturbs=()), begins).results
+        results = host.apply(plan_of(steps), begins).results
         assert [(result.outcome, result.reason) for result in results] == [
             (Outcome.DONE, None),
             (Outcome.NOT_TRIED, Reason.STUCK),
@@ -214,10 +215,10 @@ def test_while_our_own_write_is_blocked_no_module_is_loaded_and_no_link_set_eith
     with holder:
         with pytest.raises(StuckError):
             lab.machine.writer.write(lab.sysfs.device(lab.pf, "sriov_numvfs"), "0", 60)
-        results = apply(Plan(steps=steps, blocked=(), disturbs=()), lab.machine, lets_go).results
+        results = apply(plan_of(steps), lab.machine, lets_go).results
     assert [(result.outcome, result.reason) for result in results] == [(Outcome.NOT_TRIED, Reason.STUCK)] * 2
     assert f"process {lab.holder} " in results[1].message
-    results = apply(Plan(steps=steps, blocked=(), disturbs=()), lab.machine).results
+    results = apply(plan_of(steps), lab.machine).results
     assert [result.outcome for result in results] == [Outcome.DONE] * 2
 
 

@@ -237,7 +237,7 @@ class HistoryNode:
             if self.stuck is None:  # a write of ours that is blocked, too, is what is told of
                 self._look_until(lambda path: str(self.in_the_way) in path, f"{self.in_the_way}: blocked, and not seen")
             seen["turns while an outsider is blocked"] += 1
-            return Plan(steps=(), blocked=(), disturbs=())
+            return Plan(pfs=())
         found = self.host.observe(Look(links=True))
         inventory = found.inventory
         given = tuple(a_pod(vf) for vf, hold in self.holds.items() if hold.how in (How.GIVEN, How.OPENED))

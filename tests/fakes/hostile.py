@@ -123,7 +123,7 @@ def _warm(host: HostProcess) -> tuple[int, int, int]:
             "expects": None,
         },
     ]
-    assert host.last("apply", {"steps": steps, "blocked": [], "disturbs": []})[0] == "report"
+    assert host.last("apply", {"pfs": [{"pf": PF, "steps": steps}]})[0] == "report"
     assert host.last("observe", {"links": True})[0] == "observation"
     time.sleep(0.2)
     return host.threads(), host.files(), len(host.children())

@@ -181,7 +181,8 @@ class Messages:
         blocked = [{"device": PF, "reason": "VfsInUse", "message": "x", "holders": [HOLDER]}] * self._random.choice(
             (0, 0, 1)
         )
-        return {"steps": steps, "blocked": blocked, "disturbs": [PF][: self._random.choice((0, 1))]}
+        displaces = [PF][: self._random.choice((0, 1))]
+        return {"pfs": [{"pf": PF, "steps": steps, "blocked": blocked, "displaces": displaces}]}
 
     def _step(self) -> dict[str, Any]:
         pick = self._random.choice
@@ -258,7 +259,7 @@ class Messages:
         return copy.deepcopy(self._random.choice(OTHERS))
 
     def _bent(self) -> bytes:
-        text = bytearray(_line({"apply": {**self._plan(), "steps": [self._step()]}}))
+        text = bytearray(_line({"apply": {"pfs": [{**self._plan()["pfs"][0], "steps": [self._step()]}]}}))
         if b"Settle" in text:
             text = bytearray(_line({"observe": None}))
         for _ in range(self._random.choice((1, 1, 2, 8))):
@@ -292,10 +293,8 @@ class Messages:
                 ),
                 lambda: json.dumps(self._value()).encode(),
                 lambda: json.dumps({str(self._value()): self._value() for _ in range(3)}).encode(),
-                lambda: json.dumps(
-                    {"apply": {"steps": [self._value()] * some, "blocked": [], "disturbs": []}}
-                ).encode(),
-                lambda: b'{"apply": {"steps": [], "blocked": [' + b"0," * some + b'0], "disturbs": []}}',
+                lambda: json.dumps({"apply": {"pfs": [{"pf": PF, "steps": [self._value()] * some}]}}).encode(),
+                lambda: b'{"apply": {"pfs": [{"steps": [], "blocked": [' + b"0," * some + b"0]}]}}",
             )
         )()
 

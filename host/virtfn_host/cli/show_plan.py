@@ -10,8 +10,8 @@ _WIDTH = max(map(len, _WORDS.values()))
 def plan_text(made: Plan) -> str:
     """The steps in their order, and whom they disturb."""
     lines = [describe(step) for step in made.steps]
-    if made.disturbs:
-        lines.append(f"disturbs {', '.join(map(str, made.disturbs))}")
+    if made.displaces:
+        lines.append(f"disturbs {', '.join(map(str, made.displaces))}")
     return "\n".join(lines or ["nothing to do"])
 
 

@@ -8,13 +8,12 @@
 """
 
 import json
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from virtfn_host.core.values.codec import CodecError, decode, encode, parse_json
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import MANY, Plan, Step
+from virtfn_host.core.values.steps import MANY, Plan, plan_of
 
 LINE_LIMIT = 16 << 20
 """Bytes of the longest answer: an inventory of 2,048 VFs is about 1 MB."""
@@ -44,25 +43,30 @@ class Look:
 def line(word: str, value: object = None) -> bytes:
     """One message. What is no Unicode, as the kernel may show it, is said with a question mark."""
     body = value if word in ("event", "error") else None if value is None else encode(value)
-    return json.dumps({word: body}, separators=(",", ":"), ensure_ascii=False).encode(errors="replace") + b"\n"
+    return _json({word: body}) + b"\n"
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
 def cut(plan: Plan) -> Plan:
-    """As many of a plan's steps, from the first on, as one request takes; what it blocks and disturbs is not said.
+    """As many of a plan's steps, from the first on, as one request takes; what it blocks and displaces is not said.
 
     The rest is planned anew by whoever looks again: a plan is what is missing, not a list that must be worked off.
     """
-    short = _only(*plan.steps[:MANY])
+    short = plan_of(plan.steps[:MANY])
     if len(line("apply", short)) <= REQUEST_LIMIT:
         return short
-    around = len(line("apply", _only()))
-    # With each comes a comma, but for the first one.
-    sizes = accumulate((len(line("apply", _only(step))) - around + 1 for step in short.steps), initial=around - 1)
-    return _only(*short.steps[: sum(size <= REQUEST_LIMIT for size in sizes) - 1])
-
-
-def _only(*steps: Step) -> Plan:
-    return Plan(steps=steps, blocked=(), disturbs=())
+    # With each PF, and with each step of one, comes a comma, but for the first one.
+    left, fitting = REQUEST_LIMIT - len(line("apply", plan_of(()))) + 1, 0
+    for part in short.pfs:
+        bare = len(_json(encode(replace(part, steps=()))))
+        for number, step in enumerate(part.steps):
+            whole = len(_json(encode(replace(part, steps=(step,)))))
+            left -= whole + 1 - (bare if number else 0)
+            fitting += left >= 0
+    return plan_of(short.steps[:fitting])
 
 
 def error_line(reason: Reason, message: str) -> bytes:

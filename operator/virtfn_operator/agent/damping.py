@@ -15,7 +15,7 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.model import PhysicalFunction
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, Outcome, Plan, Report, Step, describe, pf_of
+from virtfn_host.core.values.steps import Blocked, Outcome, PfPlan, Plan, Report, Step, describe, pf_of
 from virtfn_operator.agent.found import Found
 
 WINDOW = 60.0
@@ -104,11 +104,10 @@ class Damping:
         fight = self._fights.get(pf.address)
         if fight is None or not claims <= fight.wish <= _asked(found):
             fight = _Fight(wish=claims)
-        steps = frozenset(step for step in found.plan.steps if pf_of(step) == pf.address)
+        part = found.plan.pf(pf.address)
+        steps = frozenset(part.steps) if part is not None else frozenset()
         if not steps:
-            functions = {pf.address, *(vf.address for vf in pf.vfs)}
-            blocked = any(blocked.device in functions for blocked in found.plan.blocked)
-            fight = replace(fight, settled=fight.settled or not blocked, pending=False, due=0.0)
+            fight = replace(fight, settled=fight.settled or part is None, pending=False, due=0.0)
         elif not fight.pending and (fight.settled or steps & fight.done):
             fight = _undone(fight, pf, found, now, wall)
         self._fights[pf.address] = fight
@@ -139,19 +138,12 @@ def pause_after(undoings: int) -> float:
 
 
 def _without(found: Found, held: Mapping[PciAddress, _Fight]) -> Plan:
-    plan = found.plan
-    if not held:
-        return plan
-    functions = {vf.address for pf in found.inventory.pfs if pf.address in held for vf in pf.vfs} | set(held)
-    waiting = tuple(
-        Blocked(device=address, reason=Reason.DRIFTED, message=fight.text, holders=())
-        for address, fight in sorted(held.items())
-    )
-    return Plan(
-        steps=tuple(step for step in plan.steps if pf_of(step) not in held),
-        blocked=waiting + plan.blocked,
-        disturbs=tuple(address for address in plan.disturbs if address not in functions),
-    )
+    return Plan(pfs=tuple(_waiting(part, held[part.pf]) if part.pf in held else part for part in found.plan.pfs))
+
+
+def _waiting(part: PfPlan, fight: _Fight) -> PfPlan:
+    repair = Blocked(device=part.pf, reason=Reason.DRIFTED, message=fight.text, holders=(), displaces=part.displaces)
+    return PfPlan(pf=part.pf, steps=(), blocked=(repair, *part.blocked))
 
 
 def _claims(address: PciAddress, found: Found) -> Wish:

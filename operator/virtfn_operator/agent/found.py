@@ -7,7 +7,7 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Mismatch, NodeConfig
 from virtfn_host.core.values.model import InUse, Inventory, Observation
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, Plan, Report, pf_of
+from virtfn_host.core.values.steps import Blocked, Plan, Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +68,6 @@ class Done:
     def tried(self) -> bool:
         """Some step was carried out or failed."""
         return any(report.results for report in self.reports)
-
-
-def undisturbing(plan: Plan, inventory: Inventory) -> Plan:
-    """The steps of PFs of which no VF is disturbed: these wait for no turn and for no beat."""
-    disturbed = set(plan.disturbs)
-    touched = {pf.address for pf in inventory.pfs if disturbed & {pf.address, *(vf.address for vf in pf.vfs)}}
-    return Plan(steps=tuple(s for s in plan.steps if pf_of(s) not in touched), blocked=(), disturbs=())
 
 
 def families(inventory: Inventory) -> dict[PciAddress, PciAddress]:

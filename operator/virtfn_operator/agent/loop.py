@@ -19,7 +19,7 @@ from virtfn_host.core.values.resource_names import Domains
 from virtfn_host.core.values.steps import Outcome
 from virtfn_host.linux.poolfile import PoolFileError
 from virtfn_host.process.client import HostRefused, HostUnreachable
-from virtfn_operator.agent.found import Done, Found, undisturbing
+from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.in_use import being_started
 from virtfn_operator.agent.machine import Machine
 from virtfn_operator.agent.ports import Files, Host, OwnNode, Patience
@@ -166,14 +166,14 @@ class Agent:
             if done.stale:
                 found = await self._machine.look(spec.config)
             await self._machine.publish(found)
-        self._converged = None if found.plan.steps or found.plan.blocked else found.resolution.desired
+        self._converged = None if found.plan.pfs else found.resolution.desired
         await self._tell(spec, generation, found, done, changing=None)
         return self._pause(found, done)
 
     def _acts(self, found: Found, spec: NodeSpec) -> bool:
         if found.halted or not found.plan.steps:
             return False
-        return spec.may_change or bool(undisturbing(found.plan, found.inventory).steps)
+        return spec.may_change or bool(found.plan.calm.steps)
 
     def _changing(self, found: Found) -> Reason:
         drifted = found.drifted or found.resolution.desired == self._converged
@@ -181,7 +181,7 @@ class Agent:
 
     def _pause(self, found: Found, done: Done) -> float:
         failed = any(result.outcome is Outcome.FAILED for report in done.reports for result in report.results)
-        undone = done.tried and bool(undisturbing(found.plan, found.inventory).steps)
+        undone = done.tried and bool(found.plan.calm.steps)
         if failed or undone or done.obstacle is not None:
             return self._back_off()
         self._failures = 0

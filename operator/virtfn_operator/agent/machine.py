@@ -1,7 +1,7 @@
 """The node as the loop sees it: look at it, carry out a plan, publish what pods are offered.
 
-A plan that disturbs VFs goes in two beats: withdraw them from pods, wait until the kubelet offers them no more, look
-again, and carry out only what the second look still allows.
+A plan that displaces functions goes in two beats: withdraw them from pods, wait until the kubelet offers them no more,
+look again, and carry out only what the second look still allows.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from virtfn_host.core.values.resource_names import Domains
 from virtfn_host.core.values.steps import Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
 from virtfn_host.linux.clock import since_boot
 from virtfn_operator.agent.damping import Damping
-from virtfn_operator.agent.found import Done, Found, undisturbing
+from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.in_use import in_use, settled
 from virtfn_operator.agent.ports import Files, Host, Kubelet, KubeletUnreachableError, LedgerUnreadableError, Patience
 from virtfn_operator.agent.recall import recalled
@@ -127,27 +127,27 @@ class Machine:
             self._published = offered
 
     async def carry_out(self, found: Found, *, may_change: bool) -> Done:
-        """Do what may be done now; what disturbs nobody waits for nothing."""
+        """Do what may be done now; what displaces nobody waits for nothing."""
         if found.halted:
             return Done()
-        calm = undisturbing(found.plan, found.inventory)
+        calm = found.plan.calm
         reports = (await self._apply(calm),) if calm.steps else ()
-        if not (found.plan.disturbs and may_change):
+        if not (found.plan.displaces and may_change):
             return Done(reports=reports, stale=bool(reports))
         if found.lock_error is not None:
-            obstacle = _obstacle(min(found.plan.disturbs), Reason.UNREADABLE, f"not touched: {found.lock_error}")
+            obstacle = _obstacle(min(found.plan.displaces), Reason.UNREADABLE, f"not touched: {found.lock_error}")
             return Done(reports=reports, obstacle=obstacle, stale=bool(reports))
         changed = await self._change(found)
         return Done(reports=reports + changed.reports, obstacle=changed.obstacle, stale=True)
 
     async def _change(self, found: Found) -> Done:
-        withdrawn = frozenset(found.plan.disturbs)
+        withdrawn = frozenset(found.plan.displaces)
         await self.publish(found, withdrawn)
         if not await self._offered_no_more(withdrawn):
             text = f"the kubelet still offers it after {self._patience.withdraw:.0f} s; is the device plugin running?"
             return Done(obstacle=_obstacle(min(withdrawn), Reason.VFS_IN_USE, text))
         again = await self.look(found.config)
-        if more := set(again.plan.disturbs) - withdrawn:
+        if more := set(again.plan.displaces) - withdrawn:
             text = "would be disturbed too, but was not withdrawn from pods; the machine moved meanwhile"
             return Done(obstacle=_obstacle(min(more), Reason.STALE_SNAPSHOT, text))
         if again.halted or not again.plan.steps:

@@ -44,8 +44,8 @@ def _node_verdict(found: Found, done: Done, changing: Reason | None) -> tuple[Re
         return done.obstacle.reason, done.obstacle.message
     if blocked := found.plan.blocked:
         return _blocked_reason(found, blocked[0]), _with_more(blocked[0].message, len(blocked))
-    if found.plan.disturbs:
-        text = f"{len(found.plan.steps)} steps would disturb {len(found.plan.disturbs)} VFs; other nodes go first"
+    if found.plan.displaces:
+        text = f"{len(found.plan.steps)} steps would disturb {len(found.plan.displaces)} VFs; other nodes go first"
         return Reason.WAITING_FOR_TURN, text
     if differs := found.mismatches:
         return differs[0].reason, _with_more(differs[0].message, len(differs))
@@ -121,19 +121,22 @@ def _standing(policy: PolicyConfig, found: Found, done: Done, changing: bool) ->
     rejected = [r for r in found.resolution.rejected if r.policy == policy.name]
     if hindrance := halt(found):
         return State.FAILED, (*hindrance, None)
-    waiting = [b for b in _blocked(found, done) if family.get(str(b.device), str(b.device)) in pfs]
+    parts = [part for part in found.plan.pfs if str(part.pf) in pfs]
+    waiting = [blocked for part in parts for blocked in part.blocked]
+    if done.obstacle is not None and family.get(str(done.obstacle.device), str(done.obstacle.device)) in pfs:
+        waiting.append(done.obstacle)
     failed = [why for why in _failures(done) if why[2] in pfs]
     failed += [(m.reason, m.message, m.device) for m in found.mismatches if family.get(m.device, m.device) in pfs]
-    steps = [step for step in found.plan.steps if str(pf_of(step)) in pfs]
+    steps = sum(len(part.steps) for part in parts)
     if changing and steps:
-        return State.CHANGING, (Reason.CHANGING, f"{len(steps)} steps to do", None)
+        return State.CHANGING, (Reason.CHANGING, f"{steps} steps to do", None)
     if any(result in pfs for result in _failed_pfs(done)):
         return State.FAILED, failed[0]
     if waiting:
         return State.BLOCKED, (_blocked_reason(found, waiting[0]), waiting[0].message, str(waiting[0].device))
     if steps:
-        reason = Reason.WAITING_FOR_TURN if found.plan.disturbs else Reason.CHANGING
-        return State.CHANGING, (reason, f"{len(steps)} steps to do", None)
+        reason = Reason.WAITING_FOR_TURN if found.plan.displaces else Reason.CHANGING
+        return State.CHANGING, (reason, f"{steps} steps to do", None)
     if failed:
         return State.FAILED, failed[0]
     return _without_work(rejected, pfs)
@@ -157,10 +160,6 @@ def _failures(done: Done) -> list[Why]:
 
 def _failed_pfs(done: Done) -> set[str]:
     return {device for _, _, device in _failures(done) if device is not None}
-
-
-def _blocked(found: Found, done: Done) -> tuple[Blocked, ...]:
-    return found.plan.blocked + ((done.obstacle,) if done.obstacle else ())
 
 
 def _blocked_reason(found: Found, blocked: Blocked) -> Reason:

@@ -218,11 +218,11 @@ def _pools(published: PoolSet, held: Held) -> tuple[PoolStatus, ...]:
 
 
 def _plan(plan: Plan, carried: int) -> PlanStatus | None:
-    if not plan.steps and not plan.blocked:
+    if not plan.pfs:
         return None
     return PlanStatus(
         steps=max(0, len(plan.steps) - carried),
-        disruptive=bool(plan.disturbs),
+        disruptive=bool(plan.displaces),
         blocked=tuple(
             BlockedStatus(
                 device=str(b.device),

@@ -13,16 +13,13 @@ from virtfn_host.core.values.codec import CodecError, dumps, loads
 from virtfn_host.core.values.model import InUse, Inventory, Observation
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Bind, FunctionRef, Outcome, Plan, Report, SetNumVfs, StepResult
+from virtfn_host.core.values.steps import Bind, FunctionRef, Outcome, PfPlan, Plan, Report, SetNumVfs, StepResult
 
-PLAN = Plan(
-    steps=(
-        SetNumVfs(pf=pf_address(0), value=7, expects=0),
-        Bind(function=FunctionRef(pf=pf_address(0), index=3, address=None), driver="vfio-pci"),
-    ),
-    blocked=(),
-    disturbs=(pf_address(1),),
+STEPS = (
+    SetNumVfs(pf=pf_address(0), value=7, expects=0),
+    Bind(function=FunctionRef(pf=pf_address(0), index=3, address=None), driver="vfio-pci"),
 )
+PLAN = Plan(pfs=(PfPlan(pf=pf_address(0), steps=STEPS, displaces=(pf_address(1),)),))
 
 
 @given(values(Inventory) | values(PoolSet) | values(Observation) | values(Plan))
@@ -33,11 +30,17 @@ def test_every_value_survives_the_round_trip(value: Inventory | PoolSet | Observ
 def test_keys_are_camel_case_and_steps_carry_their_kind() -> None:
     document = json.loads(dumps(PLAN))
     assert document["kind"] == "Plan"
-    assert document["value"]["steps"][0] == {"kind": "SetNumVfs", "pf": "0000:01:00.0", "value": 7, "expects": 0}
+    (part,) = document["value"]["pfs"]
+    assert part["steps"][0] == {
+        "kind": "SetNumVfs",
+        "pf": "0000:01:00.0",
+        "value": 7,
+        "expects": 0,
+    }
 
 
 def test_a_single_step_inside_a_report_carries_its_kind_too() -> None:
-    result = StepResult(step=PLAN.steps[1], outcome=Outcome.FAILED, seconds=1, reason=Reason.STUCK, message="x")
+    result = StepResult(step=STEPS[1], outcome=Outcome.FAILED, seconds=1, reason=Reason.STUCK, message="x")
     report = Report(results=(result,))
     assert loads(Report, dumps(report)) == report
 
@@ -91,5 +94,5 @@ def test_no_text_makes_it_fail_in_another_way(text: str) -> None:
 
 def test_an_unknown_step_is_refused() -> None:
     text = of_version_1(PLAN).replace('"kind":"SetNumVfs"', '"kind":"Reset"')
-    with pytest.raises(CodecError, match=r"steps\[0\]: want an object whose kind is one of LoadModule"):
+    with pytest.raises(CodecError, match=r"pfs\[0\]\.steps\[0\]: want an object whose kind is one of LoadModule"):
         loads(Plan, text)

@@ -91,7 +91,7 @@ def test_settings_of_new_vfs_come_after_settle_and_before_the_bind_but_for_rates
 
 def test_a_setting_of_an_existing_vf_touches_no_driver_and_disturbs_nobody() -> None:
     made = planned(an_inventory(a_linked_pf(0, 2, autoprobe=False)), a_link_policy(count=2, trust=True))
-    assert made.disturbs == ()
+    assert made.displaces == ()
     assert {type(step) for step in made.steps} == {SetLink}
 
 
@@ -126,6 +126,7 @@ def test_a_held_vf_keeps_its_link_and_its_neighbours_get_theirs() -> None:
     (blocked,) = made.blocked
     assert (blocked.device, blocked.reason) == (held, Reason.VFS_IN_USE)
     assert blocked.message == f"{held}: cannot set vlan 5 qos 0 while pod a/b holds {held}"
+    assert (blocked.only_links, blocked.displaces) == (True, ())
 
 
 def test_a_rate_waits_for_a_pf_that_is_down_and_says_how_to_end_that() -> None:
@@ -140,7 +141,7 @@ def test_a_rate_waits_for_a_pf_that_is_down_and_says_how_to_end_that() -> None:
 def test_a_pf_without_a_netdev_here_holds_up_link_settings_only() -> None:
     made = planned(an_inventory(a_pf(0, netdevs=())), a_link_policy(count=1, vlan=5))
     assert sum(isinstance(step, Bind) for step in made.steps) == 1
-    assert [blocked.reason for blocked in made.blocked] == [Reason.LINK_SETTING_REFUSED]
+    assert [(b.reason, b.only_links) for b in made.blocked] == [(Reason.LINK_SETTING_REFUSED, True)]
 
 
 def test_a_device_that_is_no_network_device_has_no_link() -> None:

@@ -55,7 +55,11 @@ ODD: tuple[object, ...] = (None, 0, 1, True, 1.5, -1, [], {}, ["vfio-pci"], {"ki
 
 
 def plan(**step: Any) -> dict[str, Any]:
-    return {"steps": [step], "blocked": [], "disturbs": []}
+    return plan_of(step)
+
+
+def plan_of(*steps: object) -> dict[str, Any]:
+    return {"pfs": [{"pf": PF, "steps": list(steps), "blocked": [], "displaces": []}]}
 
 
 @pytest.mark.parametrize("text", EVIL, ids=lambda text: ascii(text)[:30])
@@ -152,13 +156,21 @@ def test_a_group_number_is_one() -> None:
     ids=lambda step: json.dumps(step)[:60],
 )  # fmt: skip
 def test_a_step_out_of_its_bounds_is_none(step: object) -> None:
-    with pytest.raises(CodecError, match=r"^Plan\.steps\[0\]"):
-        decode(Plan, {"steps": [step], "blocked": [], "disturbs": []}, "Plan")
+    with pytest.raises(CodecError, match=r"^Plan\.pfs\[0\]\.steps\[0\]"):
+        decode(Plan, plan_of(step), "Plan")
 
 
 def test_lists_are_bounded_before_anything_of_them_is_looked_at() -> None:
     with pytest.raises(CodecError, match=f"want at most {MANY} items, got {MANY + 1}"):
-        decode(Plan, {"steps": [None] * (MANY + 1), "blocked": [], "disturbs": []}, "Plan")
+        decode(Plan, {"pfs": [{"pf": PF, "steps": [], "blocked": [None] * (MANY + 1)}]}, "Plan")
+
+
+def test_the_steps_of_all_pfs_are_bounded_together() -> None:
+    half = {"pf": PF, "steps": [None] * (MANY // 2), "blocked": [], "displaces": []}
+    with pytest.raises(CodecError, match=r"^Plan\.pfs\[0\]\.steps\[0\]"):
+        decode(Plan, {"pfs": [half, half]}, "Plan")
+    with pytest.raises(CodecError, match=f"^Plan.pfs: want at most {MANY} steps in all, got {MANY + 1}"):
+        decode(Plan, {"pfs": [half, half, {"steps": [None]}]}, "Plan")
 
 
 def test_a_thousand_unknown_fields_are_not_told_back() -> None:

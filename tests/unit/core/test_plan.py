@@ -62,14 +62,14 @@ def test_from_nothing_autoprobe_goes_off_before_vfs_are_made_and_bound() -> None
         "VF 0 of 0000:01:00.0: bind to vfio-pci",
         "VF 1 of 0000:01:00.0: bind to vfio-pci",
     ]
-    assert made.disturbs == ()
+    assert made.displaces == ()
 
 
 def test_a_resize_goes_through_zero_in_two_visible_steps() -> None:
     inventory = an_inventory(a_pf(0, vfs=7))
     made = plan(inventory, desired_of(inventory, a_policy(count=3)), FREE)
     assert [(s.value, s.expects) for s in made.steps if isinstance(s, SetNumVfs)] == [(0, 7), (3, 0)]
-    assert len(made.disturbs) == 7
+    assert len(made.displaces) == 7
 
 
 def test_a_held_vf_blocks_the_resize_of_its_pf_and_of_no_other() -> None:
@@ -85,13 +85,35 @@ def test_a_held_vf_blocks_the_resize_of_its_pf_and_of_no_other() -> None:
     assert "pod default/dpdk holds 0000:01:11.0" in blocked.message
 
 
+def test_a_pf_that_waits_for_a_holder_says_what_it_would_displace_and_withdraws_nothing() -> None:
+    inventory = an_inventory(a_pf(0, vfs=2))
+    (resize,) = plan(inventory, desired_of(inventory, a_policy(count=3)), held((0, 1))).pfs
+    assert (resize.steps, resize.displaces) == ((), ())
+    assert [blocked.displaces for blocked in resize.blocked] == [(a_vf(0, 0).address, a_vf(0, 1).address)]
+    bound = an_inventory(a_pf(0, vfs=2, driver="igbvf"))
+    (part,) = plan(bound, desired_of(bound, a_policy(count=2)), held((0, 1))).pfs
+    assert part.displaces == (a_vf(0, 0).address,)
+    assert [blocked.displaces for blocked in part.blocked] == [(a_vf(0, 1).address,)]
+
+
+def test_there_is_one_plan_for_each_pf_with_something_to_do_by_address() -> None:
+    inventory = an_inventory(a_pf(0, vfs=7), a_pf(1), a_pf(2, vfs=7, driver="igbvf"))
+    made = plan(inventory, desired_of(inventory, a_policy(count=7)), FREE)
+    assert [part.pf for part in made.pfs] == [pf_address(1), pf_address(2)]
+    assert [part.pf for part in made.calm.pfs] == [pf_address(1)], "making VFs where there are none displaces nobody"
+    assert made.steps == tuple(step for part in made.pfs for step in part.steps)
+    assert {pf_of(step) for step in made.pfs[0].steps} == {pf_address(1)}
+    converged = an_inventory(a_pf(0, vfs=7))
+    assert plan(converged, desired_of(converged, a_policy(count=7)), FREE).pfs == ()
+
+
 def test_only_the_vf_on_the_wrong_driver_is_touched() -> None:
     pf = a_pf(0, vfs=7)
     drifted = replace(pf, vfs=(*pf.vfs[:3], a_vf(0, 3, "igbvf"), *pf.vfs[4:]))
     inventory = an_inventory(drifted)
     made = plan(inventory, desired_of(inventory, a_policy()), FREE)
     assert kinds(made) == ["Unbind", "SetDriverOverride", "Bind"]
-    assert made.disturbs == (drifted.vfs[3].address,)
+    assert made.displaces == (drifted.vfs[3].address,)
 
 
 def test_a_held_vf_on_the_wrong_driver_waits_and_its_neighbours_do_not() -> None:
@@ -249,7 +271,7 @@ def test_a_held_vf_is_never_disturbed(
     desired = desired_of(inventory, *asked, originals=originals)
     made = plan(inventory, desired, held(*sorted(holding)))
     protected = {a_vf(pf, index).address for pf, index in holding}
-    assert not protected & set(made.disturbs)
+    assert not protected & set(made.displaces)
     emptied = {step.pf for step in made.steps if isinstance(step, SetNumVfs) and step.value == 0}
     assert not any(vf.address in protected for pf in inventory.pfs if pf.address in emptied for vf in pf.vfs)
     touching = [s.function.address for s in made.steps if isinstance(s, Unbind | Bind | Probe)]
@@ -264,7 +286,7 @@ def test_disturbs_names_every_vf_that_is_unbound_or_destroyed(
     unbound = {s.function.address for s in made.steps if isinstance(s, Unbind)}
     emptied = {s.pf for s in made.steps if isinstance(s, SetNumVfs) and s.value == 0}
     destroyed = {vf.address for pf in inventory.pfs if pf.address in emptied for vf in pf.vfs}
-    assert unbound | destroyed == set(made.disturbs)
+    assert unbound | destroyed == set(made.displaces)
 
 
 def test_steps_that_settle_follow_every_creation() -> None:

@@ -30,7 +30,7 @@ def planned(inventory: Inventory, driver: str = "vfio-pci", count: int | None = 
 @pytest.mark.parametrize("count", [3, None], ids=["VFs to be made", "bind-only"])
 def test_a_module_that_the_kernel_has_not_is_refused_with_nothing_touched(count: int | None) -> None:
     made = planned(machine(vfs=2), "mlx5_vfio_pci", count)
-    assert (made.steps, made.disturbs) == ((), ())
+    assert (made.steps, made.displaces) == ((), ())
     assert [blocked.reason for blocked in made.blocked] == [Reason.MODULE_MISSING]
     assert "mlx5_vfio_pci" in made.blocked[0].message
 

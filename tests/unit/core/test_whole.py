@@ -55,7 +55,7 @@ def test_a_plain_function_goes_to_vfio_and_no_vfs_are_asked_of_it() -> None:
         driver="vfio-pci", driver_override="vfio-pci", resource_name="virtfn.dev/gpu", policy="gpu"
     )
     made = plan(an_inventory(PLAIN), resolution.desired, NOBODY)
-    assert made.disturbs == (ADDRESS,)
+    assert made.displaces == (ADDRESS,)
     assert verify(resolution.desired, carried_out(made, an_inventory(PLAIN))) == ()
 
 

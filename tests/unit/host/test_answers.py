@@ -8,7 +8,7 @@ import pytest
 from virtfn_host.core.values.steps import Plan
 from virtfn_host.process.client import HostClient, HostUnreachable
 
-NOTHING = Plan(steps=(), blocked=(), disturbs=())
+NOTHING = Plan(pfs=())
 
 
 @pytest.mark.parametrize(

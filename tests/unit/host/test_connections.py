@@ -15,7 +15,16 @@ from kernel import FakeKernel
 from serving import serving
 
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetAutoprobe, SetDriverOverride, Settle, Step
+from virtfn_host.core.values.steps import (
+    FunctionRef,
+    Outcome,
+    Plan,
+    SetAutoprobe,
+    SetDriverOverride,
+    Settle,
+    Step,
+    plan_of,
+)
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.process import connections, serve
 from virtfn_host.process.client import HostClient, HostRefused
@@ -49,8 +58,8 @@ def connect(path: Path) -> socket.socket:
     return client
 
 
-def plan_of(*steps: Step) -> Plan:
-    return Plan(steps=steps, blocked=(), disturbs=())
+def planned(*steps: Step) -> Plan:
+    return plan_of(steps)
 
 
 def threads() -> int:
@@ -131,7 +140,7 @@ def test_an_answer_that_nobody_takes_is_given_up_and_its_plan_goes_on(served: Pa
     ref = FunctionRef(pf=pf, index=None, address=pf)
     refused = [SetDriverOverride(function=ref, value="x" * 4000, expects=None)] * 100
     with connect(served) as client:
-        client.sendall(line("apply", plan_of(*refused, SetAutoprobe(pf=other, value=False, expects=True))))
+        client.sendall(line("apply", planned(*refused, SetAutoprobe(pf=other, value=False, expects=True))))
         until(lambda: len(kernel.writes) == 1)
         until(lambda: _pong(served))
 
@@ -140,12 +149,12 @@ def test_a_plan_of_a_client_that_has_gone_does_not_let_others_wait_for_what_neve
     served: Path, kernel: FakeKernel
 ) -> None:
     pfs = [pf.address for pf in read_inventory(kernel.machine().sysfs).pfs]
-    never = plan_of(*(Settle(pf=pf, num_vfs=5) for pf in pfs), SetAutoprobe(pf=pfs[1], value=False, expects=True))
+    never = planned(*(Settle(pf=pf, num_vfs=5) for pf in pfs), SetAutoprobe(pf=pfs[1], value=False, expects=True))
     with connect(served) as client:
         client.sendall(line("apply", never))
         time.sleep(0.2)
     began = time.monotonic()
-    flip = plan_of(SetAutoprobe(pf=pfs[0], value=False, expects=True))
+    flip = planned(SetAutoprobe(pf=pfs[0], value=False, expects=True))
     (result,) = asyncio.run(HostClient(served).apply(flip)).results
     assert result.outcome is Outcome.DONE
     assert time.monotonic() - began < 10
@@ -179,13 +188,13 @@ def test_a_plan_whose_client_is_there_is_waited_for_and_so_is_one_that_nobody_wa
     served: Path, kernel: FakeKernel
 ) -> None:
     pf = read_inventory(kernel.machine().sysfs).pfs[0].address
-    settles = plan_of(Settle(pf=pf, num_vfs=2), SetAutoprobe(pf=pf, value=False, expects=True))
+    settles = planned(Settle(pf=pf, num_vfs=2), SetAutoprobe(pf=pf, value=False, expects=True))
     with connect(served) as client:
         client.sendall(line("apply", settles))
         client.shutdown(socket.SHUT_WR)  # it has said all, and listens
         time.sleep(0.2)
         with connect(served) as other:
-            other.sendall(line("apply", plan_of()))
+            other.sendall(line("apply", planned()))
             time.sleep(0.2)
             kernel._set_num_vfs(pf, 2)
             assert [word for word, _ in answers(client)] == ["result", "result", "report"]
@@ -211,10 +220,10 @@ def test_plans_beyond_those_that_may_wait_are_told_that_it_is_busy(served: Path,
     with ExitStack() as stack, host._applying:
         waiting = [stack.enter_context(connect(served)) for _ in range(serve.PLANS + 1)]
         for client in waiting:
-            client.sendall(line("apply", plan_of()))
+            client.sendall(line("apply", planned()))
         until(lambda: host._waiting == serve.PLANS + 1)
         with pytest.raises(HostRefused, match="busy"):
-            asyncio.run(HostClient(served).apply(plan_of()))
+            asyncio.run(HostClient(served).apply(planned()))
 
 
 def test_watchers_are_so_many_and_the_next_is_told(served: Path) -> None:

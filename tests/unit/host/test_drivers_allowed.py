@@ -12,11 +12,11 @@ from virtfn_host.core.values.steps import (
     FunctionRef,
     LoadModule,
     Outcome,
-    Plan,
     SetDriverOverride,
     Step,
     StepResult,
     Unbind,
+    plan_of,
 )
 from virtfn_host.linux.act.apply import apply
 
@@ -57,7 +57,7 @@ def ref(kernel: FakeKernel, index: int = 0) -> FunctionRef:
 
 
 def carried_out(kernel: FakeKernel, *steps: Step) -> tuple[StepResult, ...]:
-    return apply(Plan(steps=steps, blocked=(), disturbs=()), kernel.machine()).results
+    return apply(plan_of(steps), kernel.machine()).results
 
 
 def override(kernel: FakeKernel, name: str) -> StepResult:

@@ -16,7 +16,7 @@ from serving import serving
 
 from virtfn_host.core.values.model import PhysicalFunction
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, Plan, SetAutoprobe, SetNumVfs, Settle, StepResult
+from virtfn_host.core.values.steps import Outcome, Plan, SetAutoprobe, SetNumVfs, Settle, StepResult, plan_of
 from virtfn_host.linux.act.machine import only_writer
 from virtfn_host.linux.errors import AnotherWriterError
 from virtfn_host.linux.look.inventory import read_inventory
@@ -46,7 +46,7 @@ def two_vfs(kernel: FakeKernel) -> Plan:
         SetNumVfs(pf=pf.address, value=2, expects=0),
         Settle(pf=pf.address, num_vfs=2),
     )
-    return Plan(steps=steps, blocked=(), disturbs=())
+    return plan_of(steps)
 
 
 async def test_a_look_and_a_plan_go_through_the_socket(served: Path, kernel: FakeKernel) -> None:
@@ -81,7 +81,8 @@ async def test_an_agent_that_goes_away_stops_no_plan(served: Path, kernel: FakeK
         b"hello\n",
         b'{"request": "format"}\n',
         line("reboot"),
-        b'{"apply": {"steps": [{"kind": "RunShell", "command": "id"}], "blocked": [], "disturbs": []}}\n',
+        b'{"apply": {"pfs": [{"pf": "0000:01:00.0", "steps": [{"kind": "RunShell", "command": "id"}]}]}}\n',
+        b'{"apply": {"pfs": [{"pf": "0000:01:00.0"}]}}\n',
         b'{"apply": {"steps": []}}\n',
     ],
 )
@@ -147,7 +148,7 @@ def test_the_end_does_not_wait_for_ever_for_a_write_that_hangs(
 ) -> None:
     sysfs = kernel.machine().sysfs
     (pf,) = read_inventory(sysfs).pfs
-    plan = Plan(steps=(SetNumVfs(pf=pf.address, value=2, expects=0),), blocked=(), disturbs=())
+    plan = plan_of([SetNumVfs(pf=pf.address, value=2, expects=0)])
     numvfs = Path(sysfs.device(pf.address, "sriov_numvfs"))
     host = Host(replace(kernel.machine(), writer=Writer()), None)
     started = threading.Event()

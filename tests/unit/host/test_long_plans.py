@@ -1,6 +1,7 @@
 """A plan that is longer than a request may be is cut between two steps, and the next turn plans what is left."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from serving import serving
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import LinkState, VfLink
-from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetLink, StepResult
+from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetLink, StepResult, plan_of
 from virtfn_host.process import protocol
 from virtfn_host.process.client import HostClient
 from virtfn_host.process.protocol import REQUEST_LIMIT, cut, line
@@ -19,17 +20,13 @@ LINK = VfLink(vlan=100, vlan_qos=0)
 MAC = VfLink(mac="52:54:00:12:34:56")
 
 
-def every_link(vfs: int) -> Plan:
-    pf = PciAddress(0, 1, 0, 0)
+def every_link(vfs: int, *, pfs: Sequence[PciAddress] = (PciAddress(0, 1, 0, 0),)) -> Plan:
     settings = (MAC, LINK, VfLink(trust=True), VfLink(spoof_check=False), VfLink(link_state=LinkState.ENABLE))
-    return Plan(
-        steps=tuple(
-            SetLink(function=FunctionRef(pf=pf, index=index, address=None), value=setting, expects=None)
-            for index in range(vfs)
-            for setting in settings
-        ),
-        blocked=(),
-        disturbs=(),
+    return plan_of(
+        SetLink(function=FunctionRef(pf=pf, index=index, address=None), value=setting, expects=None)
+        for pf in pfs
+        for index in range(vfs)
+        for setting in settings
     )
 
 
@@ -38,13 +35,14 @@ def test_a_plan_that_fits_is_sent_whole() -> None:
     assert cut(plan).steps == plan.steps
 
 
-def test_a_plan_of_2048_vfs_with_link_settings_is_cut_to_what_fits_in_its_order() -> None:
-    plan = every_link(2048)
+@pytest.mark.parametrize("pfs", [1, 2, 128])
+def test_a_plan_of_2048_vfs_with_link_settings_is_cut_to_what_fits_in_its_order(pfs: int) -> None:
+    plan = every_link(2048 // pfs, pfs=[PciAddress(0, bus, 0, 0) for bus in range(pfs)])
     assert len(line("apply", plan)) > REQUEST_LIMIT
     sent = cut(plan)
     assert len(line("apply", sent)) <= REQUEST_LIMIT
     assert sent.steps == plan.steps[: len(sent.steps)]
-    one_more = Plan(steps=plan.steps[: len(sent.steps) + 1], blocked=(), disturbs=())
+    one_more = plan_of(plan.steps[: len(sent.steps) + 1])
     assert len(line("apply", one_more)) > REQUEST_LIMIT, "as much as fits"
 
 
@@ -60,7 +58,7 @@ def test_the_report_is_of_what_was_sent_and_turn_by_turn_all_of_it_is(
         while left.steps:
             report = await HostClient(path).apply(left, heard.append)
             numbers.append(len(report.results))
-            left = Plan(steps=left.steps[len(report.results) :], blocked=(), disturbs=())
+            left = plan_of(left.steps[len(report.results) :])
         return numbers
 
     path = tmp_path / "host.sock"

@@ -12,13 +12,13 @@ from virtfn_host.core.values.steps import (
     Bind,
     FunctionRef,
     Outcome,
-    Plan,
     Probe,
     SetDriverOverride,
     SetNumVfs,
     Step,
     StepResult,
     Unbind,
+    plan_of,
 )
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import NeededError
@@ -64,7 +64,7 @@ def root_disk(kernel: FakeKernel, function: PciAddress) -> None:
 
 
 def carried_out(kernel: FakeKernel, *steps: Step) -> tuple[StepResult, ...]:
-    return apply(Plan(steps=steps, blocked=(), disturbs=()), kernel.machine()).results
+    return apply(plan_of(steps), kernel.machine()).results
 
 
 @pytest.mark.parametrize("need", [default_route, root_disk])

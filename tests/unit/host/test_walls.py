@@ -34,7 +34,7 @@ def kernel(machine: tuple[HostProcess, FakeKernel]) -> FakeKernel:
 
 
 def plan(*steps: dict[str, Any]) -> dict[str, Any]:
-    return {"steps": list(steps), "blocked": [], "disturbs": []}
+    return {"pfs": [{"pf": PF, "steps": list(steps), "blocked": [], "displaces": []}]}
 
 
 def test_a_driver_s_name_writes_no_other_file(host: HostProcess, kernel: FakeKernel) -> None:
@@ -54,7 +54,7 @@ def test_a_driver_s_name_writes_no_other_file(host: HostProcess, kernel: FakeKer
                 assert said["results"][0]["outcome"] == "failed"
                 assert "refused" in said["results"][0]["message"]
             else:
-                assert said["message"].startswith("refused, nothing was done: Plan.steps[0]")
+                assert said["message"].startswith("refused, nothing was done: Plan.pfs[0].steps[0]")
     assert victim.read_text() == "as it was"
     assert (kernel.devices / PF / "driver_override").read_text() == "(null)\n"
     assert host.last("ping") == ("pong", None)
@@ -88,7 +88,7 @@ def test_a_file_in_the_shared_folder_is_no_module_and_a_word_is_no_option(host: 
         b'{"observe": "\\ud800"}\n',
         b"\xff\xfe\n",
         b'{"' + b"x" * 200_000 + b'": null}\n',
-        b'{"apply": {"steps": "' + b"x" * 200_000 + b'", "blocked": [], "disturbs": []}}\n',
+        b'{"apply": {"pfs": [{"pf": "0000:01:00.0", "steps": "' + b"x" * 200_000 + b'"}]}}\n',
         b"\0" * 1000 + b"\n",
     ],
     ids=lambda text: repr(text[:30]),

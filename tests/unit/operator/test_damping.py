@@ -168,7 +168,8 @@ async def test_another_pf_is_not_held_up(fight: Fight) -> None:
     found = await fight.machine.look(fight.node.config(2))
     assert [blocked.reason for blocked in found.plan.blocked] == [Reason.DRIFTED]
     assert found.plan.steps == ()
-    assert found.plan.disturbs == ()
+    assert found.plan.displaces == ()
+    assert [blocked.displaces for blocked in found.plan.blocked] == [(fight.node.pf.vfs[0].address,)]
     assert found.repair_in is not None
 
 

@@ -24,14 +24,14 @@ from virtfn_host.core.values.model import (
 )
 from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, Plan
+from virtfn_host.core.values.steps import Blocked, PfPlan, Plan
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.report import Turn, node_status, recall
 from virtfn_operator.api.node_state import NodeSpec
 
 CRD = Path(__file__).resolve().parents[3] / "crds" / "sriovnodes.yaml"
 NOW = "2026-01-01T00:00:00Z"
-NOTHING = Plan(steps=(), blocked=(), disturbs=())
+NOTHING = Plan(pfs=())
 
 
 def inventory(pfs: int = 1, vfs: int = 4) -> Inventory:
@@ -144,11 +144,12 @@ def test_alike_vfs_are_one_run() -> None:
 
 def test_a_node_with_2048_held_vfs_stays_under_64_kib() -> None:
     machine = inventory(pfs=16, vfs=128)
-    blocked = tuple(
+    blocked = (
         Blocked(device=pf.address, reason=Reason.VFS_IN_USE, message="x" * 300, holders=held(machine))
         for pf in machine.pfs
     )
-    status = node_status(turn(machine, held(machine), replace(NOTHING, blocked=blocked)), {}, NOW)
+    plan = Plan(pfs=tuple(PfPlan(pf=one.device, steps=(), blocked=(one,)) for one in blocked))
+    status = node_status(turn(machine, held(machine), plan), {}, NOW)
     check(status)
     assert len(json.dumps(status)) < 64 * 1024
     assert status["summary"]["inUse"] == 2048

@@ -7,6 +7,8 @@ A write of 0 detaches the VFs itself, all under one lock
 (docs/decisions/0004): as single steps a holder could come between two of them.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from virtfn_host.core.checks.drivers import wanted_driver_trouble
@@ -30,6 +32,7 @@ from virtfn_host.core.values.steps import (
     Forget,
     FunctionRef,
     LoadModule,
+    PfPlan,
     Plan,
     Probe,
     SetAutoprobe,
@@ -46,14 +49,8 @@ Function: TypeAlias = PhysicalFunction | VirtualFunction
 
 def plan(inventory: Inventory, desired: Desired, in_use: InUse) -> Plan:
     """Every step that brings the machine to `desired` without touching what is in use; what must wait is `blocked`."""
-    parts = [_PfPlan(inventory, wanted, in_use) for wanted in desired.pfs]
-    for part in parts:
-        part.decide(desired)
-    return Plan(
-        steps=tuple(step for part in parts for step in part.steps),
-        blocked=tuple(blocked for part in parts for blocked in (*part.blocked, *part.blocked_links)),
-        disturbs=tuple(address for part in parts for address in part.disturbs),
-    )
+    made = (_Draft(inventory, wanted, in_use).decided(desired) for wanted in desired.pfs)
+    return Plan(pfs=tuple(part for part in made if part.steps or part.blocked))
 
 
 def in_place(wanted: DesiredFunction, function: Function) -> bool:
@@ -63,8 +60,8 @@ def in_place(wanted: DesiredFunction, function: Function) -> bool:
     return function.driver == wanted.driver
 
 
-class _PfPlan:
-    """The steps of one PF, while they are being collected."""
+class _Draft:
+    """The plan of one PF, while it is being decided."""
 
     def __init__(self, inventory: Inventory, wanted: DesiredPf, in_use: InUse) -> None:
         self.inventory = inventory
@@ -84,7 +81,7 @@ class _PfPlan:
         self.rates: list[Step] = []
         self.blocked: list[Blocked] = []
         self.blocked_links: list[Blocked] = []
-        self.disturbs: list[PciAddress] = []
+        self.displaces: list[PciAddress] = []
 
     @property
     def steps(self) -> list[Step]:
@@ -99,7 +96,17 @@ class _PfPlan:
         """Whether the function itself comes first: a PF needs its own driver before it can make VFs."""
         return self.wanted.own is not None and self.wanted.own.policy is None
 
-    def decide(self, desired: Desired) -> None:
+    def decided(self, desired: Desired) -> PfPlan:
+        """What is to do, what must wait, and whom it displaces."""
+        self._decide(desired)
+        return PfPlan(
+            pf=self.wanted.address,
+            steps=tuple(self.steps),
+            blocked=(*self.blocked, *self.blocked_links),
+            displaces=tuple(self.displaces),
+        )
+
+    def _decide(self, desired: Desired) -> None:
         pf = self.inventory.pf(self.wanted.address)
         if pf is None:
             self._block(self.wanted.address, Reason.DEVICE_GONE, "is not there any more")
@@ -137,11 +144,12 @@ class _PfPlan:
         """n to m is n to 0 to m: every VF of the PF ends, so every one must be free."""
         holders = [holder for vf in pf.vfs for holder in self._holders(vf)]
         number = self.wanted.num_vfs or 0
+        vfs = [vf.address for vf in pf.vfs]
         if holders:
             text = f"cannot go from {pf.num_vfs} to {number} VFs while {_names(holders)}"
-            self._block(pf.address, Reason.VFS_IN_USE, text, holders)
+            self._block(pf.address, Reason.VFS_IN_USE, text, holders, vfs)
             return
-        self.disturbs += [vf.address for vf in pf.vfs]
+        self.displaces += vfs
         if pf.vfs:
             self.resize.append(SetNumVfs(pf=pf.address, value=0, expects=pf.num_vfs))
         if number:
@@ -168,26 +176,27 @@ class _PfPlan:
         elif not self._hindered(function, wanted, desired):
             if function.driver is not None:
                 (self.own if ref.index is None else self.detach).append(Unbind(function=ref, expects=function.driver))
-                self.disturbs.append(function.address)
+                self.displaces.append(function.address)
             self._attach(ref, wanted, override)
 
     def _hindered(self, function: Function, wanted: DesiredFunction, desired: Desired) -> bool:
+        displaces = [] if function.driver is None else [function.address]
         if holders := self._holders(function):
             now, then = function.driver or "no driver", wanted.driver or "no driver"
             text = f"cannot go from {now} to {then} while {_names(holders)}"
-            self._block(function.address, Reason.VFS_IN_USE, text, holders)
+            self._block(function.address, Reason.VFS_IN_USE, text, holders, displaces)
             return True
         if wanted.driver in (None, KERNEL_DRIVER) or wanted.policy is None:
             return False
         number = function.iommu_group
         if number is None:
-            self._block(function.address, Reason.NO_IOMMU, f"has no IOMMU group, so {wanted.driver} would refuse it")
+            text = f"has no IOMMU group, so {wanted.driver} would refuse it"
+            self._block(function.address, Reason.NO_IOMMU, text, displaces=displaces)
             return True
         if members := spoilers(self.inventory.group(number), _bound_for_vfio(desired, self.inventory)):
             others = ", ".join(f"{m.address} ({m.driver})" for m in members)
-            self._block(
-                function.address, Reason.GROUP_NOT_VIABLE, f"shares IOMMU group {number} with {others}; {APART}"
-            )
+            text = f"shares IOMMU group {number} with {others}; {APART}"
+            self._block(function.address, Reason.GROUP_NOT_VIABLE, text, displaces=displaces)
             return True
         return False
 
@@ -271,9 +280,9 @@ class _PfPlan:
         steps = self.rates if is_rate(group) else self.links if vf is not None else self.new_links
         steps.append(SetLink(function=ref, value=group, expects=expects))
 
-    def _block_link(self, device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None = None) -> None:
+    def _block_link(self, device: PciAddress, reason: Reason, text: str, holders: Sequence[Holder] = ()) -> None:
         """Kept apart: nothing else of the PF waits for it."""
-        self.blocked_links.append(_blocked(device, reason, text, holders))
+        self.blocked_links.append(replace(_blocked(device, reason, text, holders), only_links=True))
 
     def _modules(self) -> list[Step]:
         missing = sorted(self.loading - set(self.inventory.drivers))
@@ -285,12 +294,19 @@ class _PfPlan:
         siblings = {m.address for m in group.members if m.vfio_bound} if group else set()
         return [holder for address in sorted({function.address} | siblings) for holder in self.in_use.of(address)]
 
-    def _block(self, device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None = None) -> None:
-        self.blocked.append(_blocked(device, reason, text, holders))
+    def _block(
+        self,
+        device: PciAddress,
+        reason: Reason,
+        text: str,
+        holders: Sequence[Holder] = (),
+        displaces: Sequence[PciAddress] = (),
+    ) -> None:
+        self.blocked.append(replace(_blocked(device, reason, text, holders), displaces=tuple(displaces)))
 
 
-def _blocked(device: PciAddress, reason: Reason, text: str, holders: list[Holder] | None) -> Blocked:
-    once = tuple(dict.fromkeys(holders or ()))  # VFs of one IOMMU group have the same
+def _blocked(device: PciAddress, reason: Reason, text: str, holders: Sequence[Holder]) -> Blocked:
+    once = tuple(dict.fromkeys(holders))  # VFs of one IOMMU group have the same
     return Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=once)
 
 

@@ -16,7 +16,7 @@ from virtfn_host.core.values.link import unmet
 from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction, VirtualFunction
 from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Plan
+from virtfn_host.core.values.steps import PfPlan, Plan
 
 
 def pools(
@@ -31,19 +31,15 @@ def pools(
     """Decide what to publish.
 
     Args:
-        plan: what is still to be done; PFs that it blocks or has yet to disturb keep what they offered in `previous`.
+        plan: what is still to be done; PFs that it blocks or has yet to displace keep what they offered in `previous`.
         previous: what was published last; of another boot it counts for nothing.
         withdrawn: functions that a change is about to touch: offered as unhealthy, reason Reconfiguring.
     """
     before = _by_address(previous if previous.boot_id == inventory.boot_id else _nothing(inventory))
-    # A link setting that cannot be made holds up nothing else of its PF.
-    waiting = {blocked.device for blocked in plan.blocked if blocked.reason is not Reason.LINK_SETTING_REFUSED}
-    disturbed = set(plan.disturbs)
     offers: dict[str, dict[PciAddress, PoolDevice]] = defaultdict(dict)
     for pf in inventory.pfs:
         wanted = desired.pf(pf.address)
-        to_come = pf.address in waiting | disturbed or any(vf.address in disturbed for vf in pf.vfs)
-        frozen = wanted is not None and (wanted.refused or (to_come and not wanted.given_back))
+        frozen = wanted is not None and (wanted.refused or (_to_come(plan.pf(pf.address)) and not wanted.given_back))
         for function, claim in _claims(pf, wanted):
             address, resource = function.address, claim.resource_name if claim else None
             old_resource, old = before.get(address, (None, None))
@@ -58,6 +54,13 @@ def pools(
         offers[resource][address] = replace(device, healthy=False, reason=Reason.UNREADABLE)
     published = tuple(_pool(name, offers[name].values()) for name in sorted(offers))
     return PoolSet(boot_id=inventory.boot_id, pools=published)
+
+
+def _to_come(part: PfPlan | None) -> bool:
+    """Whether a PF is yet to change as a whole; link settings that wait hold up nothing else of it."""
+    if part is None:
+        return False
+    return bool(part.displaces) or any(b.device == part.pf and not b.only_links for b in part.blocked)
 
 
 def _out_of_sight(

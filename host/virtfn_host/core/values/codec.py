@@ -167,7 +167,7 @@ def _bounded_decoder(hint: Any, *bounds: Parsed | Within | AtMost) -> _Decode:
     if isinstance(bound, Parsed):
         return _text_decoder(bound.parse)
     if isinstance(bound, AtMost):
-        return _short_list_decoder(plain, bound.items)
+        return _short_list_decoder(plain, bound)
 
     def decoder(value: object) -> Any:
         number = plain(value)
@@ -178,13 +178,21 @@ def _bounded_decoder(hint: Any, *bounds: Parsed | Within | AtMost) -> _Decode:
     return decoder
 
 
-def _short_list_decoder(plain: _Decode, most: int) -> _Decode:
+def _short_list_decoder(plain: _Decode, bound: AtMost) -> _Decode:
     def decoder(value: object) -> Any:
-        if isinstance(value, list) and len(value) > most:  # before any item of it is looked at
-            raise _MisfitError(f"want at most {most} items, got {len(value)}")
+        if isinstance(value, list):  # before any item of it is looked at
+            if len(value) > bound.items:
+                raise _MisfitError(f"want at most {bound.items} items, got {len(value)}")
+            if bound.together is not None and (number := _together(value, bound.together)) > bound.items:
+                raise _MisfitError(f"want at most {bound.items} {bound.together} in all, got {number}")
         return plain(value)
 
     return decoder
+
+
+def _together(items: list[Any], name: str) -> int:
+    lists = (item.get(name) for item in items if isinstance(item, dict))
+    return sum(len(one) for one in lists if isinstance(one, list))
 
 
 def _union_decoder(hint: Any) -> _Decode:

@@ -37,6 +37,8 @@ class AtMost:
     """A list of at most so many items."""
 
     items: int
+    together: str | None = None
+    """Name of a list in each item: all of these together have at most so many items, too."""
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

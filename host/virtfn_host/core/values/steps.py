@@ -4,8 +4,10 @@ A step is data: what to write, and what must be found there before. `linux/act/a
 in-use lock says yes, and refuses anything that is not in this file.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 from typing import Annotated, TypeAlias, assert_never
 
 from virtfn_host.core.values.address import PciAddress
@@ -211,16 +213,58 @@ class Blocked:
     reason: Reason
     message: Sentence
     holders: Annotated[tuple[Holder, ...], AtMost(MANY)]
+    displaces: Annotated[tuple[PciAddress, ...], AtMost(MANY)] = ()
+    """Functions that exist now and that are taken away or rebound once it need not wait."""
+    only_links: bool = False
+    """Only link settings wait; nothing else of the PF waits for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PfPlan:
+    """What is to do on one PF: its ordered steps, what must wait, and whom the steps displace."""
+
+    pf: PciAddress
+    steps: Annotated[tuple[Step, ...], AtMost(MANY)]
+    blocked: Annotated[tuple[Blocked, ...], AtMost(MANY)] = ()
+    displaces: Annotated[tuple[PciAddress, ...], AtMost(MANY)] = ()
+    """Functions that exist now and that some step takes away or rebinds: withdraw them from pods first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Ordered steps and what they leave out. Same input, same bytes; converged input, no steps."""
+    """The plans of all PFs where there is something to do. Same input, same bytes; converged input, none."""
 
-    steps: Annotated[tuple[Step, ...], AtMost(MANY)]
-    blocked: Annotated[tuple[Blocked, ...], AtMost(MANY)]
-    disturbs: Annotated[tuple[PciAddress, ...], AtMost(MANY)]
-    """VFs that exist now and that some step takes away or rebinds: withdraw them from pods first."""
+    pfs: Annotated[tuple[PfPlan, ...], AtMost(MANY, together="steps")]
+    """By address."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, in their order."""
+        return tuple(step for part in self.pfs for step in part.steps)
+
+    @property
+    def blocked(self) -> tuple[Blocked, ...]:
+        """All that must wait."""
+        return tuple(blocked for part in self.pfs for blocked in part.blocked)
+
+    @property
+    def displaces(self) -> tuple[PciAddress, ...]:
+        """All functions that some step takes away or rebinds."""
+        return tuple(address for part in self.pfs for address in part.displaces)
+
+    @property
+    def calm(self) -> "Plan":
+        """The PFs of which nothing is displaced: these wait for no turn and for no withdrawal."""
+        return Plan(pfs=tuple(part for part in self.pfs if not part.displaces))
+
+    def pf(self, address: PciAddress) -> PfPlan | None:
+        """The plan of this PF, or None where there is nothing to do."""
+        return next((part for part in self.pfs if part.pf == address), None)
+
+
+def plan_of(steps: Iterable[Step]) -> Plan:
+    """These steps alone, PF by PF."""
+    return Plan(pfs=tuple(PfPlan(pf=pf, steps=tuple(alike)) for pf, alike in groupby(steps, pf_of)))
 
 
 class Outcome(StrEnum):
