@@ -1,8 +1,8 @@
 """The law of our documents: whatever becomes of a file, it is refused in the documented way, or read as it was meant.
 
 A document with its own checksum means the value that was written. One that was sealed anew, or that an earlier version
-wrote without a seal, means what its JSON says. Nothing else may come out, no other exception, and nothing later than a
-second.
+wrote without a seal, means what its JSON says in the fields that the reader knows. Nothing else may come out, no other
+exception, and nothing later than a second.
 """
 
 import contextlib
@@ -142,7 +142,7 @@ class DocumentLaw:
             how = self._random.choice(("old seal", "new seal", "version 1", "wrapped anew"))
             if how == "new seal":
                 with contextlib.suppress(ValueError, RecursionError):
-                    document["checksum"] = checksum_of(name, told)
+                    document["checksum"] = checksum_of(document)
             elif how == "version 1":
                 document = {"version": 1, "kind": name, "value": told}
             elif how == "wrapped anew":
@@ -252,10 +252,12 @@ class DocumentLaw:
 
 
 def agrees(told: Any, read: Any) -> bool:
-    """Whether what was read is what the JSON said, beside fields that it left out."""
+    """Whether what was read is what the JSON said, beside fields that it left out, or that are not known."""
     if isinstance(told, dict) and isinstance(read, dict):
-        known = all(key in read and agrees(value, read[key]) for key, value in told.items())
+        known = all(agrees(told[key], read[key]) for key in told.keys() & read.keys())
         return known and all(read[key] in (None, False) for key in read.keys() - told.keys())
+    if read == Reason.UNREADABLE and isinstance(told, str):
+        return told not in tuple(Reason) or told == read
     if isinstance(told, list) and isinstance(read, list):
         return len(told) == len(read) and all(map(agrees, told, read))
     if type(told) is int and type(read) is float:

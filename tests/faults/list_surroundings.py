@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,9 +16,16 @@ from fault import Fault, Policy, and_other, fast, on_kernel, the_same
 from faulty_node import FaultyNode
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import checksum_of
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux.act import journal
 from virtfn_host.linux.act.machine import only_writer
+
+
+def of_a_newer_version(good: str) -> str:
+    """A journal that cannot be understood without a field that is not known yet."""
+    document = {**json.loads(good), "needs": ["originals.eswitch"]}
+    return json.dumps({**document, "checksum": checksum_of(document)})
 
 
 def journal_says(change: Callable[[str], str]) -> Callable[[FaultyNode], AbstractContextManager[None]]:
@@ -138,9 +145,9 @@ FAULTS = (
     Fault(
         name="the journal is of a newer version",
         section="13.13",
-        provoke=journal_says(lambda good: re.sub(r'"version":\d+', '"version":99', good)),
+        provoke=journal_says(of_a_newer_version),
         reason=Reason.JOURNAL_UNREADABLE,
-        message="the journal .*/journal.json cannot be read: .*version.*; it is kept",
+        message="the journal .*/journal.json cannot be read: .*'originals.eswitch', which a newer version knows",
     ),
     Fault(
         name="the journal cannot be written",

@@ -1,7 +1,7 @@
 """The two files between agent and device plugin: what is offered, and what was handed out.
 
-Written whole, read strictly. Each has one writer: the agent writes the pool file, the plugin writes the ledger. A file
-that is not there is None; one that cannot be read is an error, and its reader keeps what it had.
+Each has one writer, which may be of another version: the agent writes the pool file, the plugin writes the ledger. A file
+that is not there is None. One that cannot be read or understood is an error, and its reader keeps what it had.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def read(path: Path) -> PoolSet | None:
     """What this node offers, or None where nothing was published yet.
 
     Raises:
-        PoolFileError: the file is there and is no pool file of this version.
+        PoolFileError: the file is there and cannot be read or understood.
     """
     return _read(PoolSet, path, check_pools)
 
@@ -54,7 +54,7 @@ def read_ledger(path: Path) -> Ledger | None:
     """What was handed out lately, or None where nothing was.
 
     Raises:
-        PoolFileError: the file is there and is no ledger of this version.
+        PoolFileError: the file is there and cannot be read or understood.
     """
     return _read(Ledger, path, check_ledger)
 

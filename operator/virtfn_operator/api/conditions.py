@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 
-from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.reasons import CALM
 from virtfn_operator.api.bounds import Message, Most, Word, cut_text
 from virtfn_operator.api.foreign import entries, number, text
 
@@ -34,8 +34,6 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d
 
 _TYPE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_./-]{0,314}[A-Za-z0-9])?")
 
-_CALM = frozenset({Reason.CONVERGED, Reason.CHANGING, Reason.WAITING_FOR_TURN, Reason.EVICTING, Reason.RECONFIGURING})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
@@ -52,7 +50,7 @@ class Condition:
     @property
     def warning(self) -> bool:
         """Whether somebody should look: neither fine nor on its way."""
-        return self.reason not in _CALM
+        return self.reason not in CALM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,29 +1,35 @@
 """The model's values to JSON and back: lowerCamelCase keys, addresses as text, version and checksum on every document.
 
-Strict: a field too many, a field without default too few or a value of another type is an error that names its path.
-What JSON is kept in (a socket, a file) is the caller's.
+A message (`decode`) comes from a process of the same version, so a field too many is an error. A document (`dumps`,
+`loads`) may come from another version: its reader ignores a field that it does not know, unless the document says that
+the field is needed (decision 0020). For both, a field without default too few or a value of another type is an error
+that names its path. What JSON is kept in (a socket, a file) is the caller's.
 """
 
 import hashlib
 import json
 import types
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.names import AtMost, Parsed, Within
+from virtfn_host.core.values.reasons import Reason, known_reason
 from virtfn_host.core.values.strict_json import CodecError as CodecError
-from virtfn_host.core.values.strict_json import clipped
+from virtfn_host.core.values.strict_json import NotJsonError, clipped
 from virtfn_host.core.values.strict_json import parse_json as parse_json
 
 VERSION = 2
-"""Of the documents that are written: with a checksum. Version 1, without, is read too (an upgrade loses no journal)."""
+"""Of the documents that are written: with a checksum. Only another envelope is another version, never another field."""
 
-_KEYS = {1: {"version", "kind", "value"}, 2: {"version", "kind", "value", "checksum"}}
-"""What a document of each version has, no more and no less: so none passes for the other by losing or gaining a key."""
+_ENVELOPE = ("version", "kind", "value")
+"""What every document has. One of version 1 has nothing else; a later one has a checksum, and whatever else it says."""
+
+NEEDED = types.MappingProxyType({"needed": True})
+"""Metadata of a dataclass field: a document in which it is not its default says that its reader must know it."""
 
 DOCUMENT_LIMIT = 4 << 20
 """Bytes of the longest document that `loads` reads: a pool file of 2,048 devices is about 0.4 MB."""
@@ -38,8 +44,11 @@ def dumps(value: object) -> str:
         CodecError: it holds a number or text that JSON cannot carry.
     """
     kind, encoded = type(value).__name__, encode(value)
+    document = {"version": VERSION, "kind": kind, "value": encoded}
+    if needs := _needs(type(value), encoded):
+        document["needs"] = needs
     try:
-        document = {"version": VERSION, "kind": kind, "value": encoded, "checksum": checksum_of(kind, encoded)}
+        document["checksum"] = checksum_of(document)
         text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text.encode()
     except ValueError as error:
@@ -48,32 +57,117 @@ def dumps(value: object) -> str:
 
 
 def loads(kind: type[T], text: str | bytes, *, limit: int = DOCUMENT_LIMIT) -> T:
-    """Read back what `dumps` wrote, of this version or of version 1.
+    """Read back what `dumps` wrote, of this version or of another.
 
     Raises:
-        CodecError: no JSON, too long, another version, another kind, a checksum that does not fit, or a value that does
-            not fit the type.
+        CodecError: no JSON, too long, another kind, a checksum that does not fit, a field that is needed and not known,
+            or a value that does not fit the type.
     """
-    document = parse_json(text, limit=limit)
-    if not isinstance(document, dict) or not document.keys() >= _KEYS[1]:
-        raise CodecError("not a virtfn document: want version, kind and value")
+    document = _parsed(text, limit)
     version = document["version"]
-    if type(version) is not int or version not in _KEYS:
-        raise CodecError(f"version {clipped(version)}, this program reads version 1 and {VERSION}")
-    if document.keys() != _KEYS[version]:
-        raise CodecError(f"a document of version {version} has {', '.join(sorted(_KEYS[version]))} and nothing else")
+    if type(version) is not int or version < 1:
+        raise CodecError(f"version {clipped(version)} is none; this program reads version 1 and later ones")
+    try:
+        return _value(kind, document)
+    except CodecError as error:
+        if version <= VERSION:
+            raise
+        raise CodecError(f"{error}; it is of version {version}, this program knows {VERSION}: upgrade it") from error
+
+
+def _parsed(text: str | bytes, limit: int) -> dict[str, Any]:
+    if not text.strip():
+        raise CodecError("it is empty")
+    try:
+        document = parse_json(text, limit=limit)
+    except NotJsonError as error:
+        raise CodecError(f"it is cut off, or never was a document: {error}") from error
+    if not isinstance(document, dict) or "version" not in document:
+        raise CodecError("not a virtfn document: want version, kind and value")
+    return document
+
+
+def _value(kind: type[T], document: Mapping[str, Any]) -> T:
+    if not document.keys() >= set(_ENVELOPE):
+        raise CodecError("not a virtfn document: want version, kind and value")
+    # Version 1 has no checksum, and no later version writes it: there, a field too many is damage.
+    strict = document["version"] == 1
+    if strict and len(document) != len(_ENVELOPE):
+        raise CodecError("a document of version 1 has kind, value, version and nothing else")
     if document["kind"] != kind.__name__:
         raise CodecError(f"kind {clipped(document['kind'])}, wanted {kind.__name__}")
-    if version != 1 and document["checksum"] != checksum_of(kind.__name__, document["value"]):
+    if not strict and document.get("checksum") != checksum_of(document):
         raise CodecError("its checksum does not fit: it was changed, or damaged, after it was written")
-    value: T = decode(kind, document["value"], kind.__name__)
+    if "needs" in document:
+        expect_known(document["needs"], field_paths(kind))
+    value: T = _decoded(kind, document["value"], kind.__name__, strict)
     return value
 
 
-def checksum_of(kind: str, encoded: object) -> str:
-    """Of what the JSON says and not of its spelling."""
-    canonical = json.dumps([VERSION, kind, encoded], separators=(",", ":"), sort_keys=True, allow_nan=False)
+def checksum_of(document: Mapping[str, Any]) -> str:
+    """The checksum over everything else that a document says, known or not, and not over its spelling.
+
+    What only some documents say comes last and is left out where there is none of it, as before there was any.
+    """
+    more = {key: item for key, item in document.items() if key not in (*_ENVELOPE, "checksum")}
+    said = [*(document[key] for key in _ENVELOPE), *([more] if more else [])]
+    canonical = json.dumps(said, separators=(",", ":"), sort_keys=True, allow_nan=False)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+# --- fields that a reader must know --------------------------------------------------------------------------------
+
+
+def expect_known(needs: object, known: Collection[str]) -> None:
+    """Refuse a document that says that its reader must know a field, where this program does not know it.
+
+    Args:
+        needs: the list of their paths that the document has.
+        known: the paths of all fields that this program knows.
+
+    Raises:
+        CodecError: one is not known, or it is no list of paths.
+    """
+    if not isinstance(needs, list) or not all(isinstance(path, str) for path in needs):
+        raise CodecError(f"needs: want a list of fields, got {clipped(needs)}")
+    if unknown := {clipped(path) for path in needs} - {repr(path) for path in known}:
+        names = _few(unknown)
+        raise CodecError(f"it cannot be understood without {names}, which a newer version knows: upgrade this one")
+
+
+def field_paths(kind: Any) -> Mapping[str, Field[Any]]:
+    """Every field that a value of this dataclass can have, by its path: `pools.devices.reason`, whatever the index."""
+    found: dict[str, Field[Any]] = {}
+    for one in fields(kind):
+        path = camel(one.name)
+        found[path] = one
+        for inner in _dataclasses(_hints(kind)[one.name]):
+            found |= {f"{path}.{below}": field for below, field in field_paths(inner).items()}
+    return found
+
+
+def _dataclasses(hint: Any) -> Iterator[Any]:
+    if is_dataclass(hint) and isinstance(hint, type) and hint is not PciAddress:
+        yield hint
+    for part in get_args(hint):
+        yield from _dataclasses(part)
+
+
+def _needs(kind: Any, encoded: object) -> list[str]:
+    needed = {path: field for path, field in field_paths(kind).items() if "needed" in field.metadata}
+    return sorted(path for path, field in needed.items() if _says(encoded, path.split("."), field))
+
+
+def _says(encoded: object, path: Sequence[str], field: Field[Any]) -> bool:
+    """Whether something else than the field's default stands at the path, in any item of the lists on the way."""
+    if isinstance(encoded, list):
+        return any(_says(item, path, field) for item in encoded)
+    if path:
+        return isinstance(encoded, dict) and _says(encoded.get(path[0]), path[1:], field)
+    return field.default is MISSING or encoded != encode(field.default)
+
+
+# --- values --------------------------------------------------------------------------------------------------------
 
 
 def encode(value: object) -> Any:
@@ -88,8 +182,12 @@ def decode(hint: Any, value: object, path: str) -> Any:
     Raises:
         CodecError: it does not fit.
     """
+    return _decoded(hint, value, path, strict=True)
+
+
+def _decoded(hint: Any, value: object, path: str, strict: bool) -> Any:
     try:
-        return _decoder(hint)(value)
+        return _decoder(hint, strict)(value)
     except _MisfitError as error:
         raise CodecError(f"{path}{error.path}: {error.text}") from error.__cause__
 
@@ -143,27 +241,30 @@ def _is_tagged(hint: Any) -> bool:
 
 
 @cache
-def _decoder(hint: Any) -> _Decode:
+def _decoder(hint: Any, strict: bool) -> _Decode:
+    """What decodes a type; `strict` refuses fields and reasons that it does not know."""
     origin = get_origin(hint)
     if origin is Annotated:
-        return _bounded_decoder(*get_args(hint))
+        return _bounded_decoder(strict, *get_args(hint))
     if origin in (Union, types.UnionType):
-        return _union_decoder(hint)
+        return _union_decoder(hint, strict)
     if origin is tuple:
-        return _tuple_decoder(get_args(hint)[0])
-    if is_dataclass(hint) and isinstance(hint, type):
-        return _dataclass_decoder(hint)
+        return _tuple_decoder(_decoder(get_args(hint)[0], strict))
     if hint is PciAddress:
         return _text_decoder(PciAddress.parse)
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _dataclass_decoder(hint, strict)
+    if hint is Reason and not strict:
+        return _text_decoder(known_reason)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _text_decoder(hint)
     return _scalar_decoder(hint)
 
 
-def _bounded_decoder(hint: Any, *bounds: Parsed | Within | AtMost) -> _Decode:
+def _bounded_decoder(strict: bool, hint: Any, *bounds: Parsed | Within | AtMost) -> _Decode:
     """A field whose type says more than what kind of value it is (`names.py`)."""
     (bound,) = bounds
-    plain = _decoder(hint)
+    plain = _decoder(hint, strict)
     if isinstance(bound, Parsed):
         return _text_decoder(bound.parse)
     if isinstance(bound, AtMost):
@@ -195,13 +296,13 @@ def _together(items: list[Any], name: str) -> int:
     return sum(len(one) for one in lists if isinstance(one, list))
 
 
-def _union_decoder(hint: Any) -> _Decode:
+def _union_decoder(hint: Any, strict: bool) -> _Decode:
     classes = _classes(hint)
     optional = type(None) in get_args(hint)
     if len(classes) > 1:
-        decoders = {name: _decoder(kind) for name, kind in classes.items()}
+        decoders = {name: _decoder(kind, strict) for name, kind in classes.items()}
         return lambda value: None if optional and value is None else _decode_tagged(decoders, value)
-    one = _decoder(next(arg for arg in get_args(hint) if arg is not type(None)))
+    one = _decoder(next(arg for arg in get_args(hint) if arg is not type(None)), strict)
     return lambda value: None if optional and value is None else one(value)
 
 
@@ -216,9 +317,7 @@ def _decode_tagged(decoders: Mapping[str, _Decode], value: object) -> Any:
         raise
 
 
-def _tuple_decoder(hint: Any) -> _Decode:
-    item = _decoder(hint)
-
+def _tuple_decoder(item: _Decode) -> _Decode:
     def decoder(value: object) -> Any:
         if not isinstance(value, list):
             raise _MisfitError(f"want a list, got {clipped(value)}")
@@ -234,23 +333,24 @@ def _tuple_decoder(hint: Any) -> _Decode:
     return decoder
 
 
-def _dataclass_decoder(kind: Any) -> _Decode:
-    known = {camel(name): (name, _decoder(hint)) for name, hint in _hints(kind).items()}
+def _dataclass_decoder(kind: Any, strict: bool) -> _Decode:
+    known = {camel(name): (name, _decoder(hint, strict)) for name, hint in _hints(kind).items()}
     # A field with a default may be missing: a journal or pool file of an earlier version has never heard of it.
     needed = {camel(f.name) for f in fields(kind) if f.default is MISSING}
 
     def decoder(value: object) -> Any:
         if not isinstance(value, dict):
             raise _MisfitError(f"want an object, got {clipped(value)}")
-        if unknown := value.keys() - known:
+        if strict and (unknown := value.keys() - known):
             raise _MisfitError(f"unknown field {_few(unknown)}")
         if missing := needed - value.keys():
             raise _MisfitError(f"missing field {', '.join(sorted(missing))}")
         given, key = {}, ""
         try:
             for key, item in value.items():
-                name, field_decoder = known[key]
-                given[name] = field_decoder(item)
+                if key in known:
+                    name, field_decoder = known[key]
+                    given[name] = field_decoder(item)
         except _MisfitError as error:
             error.path = f".{key}{error.path}"
             raise

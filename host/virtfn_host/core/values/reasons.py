@@ -1,4 +1,7 @@
-"""The closed list of reasons. Conditions, events, the command line and the tests use these words and no others."""
+"""The closed list of reasons. Conditions, events, the command line and the tests use these words and no others.
+
+Another version may have more of them. A word that is not in this list is a problem, and never that all is well.
+"""
 
 from enum import StrEnum
 
@@ -42,7 +45,19 @@ class Reason(StrEnum):
     TOO_LARGE = "TooLarge"  # an object that costs more than one object, or one node, may
     NAME_TAKEN = "NameTaken"  # two resource names become one environment name
     TURN_LOST = "TurnLost"  # a node that was silent in its turn; the next one has it
-    UNREADABLE = "Unreadable"  # sysfs did not answer, so nothing is assumed
+    UNREADABLE = "Unreadable"  # sysfs did not answer, or another version said it, so nothing is assumed
     HOST_UNREACHABLE = "HostUnreachable"  # the host process does not answer
     POOL_FILE_UNREADABLE = "PoolFileUnreadable"  # the plugin cannot read what the agent publishes
     KUBELET_UNREACHABLE = "KubeletUnreachable"  # podresources does not answer, so every function counts as in use
+
+
+CALM = frozenset({Reason.CONVERGED, Reason.CHANGING, Reason.WAITING_FOR_TURN, Reason.EVICTING, Reason.RECONFIGURING})
+"""Nobody need look: it is fine, or on its way."""
+
+
+def known_reason(word: str) -> Reason:
+    """The reason of a word that another version may have written; one that is not in the list here is Unreadable."""
+    return Reason(word) if word in _WORDS else Reason.UNREADABLE
+
+
+_WORDS = frozenset(Reason)

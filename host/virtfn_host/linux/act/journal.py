@@ -1,6 +1,7 @@
 """What every PF was before the first touch. Written before that touch, kept over kill -9 and reboot.
 
-A journal that cannot be read is never replaced: whoever mends or removes it decides what becomes of the machine.
+A journal that cannot be read or understood is never replaced: whoever mends or removes it decides what becomes of the
+machine.
 """
 
 from collections.abc import Iterable
@@ -30,7 +31,7 @@ class Journal:
         """Every PF's original state, by address; empty when nothing was ever touched.
 
         Raises:
-            JournalUnreadableError: the file is there and is not a journal of this version.
+            JournalUnreadableError: the file is there and cannot be read or understood.
         """
         try:
             found = documents.read(_Entries, self.path)
