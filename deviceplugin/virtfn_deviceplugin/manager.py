@@ -117,7 +117,7 @@ class ServerManager:
         try:
             pools = poolfile.read(self._pool_file)
         except HostError as error:
-            self._complain(str(error))
+            self._complain(f"{error}; the agent writes it anew in its next turn, so look at the agent if this stays")
             return False
         if pools is None:
             return False
@@ -144,6 +144,8 @@ class ServerManager:
         return replace(published, pools=tuple(pools))
 
     def _checked(self, device: PoolDevice) -> PoolDevice:
+        if device.reason is not None:  # whatever it is, and whatever else is said: another version may have written it
+            return replace(device, healthy=False)
         if not device.healthy:
             return device
         try:

@@ -43,7 +43,8 @@ class PoolFiles:
         try:
             return await asyncio.to_thread(poolfile.read_ledger, self._ledger)
         except poolfile.PoolFileError as error:
-            raise LedgerUnreadableError(str(error)) from error
+            text = f"{error}; the device plugin writes it anew, so look at the plugin if this stays"
+            raise LedgerUnreadableError(text) from error
 
     async def ledger_stamp(self) -> object:
         """Another value whenever the ledger was written; looked at, as the device plugin looks at the pool file."""

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import grpc
 import pytest
+from documents import sealed
 from plugin_node import BOOT, FAST, Node
 
 from virtfn_deviceplugin.ledger import COUNTS_SECONDS, LedgerFile
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.offered import DevicePool, PoolDevice
+from virtfn_host.core.values.offered import DevicePool, Ledger, PoolDevice
 from virtfn_host.linux import poolfile
 
 VFS = tuple(PciAddress(0, 1, 0x10, number) for number in range(3))
@@ -30,6 +31,7 @@ BREAK: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_text(""),
     "binary": lambda path: path.write_bytes(b"\xff\0" * 50),
     "deep": lambda path: path.write_text("[" * 100_000),
+    "of a version to come": lambda path: path.write_text(sealed(Ledger(boot_id=BOOT, allocations=()), needs=["until"])),
     "a fifo": lambda path: os.mkfifo(path),
     "a link": lambda path: path.symlink_to("/etc/passwd"),
     "a link to nothing": lambda path: path.symlink_to("nowhere"),
