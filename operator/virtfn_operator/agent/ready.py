@@ -25,7 +25,8 @@ def ready(spec: NodeSpec | None, generation: int, found: Found, done: Done, *, c
         return _condition(READY, UNKNOWN, Reason.CHANGING, text, generation)
     if spec.rejected:
         first = spec.rejected[0]
-        text = f"policy {first.policy}: {first.message}; this agent cannot read it, so it leaves everything as it is"
+        whose = f"policy {first.policy}: " if first.policy else ""
+        text = f"{whose}{first.message}; this agent cannot read it, so it leaves everything as it is"
         return _condition(READY, FALSE, Reason.INVALID_POLICY, text, generation)
     reason, text = _node_verdict(found, done, changing)
     return _condition(READY, TRUE if reason is Reason.CONVERGED else FALSE, reason, text, generation)

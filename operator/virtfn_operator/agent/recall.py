@@ -17,6 +17,7 @@ from virtfn_host.core.values.model import Inventory, PhysicalFunction, VirtualFu
 from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.values.resource_names import resource_name
 from virtfn_operator.api.foreign import entries, text
+from virtfn_operator.api.node_state import not_understood
 
 TEXT_LIMIT, RANGE_LIMIT = 16384, 8192
 """Of a run's indexes: the schema's bound, and every second VF of a PF named alone."""
@@ -48,6 +49,8 @@ class _Offers:
 
 def recalled(old: Mapping[str, Any], inventory: Inventory) -> Recalled:
     """Read what was published out of a status."""
+    if why := not_understood(old):
+        return Recalled(pools=None, unread=(why,))
     functions = entries(old.get("functions"), 2 * len(inventory.pfs) + 64)
     if old.get("bootId") != inventory.boot_id or not functions:
         return Recalled(pools=None)

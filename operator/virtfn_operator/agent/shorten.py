@@ -52,6 +52,8 @@ def shortened(status: Mapping[str, Any], level: int, why: str) -> dict[str, Any]
         "conditions": conditions,
         "summary": {**mapping(status.get("summary")), "pools": cut_text(_pools(status), SHORT)},
     }
+    if "needs" in status:
+        less["needs"] = status["needs"]
     if plan:
         less["plan"] = {key: plan[key] for key in ("steps", "disruptive") if key in plan}
     if level == 1:

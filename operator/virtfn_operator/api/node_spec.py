@@ -1,18 +1,21 @@
 """SriovNode.spec: NodeConfig to its wire form and back.
 
-It is read by the rules that read a policy (`core/turn/policy.py`), so that what the two accept cannot differ. Two
-readers: the agent reads all of it, because it carries all of it out (`read_spec`); the controller, which wrote it, only
-asks for single policies (`AskedSpec`), so that a spec full of garbage costs it nothing.
+It is read by the rules that read a policy (`core/turn/policy.py`), so that what the two accept cannot differ, but for
+fields that are not known: in a policy they are typing errors, here a controller of another version wrote them, so they
+are ignored unless the spec `needs` them (decision 0020).
+
+There are two readers. The agent reads all of it, because it carries all of it out (`read_spec`). The controller, which
+wrote it, only asks for single policies (`AskedSpec`), so that a spec full of garbage costs it nothing.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from virtfn_host.core.turn.policy import policy_config
-from virtfn_host.core.values.codec import encode
+from virtfn_host.core.turn.policy import LINK_FIELDS, MATCHER_FIELDS, POOL_FIELDS, WHOLE_FIELDS, policy_config
+from virtfn_host.core.values.codec import CodecError, encode, expect_known
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, Rejected, WholeRequest
 from virtfn_host.core.values.fields import PolicyError, read_number, read_text, weight
 from virtfn_host.core.values.indexes import indexes_text
@@ -28,6 +31,17 @@ SPEC_LIMIT = 512 * 1024
 """Bytes of the policies of one node as JSON. The API server's store takes 1.5 MiB for spec and status together."""
 
 _HIGHEST = 2**63 - 1
+
+_Fields = Mapping[str, "_Fields | None"]
+"""Fields that this version knows, each with those below it; None where all of it is one value."""
+
+_POLICY: _Fields = {
+    **dict.fromkeys(("name", "uid", "generation", "count")),
+    "devices": dict.fromkeys(MATCHER_FIELDS),
+    "pools": {**dict.fromkeys(POOL_FIELDS), "link": dict.fromkeys(LINK_FIELDS)},
+    "wholeFunctions": dict.fromkeys(WHOLE_FIELDS),
+}
+_SPEC: _Fields = {"policies": _POLICY, "mayChange": None, "needs": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +64,13 @@ class AskedSpec:
     policies: tuple[Any, ...]
     """As the wire has them, unread."""
     may_change: bool
+    unread: Rejected | None = None
+    """Why this version cannot read any of them."""
 
     def policy(self, uid: str) -> PolicyConfig | Rejected | None:
         """What is asked for this policy now; Rejected when there is something that cannot be read."""
+        if self.unread is not None:
+            return self.unread
         if (found := self._by_uid.get(uid)) is not None:
             return _read_policy(found)
         return _nobody() if self._nameless else None
@@ -158,7 +176,8 @@ def asked_spec(spec: Mapping[str, Any]) -> AskedSpec | None:
     policies = spec.get("policies")
     if not isinstance(policies, list):
         return None
-    return AskedSpec(policies=tuple(policies[:POLICIES_LIMIT]), may_change=spec.get("mayChange") is True)
+    may_change = spec.get("mayChange") is True
+    return AskedSpec(policies=tuple(policies[:POLICIES_LIMIT]), may_change=may_change, unread=_not_understood(spec))
 
 
 def read_spec(spec: Mapping[str, Any], domains: Domains | None = None) -> NodeSpec | None:
@@ -171,8 +190,8 @@ def read_spec(spec: Mapping[str, Any], domains: Domains | None = None) -> NodeSp
     if not isinstance(policies, list):
         return None
     may_change = spec.get("mayChange") is True
-    if (too_much := _too_much(policies)) is not None:
-        return NodeSpec(config=NodeConfig(policies=()), may_change=may_change, rejected=(too_much,))
+    if (unread := _too_much(policies) or _not_understood(spec)) is not None:
+        return NodeSpec(config=NodeConfig(policies=()), may_change=may_change, rejected=(unread,))
     read = [_read_policy(item) for item in policies]
     good = tuple(item for item in read if isinstance(item, PolicyConfig))
     return NodeSpec(
@@ -194,6 +213,33 @@ def _too_much(policies: list[Any]) -> Rejected | None:
         return None
     message = f"{len(policies)} policies of {size} bytes; one node may have {POLICIES_LIMIT} of {SPEC_LIMIT}"
     return Rejected(policy="", device=None, reason=Reason.TOO_LARGE, message=f"spec.policies: {message}")
+
+
+def _not_understood(spec: Mapping[str, Any]) -> Rejected | None:
+    if "needs" not in spec:
+        return None
+    try:
+        expect_known(spec["needs"], frozenset(_paths(_SPEC)))
+    except CodecError as error:
+        return Rejected(policy="", device=None, reason=Reason.INVALID_POLICY, message=f"spec: {error}")
+    return None
+
+
+def _paths(fields: _Fields, before: str = "") -> Iterator[str]:
+    for name, below in fields.items():
+        yield before + name
+        yield from _paths(below or {}, f"{before}{name}.")
+
+
+def _known(value: object, fields: _Fields | None) -> object:
+    """The part of a JSON value that this version knows."""
+    match value:
+        case Mapping() if fields is not None:
+            return {name: _known(item, fields[name]) for name, item in value.items() if name in fields}
+        case list():
+            return [_known(item, fields) if isinstance(item, Mapping) else item for item in value]
+        case _:
+            return value
 
 
 def _twice(policies: tuple[PolicyConfig, ...]) -> tuple[Rejected, ...]:
@@ -221,7 +267,8 @@ def _forbidden(policy: PolicyConfig, domains: Domains) -> Rejected:
 
 
 def _read_policy(item: object) -> PolicyConfig | Rejected:
-    fields = item if isinstance(item, Mapping) else {}
+    known = _known(item, _POLICY)
+    fields = known if isinstance(known, Mapping) else {}
     head = {"name", "uid", "generation", "devices"}
     rest = {key: value for key, value in fields.items() if key not in head}
     what = rest if "wholeFunctions" in rest else {"virtualFunctions": rest}

@@ -1,7 +1,8 @@
 """What the controller reads of a SriovNode. `node_spec.py` has its spec, which is re-exported here.
 
 The status is read leniently: agent and controller may be of different versions during an upgrade, and who wrote it may
-have been anybody. What cannot be read makes the node `unknown`, never "not changing".
+have been anybody. What cannot be read, or needs a field that is not known, makes the node `unknown`, never "not
+changing"; a reason that is not known makes what it is about a problem, never well (decision 0020).
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from virtfn_host.core.values.codec import CodecError, expect_known
 from virtfn_host.core.values.desired import Rejected
 from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.conditions import Condition, read_conditions
@@ -24,7 +26,7 @@ from virtfn_operator.api.node_spec import (
     read_spec,
     write_spec,
 )
-from virtfn_operator.api.node_status import PolicyOutcome, State
+from virtfn_operator.api.node_status import STATUS_FIELDS, PolicyOutcome, State
 
 __all__ = ["AskedSpec", "NodeSpec", "NodeState", "Wires", "read_node", "read_spec", "unknown_node", "write_spec"]
 
@@ -139,7 +141,18 @@ def _unreadable(status: object) -> str:
     if status is not None and not isinstance(status, Mapping):
         return "status is no object"
     found = (_no_list(mapping(status).get(field), most, f"status.{field}") for field, most in LISTS.items())
-    return next(filter(None, found), "")
+    return next(filter(None, found), "") or not_understood(mapping(status))
+
+
+def not_understood(status: Mapping[str, Any]) -> str:
+    """Why this version cannot understand a status of another version, or nothing."""
+    if "needs" not in status:
+        return ""
+    try:
+        expect_known(status["needs"], STATUS_FIELDS)
+    except CodecError as error:
+        return f"status: {error}"
+    return ""
 
 
 def _no_list(value: object, most: int, path: str) -> str:
@@ -172,16 +185,26 @@ def _read_status(name: str, generation: int, spec: AskedSpec | None, status: Map
 
 
 def _outcome(item: Mapping[str, Any]) -> PolicyOutcome:
-    state = item.get("state")
+    reason = text(item.get("reason"), 253)
     return PolicyOutcome(
         name=text(item.get("name"), 253),
         uid=text(item.get("uid"), 253),
         generation=number(item.get("generation")) or 0,
-        state=State(state) if isinstance(state, str) and state in tuple(State) else State.CHANGING,
-        reason=text(item.get("reason"), 253),
+        state=_state(item.get("state"), reason),
+        reason=reason,
         message=text(item.get("message"), MESSAGE_LIMIT),
         device=optional_text(item.get("device"), 253),
     )
+
+
+def _state(word: object, reason: str) -> State:
+    if not isinstance(word, str) or word not in tuple(State):
+        return State.CHANGING
+    state, known = State(word), not reason or reason in tuple(Reason)
+    return state if known or state not in _WELL else State.FAILED
+
+
+_WELL = frozenset({State.READY, State.WITHOUT_DEVICE})
 
 
 def _rejected(item: Mapping[str, Any]) -> Rejected:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from virtfn_host.core.values.codec import encode
+from virtfn_host.core.values.codec import encode, field_paths
 from virtfn_operator.api.bounds import (
     Address,
     Device,
@@ -153,6 +153,12 @@ class NodeStatus:
     rejected: Annotated[tuple[RejectedStatus, ...], Most(1024)]
     summary: NodeSummary
     conditions: Annotated[tuple[Condition, ...], Most(16)]
+    needs: Annotated[tuple[Name, ...], Most(64)] | None = None
+    """Fields that a reader must know to understand the others, by their paths (decision 0020); none so far."""
+
+
+STATUS_FIELDS = frozenset(field_paths(NodeStatus))
+"""Paths of the fields that this version knows: `plan.blocked.reason`."""
 
 
 def wire(value: object) -> Any:

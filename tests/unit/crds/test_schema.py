@@ -16,6 +16,7 @@ from virtfn_host.core.values.codec import camel
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.values.model import LinkRequest, LinkState
 from virtfn_host.core.values.reasons import Reason
+from virtfn_operator.api.node_spec import _SPEC, _paths
 from virtfn_operator.api.node_state import read_spec, write_spec
 from virtfn_operator.api.node_status import NodeStatus
 from virtfn_operator.controller.status import PolicyStatus
@@ -129,6 +130,11 @@ def test_the_spec_that_the_controller_writes_fits() -> None:
     read = read_spec(spec)
     assert read is not None
     assert read.config.policies == (policy,)
+
+
+def test_the_spec_of_a_node_has_exactly_the_fields_that_the_code_knows() -> None:
+    declared = {path.replace("[]", "") for path, _ in fields(schema("sriovnodes")["properties"]["spec"])}
+    assert declared - {""} == {f".{path}" for path in _paths(_SPEC)}
 
 
 @pytest.mark.parametrize(("plural", "kind"), [("sriovnodes", NodeStatus), ("sriovpolicies", PolicyStatus)])

@@ -61,7 +61,7 @@ def answer(world: World, name: str, state: str = "Ready", *, disruptive: bool = 
                 {
                     **{key: p[key] for key in ("name", "uid", "generation")},
                     "state": state,
-                    "reason": state,
+                    "reason": {"Ready": "Converged", "WithoutDevice": "NoMatchingDevice"}.get(state, state),
                     "message": "",
                 }
                 for p in body["spec"]["policies"]

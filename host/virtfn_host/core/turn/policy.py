@@ -41,6 +41,11 @@ MAX_NETDEV = 128
 MAX_VLAN, MAX_QOS, MAX_RATE = 4094, 7, 2**32 - 1
 """IEEE 802.1Q keeps 4095; a priority has 3 bits; a rate is 32 bits wide in netlink, in Mbit/s."""
 
+MATCHER_FIELDS = ("vendor", "device", "class", "driver", "address", "netdev", "numaNode")
+POOL_FIELDS = ("resourceName", "indexes", "driver", "link")
+LINK_FIELDS = ("vlan", "vlanQos", "trust", "spoofCheck", "minTxRate", "maxTxRate", "linkState")
+WHOLE_FIELDS = ("resourceName", "driver")
+
 _HEX4 = re.compile(r"[0-9a-f]{4}")
 _CLASS = re.compile(r"([0-9a-f]{2}){1,3}")
 _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,54}")  # its module is loaded by this name, too: names.py
@@ -99,7 +104,7 @@ def _spec_fields(spec: object) -> Mapping[str, object]:
 
 def _whole(value: object, domains: Domains | None) -> WholeRequest:
     path = "spec.wholeFunctions"
-    fields = read_object(value, path, ("resourceName", "driver"))
+    fields = read_object(value, path, WHOLE_FIELDS)
     return WholeRequest(
         resource_name=resource_name(fields.get("resourceName"), f"{path}.resourceName", domains),
         driver=_driver(fields, path),
@@ -117,7 +122,7 @@ def _virtual_functions(value: object, domains: Domains | None) -> tuple[int | No
 
 
 def _pool(item: object, path: str, domains: Domains | None) -> PoolRequest:
-    fields = read_object(item, path, ("resourceName", "indexes", "driver", "link"))
+    fields = read_object(item, path, POOL_FIELDS)
     return PoolRequest(
         resource_name=resource_name(fields.get("resourceName"), f"{path}.resourceName", domains),
         indexes=None if "indexes" not in fields else read_indexes(fields["indexes"], f"{path}.indexes"),
@@ -131,8 +136,7 @@ def _driver(fields: Mapping[str, object], path: str) -> str:
 
 
 def _link(item: object, path: str) -> LinkRequest:
-    known = ("vlan", "vlanQos", "trust", "spoofCheck", "minTxRate", "maxTxRate", "linkState")
-    fields = read_object(item, path, known)
+    fields = read_object(item, path, LINK_FIELDS)
     request = LinkRequest(
         vlan=_number(fields, "vlan", MAX_VLAN, path),
         vlan_qos=_number(fields, "vlanQos", MAX_QOS, path),
@@ -197,8 +201,7 @@ def _check_overlap(pools: tuple[PoolRequest, ...], path: str) -> None:
 
 
 def _matcher(item: object, path: str) -> DeviceMatcher:
-    known = ("vendor", "device", "class", "driver", "address", "netdev", "numaNode")
-    fields = read_object(item, path, known)
+    fields = read_object(item, path, MATCHER_FIELDS)
     if not fields:
         raise PolicyError(f"{path}: an empty matcher would match every device; name a field")
     return DeviceMatcher(
