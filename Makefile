@@ -5,7 +5,7 @@ LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
 SOURCES := host/virtfn_host operator/virtfn_operator deviceplugin/virtfn_deviceplugin lab/virtfn_lab release/virtfn_release tests
 
-.PHONY: help setup test lint unit kernel cluster pressure stubs crds clean lab-up lab-down bench prove demo kubectl lock images sbom licences
+.PHONY: help setup test lint unit kernel cluster pressure stubs crds clean lab-up lab-down bench prove demo kubectl lock images sbom licences changelog
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,9 @@ sbom: setup ## what is in each image of dist/images (CycloneDX), into dist/sbom;
 
 licences: setup ## write docs/licences.md from the images of dist/images, likewise
 	$(RELEASE) licences --base='$(BASE)'
+
+changelog: setup ## print the notes of the next release; VERSION=1.2.3 moves them from changes.d into CHANGELOG.md
+	@$(VENV)/bin/towncrier build $(if $(VERSION),--yes --version '$(VERSION)',--draft --version unreleased)
 
 stubs: setup ## generate the kubelet's wire types from their .proto files
 	for root in deviceplugin operator; do for proto in $$(cd $$root && find . -name '*.proto'); do \
