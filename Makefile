@@ -3,7 +3,6 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
-SOURCES := host/virtfn_host operator/virtfn_operator deviceplugin/virtfn_deviceplugin lab/virtfn_lab release/virtfn_release tests
 
 .PHONY: help setup test lint unit kernel cluster pressure stubs crds clean lab-up lab-down bench prove demo kubectl lock images sbom licences changelog
 
@@ -21,7 +20,7 @@ test: lint unit kernel cluster ## everything that must pass, cheap tests first
 lint: setup ## style, types, import contracts
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy --strict $(SOURCES)
+	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
 unit: setup ## unit tests, scenarios, the contract and the faults on the fake kernel

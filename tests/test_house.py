@@ -5,6 +5,8 @@ import operator
 import subprocess
 from pathlib import Path
 
+import yaml
+
 from virtfn_host.core.values.reasons import Reason
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +48,14 @@ def test_no_machine_paths_or_registry_hosts_are_written_down() -> None:
         if word.encode() in (ROOT / path).read_bytes()
     ]
     assert found == []
+
+
+def test_the_hooks_are_the_lines_of_make_lint_and_fetch_nothing() -> None:
+    recipe = (ROOT / "Makefile").read_text().split("\nlint:")[1].split("\n\n")[0].splitlines()[1:]
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert local["repo"] == "local"
+    assert {hook["language"] for hook in local["hooks"]} == {"system"}
+    assert [hook["entry"] for hook in local["hooks"]] == [line.strip().replace("$(VENV)", ".venv") for line in recipe]
 
 
 def test_the_runbook_has_every_reason() -> None:
