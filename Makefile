@@ -54,8 +54,12 @@ prove: setup ## the long proofs in full (hours; PROOFS='histories contested' for
 demo: setup ## from kubectl apply to /dev/vfio in a pod, on a bare machine
 	PYTHONPATH=lab $(PY) -m virtfn_lab.demo
 
-lock: setup ## write requirements/ from pyproject.toml (UPGRADE=--upgrade for the newest versions)
+lock: $(VENV)/bin/uv ## write requirements/ from pyproject.toml (UPGRADE=--upgrade for the newest versions)
 	$(RELEASE) lock $(UPGRADE)
+
+# Not setup: it builds our code with what is locked, and a new requirement of the build is not locked yet.
+$(VENV)/bin/uv:
+	./setup-venv $(VENV)
 
 images: setup ## the four images into dist/images, as root (BASE=pinned or a name; without: made of Debian's packages)
 	$(RELEASE) images --base='$(BASE)'
