@@ -79,19 +79,19 @@ def _build_disk(folder: Path, tools: Path) -> None:
 
 
 def build_images(
-    buildah: Buildah, bases: Mapping[str, str], archives: Path, names: Mapping[str, str], time: int
+    buildah: Buildah, arguments: Mapping[str, str], archives: Path, names: Mapping[str, str], time: int
 ) -> None:
     """One OCI archive for each process, `archives/PROCESS.tar`.
 
     Args:
-        bases: the Dockerfile's arguments BASE and RUNTIME; an image that the storage lacks is pulled.
+        arguments: the Dockerfile's: BASE and RUNTIME, which are pulled where the storage lacks them, and VERSION.
         names: what each process's image is called.
         time: seconds since 1970 for every time in what is built.
     """
     settings = {name: os.environ[name] for name in PIP_SETTINGS if name in os.environ}
     for process in PROCESSES:
         words = ["bud", "--quiet", "--layers", "--timestamp", str(time), "--target", process]
-        for setting, value in {**settings, **bases}.items():
+        for setting, value in {**settings, **arguments}.items():
             words += ["--build-arg", f"{setting}={value}"]
         if CERTIFICATES.exists():
             words += ["--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"]

@@ -3,8 +3,8 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-import tomllib
 from pathlib import Path
 
 from virtfn_lab import base_image, prereqs
@@ -12,6 +12,7 @@ from virtfn_lab.buildah import Buildah
 from virtfn_lab.images import PROCESSES, REGISTRY, build_images
 from virtfn_lab.paths import repository, run_dir
 from virtfn_lab.progress import step
+from virtfn_lab.run import run
 from virtfn_release.archive import Image, read_image
 
 PROGRAMS = ("buildah", "mmdebstrap")
@@ -43,7 +44,8 @@ def build(base: str) -> dict[str, Image]:
     time = source_date_epoch()
     prereqs.ensure(PROGRAMS)
     folder().mkdir(parents=True, exist_ok=True)
-    names = {process: f"{REGISTRY}/{process}:{version()}" for process in PROCESSES}
+    ours = version()
+    names = {process: f"{REGISTRY}/{process}:{ours}" for process in PROCESSES}
     storage = Path(tempfile.mkdtemp(prefix="images-", dir=run_dir()))
     try:
         buildah = Buildah(storage=storage)
@@ -52,7 +54,7 @@ def build(base: str) -> dict[str, Image]:
             base_image.load_bases(buildah)
             bases = {"BASE": base_image.BUILD, "RUNTIME": base_image.RUNTIME}
         with step("building images"):
-            build_images(buildah, bases, folder(), names, time)
+            build_images(buildah, {**bases, "VERSION": ours}, folder(), names, time)
     finally:
         shutil.rmtree(storage)
     return {process: read_image(folder() / f"{process}.tar", lambda _: False) for process in PROCESSES}
@@ -77,5 +79,5 @@ def source_date_epoch() -> int:
 
 
 def version() -> str:
-    """Ours, from pyproject.toml."""
-    return str(tomllib.loads((repository() / "pyproject.toml").read_text())["project"]["version"])
+    """Ours, as a wheel of this checkout has it: by git's tags, else the fallback in pyproject.toml."""
+    return run([sys.executable, "-m", "hatchling", "version"], cwd=repository()).strip()

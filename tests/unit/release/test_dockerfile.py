@@ -36,6 +36,15 @@ def test_nothing_of_the_builder_stays_in_what_is_shipped() -> None:
     assert all(line.startswith("COPY --from=build /venvs/") for line in copies)
 
 
+def test_our_wheel_is_told_its_version() -> None:
+    """No git comes in. The argument stands after the downloads: another version does not repeat them."""
+    building, _ = TEXT.split("FROM ${RUNTIME} AS process")
+    downloads, ours = building.split("\nARG VERSION\n")
+    assert 'RUN SETUPTOOLS_SCM_PRETEND_VERSION="$VERSION"' in ours
+    assert "pip download" in downloads
+    assert "pip download" not in ours
+
+
 def test_compiled_code_is_told_by_its_source_not_by_a_time() -> None:
     assert "--no-compile" in TEXT
     assert "--invalidation-mode unchecked-hash" in TEXT
