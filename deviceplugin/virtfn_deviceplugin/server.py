@@ -7,7 +7,6 @@ socket. So every registration has a fresh socket, and one whose stream ends, or 
 import asyncio
 import contextlib
 import logging
-import random
 import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +18,7 @@ from virtfn_deviceplugin.allocate import PERMISSIONS as NODE_PERMISSIONS
 from virtfn_deviceplugin.allocate import AllocateRefusedError, Answer
 from virtfn_deviceplugin.v1beta1 import api_pb2 as wire
 from virtfn_deviceplugin.v1beta1 import api_pb2_grpc as stubs
+from virtfn_host.backoff import Backoff, between
 from virtfn_host.core.values.offered import DevicePool
 from virtfn_host.linux.errors import HostError
 
@@ -29,6 +29,8 @@ REGISTER_DEADLINE = 15.0
 """Seconds: the kubelet dials back for up to 10 before it answers."""
 STREAM_DEADLINE = 5.0
 """Seconds from a successful Register to ListAndWatch; the kubelet takes milliseconds, or never comes."""
+SPACING = 0.1
+"""Seconds between the end of one registration and the next; twice as many after each failure."""
 LONGEST_BACKOFF = 10.0
 
 _NO_FILE_NAME = re.compile(r"[^A-Za-z0-9_.-]")
@@ -77,7 +79,6 @@ class PoolServer:
         self._allocate = allocate
         self._changed = asyncio.Condition()
         self._again = asyncio.Event()
-        self.registrations = 0
 
     @property
     def pool(self) -> DevicePool:
@@ -111,18 +112,18 @@ class PoolServer:
 
     async def serve(self) -> None:
         """Register and serve, again and again, until cancelled."""
-        failures = 0
+        backoff = Backoff(first=SPACING, limit=LONGEST_BACKOFF)
         while True:
             self._again.clear()
             try:
                 await self._serve_once()
-                failures = 0
+                backoff.succeeded()
+                pause = between(SPACING / 2, SPACING)
             except (grpc.aio.AioRpcError, TimeoutError, OSError) as error:
-                failures += 1
+                pause = backoff.failed()
                 text = error.details() if isinstance(error, grpc.aio.AioRpcError) else error
                 log.warning("%s: not registered: %s", self._pool.resource_name, text or "the kubelet did not answer")
             # Not a rhythm: a kubelet that restarts sets _again, and this only spaces attempts at one that refuses.
-            pause = min(LONGEST_BACKOFF, 0.1 * 2**failures) * random.uniform(0.5, 1.0)  # noqa: S311
             # Never wait_for: on Python 3.11 it loses a cancellation that comes as what it waits for does.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -144,7 +145,6 @@ class PoolServer:
             await self._register(socket.name)
             async with asyncio.timeout(STREAM_DEADLINE):
                 await registration.streaming.wait()
-            self.registrations += 1
             log.info("%s: registered, %d devices", self._pool.resource_name, len(self._pool.devices))
             await _first_of(registration.ended.wait(), self._again.wait())
             log.info("%s: the kubelet is gone or was restarted; registering again", self._pool.resource_name)

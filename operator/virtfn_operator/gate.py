@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from virtfn_operator.backoff import LIMIT, Backoff
+from virtfn_host.backoff import LIMIT, Backoff
 
 UNANSWERED = 0
 """The status of a request without an answer, or with one that is no answer of an API server."""

@@ -14,9 +14,9 @@ from typing import Any, cast
 
 import kopf
 
+from virtfn_host.backoff import Backoff
+from virtfn_host.backoff import Backoffs as Backoffs
 from virtfn_operator.api import NODES, POLICIES
-from virtfn_operator.backoff import Backoff
-from virtfn_operator.backoff import Backoffs as Backoffs
 from virtfn_operator.kube import Kube, ours
 from virtfn_operator.kube_error import KubeError
 from virtfn_operator.settings import ApiServer

@@ -91,11 +91,11 @@ class TurnByTurn(Agent):
     @property
     def failing(self) -> bool:
         """Whether it tries again after a failure."""
-        return self._failures > 0
+        return self._backoff.failures > 0
 
     def grow_old(self) -> None:
         """As if what fails now had failed for an hour: the longest back-off."""
-        self._failures = 30
+        self._backoff.failures = 30
 
 
 @dataclass(slots=True)

@@ -7,12 +7,12 @@ published before the API server is told: what pods are offered must not wait for
 import asyncio
 import logging
 import math
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from virtfn_host.backoff import Allowance, Backoff, between
 from virtfn_host.core.values.desired import Desired
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import Domains
@@ -30,7 +30,6 @@ from virtfn_operator.api.foreign import mapping, number
 from virtfn_operator.api.node_state import NodeSpec, read_spec
 from virtfn_operator.api.node_status import wire
 from virtfn_operator.api.patch import merge_patch
-from virtfn_operator.backoff import Allowance, Backoff
 from virtfn_operator.clock import timestamp
 from virtfn_operator.kube_error import KubeError
 
@@ -55,8 +54,7 @@ class Agent:
         self._woken = asyncio.Event()
         self._stopping = False
         self._backoff = Backoff(first=patience.retry, limit=patience.retry_limit)
-        self._failures = 0
-        """Of turns, in a row; those of the API server are counted by its client."""
+        """Of turns; failures of the API server are counted by its client."""
         self._reports = Allowance(burst=patience.reports, every=patience.report_every)
         self._untold = False
         self._read_again_at = 0.0
@@ -98,7 +96,7 @@ class Agent:
 
     def stir(self) -> None:
         """The machine moved. While something fails this is mostly our own doing, so the back-off holds."""
-        if not self._failures:
+        if not self._backoff.failures:
             self._woken.set()
 
     def stop(self) -> None:
@@ -118,7 +116,7 @@ class Agent:
                 pause = await self._cannot(error)
             except Exception:
                 logger.exception("a turn failed")
-                pause = self._back_off()
+                pause = self._backoff.failed()
             self.last_turn = asyncio.get_running_loop().time()
             self._busy = self.last_turn - began
             await self._rest(min(pause, self._patience.retell) if self._untold else pause)
@@ -183,8 +181,8 @@ class Agent:
         failed = any(result.outcome is Outcome.FAILED for report in done.reports for result in report.results)
         undone = done.tried and bool(found.plan.calm.steps)
         if failed or undone or done.obstacle is not None:
-            return self._back_off()
-        self._failures = 0
+            return self._backoff.failed()
+        self._backoff.succeeded()
         calm = self._calm(found)
         return calm if found.repair_in is None else min(calm, found.repair_in)
 
@@ -196,11 +194,7 @@ class Agent:
             return self._patience.blocked
         if found.in_use.holders:
             return self._patience.in_use
-        return self._patience.idle * random.uniform(0.8, 1.2)  # noqa: S311  # jitter is no secret
-
-    def _back_off(self) -> float:
-        self._failures += 1
-        return self._backoff.delay(self._failures)
+        return self._patience.idle * between(0.8, 1.2)
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -214,8 +208,8 @@ class Agent:
 
     async def _cannot(self, error: HostRefused | HostUnreachable | PoolFileError) -> float:
         """Tell of it, but not the first time: a restart of the host's container is over in a second."""
-        pause = self._back_off()
-        if self._failures > 1:
+        pause = self._backoff.failed()
+        if self._backoff.failures > 1:
             logger.warning("%s", error)
             old = self._node.status
             conditions = with_conditions(old, (unreachable(self._generation, error.reason, str(error)),), timestamp())
@@ -270,7 +264,7 @@ class Agent:
         if await self._word("read", read):
             wary = self._unheard_at is not None and now - self._unheard_at < self._patience.wary_for
             limit = self._patience.wary if wary else self._patience.resync
-            self._read_again_at = now + limit * random.uniform(0.75, 1.0)  # noqa: S311  # jitter is no secret
+            self._read_again_at = now + limit * between(0.75, 1.0)
         else:
             self._read_again_at = now + min(self._held_for, self._patience.retell)
 

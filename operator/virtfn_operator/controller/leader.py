@@ -8,7 +8,6 @@ however slow, holds it off. Durations are of the monotonic clock: a wall clock t
 
 import asyncio
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 
 from kubernetes import client
 
-from virtfn_operator.backoff import Backoff
+from virtfn_host.backoff import Backoff, between
 from virtfn_operator.kube import Kube
 from virtfn_operator.kube_error import KubeError
 from virtfn_operator.settings import ApiServer
@@ -180,7 +179,7 @@ class Candidate:
         while not self.attempt():
             if self._answered:
                 backoff.succeeded()
-            pause = STANDBY_PERIOD * random.uniform(0.8, 1.2) if self._answered else backoff.failed()  # noqa: S311
+            pause = STANDBY_PERIOD * between(0.8, 1.2) if self._answered else backoff.failed()
             if stopped.wait(pause):
                 return
         self._leads.set()

@@ -7,14 +7,13 @@ failure the list that failed is asked for first and alone, so that an API server
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from virtfn_host.backoff import Backoff, between
 from virtfn_operator import events
 from virtfn_operator.api import NODES, POLICIES, POLICY_KIND
-from virtfn_operator.backoff import Backoff
 from virtfn_operator.clock import micro_timestamp
 from virtfn_operator.controller.decide import DEFAULT, Rules, World, Write, decide
 from virtfn_operator.controller.timekeeper import Timekeeper
@@ -96,7 +95,7 @@ class Reconciler:
         wary = self._trouble_at is not None and now - self._trouble_at < self._pace.wary_for
         limit = self._pace.wary if wary else self._pace.resync
         try:
-            async with asyncio.timeout(limit * random.uniform(0.85, 1.0)):  # noqa: S311  # jitter is no secret
+            async with asyncio.timeout(limit * between(0.85, 1.0)):
                 await self._woken.wait()
         except TimeoutError:
             return

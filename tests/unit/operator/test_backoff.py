@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from virtfn_operator.backoff import LIMIT, Allowance, Backoff
+from virtfn_host.backoff import LIMIT, Allowance, Backoff
 
 
 @pytest.mark.parametrize("jitter", [min, max])

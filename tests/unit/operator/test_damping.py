@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from virtfn_host.backoff import Allowance
 from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.agent.damping import LIMIT, Damping, pause_after
-from virtfn_operator.backoff import Allowance
 
 if TYPE_CHECKING:
     from tests.unit.operator.conftest import FakeNode

@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtfn_operator.backoff import LIMIT
+from virtfn_host.backoff import LIMIT
 from virtfn_operator.gate import UNANSWERED, Gate
 
 NODES = "/apis/virtfn.dev/v1alpha1/sriovnodes"

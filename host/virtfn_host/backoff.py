@@ -1,19 +1,28 @@
-"""How long to wait after a failure: one rule of back-off for every loop. Pure; the time is the caller's.
+"""How long to wait: one rule of back-off for every loop of every process, and one source of jitter.
 
-Measured against what a strange API server may do (docs/decisions/0016): a loop that fails without end tries at most
-nine times in its first minute and three times in each later one, and tries again at most `LIMIT` seconds after the
-other side is well.
+The time is the caller's. Measured against what a strange API server may do (docs/decisions/0016): a loop that fails
+without end tries at most nine times in its first minute and three times in each later one, and tries again at most
+`LIMIT` seconds after the other side is well.
 """
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 FIRST = 1.0
+"""Seconds after the first failure, where a loop has no reason for another number."""
+
 LIMIT = 30.0
+"""Seconds at most, likewise."""
+
+
+def between(least: float, most: float) -> float:
+    """Somewhere between two numbers, so that many nodes do not ask at the same moment."""
+    return random.uniform(least, most)  # noqa: S311  # jitter is no secret
+
 
 Jitter = Callable[[float, float], float]
-"""Somewhere between two numbers; `random.uniform`, or a fixed one in tests."""
+"""`between`, or a fixed number in tests."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,7 +33,7 @@ class Backoff:
     """Seconds after the first failure."""
     limit: float = LIMIT
     """Seconds at most, however many failures there were."""
-    jitter: Jitter = field(default=random.uniform)
+    jitter: Jitter = between
     failures: int = 0
 
     def failed(self) -> float:
