@@ -20,8 +20,8 @@ from virtfn_lab.run import CommandFailedError, run
 
 PROCESSES = ("controller", "agent", "host", "deviceplugin")
 MODULES = {
-    "controller": "virtfn_operator.controller.handlers",
-    "agent": "virtfn_operator.agent.handlers",
+    "controller": "virtfn_operator.controller.controller_process",
+    "agent": "virtfn_operator.agent.agent_process",
     "host": "virtfn_host.process.serve, pyroute2",
     "deviceplugin": "virtfn_deviceplugin.__main__",
 }

@@ -43,11 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(process: str) -> None:
     # Imported here, because each image has only what its process needs.
     if process == "controller":
-        from virtfn_operator.controller import handlers as controller
+        from virtfn_operator.controller import controller_process as controller
 
         asyncio.run(controller.run(controller_settings(os.environ)))
     else:
-        from virtfn_operator.agent import handlers as agent
+        from virtfn_operator.agent import agent_process as agent
 
         asyncio.run(agent.run(agent_settings(os.environ)))
 

@@ -1,7 +1,8 @@
 """One reader and one writer for every document of ours: pool file, ledger, journal.
 
 `files.py` says whether the file may be ours, `core/values/codec.py` whether its text is a document of this kind that
-nobody changed, of whatever version. Here the two meet: whatever is there instead of a good document, the answer is one exception.
+nobody changed, of whatever version. Here the two meet: whatever is there instead of a good document, the answer is one
+exception.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The two files between agent and device plugin: what is offered, and what was handed out.
 
-Each has one writer, which may be of another version: the agent writes the pool file, the plugin writes the ledger. A file
-that is not there is None. One that cannot be read or understood is an error, and its reader keeps what it had.
+Each has one writer, which may be of another version: the agent writes the pool file, the plugin writes the ledger. A
+file that is not there is None. One that cannot be read or understood is an error, and its reader keeps what it had.
 """
 
 from collections.abc import Callable

@@ -30,8 +30,8 @@ from virtfn_operator.api.foreign import mapping, number
 from virtfn_operator.api.node_state import NodeSpec, read_spec
 from virtfn_operator.api.node_status import wire
 from virtfn_operator.api.patch import merge_patch
+from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.clock import timestamp
-from virtfn_operator.kube_error import KubeError
 
 logger = logging.getLogger(__name__)
 

@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from virtfn_operator import events
 from virtfn_operator.agent.shorten import LEVELS, fitting, refused, shortened
 from virtfn_operator.api import API_VERSION, NODE_KIND, NODES
 from virtfn_operator.api.conditions import read_conditions, transitions
 from virtfn_operator.api.foreign import mapping, text
 from virtfn_operator.api.patch import merge_patch
+from virtfn_operator.apiserver import events
+from virtfn_operator.apiserver.gate import UNANSWERED
+from virtfn_operator.apiserver.kube import Kube, ours
+from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.clock import micro_timestamp
-from virtfn_operator.gate import UNANSWERED
-from virtfn_operator.kube import Kube, ours
-from virtfn_operator.kube_error import KubeError
 
 NOT_TAKEN = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
 """Answers that say that the status itself is no good; sending it again would not help."""

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 from kubernetes import client
 
 from virtfn_host.backoff import Backoff, between
-from virtfn_operator.kube import Kube
-from virtfn_operator.kube_error import KubeError
+from virtfn_operator.apiserver.kube import Kube
+from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.settings import ApiServer
 
 LEASE_DURATION = 30.0

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from virtfn_host.backoff import Backoff, between
-from virtfn_operator import events
 from virtfn_operator.api import NODES, POLICIES, POLICY_KIND
+from virtfn_operator.apiserver import events
+from virtfn_operator.apiserver.kube import METADATA_ONLY, Kube, ours
+from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.clock import micro_timestamp
 from virtfn_operator.controller.decide import DEFAULT, Rules, World, Write, decide
 from virtfn_operator.controller.timekeeper import Timekeeper
-from virtfn_operator.kube import METADATA_ONLY, Kube, ours
-from virtfn_operator.kube_error import KubeError
 
 logger = logging.getLogger(__name__)
 

@@ -174,10 +174,10 @@ def test_a_plan_of_a_client_that_has_gone_begins_no_further_pf_while_another_wai
     kernel.before_write = first_write
     flips = [SetAutoprobe(pf=pf, value=value, expects=not value) for pf in pfs for value in (False, True)]
     with connect(served) as client:
-        client.sendall(line("apply", plan_of(*flips)))
+        client.sendall(line("apply", plan_of(flips)))
         assert begun.wait(10)
     with connect(served) as other:
-        other.sendall(line("apply", plan_of()))
+        other.sendall(line("apply", plan_of(())))
         time.sleep(0.2)
         go_on.set()
         assert [word for word, _ in answers(other)] == ["report"]

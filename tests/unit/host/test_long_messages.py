@@ -7,7 +7,7 @@ from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import dumps
-from virtfn_host.core.values.steps import Bind, Forget, FunctionRef, Plan, SetDriverOverride, Step, Unbind
+from virtfn_host.core.values.steps import Bind, Forget, FunctionRef, SetDriverOverride, Step, Unbind, plan_of
 from virtfn_host.linux.act.apply import apply
 
 PF = PciAddress(0, 1, 0, 0)
@@ -30,7 +30,7 @@ LONG = "\x7f" * 4000
     ids=["both", "value", "expected", "unbind", "bind"],
 )
 def test_what_follows_a_step_with_long_words_is_told_why_in_short(tmp_path: Path, step: Step) -> None:
-    plan = Plan(steps=(step, *(Forget(pf=PF) for _ in range(FOLLOWING))), blocked=(), disturbs=())
+    plan = plan_of((step, *(Forget(pf=PF) for _ in range(FOLLOWING))))
     report = apply(plan, FakeKernel(tmp_path / "root").machine())
     first, second = report.results[:2]
     assert first.message.startswith("0000:01:00.0: ")
@@ -40,6 +40,6 @@ def test_what_follows_a_step_with_long_words_is_told_why_in_short(tmp_path: Path
 
 def test_what_helps_is_told_though_what_was_wanted_is_long(tmp_path: Path) -> None:
     step = SetDriverOverride(function=WHOLE, value="vfio-pci", expects=LONG)
-    (result,) = apply(Plan(steps=(step,), blocked=(), disturbs=()), FakeKernel(tmp_path / "root").machine()).results
+    (result,) = apply(plan_of((step,)), FakeKernel(tmp_path / "root").machine()).results
     assert result.message.startswith("0000:01:00.0: set driver_override vfio-pci: driver_override of 0000:01:00.0 is")
     assert result.message.endswith("look and plan again")

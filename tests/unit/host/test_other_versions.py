@@ -11,7 +11,7 @@ from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import encode
-from virtfn_host.core.values.steps import Forget, Outcome, Plan, SetAutoprobe, SetNumVfs, Settle, Step
+from virtfn_host.core.values.steps import Forget, Outcome, SetAutoprobe, SetNumVfs, Settle, Step, plan_of
 from virtfn_host.linux.act.journal import _Entries
 from virtfn_host.process.serve import Host
 
@@ -34,7 +34,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 
 def outcomes(host: Host, *steps: Step) -> list[Outcome]:
-    report = host.apply(Plan(steps=steps, blocked=(), disturbs=()), lambda _: None)
+    report = host.apply(plan_of(steps), lambda _: None)
     return [result.outcome for result in report.results]
 
 

@@ -47,7 +47,7 @@ from virtfn_operator.agent.machine import Machine
 from virtfn_operator.agent.ports import KubeletUnreachableError, Patience
 from virtfn_operator.api.node_state import write_spec
 from virtfn_operator.api.patch import merge_patch
-from virtfn_operator.kube_error import KubeError
+from virtfn_operator.apiserver.kube_error import KubeError
 
 PF = PciAddress.parse("0000:01:00.0")
 SWIFT = Patience(

@@ -7,9 +7,9 @@ import pytest
 from api_cases import certificate
 from api_server import ApiServer
 
-from virtfn_operator.kube import Kube
-from virtfn_operator.kube_error import KubeError
-from virtfn_operator.session import Credentials
+from virtfn_operator.apiserver.kube import Kube
+from virtfn_operator.apiserver.kube_error import KubeError
+from virtfn_operator.apiserver.session import Credentials
 from virtfn_operator.settings import ApiServer as Where
 
 PATH = "/api/v1/nodes/n1"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from virtfn_host.backoff import Allowance
 from virtfn_host.core.turn.policy import policy_config
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
 from virtfn_host.core.values.steps import SetNumVfs
-from virtfn_operator.backoff import Allowance
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ from api_server import ApiServer
 
 from virtfn_operator.api import NODE_KIND
 from virtfn_operator.api.conditions import Condition, Transition
-from virtfn_operator.events import Events, event
-from virtfn_operator.kube import Kube
+from virtfn_operator.apiserver.events import Events, event
+from virtfn_operator.apiserver.kube import Kube
 from virtfn_operator.settings import ApiServer as Where
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

@@ -3,7 +3,7 @@
 import pytest
 
 from virtfn_host.backoff import LIMIT
-from virtfn_operator.gate import UNANSWERED, Gate
+from virtfn_operator.apiserver.gate import UNANSWERED, Gate
 
 NODES = "/apis/virtfn.dev/v1alpha1/sriovnodes"
 OWN = f"{NODES}/n1"

@@ -7,9 +7,9 @@ from typing import Any
 import kopf
 from kopf._cogs.structs.references import Resource
 
-from virtfn_operator.agent import handlers as agent_handlers
-from virtfn_operator.controller.handlers import watch_registry as controller_registry
-from virtfn_operator.handlers import Backoffs, watch_settings
+from virtfn_operator.agent import agent_process as agent_handlers
+from virtfn_operator.apiserver.watch import Backoffs, watch_settings
+from virtfn_operator.controller.controller_process import watch_registry as controller_registry
 from virtfn_operator.settings import ApiServer
 
 SERVER = ApiServer(url="http://127.0.0.1:1", token=None, ca=None)

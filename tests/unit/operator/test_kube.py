@@ -10,10 +10,10 @@ from aiohttp import web
 
 from virtfn_operator.agent.node import NodeObject
 from virtfn_operator.api import NODES, POLICIES
+from virtfn_operator.apiserver.kube import Kube, ours, ssl_context
+from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.controller.reconcile import Reconciler
 from virtfn_operator.health import serve_health
-from virtfn_operator.kube import Kube, ours, ssl_context
-from virtfn_operator.kube_error import KubeError
 from virtfn_operator.settings import ApiServer
 
 NODE = {"metadata": {"name": "n1", "uid": "node-uid", "labels": {}}}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.controller.leader import Candidate, LeaseConflictError
-from virtfn_operator.kube_error import KubeError
 
 
 class Refusing:

@@ -6,8 +6,8 @@ import pytest
 from api_server import ApiServer
 
 from virtfn_operator.agent.node import NodeObject
-from virtfn_operator.kube import Kube
-from virtfn_operator.kube_error import KubeError
+from virtfn_operator.apiserver.kube import Kube
+from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.settings import ApiServer as Where
 
 

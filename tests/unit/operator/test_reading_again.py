@@ -10,8 +10,8 @@ from api_server import OURS, ApiServer
 
 from virtfn_operator.agent.node import NodeObject
 from virtfn_operator.agent.ports import Patience
-from virtfn_operator.kube import Kube
-from virtfn_operator.kube_error import KubeError
+from virtfn_operator.apiserver.kube import Kube
+from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.settings import ApiServer as Where
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import yaml
 from virtfn_operator.agent import node as node_module
 from virtfn_operator.agent.node import NodeObject
 from virtfn_operator.agent.shorten import SIZE_LIMIT, fitting, shortened
-from virtfn_operator.kube_error import KubeError
+from virtfn_operator.apiserver.kube_error import KubeError
 
 CRD = yaml.safe_load((Path(__file__).resolve().parents[3] / "crds" / "sriovnodes.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]

@@ -9,9 +9,9 @@ import api_faults
 import pytest
 from api_server import OURS, ApiServer
 
-from virtfn_operator import kube as kube_module
-from virtfn_operator.kube import Kube
-from virtfn_operator.kube_error import KubeError
+from virtfn_operator.apiserver import kube as kube_module
+from virtfn_operator.apiserver.kube import Kube
+from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.settings import ApiServer as Where
 
 OWN = f"{OURS}/sriovnodes/n1"

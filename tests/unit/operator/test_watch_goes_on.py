@@ -6,12 +6,12 @@ import kopf
 import pytest
 from api_server import OURS, ApiServer
 
-from virtfn_operator import handlers
-from virtfn_operator.agent.handlers import field_selectors, watch_registry
-from virtfn_operator.handlers import watch, watch_settings
-from virtfn_operator.kube import Kube
+from virtfn_operator.agent.agent_process import field_selectors, watch_registry
+from virtfn_operator.apiserver import watch as handlers
+from virtfn_operator.apiserver.kube import Kube
+from virtfn_operator.apiserver.watch import watch, watch_settings
+from virtfn_operator.apiserver.watch_health import HUNG, WatchHealth
 from virtfn_operator.settings import ApiServer as Where
-from virtfn_operator.watch_health import HUNG, WatchHealth
 
 
 @pytest.mark.parametrize("how", [RuntimeError("boom"), SystemExit(1), None])

@@ -9,9 +9,9 @@ import api_faults
 import pytest
 from api_server import OURS, ApiServer
 
-from virtfn_operator import watch_session
+from virtfn_operator.apiserver import watch_session
+from virtfn_operator.apiserver.watch_session import BrokenOffError, Pace, WatchSession
 from virtfn_operator.settings import ApiServer as Where
-from virtfn_operator.watch_session import BrokenOffError, Pace, WatchSession
 
 LIST = f"{OURS}/sriovnodes?limit=500"
 WATCH = f"{OURS}/sriovnodes?watch=true&resourceVersion=1"

@@ -22,12 +22,12 @@ from virtfn_operator.agent.node import NodeObject
 from virtfn_operator.agent.podresources import PodResources
 from virtfn_operator.agent.ports import Patience
 from virtfn_operator.api import GROUP, NODES, VERSION
+from virtfn_operator.apiserver.kube import Kube
+from virtfn_operator.apiserver.watch import ResourceKey, call_in, registry_for, watch, watch_settings
+from virtfn_operator.apiserver.watch_health import WatchHealth
 from virtfn_operator.ending import TOLD_TO_END, end_within
-from virtfn_operator.handlers import ResourceKey, call_in, registry_for, watch, watch_settings
 from virtfn_operator.health import serve_health
-from virtfn_operator.kube import Kube
 from virtfn_operator.settings import AgentSettings, ApiServer
-from virtfn_operator.watch_health import WatchHealth
 
 CONNECTIONS = 4
 

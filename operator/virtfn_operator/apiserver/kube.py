@@ -15,12 +15,12 @@ from typing import Any, Self
 import aiohttp
 
 from virtfn_host.core.values.codec import CodecError, parse_json
-from virtfn_operator.answers import check_kinds, check_list, check_object
 from virtfn_operator.api import GROUP, VERSION
-from virtfn_operator.gate import UNANSWERED, Gate
-from virtfn_operator.kube_error import KubeError
-from virtfn_operator.session import Session, read_body, retry_after, status_message
-from virtfn_operator.session import ssl_context as ssl_context
+from virtfn_operator.apiserver.answers import check_kinds, check_list, check_object
+from virtfn_operator.apiserver.gate import UNANSWERED, Gate
+from virtfn_operator.apiserver.kube_error import KubeError
+from virtfn_operator.apiserver.session import Session, read_body, retry_after, status_message
+from virtfn_operator.apiserver.session import ssl_context as ssl_context
 from virtfn_operator.settings import ApiServer
 
 PAGE = 500

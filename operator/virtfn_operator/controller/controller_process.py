@@ -11,15 +11,15 @@ from typing import Any
 import kopf
 
 from virtfn_operator.api import GROUP, NODES, POLICIES, VERSION
+from virtfn_operator.apiserver.kube import Kube
+from virtfn_operator.apiserver.watch import call_in, registry_for, watch, watch_settings
+from virtfn_operator.apiserver.watch_health import WatchHealth
 from virtfn_operator.controller.decide import Rules
 from virtfn_operator.controller.leader import Candidate, KubernetesLeases
 from virtfn_operator.controller.reconcile import Reconciler
 from virtfn_operator.ending import TOLD_TO_END, end_now, end_within
-from virtfn_operator.handlers import call_in, registry_for, watch, watch_settings
 from virtfn_operator.health import serve_health
-from virtfn_operator.kube import Kube
 from virtfn_operator.settings import ApiServer, ControllerSettings
-from virtfn_operator.watch_health import WatchHealth
 
 CONNECTIONS = 32
 """Measured: kopf's unlimited connections cost 3 times the time and 6 times the memory at 5,000 objects."""

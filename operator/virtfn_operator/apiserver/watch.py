@@ -1,7 +1,7 @@
 """kopf, as both processes use it: a watcher in a thread of its own that only says "something happened".
 
 Its own thread and event loop, because a stopping kopf cancels every task that was made after it started, also those of
-others. No handler here or in `*/handlers.py` decides anything: an event wakes a loop that reads what it needs. So a
+others. No handler here or in the two processes decides anything: an event wakes a loop that reads what it needs. So a
 watch that ends, for whatever reason, is begun anew and ends no process; `watch_session.py` makes that rare.
 """
 
@@ -17,11 +17,11 @@ import kopf
 from virtfn_host.backoff import Backoff
 from virtfn_host.backoff import Backoffs as Backoffs
 from virtfn_operator.api import NODES, POLICIES
-from virtfn_operator.kube import Kube, ours
-from virtfn_operator.kube_error import KubeError
+from virtfn_operator.apiserver.kube import Kube, ours
+from virtfn_operator.apiserver.kube_error import KubeError
+from virtfn_operator.apiserver.watch_health import WatchHealth
+from virtfn_operator.apiserver.watch_session import Pace, WatchSession
 from virtfn_operator.settings import ApiServer
-from virtfn_operator.watch_health import WatchHealth
-from virtfn_operator.watch_session import Pace, WatchSession
 
 ResourceKey = tuple[str, str, str]
 """(group, version, plural): kopf reads a string with a slash as something else and then watches everything."""

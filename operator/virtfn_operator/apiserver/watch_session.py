@@ -19,9 +19,9 @@ import aiohttp
 
 from virtfn_host.backoff import LIMIT, Allowance, Backoff
 from virtfn_host.core.values.codec import CodecError, parse_json
-from virtfn_operator.answers import check_event, check_list
-from virtfn_operator.kube import OBJECT_LIMIT, PAGE_LIMIT, PAGES
-from virtfn_operator.session import Session, lines, read_body, retry_after
+from virtfn_operator.apiserver.answers import check_event, check_list
+from virtfn_operator.apiserver.kube import OBJECT_LIMIT, PAGE_LIMIT, PAGES
+from virtfn_operator.apiserver.session import Session, lines, read_body, retry_after
 from virtfn_operator.settings import ApiServer
 
 CALM = 60.0

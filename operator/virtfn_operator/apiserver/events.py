@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from virtfn_host.backoff import Allowance
 from virtfn_operator.api import API_VERSION
 from virtfn_operator.api.conditions import Transition
-from virtfn_operator.backoff import Allowance
-from virtfn_operator.kube import Kube
-from virtfn_operator.kube_error import KubeError
+from virtfn_operator.apiserver.kube import Kube
+from virtfn_operator.apiserver.kube_error import KubeError
 
 PATH = "/apis/events.k8s.io/v1/namespaces/default/events"
 NOTE_LIMIT, REASON_LIMIT = 1000, 128
