@@ -4,12 +4,13 @@ A step is data: what to write, and what must be found there before. `linux/apply
 in-use lock says yes, and refuses anything that is not in this file.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, TypeAlias, assert_never
 
 from virtfn_host.core.address import PciAddress
-from virtfn_host.core.links import link_text
+from virtfn_host.core.links import GROUPS, link_text
 from virtfn_host.core.model import VfLink
 from virtfn_host.core.names import (
     AtMost,
@@ -216,6 +217,34 @@ class Plan:
     blocked: Annotated[tuple[Blocked, ...], AtMost(MANY)]
     disturbs: Annotated[tuple[PciAddress, ...], AtMost(MANY)]
     """VFs that exist now and that some step takes away or rebinds: withdraw them from pods first."""
+
+
+def too_often(plan: Plan) -> Step | None:
+    """The first step that comes more often to the same than in any plan of ours; None: there is none.
+
+    A plan leads from what is to what should be, and no way there is longer than off and on again: a number of VFs goes
+    through 0, an override is set and cleared. Only of link settings a VF has one for each group.
+    """
+    times: Counter[tuple[object, ...]] = Counter()
+    for step in plan.steps:
+        aim = _aim(step)
+        times[aim] += 1
+        if times[aim] > (len(GROUPS) if isinstance(step, SetLink) else 2):
+            return step
+    return None
+
+
+def _aim(step: Step) -> tuple[object, ...]:
+    """What a step does to what; how it is now and then is left out."""
+    match step:
+        case LoadModule(pf=pf, module=module):
+            return LoadModule, pf, module
+        case SetAutoprobe() | SetNumVfs() | Settle() | Forget():
+            return type(step), step.pf
+        case Unbind() | SetDriverOverride() | Bind() | Probe() | SetLink():
+            return type(step), step.function.pf, step.function.index
+        case _:
+            assert_never(step)
 
 
 class Outcome(StrEnum):
