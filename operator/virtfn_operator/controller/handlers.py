@@ -98,7 +98,7 @@ async def run(settings: ControllerSettings) -> None:
         try:
             await _until_first(stop.wait(), _lead(elected, reconciler, kube, settings.api, watching))
         finally:
-            await health.cleanup()
+            await health.close()
             stopped.set()
             await asyncio.to_thread(campaign.join, 10.0)
 

@@ -79,7 +79,7 @@ async def api() -> AsyncIterator[FakeApi]:
     host, port = runner.addresses[0][:2]
     fake.url = f"http://{host}:{port}"
     yield fake
-    await runner.cleanup()
+    await runner.close()
 
 
 def kube(api: FakeApi, token: Path | None = None) -> Kube:
@@ -194,4 +194,4 @@ async def test_health(unused_tcp_port: int) -> None:
             await client.read("/healthz")
         with pytest.raises(KubeError, match="500: hung"):
             await client.read("/healthz")
-    await runner.cleanup()
+    await runner.close()
