@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
 import threading
@@ -14,6 +15,7 @@ from virtfn_operator.api import GROUP, NODES, POLICIES, VERSION
 from virtfn_operator.controller.decide import Rules
 from virtfn_operator.controller.leader import Candidate, KubernetesLeases
 from virtfn_operator.controller.reconcile import Reconciler
+from virtfn_operator.controller.waking import Waking
 from virtfn_operator.ending import TOLD_TO_END, end_now, end_within
 from virtfn_operator.handlers import call_in, registry_for, watch, watch_settings
 from virtfn_operator.health import serve_health
@@ -33,35 +35,29 @@ logger = logging.getLogger(__name__)
 def watch_registry(server: ApiServer, wake: Callable[[], object]) -> kopf.OperatorRegistry:
     """Wake on every policy and SriovNode event, and on a Node only when it is new, gone or labelled anew."""
     registry = registry_for(server, connections=CONNECTIONS)
-    labels: dict[str, dict[str, str]] = {}
-    versions: dict[tuple[object, object], object] = {}
+    waking = Waking()
+
+    def told(kind: object, event: kopf.RawEvent, state: object) -> None:
+        about: Any = event["object"]
+        who = (kind, about.get("metadata", {}).get("name"))
+        loop = asyncio.get_running_loop()
+        wait = waking.moved(who, None if event["type"] == "DELETED" else state, loop.time())
+        if wait is not None and wait > 0.0:
+            loop.call_later(wait, wake)
+        elif wait is not None:
+            wake()
 
     @kopf.on.event(GROUP, VERSION, POLICIES, registry=registry)
     @kopf.on.event(GROUP, VERSION, NODES, registry=registry)
     async def moved(event: kopf.RawEvent, **_: Any) -> None:
         about: Any = event["object"]
-        metadata = about.get("metadata", {})
-        name, version = (about.get("kind"), metadata.get("name")), metadata.get("resourceVersion")
-        if event["type"] == "DELETED":
-            versions.pop(name, None)
-        elif version is not None and versions.get(name) == version:
-            return  # listed again, because a watch ended
-        else:
-            versions[name] = version
-        wake()
+        told(about.get("kind"), event, about.get("metadata", {}).get("resourceVersion"))
 
     # Nodes are written every few seconds each (heartbeats, images); only their labels matter here.
     @kopf.on.event("", "v1", "nodes", registry=registry)
     async def node_moved(event: kopf.RawEvent, **_: Any) -> None:
         metadata: Any = event["object"].get("metadata", {})
-        name, now = str(metadata.get("name")), dict(metadata.get("labels") or {})
-        if event["type"] == "DELETED":
-            labels.pop(name, None)
-        elif labels.get(name) == now:
-            return
-        else:
-            labels[name] = now
-        wake()
+        told("Node", event, hash(json.dumps(metadata.get("labels") or {}, sort_keys=True)))
 
     return registry
 
