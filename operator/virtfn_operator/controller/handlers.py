@@ -84,7 +84,7 @@ async def run(settings: ControllerSettings) -> None:
     campaign.start()
     threading.Thread(target=candidate.guard, args=(stopped, _end_process), name="lease guard", daemon=True).start()
     watching = WatchHealth(loop.time)
-    async with Kube(settings.api, connections=CONNECTIONS) as kube:
+    async with Kube(settings.api, connections=CONNECTIONS, list_limit=settings.list_limit) as kube:
         rules = Rules(domains=settings.resource_domains, turn_timeout=settings.turn_timeout)
         reconciler = Reconciler(kube, instance=settings.instance, rules=rules)
         health = await serve_health(
