@@ -79,7 +79,7 @@ async def api() -> AsyncIterator[FakeApi]:
     host, port = runner.addresses[0][:2]
     fake.url = f"http://{host}:{port}"
     yield fake
-    await runner.close()
+    await runner.cleanup()
 
 
 def kube(api: FakeApi, token: Path | None = None) -> Kube:
