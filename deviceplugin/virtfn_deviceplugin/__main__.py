@@ -12,6 +12,7 @@ from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.manager import ServerManager
 from virtfn_host.core.values.fields import PolicyError
 from virtfn_host.core.values.resource_names import Domains, read_domains
+from virtfn_host.health import Health, HealthServer
 from virtfn_host.linux.read.sysfs import Sysfs
 
 LONGEST_TURN = 30.0
@@ -37,29 +38,19 @@ async def _run(options: argparse.Namespace) -> None:
     serving = asyncio.create_task(manager.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    health = await asyncio.start_server(lambda r, w: _answer_health(manager, r, w), port=options.health_port)
-    async with health:
+    health = HealthServer(lambda: _health(manager))
+    await health.start(options.health_port)
+    try:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
+    finally:
+        await health.close()
     ledger.remove()
 
 
-async def _answer_health(manager: ServerManager, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """200 while the loop turns; the body says what is wrong with the pool file, which a restart would not mend."""
-    try:
-        async with asyncio.timeout(5):
-            await reader.readuntil(b"\r\n\r\n")
-        alive = time.monotonic() - manager.turned < LONGEST_TURN
-        body = (manager.complaint or "ok") + "\n"
-        status = "200 OK" if alive else "503 Service Unavailable"
-        writer.write(
-            f"HTTP/1.1 {status}\r\nContent-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n{body}".encode()
-        )
-        await writer.drain()
-    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        logging.getLogger("virtfn.deviceplugin").debug("a health question was cut off")
-    finally:
-        writer.close()
+def _health(manager: ServerManager) -> Health:
+    """Alive while the loop turns; the text says what is wrong with the pool file, which a restart would not mend."""
+    return Health(alive=time.monotonic() - manager.turned < LONGEST_TURN, text=manager.complaint or "ok")
 
 
 def _arguments() -> argparse.ArgumentParser:

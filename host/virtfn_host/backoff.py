@@ -81,6 +81,12 @@ class Allowance:
         self._left -= 1.0
         return True
 
+    def reserve(self, now: float) -> float:
+        """Seconds from `now` until the next that is allowed, which is used up already."""
+        left = self.burst if self._left is None else min(float(self.burst), self._left + (now - self._at) / self.every)
+        self._left, self._at = left - 1.0, now
+        return max(0.0, -self._left) * self.every
+
     def wait(self, now: float) -> float:
         """Seconds from `now` until one more is allowed."""
         if self._left is None:

@@ -82,5 +82,10 @@ def powerless(item: Object) -> bool:
 
 
 def environment(item: Object) -> dict[str, str]:
-    """A container's variables; of one that is a field of the pod, the field."""
-    return {e["name"]: e.get("value") or e["valueFrom"]["fieldRef"]["fieldPath"] for e in item.get("env", [])}
+    """A container's variables; of one that is a field of the pod, or one of its own resources, the name of that."""
+    return {e["name"]: e.get("value") or _source(e["valueFrom"]) for e in item.get("env", [])}
+
+
+def _source(value: Object) -> str:
+    found: str = value["fieldRef"]["fieldPath"] if "fieldRef" in value else value["resourceFieldRef"]["resource"]
+    return found

@@ -132,6 +132,8 @@ class Cluster:
         done = subprocess.run(
             entered, input=stdin, capture_output=True, text=True, env=environment, timeout=timeout, check=False
         )
+        if done.returncode != 0 and not Path(f"/proc/{self.pid}").exists():
+            raise LabError(f"the lab has ended by itself: {_tail(self.folder / 'inside.log')}")
         if check and done.returncode != 0:
             raise CommandFailedError(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done

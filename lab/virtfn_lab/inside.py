@@ -33,7 +33,9 @@ async def _main(options: argparse.Namespace) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     done, _ = await asyncio.wait({*ended, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
     for task in done & ended.keys():
-        print(f"{ended[task]} ended with {task.result()}; see {folder / ended[task]}.log", file=sys.stderr)
+        print(f"{ended[task]} ended with {task.result()}; its log ends:", file=sys.stderr)
+        lines = (folder / f"{ended[task]}.log").read_text(errors="replace").splitlines()
+        print(*lines[-10:], sep="\n", file=sys.stderr)
 
 
 def _network(nodes: int) -> None:

@@ -5,19 +5,16 @@ Our own and not kopf's, because a standby controller answers too and runs no kop
 
 from collections.abc import Callable
 
-from aiohttp import web
+from virtfn_host.health import Health, HealthServer
 
 
-async def serve_health(port: int, ailing: Callable[[], str | None]) -> web.AppRunner:
-    """Start answering on every address; `ailing` says what is wrong, or None. Stop it with `cleanup()`."""
+async def serve_health(port: int, ailing: Callable[[], str | None]) -> HealthServer:
+    """Start answering on every address; `ailing` says what is wrong, or None. Stop it with `close()`."""
 
-    async def healthz(_: web.Request) -> web.Response:
+    def health() -> Health:
         problem = ailing()
-        return web.Response(text=f"{problem or 'ok'}\n", status=500 if problem else 200)
+        return Health(alive=problem is None, text=problem or "ok")
 
-    app = web.Application()
-    app.add_routes([web.get("/healthz", healthz)])
-    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, None, port).start()
-    return runner
+    server = HealthServer(health)
+    await server.start(port)
+    return server

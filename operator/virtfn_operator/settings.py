@@ -11,8 +11,15 @@ SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 CONTROLLER_HEALTH_PORT = 8080
 AGENT_HEALTH_PORT = 8082
 
+LIST_LIMIT = 64 * 1024 * 1024
+"""Bytes of all pages of one list, where nobody says that there is more memory. Whoever is killed for its memory begins
+anew with the same list; one that is not read is told of."""
+
 TURN_TIMEOUT, LONGEST_TIMEOUT = 900.0, 7 * 86400.0
 """Seconds."""
+
+MEMORY_PER_LIST = 8
+"""Bytes of memory for a byte of a list: it takes five as objects, and there are two more lists."""
 
 
 class SettingsError(ValueError):
@@ -60,6 +67,8 @@ class ControllerSettings:
     """Domains of resource names beside virtfn.dev that a policy may name."""
     turn_timeout: float = TURN_TIMEOUT
     """Seconds that a node may be silent in its turn."""
+    list_limit: int = LIST_LIMIT
+    """Bytes of all pages of one list."""
 
 
 def agent_settings(environ: Mapping[str, str]) -> AgentSettings:
@@ -95,6 +104,7 @@ def controller_settings(environ: Mapping[str, str]) -> ControllerSettings:
         health_port=_port(environ, CONTROLLER_HEALTH_PORT),
         resource_domains=_domains(environ),
         turn_timeout=_seconds(environ, "VIRTFN_TURN_TIMEOUT", TURN_TIMEOUT),
+        list_limit=max(LIST_LIMIT, _bytes(environ, "VIRTFN_MEMORY") // MEMORY_PER_LIST),
     )
 
 
@@ -137,3 +147,10 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     if not 1 <= seconds <= LONGEST_TIMEOUT:  # a comparison that no NaN passes
         raise SettingsError(f"{name}: {text!r} is no number of seconds from 1 to {LONGEST_TIMEOUT:.0f}")
     return seconds
+
+
+def _bytes(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(name) or "0"
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise SettingsError(f"{name}: {text!r} is no number of bytes")
+    return int(text)

@@ -51,6 +51,7 @@ def test_controller_is_no_root_and_sees_no_machine(objects: Objects) -> None:
         "POD_NAMESPACE": "metadata.namespace",
         "VIRTFN_LEASE": "virtfn-controller",
         "VIRTFN_TURN_TIMEOUT": "900",
+        "VIRTFN_MEMORY": "limits.memory",
     }
 
 

@@ -7,7 +7,8 @@ Whatever goes wrong in a request is answered in one line, and the process lives.
 A plan is carried out to its end, also when its client goes away in the middle: half a plan is nobody's wish. It gives
 way only where its client is gone and another plan waits. Then what is only waited for (VFs that settle, a link that
 comes up) is not waited for any more, and the steps that would have followed are not tried; and no further PF is begun,
-or 28,000 steps for as many PFs would keep the next agent out for hours.
+or 28,000 steps for as many PFs would keep the next agent out for hours. Nor is a plan taken that comes back to the same
+function more often than one of ours: its one PF would take as long.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from typing import Any, Protocol
 from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Plan, Report, StepResult
+from virtfn_host.core.values.steps import Plan, Report, StepResult, describe, too_often
 from virtfn_host.core.values.strict_json import clipped
 from virtfn_host.linux.errors import BusyError, HostError
 from virtfn_host.linux.read.uevents import next_event, open_uevents
@@ -179,6 +180,13 @@ class Connection(socketserver.BaseRequestHandler):
                     self.send(line("event", event))
 
 
+def _bounded(plan: Plan) -> Plan:
+    """A plan that does not come back to the same without end: it would be carried out to the end of that PF."""
+    if (step := too_often(plan)) is not None:
+        raise CodecError(f"no plan has this so often for the same function: {clipped(describe(step))}")
+    return plan
+
+
 def own_folder(path: Path) -> None:
     """Make the folder of a socket where there is none, and let nobody else into the one that there is.
 
@@ -234,7 +242,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
                 case "observe":
                     return word, Look() if body is None else value(Look, body)
                 case "apply":
-                    return word, value(Plan, body)
+                    return word, _bounded(value(Plan, body))
                 case "watch" | "ping":
                     return word, None
         raise CodecError(f"no request {clipped(word)}; known are observe, apply, watch, ping")

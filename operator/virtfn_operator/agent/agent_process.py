@@ -114,7 +114,7 @@ async def run(settings: AgentSettings) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await health.cleanup()
+            await health.close()
         if not stop.is_set():
             for ended in (watching, turns, *wakers):
                 if ended.done() and not ended.cancelled():

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 from virtfn_host.backoff import Allowance, Backoff, between
@@ -86,7 +87,9 @@ class Agent:
         if (spec, generation) == (self._spec, self._generation):
             return False
         # An object made anew has no spec until the controller has written it; that asks for nothing to be given back.
-        self._spec, self._generation = spec or self._spec, generation
+        # The turn ended with the old object, and another node may have it now.
+        kept = None if self._spec is None else replace(self._spec, may_change=False)
+        self._spec, self._generation = spec or kept, generation
         return True
 
     def lose(self) -> None:

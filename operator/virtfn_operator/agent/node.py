@@ -109,8 +109,10 @@ class NodeObject:
             if not error.held:
                 self._body = self._written = None  # read it again before the next write, it may be gone or made anew
             raise error from None
+        # A patch that met another object of the same name told only what was new to the old one; the rest comes next.
+        same = _uid(body) == _uid(self._body)
         self._body = body
-        self._written, self._refused = (status, None) if sent is whole else (None, status)
+        self._written, self._refused = (status if same else None, None) if sent is whole else (None, status)
         changes = transitions(read_conditions({"conditions": old.get("conditions")}), read_conditions(sent))
         await self._events.post(body, NODE_KIND, changes, now=micro_timestamp())
 
@@ -129,3 +131,7 @@ class NodeObject:
                 logger.warning("a smaller status is sent: %s", error)
                 sent = shortened(status, level, refused(str(error)))
         raise AssertionError("the last level either returns or raises")
+
+
+def _uid(body: object) -> object:
+    return mapping(mapping(body).get("metadata")).get("uid")

@@ -19,9 +19,9 @@ from virtfn_operator.api import GROUP, VERSION
 from virtfn_operator.apiserver.answers import check_kinds, check_list, check_object
 from virtfn_operator.apiserver.gate import UNANSWERED, Gate
 from virtfn_operator.apiserver.kube_error import KubeError
-from virtfn_operator.apiserver.session import Session, read_body, retry_after, status_message
+from virtfn_operator.apiserver.session import Session, TooLargeError, read_body, retry_after, status_message
 from virtfn_operator.apiserver.session import ssl_context as ssl_context
-from virtfn_operator.settings import ApiServer
+from virtfn_operator.settings import LIST_LIMIT, ApiServer
 
 PAGE = 500
 """Objects per page of a list."""
@@ -63,8 +63,16 @@ def ours(plural: str, name: str = "", subresource: str = "") -> str:
 class Kube:
     """Requests of one process to the API server."""
 
-    def __init__(self, server: ApiServer, *, connections: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        server: ApiServer,
+        *,
+        connections: int,
+        clock: Callable[[], float] = time.monotonic,
+        list_limit: int = LIST_LIMIT,
+    ) -> None:
         self._url = server.url
+        self._list_limit = list_limit
         self._session = Session(server, connections=connections)
         self.gate = Gate(clock=clock)
 
@@ -118,17 +126,27 @@ class Kube:
 
     async def _pages(self, path: str, accept: str) -> Objects:
         items: list[dict[str, Any]] = []
-        query = {"limit": str(PAGE)}
+        names: set[tuple[object, object]] = set()
+        query, left = {"limit": str(PAGE)}, self._list_limit
         for _ in range(PAGES):
-            page = await self._request(
-                "GET", path, check=check_list, query=query, headers={"Accept": accept}, limit=PAGE_LIMIT
+            page, size = await self._answer(
+                "GET",
+                path,
+                check=check_list,
+                query=query,
+                headers={"Accept": accept},
+                limit=min(PAGE_LIMIT, left),
+                beyond=f": a list may have {self._list_limit} bytes in all, or there is no memory for it; see the"
+                " chart's controller.resources.limits.memory",
             )
-            items += page["items"] or []
+            left -= size
+            found = page["items"] or []
+            items += found
             following = page["metadata"].get("continue")
             if not following:
                 return items
-            names = {(item["metadata"].get("namespace"), item["metadata"]["name"]) for item in items}
-            if not page["items"] or len(names) < len(items) or following == query.get("continue"):
+            names |= {(item["metadata"].get("namespace"), item["metadata"]["name"]) for item in found}
+            if not found or len(names) < len(items) or following == query.get("continue"):
                 raise self._strange("GET", path, "the list goes on with nothing, or with what it had already")
             query = {"limit": str(PAGE), "continue": str(following)}
         raise self._strange("GET", path, f"the list has more than {PAGES} pages")
@@ -163,7 +181,10 @@ class Kube:
         headers = {"Content-Type": content_type} if content_type else None
         return await self._request(method, path, check=check_object, body=body, headers=headers)
 
-    async def _request(
+    async def _request(self, method: str, path: str, *, check: Check, **options: Any) -> dict[str, Any]:
+        return (await self._answer(method, path, check=check, **options))[0]
+
+    async def _answer(
         self,
         method: str,
         path: str,
@@ -173,7 +194,9 @@ class Kube:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         limit: int = OBJECT_LIMIT,
-    ) -> dict[str, Any]:
+        beyond: str = "",
+    ) -> tuple[dict[str, Any], int]:
+        """What was answered, and its bytes; `beyond` is said to whoever is answered more than `limit`."""
         if (wait := self.gate.enter(method, path)) > 0.0:
             text = f"{method} {path}: not sent: it failed before, and is tried again in {wait:.0f} s"
             raise KubeError(UNANSWERED, text, retry_in=wait, held=True)
@@ -187,6 +210,8 @@ class Kube:
         except asyncio.CancelledError:
             self.gate.failed(method, path, UNANSWERED)  # whoever asked had no more time: that is no answer, too
             raise
+        except TooLargeError as error:
+            raise self._strange(method, path, f"{error}{beyond}") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise self._strange(method, path, f"no answer from {self._url}: {type(error).__name__}: {error}") from error
         if response.status >= HTTPStatus.BAD_REQUEST:
@@ -202,7 +227,7 @@ class Kube:
         if (trouble := check(document)) is not None:
             raise self._strange(method, path, trouble)
         self.gate.succeeded(method, path)
-        return document
+        return document, len(answer)
 
     def _strange(self, method: str, path: str, trouble: str) -> KubeError:
         retry_in = self.gate.failed(method, path, UNANSWERED)

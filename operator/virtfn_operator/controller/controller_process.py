@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
 import threading
@@ -17,6 +18,7 @@ from virtfn_operator.apiserver.watch_health import WatchHealth
 from virtfn_operator.controller.decide import Rules
 from virtfn_operator.controller.leader import Candidate, KubernetesLeases
 from virtfn_operator.controller.reconcile import Reconciler
+from virtfn_operator.controller.waking import Waking
 from virtfn_operator.ending import TOLD_TO_END, end_now, end_within
 from virtfn_operator.health import serve_health
 from virtfn_operator.settings import ApiServer, ControllerSettings
@@ -33,35 +35,29 @@ logger = logging.getLogger(__name__)
 def watch_registry(server: ApiServer, wake: Callable[[], object]) -> kopf.OperatorRegistry:
     """Wake on every policy and SriovNode event, and on a Node only when it is new, gone or labelled anew."""
     registry = registry_for(server, connections=CONNECTIONS)
-    labels: dict[str, dict[str, str]] = {}
-    versions: dict[tuple[object, object], object] = {}
+    waking = Waking()
+
+    def told(kind: object, event: kopf.RawEvent, state: object) -> None:
+        about: Any = event["object"]
+        who = (kind, about.get("metadata", {}).get("name"))
+        loop = asyncio.get_running_loop()
+        wait = waking.moved(who, None if event["type"] == "DELETED" else state, loop.time())
+        if wait is not None and wait > 0.0:
+            loop.call_later(wait, wake)
+        elif wait is not None:
+            wake()
 
     @kopf.on.event(GROUP, VERSION, POLICIES, registry=registry)
     @kopf.on.event(GROUP, VERSION, NODES, registry=registry)
     async def moved(event: kopf.RawEvent, **_: Any) -> None:
         about: Any = event["object"]
-        metadata = about.get("metadata", {})
-        name, version = (about.get("kind"), metadata.get("name")), metadata.get("resourceVersion")
-        if event["type"] == "DELETED":
-            versions.pop(name, None)
-        elif version is not None and versions.get(name) == version:
-            return  # listed again, because a watch ended
-        else:
-            versions[name] = version
-        wake()
+        told(about.get("kind"), event, about.get("metadata", {}).get("resourceVersion"))
 
     # Nodes are written every few seconds each (heartbeats, images); only their labels matter here.
     @kopf.on.event("", "v1", "nodes", registry=registry)
     async def node_moved(event: kopf.RawEvent, **_: Any) -> None:
         metadata: Any = event["object"].get("metadata", {})
-        name, now = str(metadata.get("name")), dict(metadata.get("labels") or {})
-        if event["type"] == "DELETED":
-            labels.pop(name, None)
-        elif labels.get(name) == now:
-            return
-        else:
-            labels[name] = now
-        wake()
+        told("Node", event, hash(json.dumps(metadata.get("labels") or {}, sort_keys=True)))
 
     return registry
 
@@ -88,7 +84,7 @@ async def run(settings: ControllerSettings) -> None:
     campaign.start()
     threading.Thread(target=candidate.guard, args=(stopped, _end_process), name="lease guard", daemon=True).start()
     watching = WatchHealth(loop.time)
-    async with Kube(settings.api, connections=CONNECTIONS) as kube:
+    async with Kube(settings.api, connections=CONNECTIONS, list_limit=settings.list_limit) as kube:
         rules = Rules(domains=settings.resource_domains, turn_timeout=settings.turn_timeout)
         reconciler = Reconciler(kube, instance=settings.instance, rules=rules)
         health = await serve_health(
@@ -98,7 +94,7 @@ async def run(settings: ControllerSettings) -> None:
         try:
             await _until_first(stop.wait(), _lead(elected, reconciler, kube, settings.api, watching))
         finally:
-            await health.cleanup()
+            await health.close()
             stopped.set()
             await asyncio.to_thread(campaign.join, 10.0)
 

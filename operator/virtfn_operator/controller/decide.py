@@ -82,6 +82,15 @@ class _Seat:
     turn: Turn
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """When this is, by clock and by turns."""
+
+    clock: datetime
+    turn: int
+    """Number of whatever turn ends now."""
+
+
 DEFAULT = Rules()
 
 
@@ -107,8 +116,9 @@ def decide(world: World, now: str, rules: Rules = DEFAULT, *, jumped: bool = Fal
     seats = [_seat(state, body, merged, wires, clock, rules, jumped) for state, body in states]
     grants = may_change([seat.turn for seat in seats], {p.name: p.max_unavailable for p, _ in policies})
     asked, beside = _asked(seats, merged), _beside(seats, merged)
+    look = _Look(clock=clock, turn=turns.following(world.states))
     writes = [
-        *(_guarded(seat.body, partial(_spec_write, seat, grants, merged, wires, clock), unreadable) for seat in seats),
+        *(_guarded(seat.body, partial(_spec_write, seat, grants, merged, wires, look), unreadable) for seat in seats),
         *(
             _guarded(body, partial(_status_write, policy, body, asked, beside, now), unreadable)
             for policy, body in policies
@@ -185,12 +195,12 @@ def _seat(
 ) -> _Seat:
     config, note = merged.configs[state.name], turns.read_note(body)
     granted = state.spec is not None and state.spec.may_change
-    kept = turns.heard(note, state, now, jumped=jumped) if granted else note if note and note.lost else None
+    kept = turns.heard(note, state, now, jumped=jumped) if granted else note
     lost = granted and kept is not None and turns.is_lost(kept, state, now, rules.turn_timeout)
     same = state.spec is not None and list(state.spec.policies) == [wires.of(p) for p in config.policies]
     settled = state.heard and not state.disruptive
-    if not granted and kept is not None and settled and turns.has_answered(kept, state):
-        kept = None
+    if not granted and kept is not None and settled:
+        kept = turns.settled(kept, state)
     turn = Turn(
         node=state.name,
         policies=tuple(policy.name for policy in config.policies),
@@ -198,7 +208,7 @@ def _seat(
         wants=state.heard and state.disruptive and same,
         settled=settled,
         lost=lost,
-        later=bool(note and note.lost),
+        last=turns.last(note),
         unknown=state.garbled,
     )
     return _Seat(state=state, body=body, config=config, note=note, kept=kept, turn=turn)
@@ -226,24 +236,24 @@ def _beside(seats: Sequence[_Seat], merged: Merged) -> Beside:
     return Beside(lost=lost, left_out=merged.left_out)
 
 
-def _spec_write(seat: _Seat, grants: Mapping[str, bool], merged: Merged, wires: Wires, clock: datetime) -> Write | None:
+def _spec_write(seat: _Seat, grants: Mapping[str, bool], merged: Merged, wires: Wires, look: _Look) -> Write | None:
     if seat.state.sealed:
         return None
     name, granted = seat.state.name, grants[seat.state.name]
     old = mapping(mapping(seat.body).get("spec"))
     kept = {**old, "mayChange": granted}
     spec = merge_patch(old, kept if name in merged.untouched else write_spec(seat.config, granted, wires))
-    patch = ({"spec": spec} if spec else {}) | turns.annotated(_note(seat, clock, granted=granted), seat.body)
+    patch = ({"spec": spec} if spec else {}) | turns.annotated(_note(seat, look, granted=granted), seat.body)
     return Write(plural=NODES, name=name, subresource="", patch=patch, about=seat.body) if patch else None
 
 
-def _note(seat: _Seat, clock: datetime, *, granted: bool) -> turns.Note | None:
+def _note(seat: _Seat, look: _Look, *, granted: bool) -> turns.Note | None:
     """What to keep in mind of the node's turn from now on."""
     if seat.turn.lost and seat.kept is not None:
-        return turns.ended(seat.kept, seat.state, clock)
+        return turns.taken(seat.kept, seat.state, look.clock, look.turn)
     if granted:
-        return seat.kept if seat.turn.granted else turns.fresh(seat.state, clock)
-    return seat.kept if seat.kept is not None and seat.kept.lost else None
+        return seat.kept if seat.turn.granted else turns.fresh(seat.state, look.clock)
+    return None if seat.kept is None else turns.ended(seat.kept, look.turn)
 
 
 def _status_write(

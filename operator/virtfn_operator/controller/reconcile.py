@@ -113,7 +113,8 @@ class Reconciler:
         self._looks.succeeded()
         try:
             now, jumped = self._time.read()
-            decision = decide(world, now, self._rules, jumped=jumped)
+            # In a thread: 10,000 policies take it seconds, in which health, watches and writes must go on.
+            decision = await asyncio.to_thread(decide, world, now, self._rules, jumped=jumped)
         except Exception:
             logger.exception("deciding failed; nothing is written")
             self._pause = self._writes.failed()

@@ -2,7 +2,8 @@
 
 A node asks by reporting a disruptive plan and holds its turn until it reports that nothing disruptive is left. A node
 that fails in its turn keeps it: a change that breaks nodes stops by itself. A node that says nothing at all loses it
-after a time (`turns.py`), or one dead machine would hold up everybody.
+after a time (`turns.py`), or one dead machine would hold up everybody. Whoever had a turn most recently is the last to
+have another: a node that ends its turn and asks again at once has no more turns than the others.
 """
 
 from collections import Counter
@@ -27,8 +28,8 @@ class Turn:
     """It has seen what it was asked last and has nothing disruptive left."""
     lost: bool = False
     """It was silent for too long: its turn ends now."""
-    later: bool = False
-    """It lost its last turn, so whoever else waits goes first."""
+    last: int = 0
+    """Number of its last turn among all turns that ended: whoever has a smaller one goes first, 0 never had one."""
     unknown: bool = False
     """Nobody can tell what it was granted: it gets nothing, and takes the room of one that changes."""
 
@@ -38,7 +39,7 @@ def may_change(turns: Iterable[Turn], limits: Mapping[str, MaxUnavailable]) -> d
 
     A node that no policy claims any more only gives free functions back, so nothing limits it.
     """
-    ordered = sorted(turns, key=lambda turn: (turn.later, turn.node))
+    ordered = sorted(turns, key=lambda turn: (turn.last, turn.node))
     matching = Counter(policy for turn in ordered for policy in turn.policies)
     room = {policy: limits.get(policy, MaxUnavailable()).of(number) for policy, number in matching.items()}
     answer = {turn.node: turn.granted and not turn.settled and not turn.lost and not turn.unknown for turn in ordered}

@@ -7,9 +7,13 @@ A noted time that lies in the future is taken for now, because somebody set the 
 A node that says that it failed or that it waits for a holder keeps its turn, however long that takes. One that says
 nothing new for `timeout` loses it. One that always says something new and never ends loses it after `MOST` timeouts:
 whoever fakes progress holds the others up no longer than that.
+
+A note stays when its turn has ended, with the number of that turn: turns are counted over all nodes, in the order in
+which they end, so that whoever had one most recently waits for all others. A number, because no clock moves it.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +30,12 @@ TIMEOUT = 900.0
 MOST = 8
 """Timeouts that one turn may last with news all the while."""
 
-_NOTE = re.compile(r"granted=(\S{1,40}) heard=(\S{1,40}) word=([0-9a-f]{1,16})(?: lost=(\S{1,40}))?")
+MOST_TURNS = 10**15 - 1
+"""Where counting stops; beyond it a note could not be read back."""
+
+_NOTE = re.compile(
+    r"granted=(\S{1,40}) heard=(\S{1,40}) word=([0-9a-f]{1,16})(?: lost=(\S{1,40}))?(?: ended=([0-9]{1,15}))?"
+)
 _STANDS = frozenset({State.FAILED, State.BLOCKED})
 
 
@@ -41,10 +50,18 @@ class Note:
     """What it told then, as `NodeState.word` has it."""
     lost: datetime | None = None
     """When it lost its turn; kept until it has answered and nothing disruptive is left, or it has a turn again."""
+    number: int | None = None
+    """Of the turn among all that ended, of whatever node; None while it is on."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the turn has ended, one way or the other."""
+        return self.lost is not None or self.number is not None
 
     def __str__(self) -> str:
         lost = f" lost={_text(self.lost)}" if self.lost else ""
-        return f"granted={_text(self.granted)} heard={_text(self.heard)} word={self.word}{lost}"
+        ended = "" if self.number is None else f" ended={self.number}"
+        return f"granted={_text(self.granted)} heard={_text(self.heard)} word={self.word}{lost}{ended}"
 
 
 def fresh(state: NodeState, now: datetime) -> Note:
@@ -60,9 +77,20 @@ def read_note(body: object) -> Note | None:
         return None
     try:
         granted, heard = read_time(match[1]), read_time(match[2])
-        return Note(granted=granted, heard=heard, word=match[3], lost=read_time(match[4]) if match[4] else None)
+        lost, number = read_time(match[4]) if match[4] else None, int(match[5]) if match[5] else None
+        return Note(granted=granted, heard=heard, word=match[3], lost=lost, number=number)
     except ValueError:
         return None
+
+
+def last(note: Note | None) -> int:
+    """Orders nodes by their last turn: the greatest had one most recently, 0 never had one."""
+    return 0 if note is None else max(1, note.number or 0)
+
+
+def following(bodies: Iterable[object]) -> int:
+    """The number of the turn that ends next, by what stands on all SriovNodes."""
+    return min(1 + max((last(read_note(body)) for body in bodies), default=0), MOST_TURNS)
 
 
 def read_time(text: str) -> datetime:
@@ -86,7 +114,7 @@ def heard(note: Note | None, state: NodeState, now: datetime, *, jumped: bool = 
     Args:
         jumped: the clock was set since the last look, so that no noted time can be compared with now.
     """
-    if note is None or note.lost:
+    if note is None or note.over:
         return fresh(state, now)
     if jumped:
         note = replace(note, granted=now, heard=now)
@@ -102,9 +130,19 @@ def is_lost(note: Note, state: NodeState, now: datetime, timeout: float) -> bool
     return silent or (now - note.granted).total_seconds() >= MOST * timeout
 
 
-def ended(note: Note, state: NodeState, now: datetime) -> Note:
+def taken(note: Note, state: NodeState, now: datetime, number: int) -> Note:
     """The note of a turn that the node loses now."""
-    return replace(note, lost=now, word=state.word)
+    return replace(note, lost=now, word=state.word, number=number)
+
+
+def ended(note: Note, number: int) -> Note:
+    """The note of a node that has no turn; where it had one until now, that was the last to end."""
+    return note if note.over else replace(note, number=number)
+
+
+def settled(note: Note, state: NodeState) -> Note:
+    """The note of a node that has nothing disruptive left: it is not reproached any longer with a turn that it lost."""
+    return replace(note, lost=None, number=last(note)) if note.lost and has_answered(note, state) else note
 
 
 def has_answered(note: Note, state: NodeState) -> bool:

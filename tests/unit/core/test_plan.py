@@ -33,6 +33,7 @@ from virtfn_host.core.values.steps import (
     Unbind,
     describe,
     pf_of,
+    too_often,
 )
 
 FREE = InUse(holders=())
@@ -259,6 +260,13 @@ def test_the_same_input_gives_the_same_plan(
 ) -> None:
     desired = desired_of(inventory, *asked, originals=originals)
     assert plan(inventory, desired, FREE) == plan(inventory, desired, FREE)
+
+
+@given(machines(), policies(), original_states())
+def test_no_plan_comes_too_often_to_the_same(
+    inventory: Inventory, asked: tuple[PolicyConfig, ...], originals: tuple[Original, ...]
+) -> None:
+    assert too_often(plan(inventory, desired_of(inventory, *asked, originals=originals), FREE)) is None
 
 
 @given(machines(), policies(), original_states(), st.sets(st.tuples(st.integers(0, 2), st.integers(0, 6))))

@@ -137,8 +137,8 @@ def test_somebody_else_may_not_speak(served: Path, monkeypatch: pytest.MonkeyPat
 
 def test_an_answer_that_nobody_takes_is_given_up_and_its_plan_goes_on(served: Path, kernel: FakeKernel) -> None:
     pf, other = (pf.address for pf in read_inventory(kernel.machine().sysfs).pfs)
-    ref = FunctionRef(pf=pf, index=None, address=pf)
-    refused = [SetDriverOverride(function=ref, value="x" * 4000, expects=None)] * 100
+    vfs = [FunctionRef(pf=pf, index=index, address=None) for index in range(100)]
+    refused = [SetDriverOverride(function=vf, value="x" * 4000, expects=None) for vf in vfs]
     with connect(served) as client:
         client.sendall(line("apply", planned(*refused, SetAutoprobe(pf=other, value=False, expects=True))))
         until(lambda: len(kernel.writes) == 1)
@@ -182,6 +182,18 @@ def test_a_plan_of_a_client_that_has_gone_begins_no_further_pf_while_another_wai
         go_on.set()
         assert [word for word, _ in answers(other)] == ["report"]
     assert [path.split("/")[-2] for path, _ in kernel.writes] == [str(pfs[0])] * 2, "the first PF, to its end"
+
+
+def test_a_plan_that_turns_a_pf_back_and_forth_is_refused_and_nothing_is_done(served: Path, kernel: FakeKernel) -> None:
+    pf = read_inventory(kernel.machine().sysfs).pfs[0].address
+    flips = [SetAutoprobe(pf=pf, value=value, expects=not value) for value in (False, True)] * 2
+    with connect(served) as client:
+        client.sendall(line("apply", plan_of(flips)))
+        ((word, body),) = answers(client)
+    assert word == "error"
+    assert "refused, nothing was done: " in body["message"]
+    assert "no plan has this so often for the same function" in body["message"]
+    assert kernel.writes == []
 
 
 def test_a_plan_whose_client_is_there_is_waited_for_and_so_is_one_that_nobody_waits_behind(

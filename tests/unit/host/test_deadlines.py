@@ -3,6 +3,7 @@
 A FIFO without a partner stands in for the kernel: its open blocks until somebody comes, as a blocked write does.
 """
 
+import errno
 import os
 import signal
 import threading
@@ -77,6 +78,23 @@ def test_after_a_write_that_hangs_nothing_is_written_until_it_returns(
     _until(lambda: writer.stuck() is None)
     writer.write(file, "7", 5)
     assert file.read_text() == "7"
+
+
+def test_a_write_that_hangs_is_known_to_though_who_holds_it_up_cannot_be_told(hanging: Path, file: Path) -> None:
+    def unreadable(path: str, _: str) -> None:
+        raise SysfsReadError(path, OSError(errno.EIO, "Input/output error"))
+
+    writer = Writer(who=unreadable, held_after=0.1)
+    with pytest.raises(StuckError, match="has not returned"):
+        writer.write(hanging, "0000:01:10.0", 0.3)
+    assert writer.stuck() is not None
+    with pytest.raises(StuckError, match="not written"):
+        writer.write(file, "7", 5)
+    assert file.read_text() == ""
+    with hanging.open() as holder:
+        assert holder.read() == "0000:01:10.0"
+    _until(lambda: writer.stuck() is None)
+    writer.close()
 
 
 def test_closing_does_not_wait_for_a_write_that_hangs(hanging: Path) -> None:

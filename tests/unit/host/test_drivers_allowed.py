@@ -125,3 +125,15 @@ def test_a_module_that_nothing_of_a_pf_needs_is_not_loaded(kernel: FakeKernel, m
     for name in ("vfio-pci", "igbvf", "igb"):
         (result,) = carried_out(kernel, LoadModule(pf=PF, module=name))
         assert result.outcome is Outcome.DONE
+
+
+def test_where_only_modprobe_s_own_index_is_to_be_seen_what_nobody_can_tell_is_not_loaded(kernel: FakeKernel) -> None:
+    """kmod reads `modules.dep.bin`, and loads by it what we know nothing of."""
+    folder = kernel.root / "lib/modules/6.1.0"
+    folder.mkdir(parents=True)
+    (folder / "modules.dep.bin").write_bytes(b"\xb0\x07\xf4\x57")
+    (result,) = carried_out(kernel, LoadModule(pf=PF, module="floppy"))
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.BIND_FAILED)
+    assert "nothing was loaded" in result.message
+    (result,) = carried_out(kernel, LoadModule(pf=PF, module="vfio-pci"))
+    assert result.outcome is Outcome.DONE

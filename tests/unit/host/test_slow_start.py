@@ -1,5 +1,7 @@
 """Starting the processes that write is no part of a write: a node that is short of CPU is not stuck."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,44 @@ def test_a_process_that_ends_as_it_starts_is_an_error_and_no_write_is_begun(
 ) -> None:
     monkeypatch.setattr(child, "_PROGRAM", "raise RuntimeError('cannot start new thread')")
     nothing_is_written(tmp_path, "EAGAIN")
+
+
+@pytest.mark.parametrize("pipes", [0, 1, 2, 4, 95])
+def test_a_pipe_that_cannot_be_made_is_an_error_and_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipes: int
+) -> None:
+    made = iter(range(pipes))
+    pipe2 = os.pipe2
+
+    def few(flags: int) -> tuple[int, int]:
+        if next(made, None) is None:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return pipe2(flags)
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as full:
+        full.setattr(os, "pipe2", few)
+        with pytest.raises(OSError, match="Too many open files"):
+            child.Crew(32)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_what_fails_meanwhile_takes_no_child_and_no_answer_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "sriov_numvfs"
+    file.write_text("")
+    writer = Writer()
+
+    def fail() -> None:
+        raise RuntimeError("nobody thought of it")
+
+    writer.write(file, "7", deadline=30)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(RuntimeError):
+        writer.write_each([(file, "8")], 30, meanwhile=fail)
+    writer.write(file, "9", deadline=30)
+    assert file.read_text() == "9"
+    assert len(list(Path("/proc/self/fd").iterdir())) == before, "the child was heard, and is used again"
+    writer.close()
 
 
 def nothing_is_written(folder: Path, why: str) -> None:

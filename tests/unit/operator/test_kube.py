@@ -194,4 +194,4 @@ async def test_health(unused_tcp_port: int) -> None:
             await client.read("/healthz")
         with pytest.raises(KubeError, match="500: hung"):
             await client.read("/healthz")
-    await runner.cleanup()
+    await runner.close()

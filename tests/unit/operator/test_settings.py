@@ -38,12 +38,21 @@ def test_domains_and_the_patience_with_a_silent_node() -> None:
 
 
 @pytest.mark.parametrize(
+    ("memory", "most"), [("", 64 << 20), ("0", 64 << 20), (str(512 << 20), 64 << 20), (str(4 << 30), 512 << 20)]
+)
+def test_a_controller_with_more_memory_reads_larger_lists(memory: str, most: int) -> None:
+    names = {**CLUSTER, "POD_NAME": "c-1", "POD_NAMESPACE": "virtfn", "VIRTFN_MEMORY": memory}
+    assert controller_settings(names).list_limit == most
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         *(
             ("VIRTFN_RESOURCE_DOMAINS", value)
             for value in ("kubernetes.io", "a.kubernetes.io", "requests.x", "A", "a..b")
         ),
+        *(("VIRTFN_MEMORY", value) for value in ("-1", "x", "1.5", "512Mi", "٣", "9" * 20)),
         *(("VIRTFN_TURN_TIMEOUT", value) for value in ("0", "-1", "x", "nan", "inf", "1e9")),
     ],
 )

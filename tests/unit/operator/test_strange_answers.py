@@ -66,6 +66,24 @@ async def test_it_takes_no_longer_than_a_request_may(
         assert await trouble(api, LIST) is not None
 
 
+@pytest.mark.parametrize(("most", "good"), [(20_000, True), (10_000, False), (100, False), (0, False)])
+async def test_a_list_is_bounded_in_bytes_however_many_pages_it_has(
+    api: ApiServer, most: int, good: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kube_module, "PAGE", 1)
+    for number in range(14):
+        await api.put(f"{LIST}/n{number}", {"metadata": {"name": f"n{number}"}, "spec": {"x": "x" * 1000}})
+    where = Where(url=f"http://127.0.0.1:{api.port}", token=None, ca=None)
+    async with Kube(where, connections=2, list_limit=most) as kube:
+        if good:
+            assert len(await kube.list(LIST)) >= 14
+            return
+        with pytest.raises(KubeError, match=rf"{most} bytes in all.*limits\.memory"):
+            await kube.list(LIST)
+    pages = most // 1000 + 1
+    assert len(api.seen) <= pages
+
+
 @pytest.mark.parametrize("items", [None, {"kind": "SriovNodeList", "metadata": {}, "items": None}])
 async def test_an_empty_list_is_one_only_when_the_server_says_so(api: ApiServer, items: object) -> None:
     api.fault = None if items is None else api_faults.lists(items)

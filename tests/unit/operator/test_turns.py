@@ -48,6 +48,10 @@ class Cluster:
         observed = body["metadata"]["generation"]
         self.nodes[name] = {**body, "status": {"observedGeneration": observed, "policies": [outcome], **plan}}
 
+    def note(self, name: str) -> str:
+        text: str = self.nodes[name]["metadata"]["annotations"][turns.ANNOTATION]
+        return text
+
     def problems(self) -> list[tuple[str, str]]:
         return [(it["node"], it["reason"]) for it in self.policies["fast"]["status"]["problems"]]
 
@@ -81,7 +85,7 @@ def test_a_node_that_saw_its_turn_and_then_says_nothing_new_loses_it_too() -> No
     assert cluster.later(2) == ["b"]
 
 
-def test_one_that_tells_of_progress_keeps_it_and_one_that_has_ended_leaves_no_note() -> None:
+def test_one_that_tells_of_progress_keeps_it_and_one_that_has_ended_is_not_reproached_with_it() -> None:
     cluster = Cluster("a", "b")
     cluster.look()
     for steps in range(8, 3, -1):
@@ -89,7 +93,7 @@ def test_one_that_tells_of_progress_keeps_it_and_one_that_has_ended_leaves_no_no
         assert cluster.later(800) == ["a"]
     cluster.says("a", "Ready", disruptive=False)
     assert cluster.later(1) == ["b"]
-    assert turns.ANNOTATION not in cluster.nodes["a"]["metadata"].get("annotations", {})
+    assert " lost=" not in cluster.note("a")
 
 
 @pytest.mark.parametrize("state", ["Failed", "Blocked"])
@@ -128,7 +132,76 @@ def test_one_that_lost_it_has_another_only_when_it_has_spoken_and_after_the_othe
     assert cluster.look() == ["a"]
     cluster.says("a", "Ready", disruptive=False)
     assert cluster.look() == []
-    assert all(turns.ANNOTATION not in b["metadata"].get("annotations", {}) for b in cluster.nodes.values())
+    assert not any(" lost=" in cluster.note(name) for name in "abc")
+
+
+@pytest.mark.parametrize("held", [0, 60, turns.MOST * 900 - 60, turns.MOST * 900], ids=lambda held: f"{held} s")
+@pytest.mark.parametrize("liar", ["a", "c", "e"])
+def test_one_that_asks_again_at_once_has_no_more_turns_than_the_others(liar: str, held: int) -> None:
+    """Everybody always wants more; one of them holds its turn as long as it may, and asks again when it has ended."""
+    cluster, order = Cluster(*"abcde"), []
+    for _ in range(4 * 5):
+        (now,) = cluster.look()
+        order.append(now)
+        for second in range(0, held if now == liar else 60, 60):
+            cluster.says(now, disruptive=True, steps=second)
+            cluster.later(60)
+        cluster.says(now, "Ready", disruptive=False)
+        following = cluster.look()
+        cluster.says(now, disruptive=True)
+        assert cluster.look() == following
+    assert order == list("abcde") * 4
+
+
+def test_who_had_a_turn_goes_after_those_that_never_had_one_also_when_the_clock_was_set_back() -> None:
+    cluster = Cluster(*"ab")
+    cluster.says("b", "Ready", disruptive=False)
+    assert cluster.look() == ["a"]
+    cluster.says("a", "Ready", disruptive=False)
+    cluster.says("b", disruptive=True)
+    assert cluster.later(60) == ["b"]
+    cluster.says("a", disruptive=True)
+    cluster.says("b", "Ready", disruptive=False)
+    assert cluster.later(-86400) == ["a"]
+    cluster.says("a", "Ready", disruptive=False)
+    assert cluster.look() == []
+    for name in "ab":
+        cluster.says(name, disruptive=True)
+    assert cluster.look() == ["b"]
+
+
+def test_a_turn_costs_two_writes_of_its_node_and_its_note_does_not_grow() -> None:
+    cluster = Cluster("a")
+    cluster.look()
+    lengths = set()
+    for _ in range(20):
+        before = cluster.nodes["a"]["metadata"]["generation"]
+        cluster.says("a", "Ready", disruptive=False)
+        assert cluster.later(1) == []
+        cluster.says("a", disruptive=True)
+        assert cluster.later(1) == ["a"]
+        assert cluster.later(1) == ["a"]
+        assert cluster.nodes["a"]["metadata"]["generation"] == before + 2
+        lengths.add(len(cluster.note("a")))
+    assert len(lengths) == 1
+
+
+FORGED = "granted=2026-01-01T00:00:00Z heard=2026-01-01T00:00:00Z word=0 "
+
+
+@pytest.mark.parametrize("note", ["ended=0", "ended=1", "ended=999999999999999", "ended=9999999999999999", "ended=-1"])
+def test_a_forged_number_keeps_nobody_from_a_turn_and_can_be_read_back(note: str) -> None:
+    cluster = Cluster("a", "b", "c")
+    cluster.nodes["b"]["metadata"]["annotations"] = {turns.ANNOTATION: FORGED + note}
+    had = []
+    for _ in range(3):
+        (now,) = cluster.look()
+        had.append(now)
+        cluster.says(now, "Ready", disruptive=False)
+        cluster.look()
+        assert (read := turns.read_note(cluster.nodes[now])) is not None
+        assert str(read) == cluster.note(now)
+    assert sorted(had) == ["a", "b", "c"]
 
 
 def test_a_clock_that_was_set_back_takes_no_turn_and_gives_none_for_ever() -> None:

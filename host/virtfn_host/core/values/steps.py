@@ -4,6 +4,7 @@ A step is data: what to write, and what must be found there before. `linux/act/a
 in-use lock says yes, and refuses anything that is not in this file.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +13,7 @@ from typing import Annotated, TypeAlias, assert_never
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Holder
-from virtfn_host.core.values.link import link_text
+from virtfn_host.core.values.link import GROUPS, link_text
 from virtfn_host.core.values.model import VfLink
 from virtfn_host.core.values.names import (
     AtMost,
@@ -265,6 +266,34 @@ class Plan:
 def plan_of(steps: Iterable[Step]) -> Plan:
     """These steps alone, PF by PF."""
     return Plan(pfs=tuple(PfPlan(pf=pf, steps=tuple(alike)) for pf, alike in groupby(steps, pf_of)))
+
+
+def too_often(plan: Plan) -> Step | None:
+    """The first step that comes more often to the same than in any plan of ours; None: there is none.
+
+    A plan leads from what is to what should be, and no way there is longer than off and on again: a number of VFs goes
+    through 0, an override is set and cleared. Only of link settings a VF has one for each group.
+    """
+    times: Counter[tuple[object, ...]] = Counter()
+    for step in plan.steps:
+        aim = _aim(step)
+        times[aim] += 1
+        if times[aim] > (len(GROUPS) if isinstance(step, SetLink) else 2):
+            return step
+    return None
+
+
+def _aim(step: Step) -> tuple[object, ...]:
+    """What a step does to what; how it is now and then is left out."""
+    match step:
+        case LoadModule(pf=pf, module=module):
+            return LoadModule, pf, module
+        case SetAutoprobe() | SetNumVfs() | Settle() | Forget():
+            return type(step), step.pf
+        case Unbind() | SetDriverOverride() | Bind() | Probe() | SetLink():
+            return type(step), step.function.pf, step.function.index
+        case _:
+            assert_never(step)
 
 
 class Outcome(StrEnum):

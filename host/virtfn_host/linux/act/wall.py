@@ -25,6 +25,9 @@ from virtfn_host.linux.read.sysfs import Sysfs
 VFIO_CORE = "vfio-pci-core"
 """The module that every vfio driver of PCI functions is built on (Linux 5.16); before, vfio-pci was the only one."""
 
+MODULE_INDEXES = ("modules.dep", "modules.dep.bin")
+"""The list of modules that we read, and the one that kmod reads: without the first it may still load anything."""
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -91,7 +94,8 @@ class Wall:
             DriverRefusedError: it is none of those that a function of this PF may need.
             HostError: nobody can tell.
         """
-        if not os.path.exists(self._sysfs.modules_folder() / "modules.dep") or self._is_vfio(name):
+        folder = self._sysfs.modules_folder()
+        if not any(os.path.exists(folder / index) for index in MODULE_INDEXES) or self._is_vfio(name):
             return
         entry = self._entry(pf, whole=False)
         functions = (pf, *self._sysfs.vf_addresses(pf).values())

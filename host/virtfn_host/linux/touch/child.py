@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, cast
 
@@ -50,6 +51,19 @@ def _told(touch: tuple[str, str | None]) -> bytes:
     """One touch in the child's words; what is no Unicode is said as the kernel says it."""
     path, value = os.fsencode(touch[0]), None if touch[1] is None else os.fsencode(touch[1])
     return TOUCH.pack(len(path), -1 if value is None else len(value)) + path + (value or b"")
+
+
+def _three_pipes() -> list[tuple[int, int]]:
+    """All that a child needs, or none where there is no room for the last."""
+    pipes: list[tuple[int, int]] = []
+    try:
+        while len(pipes) < 3:
+            pipes.append(os.pipe2(os.O_CLOEXEC))
+    except OSError:
+        for fd in chain.from_iterable(pipes):
+            os.close(fd)
+        raise
+    return pipes
 
 
 class Child:
@@ -135,7 +149,7 @@ class Crew:
         self.children: list[Child] = []
         try:
             for _ in range(size):
-                pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
+                pipes = _three_pipes()
                 theirs.append((pipes[0][0], pipes[1][1], pipes[2][1]))
                 self.children.append(Child(pipes[0][1], pipes[1][0], pipes[2][0]))
             self._process = subprocess.Popen(

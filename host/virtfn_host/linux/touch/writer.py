@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from virtfn_host.core.values.model import Stuck
-from virtfn_host.linux.errors import StuckError, SysfsWriteError
+from virtfn_host.linux.errors import HostError, StuckError, SysfsWriteError
+from virtfn_host.linux.read.holding import Holding
 from virtfn_host.linux.touch.child import Child, Crew
 from virtfn_host.linux.touch.child_program import VALUE_LIMIT, forbidden
 from virtfn_host.linux.touch.rounds import NOBODY, Lists, Who
@@ -37,7 +38,7 @@ class Writer:
         """`below`: the sysfs, of which nothing but the attributes in `child_program.ATTRIBUTES` is written; None: any
         file that exists, for who has no sysfs.
         """
-        self._who = who or (lambda *_: None)
+        self._named = who
         self._held_after = held_after
         self._below = None if below is None else os.path.abspath(below)
         self._lock = threading.Lock()
@@ -91,14 +92,24 @@ class Writer:
                 lists.add(self._asked([texts[number] for number in share], len(shares)), share)
             except OSError as error:  # No process, so nothing of this share was begun.
                 lists.answers |= {n: SysfsWriteError(*texts[n], error.errno or errnos.EAGAIN) for n in share}
-        meanwhile()
-        lists.carry_out()
-        with self._lock:
-            self._idle += lists.free
-            self._stuck |= {some.child: (*texts[some.left[0]], some.since) for some in lists.blocked}
+        try:
+            meanwhile()
+        finally:
+            # Whatever became of that: a write that is not heard to its end is one that nobody knows to be blocked.
+            lists.carry_out()
+            with self._lock:
+                self._idle += lists.free
+                self._stuck |= {some.child: (*texts[some.left[0]], some.since) for some in lists.blocked}
         late = next((error for error in lists.answers.values() if isinstance(error, StuckError)), None)
         missing = StuckError(f"not written: {late or 'another write came back only after its deadline'}")
         return [lists.answers.get(number, missing) for number in range(len(texts))]
+
+    def _who(self, path: str, value: str) -> Holding | None:
+        """Only a name for people: where it cannot be told, a blocked write is counted as one all the same."""
+        try:
+            return None if self._named is None else self._named(path, value)
+        except (HostError, OSError, ValueError):
+            return None
 
     def _forbids(self, path: str, value: str) -> bool:
         """Asked before the child, which asks again: one wall that has a hole is none."""

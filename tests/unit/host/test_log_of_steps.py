@@ -1,0 +1,44 @@
+"""Each step that worked is a line of the log, and whoever asks for steps without end does not fill a disk with them."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kernel import FakeKernel
+
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.link import GROUPS
+from virtfn_host.core.values.steps import Settle, plan_of
+from virtfn_host.process import serve
+from virtfn_host.process.seldom import Seldom
+from virtfn_host.process.serve import Host
+
+ABSENT = plan_of(Settle(pf=PciAddress(domain, 1, 0, 0), num_vfs=0) for domain in range(100))
+"""Steps that are done by doing nothing."""
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    monkeypatch.setattr(serve.done, "filters", [Seldom(250, 3600.0)])
+    made = Host(FakeKernel(tmp_path / "root", pfs=1).machine(), None)
+    yield made
+    made.end()
+
+
+def test_steps_that_work_without_end_are_so_many_lines(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        host.apply(ABSENT, lambda _: None)
+    assert len(lines(caplog)) == 200, "a line for each"
+    for _ in range(5):
+        host.apply(ABSENT, lambda _: None)
+    assert len(lines(caplog)) == 250
+
+
+def test_1000_vfs_that_are_made_anew_with_every_link_setting_are_a_line_each() -> None:
+    assert 1000 * (2 + len(GROUPS)) + 4 < serve.DONE
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("virtfn.host")]
