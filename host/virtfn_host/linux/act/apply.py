@@ -15,6 +15,7 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Stuck
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import (
+    REPEATED,
     Bind,
     Forget,
     LoadModule,
@@ -35,6 +36,7 @@ from virtfn_host.core.values.steps import (
     not_tried,
     patience,
     pf_of,
+    shortened,
 )
 from virtfn_host.linux.act.expect import expect
 from virtfn_host.linux.act.journal import has_links
@@ -119,7 +121,7 @@ def _not_now(
 ) -> tuple[Reason | None, str] | None:
     """Why a step is not tried: reason and words."""
     if former is not None:
-        return former.reason, f"not tried after: {former.message}"
+        return former.reason, f"not tried after: {shortened(former.message, REPEATED)}"
     if stuck is not None:
         return Reason.STUCK, f"not tried: {stuck.text}"
     if given_up:
