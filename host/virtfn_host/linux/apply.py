@@ -43,7 +43,17 @@ from virtfn_host.linux.errors import (
 from virtfn_host.linux.expect import expect
 from virtfn_host.linux.journal import has_links
 from virtfn_host.linux.machine import Machine, address_of, look_at, remember
-from virtfn_host.linux.portions import Links, Portion, ended, not_tried, portions_of, set_links, together
+from virtfn_host.linux.portions import (
+    REPEATED,
+    Links,
+    Portion,
+    ended,
+    not_tried,
+    portions_of,
+    set_links,
+    shortened,
+    together,
+)
 from virtfn_host.linux.sysfs import Sysfs
 
 SETTLE_POLL = 0.01
@@ -117,7 +127,7 @@ def _not_now(
 ) -> tuple[Reason | None, str] | None:
     """Why a step is not tried: reason and words."""
     if former is not None:
-        return former.reason, f"not tried after: {former.message}"
+        return former.reason, f"not tried after: {shortened(former.message, REPEATED)}"
     if stuck is not None:
         return Reason.STUCK, f"not tried: {stuck.text}"
     if given_up:
