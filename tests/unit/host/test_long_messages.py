@@ -41,7 +41,7 @@ def test_what_follows_a_step_with_long_words_is_told_why_in_short(tmp_path: Path
 def test_a_report_of_words_in_any_script_takes_no_more_room_than_one_in_ascii(tmp_path: Path) -> None:
     words = "\N{GRINNING FACE}" * 1000
     step = SetDriverOverride(function=WHOLE, value=words, expects=words)
-    plan = Plan(steps=(step, *(Forget(pf=PF) for _ in range(FOLLOWING))), blocked=(), disturbs=())
+    plan = plan_of((step, *(Forget(pf=PF) for _ in range(FOLLOWING))))
     first, *others = apply(plan, FakeKernel(tmp_path / "root").machine()).results
     assert first.message.startswith("0000:01:00.0: set driver_override \\U0001f600")
     assert all(result.message.isascii() and len(result.message) < 500 for result in others)
