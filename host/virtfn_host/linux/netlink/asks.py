@@ -20,7 +20,7 @@ from typing import Any
 from virtfn_host.core.values.codec import CodecError, decode, encode
 from virtfn_host.core.values.model import VfLink
 from virtfn_host.linux.errors import NetlinkError, NetlinkRefusedError
-from virtfn_host.linux.touch.child import ENVIRONMENT
+from virtfn_host.linux.touch.child import ENVIRONMENT, make_pipes
 
 START_DEADLINE = 30.0
 """Seconds for the child to load its library: 0.4 s as a rule, ten times as long on a loaded or emulated CPU."""
@@ -165,13 +165,7 @@ class _Child:
     """The process, its two pipes, and how many answers it owes: one that comes too late answers nobody."""
 
     def __init__(self, namespace: str, folder: str) -> None:
-        read_end, self._questions = os.pipe2(os.O_CLOEXEC)
-        try:
-            self._answers, write_end = os.pipe2(os.O_CLOEXEC)
-        except OSError:
-            os.close(read_end)
-            os.close(self._questions)
-            raise
+        (read_end, self._questions), (self._answers, write_end) = make_pipes(2)
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-B", str(_PROGRAM), namespace, folder],

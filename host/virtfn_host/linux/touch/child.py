@@ -53,11 +53,15 @@ def _told(touch: tuple[str, str | None]) -> bytes:
     return TOUCH.pack(len(path), -1 if value is None else len(value)) + path + (value or b"")
 
 
-def _three_pipes() -> list[tuple[int, int]]:
-    """All that a child needs, or none where there is no room for the last."""
+def make_pipes(number: int) -> list[tuple[int, int]]:
+    """Pipes to a child, each its reading and its writing end: all, or none where there is no room for the last.
+
+    Raises:
+        OSError: there is none.
+    """
     pipes: list[tuple[int, int]] = []
     try:
-        while len(pipes) < 3:
+        while len(pipes) < number:
             pipes.append(os.pipe2(os.O_CLOEXEC))
     except OSError:
         for fd in chain.from_iterable(pipes):
@@ -149,7 +153,7 @@ class Crew:
         self.children: list[Child] = []
         try:
             for _ in range(size):
-                pipes = _three_pipes()
+                pipes = make_pipes(3)
                 theirs.append((pipes[0][0], pipes[1][1], pipes[2][1]))
                 self.children.append(Child(pipes[0][1], pipes[1][0], pipes[2][0]))
             self._process = subprocess.Popen(
