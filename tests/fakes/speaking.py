@@ -155,7 +155,7 @@ def node_status() -> Any:
 
 def journal(folder: Path) -> Any:
     """The journal in this folder."""
-    return the("Journal", "virtfn_host.linux.act.journal", "virtfn_host.linux.act.journal")(folder / "journal.json")
+    return the("Journal", "virtfn_host.linux.act.journal", "virtfn_host.linux.journal")(folder / "journal.json")
 
 
 def write(folder: Path) -> None:
