@@ -3,41 +3,45 @@
 `virtfn bind` wants one function on a driver; `virtfn restore` wants a PF, or one VF, as the journal says it was.
 """
 
-from virtfn_host.core.checks.whole import RefusalError, check_whole, whole_pf
+from virtfn_host.core.checks.usable import first, has_vfs, needed, no_iommu
+from virtfn_host.core.checks.whole import whole_pf
 from virtfn_host.core.turn.resolve import Resolution, given_back_vf, resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredPf, DesiredVf, NodeConfig, Rejected
-from virtfn_host.core.values.model import Inventory, Original, PhysicalFunction
+from virtfn_host.core.values.model import Inventory, Original, PhysicalFunction, VirtualFunction
 from virtfn_host.core.values.reasons import Reason
 
 BIND, RESTORE = "virtfn bind", "virtfn restore"
 """Who asks, where a policy would be named."""
 
 
-def bound(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress, driver: str) -> Resolution:
+def bound(inventory: Inventory, address: PciAddress, driver: str) -> Resolution:
     """One function on a driver, everything else as it is."""
-    found = _vf(inventory, address)
-    if found is None:
-        return _bound_whole(inventory, originals, address, driver)
-    pf, index = found
-    override = None if driver == KERNEL_DRIVER else driver
-    vf = DesiredVf(index=index, driver=driver, driver_override=override, resource_name=None, policy=BIND)
-    return _only(pf, vf, BIND)
-
-
-def _bound_whole(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress, driver: str) -> Resolution:
-    pf = inventory.pf(address)
-    if pf is None:
+    if (found := _vf(inventory, address)) is not None:
+        pf, vf = found
+        if refusal := _no_vfio(vf, driver):
+            return refusal
+        override = None if driver == KERNEL_DRIVER else driver
+        wanted = DesiredVf(index=vf.index, driver=driver, driver_override=override, resource_name=None, policy=BIND)
+        return _only(pf, wanted, BIND)
+    whole = inventory.pf(address)
+    lost = next((it for it in inventory.unreadable if it.device == address), None)
+    if whole is None and lost is not None:
+        return _refused(BIND, address, Reason.UNREADABLE, f"{lost.path} could not be read: {lost.error}")
+    if whole is None:
         text = "is no function that can be handed out; `virtfn list --all` shows those that are there"
         return _refused(BIND, address, Reason.NO_MATCHING_DEVICE, text)
-    try:
-        check_whole(pf, driver, next((entry for entry in originals if entry.address == address), None))
-    except RefusalError as refusal:
-        return _refused(BIND, address, refusal.reason, str(refusal))
     # The VFs of a PF are not ended by the way: who wants that says so, with a policy or `restore`.
-    if pf.vfs:
-        return _refused(BIND, address, Reason.FUNCTION_TAKEN, f"has {pf.num_vfs} VFs; `virtfn restore {address}` first")
-    return Resolution(desired=Desired(pfs=(whole_pf(pf, driver, None, BIND),)), rejected=())
+    if hindrance := first(needed(whole.needed_for), has_vfs(whole.num_vfs)):
+        return _refused(BIND, address, hindrance.reason, hindrance.text)
+    if refusal := _no_vfio(whole, driver):
+        return refusal
+    return Resolution(desired=Desired(pfs=(whole_pf(whole, driver, None, BIND),)), rejected=())
+
+
+def _no_vfio(function: PhysicalFunction | VirtualFunction, driver: str) -> Resolution | None:
+    hindrance = None if driver == KERNEL_DRIVER else no_iommu(function.iommu_group)
+    return _refused(BIND, function.address, hindrance.reason, hindrance.text) if hindrance else None
 
 
 def restored(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress | None) -> Resolution:
@@ -51,16 +55,16 @@ def restored(inventory: Inventory, originals: tuple[Original, ...], address: Pci
     if found is None:
         text = "was never touched by virtfn, or is not there any more; `virtfn list` shows what is there"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
-    pf, index = found
+    pf, vf = found
     if everything.desired.pf(pf.address) is None:
         text = f"was never touched by virtfn, and neither was its PF {pf.address}"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
     original = next(entry for entry in originals if entry.address == pf.address)
-    return _only(pf, given_back_vf(index, original), RESTORE)
+    return _only(pf, given_back_vf(vf.index, original), RESTORE)
 
 
-def _vf(inventory: Inventory, address: PciAddress) -> tuple[PhysicalFunction, int] | None:
-    return next(((pf, vf.index) for pf in inventory.pfs for vf in pf.vfs if vf.address == address), None)
+def _vf(inventory: Inventory, address: PciAddress) -> tuple[PhysicalFunction, VirtualFunction] | None:
+    return next(((pf, vf) for pf in inventory.pfs for vf in pf.vfs if vf.address == address), None)
 
 
 def _only(pf: PhysicalFunction, vf: DesiredVf, who: str) -> Resolution:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
-from virtfn_host.core.checks.groups import spoilers
+from virtfn_host.core.checks.usable import on_vfio
 from virtfn_host.core.turn.plan import Function, in_place
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
@@ -89,8 +89,8 @@ def _offered(
     reason = None
     if not in_place(claim, function):
         reason = Reason.DRIFTED if function.driver is not None else Reason.BIND_FAILED
-    elif claim.driver != KERNEL_DRIVER and spoilers(inventory.group(function.iommu_group), {function.address}):
-        reason = Reason.GROUP_NOT_VIABLE
+    elif claim.driver != KERNEL_DRIVER and (hindrance := on_vfio(function, inventory)) is not None:
+        reason = hindrance.reason
     elif isinstance(claim, DesiredVf) and isinstance(function, VirtualFunction) and unmet(claim.link, function):
         # A pod that asks for a VLAN must not get a VF without it.
         reason = Reason.LINK_SETTING_REFUSED
