@@ -9,6 +9,7 @@ from virtfn_host.core.values.holders import Cause, Holder, Pod
 from virtfn_host.core.values.link import mentioned
 from virtfn_host.core.values.mac import ZERO_MAC
 from virtfn_host.core.values.model import (
+    Function,
     GroupMember,
     Inventory,
     IommuGroup,
@@ -121,12 +122,9 @@ def an_inventory(*pfs: PhysicalFunction, **fields: object) -> Inventory:
     return replace(inventory, **fields)  # type: ignore[arg-type]
 
 
-def functions(*pfs: PhysicalFunction) -> list[PhysicalFunction | VirtualFunction]:
+def functions(*pfs: PhysicalFunction) -> list[Function]:
     """Each of these and its VFs."""
-    found: list[PhysicalFunction | VirtualFunction] = []
-    for pf in pfs:
-        found += [pf, *pf.vfs]
-    return found
+    return [function for pf in pfs for function in pf.family]
 
 
 def a_policy(name: str = "fast", count: int | None = 7, **fields: object) -> PolicyConfig:

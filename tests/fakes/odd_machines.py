@@ -8,6 +8,7 @@ from inventories import DRIVERS, a_pf, a_pod, a_vf, an_inventory, functions
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder
 from virtfn_host.core.values.model import (
+    Function,
     GroupMember,
     InUse,
     Inventory,
@@ -65,7 +66,7 @@ def _vf(draw: st.DrawFn, number: int, index: int) -> VirtualFunction:
     return replace(vf, vfio_bound=driver in ("vfio-pci", VARIANT), iommu_group=draw(_GROUPS))
 
 
-def _group(draw: st.DrawFn, number: int, every: list[PhysicalFunction | VirtualFunction]) -> IommuGroup:
+def _group(draw: st.DrawFn, number: int, every: list[Function]) -> IommuGroup:
     members = [
         GroupMember(address=f.address, driver=f.driver, vfio_bound=f.vfio_bound)
         for f in every

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from virtfn_host.core.checks.groups import HARMLESS_DRIVERS, spoilers
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Holder, holder_text
-from virtfn_host.core.values.model import Inventory, IommuGroup, PhysicalFunction, Unreadable, VirtualFunction
+from virtfn_host.core.values.model import Function, Inventory, IommuGroup, PhysicalFunction, Unreadable, VirtualFunction
 from virtfn_host.core.values.reasons import Reason
 
 SWITCH_ON = "switch the IOMMU on in the firmware, and on the kernel command line if it needs it"
@@ -136,7 +136,7 @@ def shared_group(
     return Hindrance(reason=Reason.GROUP_NOT_VIABLE, message=text, remedy=remedy)
 
 
-def on_vfio(function: PhysicalFunction | VirtualFunction, inventory: Inventory) -> Hindrance | None:
+def on_vfio(function: Function, inventory: Inventory) -> Hindrance | None:
     """Why a function that is on its vfio driver cannot be opened all the same."""
     group, is_vf = inventory.group(function.iommu_group), isinstance(function, VirtualFunction)
     return first(no_iommu(function.iommu_group), shared_group(function.address, group, is_vf=is_vf))
@@ -147,7 +147,7 @@ def on_vfio(function: PhysicalFunction | VirtualFunction, inventory: Inventory) 
 
 def unreadable(inventory: Inventory, pf: PhysicalFunction) -> Iterator[tuple[Unreadable, Hindrance]]:
     """What of a PF or its VFs could not be read, so that nothing of it is guessed."""
-    family = {pf.address, *(vf.address for vf in pf.vfs)}
+    family = {function.address for function in pf.family}
     for lost in inventory.unreadable:
         if lost.device in family:
             text = f"{lost.path} could not be read: {lost.error}"

@@ -23,7 +23,7 @@ from virtfn_host.core.checks.usable import (
 )
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder
-from virtfn_host.core.values.model import Inventory, IommuGroup
+from virtfn_host.core.values.model import Inventory, IommuGroup, VirtualFunction
 from virtfn_host.core.values.reasons import Reason
 
 BRIDGE = Hindrance(
@@ -115,13 +115,11 @@ class Explanation:
 
 def of_inventory(inventory: Inventory, address: PciAddress) -> Function | None:
     """A function as a look at the machine shows it; None where it is not among those that can be handed out."""
-    pf = next(
-        (pf for pf in inventory.pfs if pf.address == address or any(vf.address == address for vf in pf.vfs)), None
-    )
-    if pf is None:
+    found = inventory.find(address)
+    if found is None:
         return None
-    vf = next((vf for vf in pf.vfs if vf.address == address), None)
-    shown = vf or pf
+    pf, shown = found
+    vf = shown if isinstance(shown, VirtualFunction) else None
     number = shown.iommu_group
     # A group that did not read is told as such, and is a group all the same.
     group = None if number is None else inventory.group(number) or IommuGroup(number=number, members=())

@@ -17,31 +17,30 @@ BIND, RESTORE = "virtfn bind", "virtfn restore"
 
 def bound(inventory: Inventory, address: PciAddress, driver: str) -> Resolution:
     """One function on a driver, everything else as it is."""
-    if (found := _vf(inventory, address)) is not None:
-        pf, vf = found
-        if refusal := _no_vfio(vf, driver):
-            return refusal
-        override = None if driver == KERNEL_DRIVER else driver
-        wanted = DesiredVf(index=vf.index, driver=driver, driver_override=override, resource_name=None, policy=BIND)
-        return _only(pf, wanted, BIND)
-    whole = inventory.pf(address)
-    lost = next((it for it in inventory.unreadable if it.device == address), None)
-    if whole is None and lost is not None:
-        return _refused(BIND, address, Reason.UNREADABLE, f"{lost.path} could not be read: {lost.error}")
-    if whole is None:
-        text = "is no function that can be handed out; `virtfn list --all` shows those that are there"
-        return _refused(BIND, address, Reason.NO_MATCHING_DEVICE, text)
-    # The VFs of a PF are not ended by the way: who wants that says so, with a policy or `restore`.
-    if hindrance := first(needed(whole.needed_for), has_vfs(whole.num_vfs)):
-        return _refused(BIND, address, hindrance.reason, hindrance.text)
-    if refusal := _no_vfio(whole, driver):
-        return refusal
-    return Resolution(desired=Desired(pfs=(whole_pf(whole, driver, None, BIND),)), rejected=())
-
-
-def _no_vfio(function: PhysicalFunction | VirtualFunction, driver: str) -> Resolution | None:
+    found = inventory.find(address)
+    if found is None:
+        return _not_there(inventory, address)
+    pf, function = found
     hindrance = None if driver == KERNEL_DRIVER else no_iommu(function.iommu_group)
-    return _refused(BIND, function.address, hindrance.reason, hindrance.text) if hindrance else None
+    if isinstance(function, VirtualFunction):
+        override = None if driver == KERNEL_DRIVER else driver
+        wanted = DesiredVf(
+            index=function.index, driver=driver, driver_override=override, resource_name=None, policy=BIND
+        )
+        made = _only(pf, wanted, BIND)
+    else:
+        # The VFs of a PF are not ended by the way: who wants that says so, with a policy or `restore`.
+        hindrance = first(needed(pf.needed_for), has_vfs(pf.num_vfs), hindrance)
+        made = Resolution(desired=Desired(pfs=(whole_pf(pf, driver, None, BIND),)), rejected=())
+    return made if hindrance is None else _refused(BIND, address, hindrance.reason, hindrance.text)
+
+
+def _not_there(inventory: Inventory, address: PciAddress) -> Resolution:
+    lost = next((it for it in inventory.unreadable if it.device == address), None)
+    if lost is not None:
+        return _refused(BIND, address, Reason.UNREADABLE, f"{lost.path} could not be read: {lost.error}")
+    text = "is no function that can be handed out; `virtfn list --all` shows those that are there"
+    return _refused(BIND, address, Reason.NO_MATCHING_DEVICE, text)
 
 
 def restored(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress | None) -> Resolution:
@@ -51,20 +50,15 @@ def restored(inventory: Inventory, originals: tuple[Original, ...], address: Pci
         return everything
     if (whole := everything.desired.pf(address)) is not None:
         return Resolution(desired=Desired(pfs=(whole,)), rejected=())
-    found = _vf(inventory, address)
-    if found is None:
+    pf, vf = inventory.find(address) or (None, None)
+    if pf is None or not isinstance(vf, VirtualFunction):
         text = "was never touched by virtfn, or is not there any more; `virtfn list` shows what is there"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
-    pf, vf = found
     if everything.desired.pf(pf.address) is None:
         text = f"was never touched by virtfn, and neither was its PF {pf.address}"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
     original = next(entry for entry in originals if entry.address == pf.address)
     return _only(pf, given_back_vf(vf.index, original), RESTORE)
-
-
-def _vf(inventory: Inventory, address: PciAddress) -> tuple[PhysicalFunction, VirtualFunction] | None:
-    return next(((pf, vf) for pf in inventory.pfs for vf in pf.vfs if vf.address == address), None)
 
 
 def _only(pf: PhysicalFunction, vf: DesiredVf, who: str) -> Resolution:

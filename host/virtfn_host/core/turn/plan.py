@@ -9,7 +9,6 @@ A write of 0 detaches the VFs itself, all under one lock
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeAlias
 
 from virtfn_host.core.checks.drivers import wanted_driver_trouble
 from virtfn_host.core.checks.usable import Hindrance, first, held, names_of, no_iommu, shared_group, unreadable
@@ -19,6 +18,7 @@ from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunct
 from virtfn_host.core.values.holders import Holder
 from virtfn_host.core.values.link import differing, groups_of, is_rate, limits, link_text, mentioned
 from virtfn_host.core.values.model import (
+    Function,
     InUse,
     Inventory,
     PhysicalFunction,
@@ -43,8 +43,6 @@ from virtfn_host.core.values.steps import (
     Step,
     Unbind,
 )
-
-Function: TypeAlias = PhysicalFunction | VirtualFunction
 
 
 def plan(inventory: Inventory, desired: Desired, in_use: InUse) -> Plan:

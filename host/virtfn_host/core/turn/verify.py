@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from virtfn_host.core.checks.usable import on_vfio, unreadable
-from virtfn_host.core.turn.plan import Function, in_place
+from virtfn_host.core.turn.plan import in_place
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf, Mismatch
 from virtfn_host.core.values.link import differing, link_text, mentioned
-from virtfn_host.core.values.model import Inventory, VirtualFunction
+from virtfn_host.core.values.model import Function, Inventory, VirtualFunction
 from virtfn_host.core.values.reasons import Reason
 
 
