@@ -2,7 +2,7 @@
 
 from virtfn_host.cli.paint import PLAIN, Paint
 from virtfn_host.core.checks.usable import Hindrance
-from virtfn_host.core.tell.explain import Explanation, Function
+from virtfn_host.core.tell.explain import Described, Explanation
 from virtfn_host.core.tell.listing import Row
 from virtfn_host.core.tell.pci_ids import Names
 from virtfn_host.core.values.address import PciAddress
@@ -71,7 +71,7 @@ def explanation(found: Explanation, names: Names | None = None, *, paint: Paint 
     return "\n".join(f"{name:<15} {text}".rstrip() for name, text in lines)
 
 
-def _lock(function: Function) -> list[tuple[str, str]]:
+def _lock(function: Described) -> list[tuple[str, str]]:
     """No hindrance: that this process may not open its node says nothing of a pod."""
     if function.lock_trouble is None:
         return []
@@ -113,7 +113,7 @@ def _could_drive(found: Explanation) -> str:
     return f"{listed} ({unseen})" if listed else unseen
 
 
-def _relation(function: Function) -> str:
+def _relation(function: Described) -> str:
     if function.bridge:
         return "a bridge"
     if function.pf is not None:
@@ -123,11 +123,11 @@ def _relation(function: Function) -> str:
     return "a plain PCI function: it has no SR-IOV, so it cannot make VFs"
 
 
-def _override(function: Function) -> str:
+def _override(function: Described) -> str:
     return f" (driver_override {function.driver_override})" if function.driver_override else ""
 
 
-def _group(function: Function) -> str:
+def _group(function: Described) -> str:
     if function.group is None:
         return "none"
     others = [

@@ -6,7 +6,7 @@ import pytest
 from inventories import an_inventory
 
 from virtfn_host.cli.show import explanation
-from virtfn_host.core.tell.explain import Explanation, Function, Surroundings
+from virtfn_host.core.tell.explain import Described, Explanation, Surroundings
 from virtfn_host.core.tell.explain import explain as explain_in
 from virtfn_host.core.tell.pci_ids import Names
 from virtfn_host.core.values.address import PciAddress
@@ -42,7 +42,7 @@ def group(*members: GroupMember) -> IommuGroup:
     return IommuGroup(number=14, members=members)
 
 
-FUNCTION = Function(
+FUNCTION = Described(
     address=ADDRESS,
     vendor="8086",
     device="10ca",
@@ -73,7 +73,7 @@ PF = replace(
 UP = Holder(address=ADDRESS, cause=Cause.NETDEV_UP, at="eth3")
 
 
-def explain(function: Function, around: Surroundings, holders: tuple[Holder, ...]) -> Explanation:
+def explain(function: Described, around: Surroundings, holders: tuple[Holder, ...]) -> Explanation:
     """On a machine whose inventory shows the drivers and modules that are around."""
     loadable = tuple(name for name in around.modules if "vfio" in name) if around.modules else None
     return explain_in(function, an_inventory(drivers=around.drivers, loadable=loadable), around, holders)

@@ -12,7 +12,7 @@ from hypothesis.errors import NoSuchExample
 from inventories import a_policy, carried_out, functions
 from odd_machines import odd_machines, users_of
 
-from virtfn_host.core.tell.explain import Explanation, Surroundings, explain, of_inventory
+from virtfn_host.core.tell.explain import Explanation, Surroundings, described, explain
 from virtfn_host.core.turn.by_hand import bound
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.pools import pools
@@ -39,7 +39,7 @@ def used_machines(draw: st.DrawFn) -> Machine:
 
 
 def told(inventory: Inventory, in_use: InUse, address: PciAddress) -> Explanation:
-    function = of_inventory(inventory, address)
+    function = described(inventory, address)
     assert function is not None
     return explain(function, inventory, AROUND, in_use.of(address))
 

@@ -34,8 +34,8 @@ BRIDGE = Hindrance(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Function:
-    """One PCI function of any kind, as sysfs shows it."""
+class Described:
+    """A PCI function of any kind, a bridge too, with what `explain` tells of it."""
 
     address: PciAddress
     vendor: str
@@ -94,7 +94,7 @@ class Surroundings:
 class Explanation:
     """What there is to say of one function."""
 
-    function: Function
+    function: Described
     holders: tuple[Holder, ...]
     could_drive: tuple[str, ...]
     """Drivers it could be on: its own, then vfio drivers, the most specific first."""
@@ -113,7 +113,7 @@ class Explanation:
         return not self.hindrances or self.vf_hindrances == ()
 
 
-def of_inventory(inventory: Inventory, address: PciAddress) -> Function | None:
+def described(inventory: Inventory, address: PciAddress) -> Described | None:
     """A function as a look at the machine shows it; None where it is not among those that can be handed out."""
     found = inventory.find(address)
     if found is None:
@@ -123,7 +123,7 @@ def of_inventory(inventory: Inventory, address: PciAddress) -> Function | None:
     number = shown.iommu_group
     # A group that did not read is told as such, and is a group all the same.
     group = None if number is None else inventory.group(number) or IommuGroup(number=number, members=())
-    return Function(
+    return Described(
         address=address,
         vendor=shown.vendor,
         device=shown.device,
@@ -144,7 +144,7 @@ def of_inventory(inventory: Inventory, address: PciAddress) -> Function | None:
 
 
 def explain(
-    function: Function, inventory: Inventory, surroundings: Surroundings, holders: tuple[Holder, ...]
+    function: Described, inventory: Inventory, surroundings: Surroundings, holders: tuple[Holder, ...]
 ) -> Explanation:
     """All that hinders, the most basic first: the first of it is what `virtfn bind` would say."""
     vfio = _vfio_here(function, surroundings)
@@ -167,7 +167,7 @@ def _found(checked: Sequence[Hindrance | None]) -> tuple[Hindrance, ...]:
 
 
 def _whole(
-    function: Function, inventory: Inventory, around: Surroundings, holders: tuple[Holder, ...]
+    function: Described, inventory: Inventory, around: Surroundings, holders: tuple[Holder, ...]
 ) -> list[Hindrance | None]:
     """What is in the way of passing the function itself through."""
     wanted = (function.driver if function.vfio_bound else None) or VFIO_PCI
@@ -185,7 +185,7 @@ def _whole(
     ]
 
 
-def _vfs(function: Function, inventory: Inventory, around: Surroundings, own: list[str]) -> list[Hindrance | None]:
+def _vfs(function: Described, inventory: Inventory, around: Surroundings, own: list[str]) -> list[Hindrance | None]:
     """What is in the way of making VFs of it and passing those through."""
     return [
         offers_no_vfs(function.total_vfs),
@@ -200,7 +200,7 @@ def _vfs(function: Function, inventory: Inventory, around: Surroundings, own: li
 # --- remedies that explain knows better: it reads the firmware's tables, the command line, the list of modules -------
 
 
-def _no_iommu(function: Function, around: Surroundings) -> Hindrance | None:
+def _no_iommu(function: Described, around: Surroundings) -> Hindrance | None:
     found = no_iommu(None if function.group is None else function.group.number)
     if found is None:
         return None
@@ -220,7 +220,7 @@ def _no_vfio(inventory: Inventory, around: Surroundings, driver: str) -> Hindran
     return replace(found, remedy=f"install {around.module_package}, then try `modprobe vfio-pci`")
 
 
-def _no_pf_driver(function: Function, around: Surroundings, own: list[str]) -> Hindrance | None:
+def _no_pf_driver(function: Described, around: Surroundings, own: list[str]) -> Hindrance | None:
     found = no_pf_driver(function.driver, vfio_bound=function.vfio_bound)
     if found is None or function.driver is not None:
         return found
@@ -233,12 +233,12 @@ def _no_pf_driver(function: Function, around: Surroundings, own: list[str]) -> H
     return replace(found, remedy=remedy)
 
 
-def _unread(function: Function, inventory: Inventory) -> Hindrance | None:
+def _unread(function: Described, inventory: Inventory) -> Hindrance | None:
     pf = inventory.pf(function.pf or function.address)
     return None if pf is None else next((hindrance for _, hindrance in unreadable(inventory, pf)), None)
 
 
-def _vfio_here(function: Function, around: Surroundings) -> tuple[str, ...]:
+def _vfio_here(function: Described, around: Surroundings) -> tuple[str, ...]:
     """vfio drivers that this kernel has for it: by their aliases, and vfio-pci also built in or already loaded."""
     found = vfio_drivers(around.aliases, function.modalias)
     known = {driver_of(name) for name in (*around.modules, *around.drivers)}

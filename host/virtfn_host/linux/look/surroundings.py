@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from virtfn_host.core.tell.explain import Function, Surroundings, of_inventory
+from virtfn_host.core.tell.explain import Described, Surroundings, described
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Inventory
 from virtfn_host.linux.errors import SysfsReadError
@@ -24,7 +24,7 @@ PACKAGES = {
 """Which package has vfio-pci and the drivers of cards, by the ID or ID_LIKE of os-release(5)."""
 
 
-def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Function | None:
+def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Described | None:
     """One function, or None where there is none.
 
     Args:
@@ -34,7 +34,7 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Fu
     Raises:
         SysfsReadError: something of it cannot be read.
     """
-    if (known := of_inventory(inventory, address)) is not None:
+    if (known := described(inventory, address)) is not None:
         return replace(known, modalias=modalias(sysfs, address), lock_trouble=_lock_trouble(sysfs, known))
     if sysfs.names(sysfs.device(address)) is None:
         return None
@@ -43,7 +43,7 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Fu
     siblings = sysfs.vf_addresses(pf) if pf else {}
     total = sysfs.number(sysfs.device(address, "sriov_totalvfs"))
     class_code = sysfs.hex_digits(address, "class")
-    return Function(
+    return Described(
         address=address,
         vendor=sysfs.hex_digits(address, "vendor"),
         device=sysfs.hex_digits(address, "device"),
@@ -123,7 +123,7 @@ def _package(sysfs: Sysfs) -> str | None:
     return None
 
 
-def _lock_trouble(sysfs: Sysfs, function: Function) -> str | None:
+def _lock_trouble(sysfs: Sysfs, function: Described) -> str | None:
     """Why the in-use lock cannot be taken from here; the group's own node is looked at and not opened.
 
     Opening it would make a pod that starts at that moment find it busy.
