@@ -9,6 +9,7 @@ from virtfn_host.core.values.holders import Cause, Holder, Pod
 from virtfn_host.core.values.link import mentioned
 from virtfn_host.core.values.mac import ZERO_MAC
 from virtfn_host.core.values.model import (
+    Function,
     GroupMember,
     Inventory,
     IommuGroup,
@@ -103,9 +104,11 @@ def a_linked_pf(number: int, vfs: int = 0, link: VfLink = NEW_LINK, **fields: ob
 def an_inventory(*pfs: PhysicalFunction, **fields: object) -> Inventory:
     """A machine with these PFs, every function in an IOMMU group of its own."""
     groups = [
-        IommuGroup(number=f.iommu_group, members=(GroupMember(address=f.address, driver=f.driver, vfio_bound=bound),))
-        for pf in pfs
-        for f, bound in _functions(pf)
+        IommuGroup(
+            number=f.iommu_group,
+            members=(GroupMember(address=f.address, driver=f.driver, vfio_bound=f.vfio_bound),),
+        )
+        for f in functions(*pfs)
         if f.iommu_group is not None
     ]
     inventory = Inventory(
@@ -119,8 +122,9 @@ def an_inventory(*pfs: PhysicalFunction, **fields: object) -> Inventory:
     return replace(inventory, **fields)  # type: ignore[arg-type]
 
 
-def _functions(pf: PhysicalFunction) -> list[tuple[PhysicalFunction | VirtualFunction, bool]]:
-    return [(pf, False), *((vf, vf.vfio_bound) for vf in pf.vfs)]
+def functions(*pfs: PhysicalFunction) -> list[Function]:
+    """Each of these and its VFs."""
+    return [function for pf in pfs for function in pf.family]
 
 
 def a_policy(name: str = "fast", count: int | None = 7, **fields: object) -> PolicyConfig:
@@ -141,9 +145,24 @@ def a_link_policy(name: str = "fast", count: int | None = 7, **link: Any) -> Pol
 
 def carried_out(plan: Plan, inventory: Inventory) -> Inventory:
     """The machine after every step of a plan, as the kernel of facts would leave it."""
+    after = inventory
     for step in plan.steps:
-        inventory = _after(step, inventory)
-    return an_inventory(*inventory.pfs, drivers=inventory.drivers)
+        after = _after(step, after)
+    return _regrouped(after, inventory)
+
+
+def _regrouped(inventory: Inventory, before: Inventory) -> Inventory:
+    """Who shares a group goes on sharing it; a function that was made has one of its own."""
+    alone = an_inventory(*inventory.pfs)
+    now = {member.address: member for group in alone.groups for member in group.members}
+    ended = {f.address for f in functions(*before.pfs)} - {f.address for f in functions(*inventory.pfs)}
+    kept = {
+        group.number: tuple(now.get(m.address, m) for m in group.members if m.address not in ended)
+        for group in inventory.groups
+    }
+    made = {group.number: group.members for group in alone.groups if group.number not in kept}
+    groups = (IommuGroup(number=number, members=members) for number, members in (kept | made).items() if members)
+    return replace(inventory, groups=tuple(groups))
 
 
 def _after(step: Step, inventory: Inventory) -> Inventory:
@@ -167,7 +186,7 @@ def _after(step: Step, inventory: Inventory) -> Inventory:
             return _with_vf(inventory, function.pf, function.index, driver_override=value)
         case Bind(function=function, driver=driver):
             assert driver in inventory.drivers
-            return _with_vf(inventory, function.pf, function.index, driver=driver, vfio_bound=driver == "vfio-pci")
+            return _with_vf(inventory, function.pf, function.index, driver=driver, vfio_bound="vfio" in driver)
         case Probe(function=function):
             return _with_vf(inventory, function.pf, function.index, driver="igbvf", vfio_bound=False)
         case SetLink(function=function, value=value):

@@ -1,7 +1,8 @@
 """What `virtfn` prints of functions for people: a table, and an explanation. Pure; streams are the caller's."""
 
 from virtfn_host.cli.paint import PLAIN, Paint
-from virtfn_host.core.tell.explain import Explanation, Function, Hindrance
+from virtfn_host.core.checks.usable import Hindrance
+from virtfn_host.core.tell.explain import Described, Explanation
 from virtfn_host.core.tell.listing import Row
 from virtfn_host.core.tell.pci_ids import Names
 from virtfn_host.core.values.address import PciAddress
@@ -64,9 +65,18 @@ def explanation(found: Explanation, names: Names | None = None, *, paint: Paint 
         ("IOMMU group", _group(function)),
         ("NUMA node", _or_dash(function.numa_node)),
         ("in use by", "; ".join(_users(function.needed_for, found.holders)) or "nobody that can be seen"),
+        *_lock(function),
         *_verdicts(found, paint),
     ]
     return "\n".join(f"{name:<15} {text}".rstrip() for name, text in lines)
+
+
+def _lock(function: Described) -> list[tuple[str, str]]:
+    """No hindrance: that this process may not open its node says nothing of a pod."""
+    if function.lock_trouble is None:
+        return []
+    text = f"the in-use lock cannot be taken from here: {function.lock_trouble}"
+    return [("note", f"{text}; so virtfn would leave it as it is")]
 
 
 def _verdicts(found: Explanation, paint: Paint) -> list[tuple[str, str]]:
@@ -87,7 +97,7 @@ def _verdicts(found: Explanation, paint: Paint) -> list[tuple[str, str]]:
 
 
 def _hindrances(hindrances: tuple[Hindrance, ...]) -> list[tuple[str, str]]:
-    return [("", f"{hindrance.reason}: {hindrance.message}") for hindrance in hindrances]
+    return [("", f"{hindrance.reason}: {hindrance.text}") for hindrance in hindrances]
 
 
 def _variant(found: Explanation) -> str:
@@ -103,7 +113,7 @@ def _could_drive(found: Explanation) -> str:
     return f"{listed} ({unseen})" if listed else unseen
 
 
-def _relation(function: Function) -> str:
+def _relation(function: Described) -> str:
     if function.bridge:
         return "a bridge"
     if function.pf is not None:
@@ -113,11 +123,11 @@ def _relation(function: Function) -> str:
     return "a plain PCI function: it has no SR-IOV, so it cannot make VFs"
 
 
-def _override(function: Function) -> str:
+def _override(function: Described) -> str:
     return f" (driver_override {function.driver_override})" if function.driver_override else ""
 
 
-def _group(function: Function) -> str:
+def _group(function: Described) -> str:
     if function.group is None:
         return "none"
     others = [

@@ -135,7 +135,7 @@ def _explain(options: argparse.Namespace, output: Output) -> int:
     with _netlink(sysfs) as netlink:
         assigned = Addresses(netlink)
         users = holders(sysfs, options.address, name_processes=True, open_files=True, addresses=assigned)
-    found = explain(function, read_surroundings(sysfs), users)
+    found = explain(function, inventory, read_surroundings(sysfs), users)
     numbers = ids(function.vendor, function.device, function.class_code, function.modalias)
     names = read_pci_ids(options.root, {numbers}).names(numbers)
     if options.json:
@@ -212,8 +212,7 @@ def _apply(options: argparse.Namespace, output: Output) -> int:
 
 
 def _bind(options: argparse.Namespace, output: Output) -> int:
-    originals = Journal(_journal(options)).originals()
-    return _carry_out(options, output, lambda inventory: bound(inventory, originals, options.address, options.driver))
+    return _carry_out(options, output, lambda inventory: bound(inventory, options.address, options.driver))
 
 
 def _restore(options: argparse.Namespace, output: Output) -> int:

@@ -166,7 +166,7 @@ def _what(pf: PhysicalFunction, found: Found) -> str:
 
 def _who(pf: PhysicalFunction, found: Found) -> str:
     """The kernel keeps no record of who wrote; who has one of the functions open now is the best that it shows."""
-    functions = {pf.address, *(vf.address for vf in pf.vfs)}
+    functions = {function.address for function in pf.family}
     holders = sorted(
         {
             f"{h.address}: {holder_text(h)}"

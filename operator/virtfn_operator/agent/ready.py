@@ -1,6 +1,7 @@
 """What a turn found and did -> the verdicts: conditions of the node, and how every policy stands on it. Pure."""
 
 from virtfn_host.core.checks.drivers import driver_trouble, wanted_driver_trouble
+from virtfn_host.core.checks.usable import Hindrance, no_iommu_at_all
 from virtfn_host.core.values.desired import PolicyConfig, Rejected
 from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.reasons import Reason
@@ -62,20 +63,19 @@ def preflight(generation: int, found: Found) -> Condition:
         reason, text = hindrance
     elif found.silence is not None:
         reason, text = found.silence[0], f"{found.silence[1]}; every function counts as in use"
-    elif found.inventory.pfs and not found.inventory.groups:
-        text = "there are no IOMMU groups; switch the IOMMU on in the firmware, and on the kernel command line"
-        reason = Reason.NO_IOMMU
+    elif bare := no_iommu_at_all(found.inventory):
+        reason, text = bare.reason, bare.text
     elif found.lock_error is not None:
         text = f"{found.lock_error}; until then no function is taken from a driver, and no link is set"
         reason = Reason.UNREADABLE
     elif trouble := _drivers(found):
-        reason, text = trouble
+        reason, text = trouble.reason, trouble.text
     elif lost := found.inventory.unreadable:
         reason, text = Reason.UNREADABLE, _with_more(f"{lost[0].path}: {lost[0].error}", len(lost))
     return _condition(PREFLIGHT, TRUE if reason is Reason.CONVERGED else FALSE, reason, text, generation)
 
 
-def _drivers(found: Found) -> tuple[Reason, str] | None:
+def _drivers(found: Found) -> Hindrance | None:
     """A driver that a policy of this node wants and this kernel has not; vfio-pci where no policy wants any."""
     wanted = (trouble for pf in found.resolution.desired.pfs if (trouble := wanted_driver_trouble(found.inventory, pf)))
     return next(wanted, None) or driver_trouble(found.inventory, "vfio-pci")

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from inventories import a_pf, a_vf, an_inventory, carried_out
+from inventories import a_pf, a_vf, an_inventory, carried_out, pf_address
 
 from virtfn_host.core.turn.by_hand import bound, restored
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.resolve import Resolution
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import InUse, Original, OriginalVf
+from virtfn_host.core.values.model import InUse, Original, OriginalVf, Unreadable
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import describe
 
@@ -32,7 +32,7 @@ def sentences(resolution: Resolution) -> list[str]:
 
 
 def test_bind_takes_one_vf_to_the_driver() -> None:
-    assert sentences(bound(MACHINE, (), VF.address, "vfio-pci")) == [
+    assert sentences(bound(MACHINE, VF.address, "vfio-pci")) == [
         f"VF 1 of {PF.address} ({VF.address}): unbind from igbvf",
         f"VF 1 of {PF.address} ({VF.address}): set driver_override vfio-pci",
         f"VF 1 of {PF.address} ({VF.address}): bind to vfio-pci",
@@ -40,11 +40,11 @@ def test_bind_takes_one_vf_to_the_driver() -> None:
 
 
 def test_bind_to_the_driver_that_has_it_already_is_nothing_to_do() -> None:
-    assert sentences(bound(MACHINE, (), VF.address, "kernel")) == []
+    assert sentences(bound(MACHINE, VF.address, "kernel")) == []
 
 
 def test_restore_brings_one_vf_back() -> None:
-    now = carried_out(plan(MACHINE, bound(MACHINE, (), VF.address, "vfio-pci").desired, NOBODY), MACHINE)
+    now = carried_out(plan(MACHINE, bound(MACHINE, VF.address, "vfio-pci").desired, NOBODY), MACHINE)
     assert now.pfs[0].vfs[1].driver == "vfio-pci"
     back = restored(now, (BEFORE,), VF.address)
     assert carried_out(plan(now, back.desired, NOBODY), now) == MACHINE
@@ -59,20 +59,29 @@ def test_restore_of_a_pf_forgets_it_afterwards() -> None:
 @pytest.mark.parametrize(
     ("address", "reason", "text"),
     [
-        (PF.address, Reason.FUNCTION_TAKEN, "has 2 VFs that somebody else made"),
+        (PF.address, Reason.FUNCTION_TAKEN, "has 2 VFs, which would end with its driver"),
         (a_vf(5, 0).address, Reason.NO_MATCHING_DEVICE, "is no function that can be handed out"),
     ],
 )
 def test_a_pf_with_vfs_or_a_stranger_cannot_be_bound(address: PciAddress, reason: Reason, text: str) -> None:
-    (refusal,) = bound(MACHINE, (), address, "vfio-pci").rejected
+    (refusal,) = bound(MACHINE, address, "vfio-pci").rejected
     assert refusal.reason is reason
     assert text in refusal.message
     assert str(address) in refusal.message
 
 
+def test_a_function_that_did_not_read_is_not_called_missing() -> None:
+    lost = Unreadable(device=pf_address(4), path="vendor", error="timed out")
+    (refusal,) = bound(replace(MACHINE, unreadable=(lost,)), pf_address(4), "vfio-pci").rejected
+    assert (refusal.reason, refusal.message) == (
+        Reason.UNREADABLE,
+        f"{pf_address(4)}: vendor could not be read: timed out",
+    )
+
+
 def test_a_pf_of_whose_vfs_none_is_there_is_bound_itself() -> None:
     machine = an_inventory(a_pf(0))
-    steps = plan(machine, bound(machine, (), PF.address, "vfio-pci").desired, NOBODY).steps
+    steps = plan(machine, bound(machine, PF.address, "vfio-pci").desired, NOBODY).steps
     assert [describe(step) for step in steps] == [
         f"{PF.address}: unbind from igb",
         f"{PF.address}: set driver_override vfio-pci",

@@ -168,6 +168,23 @@ def test_a_vf_in_a_spoiled_group_is_not_bound() -> None:
     assert [blocked.reason for blocked in made.blocked] == [Reason.GROUP_NOT_VIABLE]
 
 
+def test_a_vf_without_a_group_is_not_bound() -> None:
+    pf = replace(a_pf(0), autoprobe=False, vfs=(replace(a_vf(0, 0, "igbvf"), iommu_group=None),))
+    inventory = an_inventory(pf)
+    made = plan(inventory, desired_of(inventory, a_policy(count=1)), FREE)
+    assert made.steps == ()
+    assert [blocked.reason for blocked in made.blocked] == [Reason.NO_IOMMU]
+
+
+def test_what_would_still_be_in_the_way_after_a_user_has_ended_is_said_before_the_user() -> None:
+    pf = replace(a_pf(0), autoprobe=False, vfs=(a_vf(0, 0, "igbvf"),))
+    inventory = an_inventory(pf)
+    intruder = GroupMember(address=pf_address(5), driver="e1000e", vfio_bound=False)
+    groups = tuple(replace(g, members=(*g.members, intruder)) for g in inventory.groups)
+    made = plan(replace(inventory, groups=groups), desired_of(inventory, a_policy(count=1)), held((0, 0)))
+    assert [blocked.reason for blocked in made.blocked] == [Reason.GROUP_NOT_VIABLE]
+
+
 def test_two_vfs_of_one_group_do_not_spoil_it_for_each_other() -> None:
     pf = replace(a_pf(0), autoprobe=False, vfs=(a_vf(0, 0, "igbvf"), replace(a_vf(0, 1, "igbvf"), iommu_group=100)))
     inventory = an_inventory(pf)

@@ -43,3 +43,9 @@ def test_a_spoiled_group_is_no_success() -> None:
     intruder = GroupMember(address=a_vf(3, 0).address, driver="e1000e", vfio_bound=False)
     groups = tuple(replace(g, members=(*g.members, intruder)) if g.number == 101 else g for g in CONVERGED.groups)
     assert [m.reason for m in verify(DESIRED, replace(CONVERGED, groups=groups))] == [Reason.GROUP_NOT_VIABLE]
+
+
+def test_a_vf_on_vfio_that_has_no_group_is_no_success() -> None:
+    pf = CONVERGED.pfs[0]
+    bare = replace(pf, vfs=tuple(replace(vf, iommu_group=None) if vf.index == 0 else vf for vf in pf.vfs))
+    assert [m.reason for m in verify(DESIRED, replace(CONVERGED, pfs=(bare,)))] == [Reason.NO_IOMMU]

@@ -8,9 +8,6 @@ from virtfn_host.core.values.model import GroupMember, IommuGroup
 HARMLESS_DRIVERS = frozenset({"pcieport", "pci-stub"})
 """Drivers that leave DMA ownership alone (`driver_managed_dma`); measured against the kernel's own answer."""
 
-APART = "a group is handed out as one: free those from their drivers, or put the card into a slot with ACS"
-"""What helps where a group has spoilers."""
-
 
 def spoilers(group: IommuGroup | None, exempt: Set[PciAddress]) -> tuple[GroupMember, ...]:
     """Members whose driver keeps VFIO from using the group; `exempt` are those that will be on a vfio driver.

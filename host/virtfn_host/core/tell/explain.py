@@ -3,21 +3,39 @@
 Pure: `linux/look/surroundings.py` reads what is asked here. Nothing is ever changed: no boot command line, no reboot.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from virtfn_host.core.checks.aliases import VFIO_PCI, driver_of, modules_for, vfio_drivers
-from virtfn_host.core.checks.groups import HARMLESS_DRIVERS, spoilers
+from virtfn_host.core.checks.drivers import driver_trouble
 from virtfn_host.core.checks.iommu_off import why_no_group
+from virtfn_host.core.checks.usable import (
+    Hindrance,
+    behind_port,
+    has_vfs,
+    held,
+    needed,
+    no_iommu,
+    no_pf_driver,
+    offers_no_vfs,
+    shared_group,
+    unreadable,
+)
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.holders import Cause, Holder, holder_text
-from virtfn_host.core.values.model import IommuGroup
+from virtfn_host.core.values.holders import Cause, Holder
+from virtfn_host.core.values.model import Inventory, IommuGroup, VirtualFunction
 from virtfn_host.core.values.reasons import Reason
+
+BRIDGE = Hindrance(
+    reason=Reason.NO_MATCHING_DEVICE,
+    message="is a bridge",
+    remedy="the machine reaches other functions through it, so it is never handed out",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Function:
-    """One PCI function of any kind, as sysfs shows it."""
+class Described:
+    """A PCI function of any kind, a bridge too, with what `explain` tells of it."""
 
     address: PciAddress
     vendor: str
@@ -73,18 +91,10 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hindrance:
-    """One thing in the way, and what would remove it."""
-
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What there is to say of one function."""
 
-    function: Function
+    function: Described
     holders: tuple[Holder, ...]
     could_drive: tuple[str, ...]
     """Drivers it could be on: its own, then vfio drivers, the most specific first."""
@@ -103,131 +113,133 @@ class Explanation:
         return not self.hindrances or self.vf_hindrances == ()
 
 
-def explain(function: Function, surroundings: Surroundings, holders: tuple[Holder, ...]) -> Explanation:
-    """All that hinders, the most basic first."""
+def described(inventory: Inventory, address: PciAddress) -> Described | None:
+    """A function as a look at the machine shows it; None where it is not among those that can be handed out."""
+    found = inventory.find(address)
+    if found is None:
+        return None
+    pf, shown = found
+    vf = shown if isinstance(shown, VirtualFunction) else None
+    number = shown.iommu_group
+    # A group that did not read is told as such, and is a group all the same.
+    group = None if number is None else inventory.group(number) or IommuGroup(number=number, members=())
+    return Described(
+        address=address,
+        vendor=shown.vendor,
+        device=shown.device,
+        class_code=pf.class_code,
+        driver=shown.driver,
+        driver_override=shown.driver_override,
+        modalias="",
+        numa_node=pf.numa_node,
+        group=group,
+        vfio_bound=shown.vfio_bound,
+        pf=pf.address if vf else None,
+        index=vf.index if vf else None,
+        total_vfs=None if vf else pf.total_vfs,
+        num_vfs=0 if vf else pf.num_vfs,
+        netdevs=shown.netdevs,
+        needed_for=None if vf else pf.needed_for,
+    )
+
+
+def explain(
+    function: Described, inventory: Inventory, surroundings: Surroundings, holders: tuple[Holder, ...]
+) -> Explanation:
+    """All that hinders, the most basic first: the first of it is what `virtfn bind` would say."""
     vfio = _vfio_here(function, surroundings)
     own = [driver_of(module) for module in modules_for(surroundings.aliases, function.modalias)]
-    basic = [*_no_iommu(function, surroundings), *_vfio_missing(vfio, surroundings)]
-    whole = [
-        *_bridge(function),
-        *basic,
-        *_group(function),
-        *_needed(function),
-        *_has_vfs(function),
-        *_in_use(function, holders),
-        *_lock(function),
-    ]
-    vfs = [*_no_vfs(function, surroundings, own), *basic, *_group_of_vfs(function)]
+    whole = [BRIDGE] if function.bridge else _whole(function, inventory, surroundings, holders)
+    sriov = function.total_vfs is not None and not function.bridge
     return Explanation(
         function=function,
         holders=holders,
         could_drive=tuple(dict.fromkeys((*own, *vfio))),
         variants=tuple(name for name in vfio if name != VFIO_PCI),
         modules_seen=bool(surroundings.modules or surroundings.aliases),
-        hindrances=tuple(whole if not function.bridge else whole[:1]),
-        vf_hindrances=None if function.total_vfs is None or function.bridge else tuple(vfs),
+        hindrances=_found(whole),
+        vf_hindrances=_found(_vfs(function, inventory, surroundings, own)) if sriov else None,
     )
 
 
-def _vfio_here(function: Function, around: Surroundings) -> tuple[str, ...]:
+def _found(checked: Sequence[Hindrance | None]) -> tuple[Hindrance, ...]:
+    return tuple(hindrance for hindrance in checked if hindrance is not None)
+
+
+def _whole(
+    function: Described, inventory: Inventory, around: Surroundings, holders: tuple[Holder, ...]
+) -> list[Hindrance | None]:
+    """What is in the way of passing the function itself through."""
+    wanted = (function.driver if function.vfio_bound else None) or VFIO_PCI
+    # Said already: what the machine needs is told a second time, as a holder.
+    users = [h for h in holders if function.needed_for is None or h.cause is not Cause.NEEDED]
+    return [
+        needed(function.needed_for),
+        has_vfs(function.num_vfs),
+        _no_iommu(function, around),
+        _unread(function, inventory),
+        _no_vfio(inventory, around, wanted),
+        shared_group(function.address, function.group, is_vf=function.pf is not None),
+        # On a vfio driver already: it is passed through, to whoever holds it.
+        None if function.vfio_bound else held(users, function.driver, wanted),
+    ]
+
+
+def _vfs(function: Described, inventory: Inventory, around: Surroundings, own: list[str]) -> list[Hindrance | None]:
+    """What is in the way of making VFs of it and passing those through."""
+    return [
+        offers_no_vfs(function.total_vfs),
+        _no_pf_driver(function, around, own),
+        _no_iommu(function, around),
+        behind_port(function.address, function.group),
+        _unread(function, inventory),
+        _no_vfio(inventory, around, VFIO_PCI),
+    ]
+
+
+# --- remedies that explain knows better: it reads the firmware's tables, the command line, the list of modules -------
+
+
+def _no_iommu(function: Described, around: Surroundings) -> Hindrance | None:
+    found = no_iommu(None if function.group is None else function.group.number)
+    if found is None:
+        return None
+    remedy = why_no_group(
+        iommus=around.iommus,
+        tables=around.firmware_tables,
+        command_line=around.command_line,
+        virtual_machine=around.virtual_machine,
+    )
+    return replace(found, remedy=remedy)
+
+
+def _no_vfio(inventory: Inventory, around: Surroundings, driver: str) -> Hindrance | None:
+    found = driver_trouble(inventory, driver)
+    if found is None or driver != VFIO_PCI:
+        return found
+    return replace(found, remedy=f"install {around.module_package}, then try `modprobe vfio-pci`")
+
+
+def _no_pf_driver(function: Described, around: Surroundings, own: list[str]) -> Hindrance | None:
+    found = no_pf_driver(function.driver, vfio_bound=function.vfio_bound)
+    if found is None or function.driver is not None:
+        return found
+    if own:
+        remedy = f"`modprobe {own[0]}`" + (", then bind it" if any(name in around.drivers for name in own) else "")
+    elif around.aliases:
+        remedy = f"no module of the running kernel knows it; install its driver, or {around.module_package}"
+    else:
+        remedy = "load its driver; the modules of the running kernel are not to be seen from here"
+    return replace(found, remedy=remedy)
+
+
+def _unread(function: Described, inventory: Inventory) -> Hindrance | None:
+    pf = inventory.pf(function.pf or function.address)
+    return None if pf is None else next((hindrance for _, hindrance in unreadable(inventory, pf)), None)
+
+
+def _vfio_here(function: Described, around: Surroundings) -> tuple[str, ...]:
     """vfio drivers that this kernel has for it: by their aliases, and vfio-pci also built in or already loaded."""
     found = vfio_drivers(around.aliases, function.modalias)
     known = {driver_of(name) for name in (*around.modules, *around.drivers)}
     return tuple(dict.fromkeys((*found, *([VFIO_PCI] if VFIO_PCI in known else []))))
-
-
-def _bridge(function: Function) -> Iterator[Hindrance]:
-    if function.bridge:
-        text = "it is a bridge: the machine reaches other functions through it, so it is never handed out"
-        yield Hindrance(reason=Reason.NO_MATCHING_DEVICE, message=text)
-
-
-def _no_iommu(function: Function, around: Surroundings) -> Iterator[Hindrance]:
-    if function.group is None:
-        text = why_no_group(
-            iommus=around.iommus,
-            tables=around.firmware_tables,
-            command_line=around.command_line,
-            virtual_machine=around.virtual_machine,
-        )
-        yield Hindrance(reason=Reason.NO_IOMMU, message=text)
-
-
-def _vfio_missing(vfio: tuple[str, ...], around: Surroundings) -> Iterator[Hindrance]:
-    # What cannot be seen is not missing: a container without /lib/modules, a kernel with all of it built in.
-    if not vfio and around.modules:
-        text = f"the running kernel has no vfio-pci, loaded or as a module; install {around.module_package}"
-        yield Hindrance(reason=Reason.MODULE_MISSING, message=f"{text}, then try `modprobe vfio-pci`")
-
-
-def _group(function: Function) -> Iterator[Hindrance]:
-    others = spoilers(function.group, {function.address})
-    if function.group is None or not others:
-        return
-    named = ", ".join(f"{member.address} ({member.driver})" for member in others)
-    text = f"it shares IOMMU group {function.group.number} with {named}; a group is handed out as one"
-    card = {(a.domain, a.bus, a.device) for a in (function.address, *(member.address for member in others))}
-    if len(card) == 1 and function.pf is None:
-        hint = "they are functions of one card: give those to a vfio driver too (`virtfn bind`)"
-    else:
-        hint = "put the card into a slot with ACS (switch ACS on in the firmware, if it is there), or free those too"
-    yield Hindrance(reason=Reason.GROUP_NOT_VIABLE, message=f"{text}; {hint}")
-
-
-def _needed(function: Function) -> Iterator[Hindrance]:
-    if function.needed_for is not None:
-        text = f"this machine needs it: {function.needed_for}; move that elsewhere first"
-        yield Hindrance(reason=Reason.NEEDED_BY_MACHINE, message=text)
-
-
-def _has_vfs(function: Function) -> Iterator[Hindrance]:
-    if function.num_vfs and not function.vfio_bound:
-        text = f"it has {function.num_vfs} VFs, which would go with its driver; end them first"
-        hint = "`virtfn restore` if virtfn made them, or a policy with count: 0"
-        yield Hindrance(reason=Reason.FUNCTION_TAKEN, message=f"{text} ({hint})")
-
-
-def _in_use(function: Function, holders: tuple[Holder, ...]) -> Iterator[Hindrance]:
-    if function.vfio_bound:
-        return  # on a vfio driver already: it is passed through, to whoever holds it
-    for holder in holders:
-        if function.needed_for is not None and holder.cause is Cause.NEEDED:
-            continue  # said already
-        end = "so it counts as in use" if holder.unknown else "end that use first"
-        yield Hindrance(reason=Reason.VFS_IN_USE, message=f"{holder_text(holder)}; {end}")
-
-
-def _lock(function: Function) -> Iterator[Hindrance]:
-    if function.lock_trouble is not None:
-        text = f"the in-use lock cannot be taken from here: {function.lock_trouble}"
-        yield Hindrance(reason=Reason.VFS_IN_USE, message=f"{text}; so virtfn would leave it as it is")
-
-
-def _no_vfs(function: Function, around: Surroundings, own: list[str]) -> Iterator[Hindrance]:
-    if function.total_vfs == 0:
-        text = "it offers no VFs (sriov_totalvfs is 0): its firmware or its driver has SR-IOV switched off"
-        hint = "switch it on in the machine's or the card's firmware settings (BIOS, mlxconfig, nvme set-feature, ...)"
-        yield Hindrance(reason=Reason.SRIOV_UNSUPPORTED, message=f"{text}; {hint}")
-    if function.driver is not None:
-        return
-    if own:
-        hint = f"`modprobe {own[0]}`"
-        hint += ", then bind it" if any(name in around.drivers for name in own) else ""
-    elif around.aliases:
-        hint = f"no module of the running kernel knows it; install its driver, or {around.module_package}"
-    else:
-        hint = "load its driver; the modules of the running kernel are not to be seen from here"
-    text = "it has no driver, and only its driver makes VFs"
-    yield Hindrance(reason=Reason.PF_DRIVER_MISSING, message=f"{text}; {hint}")
-
-
-def _group_of_vfs(function: Function) -> Iterator[Hindrance]:
-    """Behind a switch without ACS the port, the PF and all its VFs are one group (measured)."""
-    if function.group is None:
-        return
-    others = [m for m in function.group.members if m.address != function.address]
-    port = next((m for m in others if m.driver in HARMLESS_DRIVERS), None)
-    if port is not None:
-        text = f"it shares IOMMU group {function.group.number} with port {port.address}, so its VFs would too"
-        hint = "put the card into a slot with ACS"
-        yield Hindrance(reason=Reason.GROUP_NOT_VIABLE, message=f"{text}, and a VF cannot leave it alone; {hint}")

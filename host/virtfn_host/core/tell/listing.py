@@ -12,7 +12,7 @@ from virtfn_host.core.checks.aliases import VFIO_PCI, modules_for, vfio_drivers
 from virtfn_host.core.tell.pci_ids import Ids, Names
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Holder
-from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction, VirtualFunction
+from virtfn_host.core.values.model import Function, InUse, Inventory, PhysicalFunction, VirtualFunction
 
 _SUBSYSTEM = re.compile(r"sv0000([0-9A-F]{4})sd0000([0-9A-F]{4})", re.IGNORECASE)
 
@@ -92,17 +92,14 @@ def listing(inventory: Inventory, in_use: InUse, lookup: Lookup) -> tuple[Row, .
 
 def _rows(inventory: Inventory, in_use: InUse, lookup: Lookup) -> Iterator[Row]:
     for pf in inventory.pfs:
-        yield _row(pf, pf, in_use, lookup)
-        for vf in pf.vfs:
-            yield _row(vf, pf, in_use, lookup)
+        yield from (_row(function, pf, in_use, lookup) for function in pf.family)
 
 
-def _row(function: PhysicalFunction | VirtualFunction, pf: PhysicalFunction, in_use: InUse, lookup: Lookup) -> Row:
+def _row(function: Function, pf: PhysicalFunction, in_use: InUse, lookup: Lookup) -> Row:
     alias = lookup.modalias(function.address)
     whole = function if isinstance(function, PhysicalFunction) else None
     return Row(
         address=function.address,
-        # A VF has its PF's class and NUMA node: the kernel takes both from the PF (measured for the node).
         ids=ids(function.vendor, function.device, pf.class_code, alias),
         names=Names(),
         driver=function.driver,
@@ -113,7 +110,7 @@ def _row(function: PhysicalFunction | VirtualFunction, pf: PhysicalFunction, in_
         iommu_group=function.iommu_group,
         numa_node=pf.numa_node,
         pf=None if whole else pf.address,
-        index=None if isinstance(function, PhysicalFunction) else function.index,
+        index=function.index if isinstance(function, VirtualFunction) else None,
         total_vfs=whole.total_vfs if whole else None,
         num_vfs=whole.num_vfs if whole else 0,
         netdevs=function.netdevs,

@@ -3,41 +3,44 @@
 `virtfn bind` wants one function on a driver; `virtfn restore` wants a PF, or one VF, as the journal says it was.
 """
 
-from virtfn_host.core.checks.whole import RefusalError, check_whole, whole_pf
+from virtfn_host.core.checks.usable import first, has_vfs, needed, no_iommu
+from virtfn_host.core.checks.whole import whole_pf
 from virtfn_host.core.turn.resolve import Resolution, given_back_vf, resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredPf, DesiredVf, NodeConfig, Rejected
-from virtfn_host.core.values.model import Inventory, Original, PhysicalFunction
+from virtfn_host.core.values.model import Inventory, Original, PhysicalFunction, VirtualFunction
 from virtfn_host.core.values.reasons import Reason
 
 BIND, RESTORE = "virtfn bind", "virtfn restore"
 """Who asks, where a policy would be named."""
 
 
-def bound(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress, driver: str) -> Resolution:
+def bound(inventory: Inventory, address: PciAddress, driver: str) -> Resolution:
     """One function on a driver, everything else as it is."""
-    found = _vf(inventory, address)
+    found = inventory.find(address)
     if found is None:
-        return _bound_whole(inventory, originals, address, driver)
-    pf, index = found
-    override = None if driver == KERNEL_DRIVER else driver
-    vf = DesiredVf(index=index, driver=driver, driver_override=override, resource_name=None, policy=BIND)
-    return _only(pf, vf, BIND)
+        return _not_there(inventory, address)
+    pf, function = found
+    hindrance = None if driver == KERNEL_DRIVER else no_iommu(function.iommu_group)
+    if isinstance(function, VirtualFunction):
+        override = None if driver == KERNEL_DRIVER else driver
+        wanted = DesiredVf(
+            index=function.index, driver=driver, driver_override=override, resource_name=None, policy=BIND
+        )
+        made = _only(pf, wanted, BIND)
+    else:
+        # The VFs of a PF are not ended by the way: who wants that says so, with a policy or `restore`.
+        hindrance = first(needed(pf.needed_for), has_vfs(pf.num_vfs), hindrance)
+        made = Resolution(desired=Desired(pfs=(whole_pf(pf, driver, None, BIND),)), rejected=())
+    return made if hindrance is None else _refused(BIND, address, hindrance.reason, hindrance.text)
 
 
-def _bound_whole(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress, driver: str) -> Resolution:
-    pf = inventory.pf(address)
-    if pf is None:
-        text = "is no function that can be handed out; `virtfn list --all` shows those that are there"
-        return _refused(BIND, address, Reason.NO_MATCHING_DEVICE, text)
-    try:
-        check_whole(pf, driver, next((entry for entry in originals if entry.address == address), None))
-    except RefusalError as refusal:
-        return _refused(BIND, address, refusal.reason, str(refusal))
-    # The VFs of a PF are not ended by the way: who wants that says so, with a policy or `restore`.
-    if pf.vfs:
-        return _refused(BIND, address, Reason.FUNCTION_TAKEN, f"has {pf.num_vfs} VFs; `virtfn restore {address}` first")
-    return Resolution(desired=Desired(pfs=(whole_pf(pf, driver, None, BIND),)), rejected=())
+def _not_there(inventory: Inventory, address: PciAddress) -> Resolution:
+    lost = next((it for it in inventory.unreadable if it.device == address), None)
+    if lost is not None:
+        return _refused(BIND, address, Reason.UNREADABLE, f"{lost.path} could not be read: {lost.error}")
+    text = "is no function that can be handed out; `virtfn list --all` shows those that are there"
+    return _refused(BIND, address, Reason.NO_MATCHING_DEVICE, text)
 
 
 def restored(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress | None) -> Resolution:
@@ -47,20 +50,15 @@ def restored(inventory: Inventory, originals: tuple[Original, ...], address: Pci
         return everything
     if (whole := everything.desired.pf(address)) is not None:
         return Resolution(desired=Desired(pfs=(whole,)), rejected=())
-    found = _vf(inventory, address)
-    if found is None:
+    pf, vf = inventory.find(address) or (None, None)
+    if pf is None or not isinstance(vf, VirtualFunction):
         text = "was never touched by virtfn, or is not there any more; `virtfn list` shows what is there"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
-    pf, index = found
     if everything.desired.pf(pf.address) is None:
         text = f"was never touched by virtfn, and neither was its PF {pf.address}"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
     original = next(entry for entry in originals if entry.address == pf.address)
-    return _only(pf, given_back_vf(index, original), RESTORE)
-
-
-def _vf(inventory: Inventory, address: PciAddress) -> tuple[PhysicalFunction, int] | None:
-    return next(((pf, vf.index) for pf in inventory.pfs for vf in pf.vfs if vf.address == address), None)
+    return _only(pf, given_back_vf(vf.index, original), RESTORE)
 
 
 def _only(pf: PhysicalFunction, vf: DesiredVf, who: str) -> Resolution:

@@ -9,16 +9,16 @@ A write of 0 detaches the VFs itself, all under one lock
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeAlias
 
 from virtfn_host.core.checks.drivers import wanted_driver_trouble
-from virtfn_host.core.checks.groups import APART, spoilers
+from virtfn_host.core.checks.usable import Hindrance, first, held, names_of, no_iommu, shared_group, unreadable
 from virtfn_host.core.turn.policy import indexes_text
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
-from virtfn_host.core.values.holders import Holder, holder_text
+from virtfn_host.core.values.holders import Holder
 from virtfn_host.core.values.link import differing, groups_of, is_rate, limits, link_text, mentioned
 from virtfn_host.core.values.model import (
+    Function,
     InUse,
     Inventory,
     PhysicalFunction,
@@ -43,8 +43,6 @@ from virtfn_host.core.values.steps import (
     Step,
     Unbind,
 )
-
-Function: TypeAlias = PhysicalFunction | VirtualFunction
 
 
 def plan(inventory: Inventory, desired: Desired, in_use: InUse) -> Plan:
@@ -111,15 +109,9 @@ class _Draft:
         if pf is None:
             self._block(self.wanted.address, Reason.DEVICE_GONE, "is not there any more")
             return
-        if lost := [u for u in self.inventory.unreadable if u.device in _family(pf)]:
-            self._block(
-                pf.address,
-                Reason.UNREADABLE,
-                f"{lost[0].path} could not be read: {lost[0].error}; left alone until it reads",
-            )
-            return
-        if (trouble := wanted_driver_trouble(self.inventory, self.wanted)) is not None:
-            self._block(pf.address, *trouble)
+        lost = next((hindrance for _, hindrance in unreadable(self.inventory, pf)), None)
+        if (trouble := lost or wanted_driver_trouble(self.inventory, self.wanted)) is not None:
+            self._block(pf.address, trouble.reason, trouble.text)
             return
         parts = [self._decide_own, self._decide_vfs] if self._returns else [self._decide_vfs, self._decide_own]
         for part in parts:
@@ -146,7 +138,7 @@ class _Draft:
         number = self.wanted.num_vfs or 0
         vfs = [vf.address for vf in pf.vfs]
         if holders:
-            text = f"cannot go from {pf.num_vfs} to {number} VFs while {_names(holders)}"
+            text = f"cannot go from {pf.num_vfs} to {number} VFs while {names_of(holders)}"
             self._block(pf.address, Reason.VFS_IN_USE, text, holders, vfs)
             return
         self.displaces += vfs
@@ -181,24 +173,22 @@ class _Draft:
 
     def _hindered(self, function: Function, wanted: DesiredFunction, desired: Desired) -> bool:
         displaces = [] if function.driver is None else [function.address]
-        if holders := self._holders(function):
-            now, then = function.driver or "no driver", wanted.driver or "no driver"
-            text = f"cannot go from {now} to {then} while {_names(holders)}"
-            self._block(function.address, Reason.VFS_IN_USE, text, holders, displaces)
+        if (hindrance := self._no_vfio(function, wanted, desired)) is not None:
+            self._block(function.address, hindrance.reason, hindrance.text, displaces=displaces)
             return True
-        if wanted.driver in (None, KERNEL_DRIVER) or wanted.policy is None:
-            return False
-        number = function.iommu_group
-        if number is None:
-            text = f"has no IOMMU group, so {wanted.driver} would refuse it"
-            self._block(function.address, Reason.NO_IOMMU, text, displaces=displaces)
-            return True
-        if members := spoilers(self.inventory.group(number), _bound_for_vfio(desired, self.inventory)):
-            others = ", ".join(f"{m.address} ({m.driver})" for m in members)
-            text = f"shares IOMMU group {number} with {others}; {APART}"
-            self._block(function.address, Reason.GROUP_NOT_VIABLE, text, displaces=displaces)
+        holders = self._holders(function)
+        if (hindrance := held(holders, function.driver, wanted.driver)) is not None:
+            self._block(function.address, hindrance.reason, hindrance.message, holders, displaces)
             return True
         return False
+
+    def _no_vfio(self, function: Function, wanted: DesiredFunction, desired: Desired) -> Hindrance | None:
+        """Before its users: once they had ended it, this would still be in the way."""
+        if wanted.driver in (None, KERNEL_DRIVER) or wanted.policy is None:
+            return None
+        group = self.inventory.group(function.iommu_group)
+        exempt, is_vf = _bound_for_vfio(desired, self.inventory), isinstance(function, VirtualFunction)
+        return first(no_iommu(function.iommu_group), shared_group(function.address, group, exempt, is_vf=is_vf))
 
     def _attach(self, ref: FunctionRef, wanted: DesiredFunction, override: str | None) -> None:
         """From no driver to the wanted one, and the override to what it should read in the end."""
@@ -269,7 +259,7 @@ class _Draft:
         groups = list(differing(link, vf.link)) if vf.link is not None else []
         if groups and (holders := list(self.in_use.of(vf.address))):
             # A new VLAN or MAC under a running pod would cut it off.
-            text = f"cannot set {', '.join(map(link_text, groups))} while {_names(holders)}"
+            text = f"cannot set {', '.join(map(link_text, groups))} while {names_of(holders)}"
             self._block_link(vf.address, Reason.VFS_IN_USE, text, holders)
             return []
         return groups
@@ -314,10 +304,6 @@ def _ref(pf: PhysicalFunction, vf: VirtualFunction) -> FunctionRef:
     return FunctionRef(pf=pf.address, index=vf.index, address=vf.address)
 
 
-def _family(pf: PhysicalFunction) -> set[PciAddress]:
-    return {pf.address, *(vf.address for vf in pf.vfs)}
-
-
 def _bound_for_vfio(desired: Desired, inventory: Inventory) -> set[PciAddress]:
     """Functions that will be on a vfio driver, so that they cannot spoil a group they share."""
     found = {pf.address for pf in desired.pfs if pf.own and pf.own.policy and pf.own.driver != KERNEL_DRIVER}
@@ -328,16 +314,3 @@ def _bound_for_vfio(desired: Desired, inventory: Inventory) -> set[PciAddress]:
             if there is not None and vf.policy is not None and vf.driver not in (None, KERNEL_DRIVER):
                 found.add(there.address)
     return found
-
-
-def _held(holder: Holder) -> str:
-    if holder.by_pod:
-        return f"{holder_text(holder)} holds {holder.address}"
-    return f"{holder.address} is in use ({holder_text(holder)})"
-
-
-def _names(holders: list[Holder]) -> str:
-    """`pod a/b holds 0000:01:10.0`, at most three, so that a message stays one line."""
-    texts = list(dict.fromkeys(map(_held, holders)))
-    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
-    return ", ".join(texts[:3]) + more

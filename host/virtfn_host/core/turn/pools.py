@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
-from virtfn_host.core.checks.groups import spoilers
-from virtfn_host.core.turn.plan import Function, in_place
+from virtfn_host.core.checks.usable import on_vfio
+from virtfn_host.core.turn.plan import in_place
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
 from virtfn_host.core.values.link import unmet
-from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction, VirtualFunction
+from virtfn_host.core.values.model import Function, InUse, Inventory, PhysicalFunction, VirtualFunction
 from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import PfPlan, Plan
@@ -67,7 +67,7 @@ def _out_of_sight(
     before: Mapping[PciAddress, tuple[str, PoolDevice]], inventory: Inventory
 ) -> dict[PciAddress, tuple[str, PoolDevice]]:
     """What was offered and is not seen while some function does not read: it may be there, and a pod may have it."""
-    seen = {pf.address for pf in inventory.pfs} | {vf.address for pf in inventory.pfs for vf in pf.vfs}
+    seen = {function.address for pf in inventory.pfs for function in pf.family}
     if all(lost.device in seen for lost in inventory.unreadable):
         return {}
     return {address: offer for address, offer in before.items() if address not in seen}
@@ -89,8 +89,8 @@ def _offered(
     reason = None
     if not in_place(claim, function):
         reason = Reason.DRIFTED if function.driver is not None else Reason.BIND_FAILED
-    elif claim.driver != KERNEL_DRIVER and spoilers(inventory.group(function.iommu_group), {function.address}):
-        reason = Reason.GROUP_NOT_VIABLE
+    elif claim.driver != KERNEL_DRIVER and (hindrance := on_vfio(function, inventory)) is not None:
+        reason = hindrance.reason
     elif isinstance(claim, DesiredVf) and isinstance(function, VirtualFunction) and unmet(claim.link, function):
         # A pod that asks for a VLAN must not get a VF without it.
         reason = Reason.LINK_SETTING_REFUSED

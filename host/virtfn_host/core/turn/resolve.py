@@ -8,8 +8,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 
-from virtfn_host.core.checks.groups import HARMLESS_DRIVERS
-from virtfn_host.core.checks.whole import RefusalError, check_group, check_whole, given_back_own, whole_pf
+from virtfn_host.core.checks.usable import (
+    Hindrance,
+    behind_port,
+    first,
+    has_vfs,
+    needed,
+    no_iommu,
+    no_pf_driver,
+    offers_no_vfs,
+)
+from virtfn_host.core.checks.whole import given_back_own, whole_pf
 from virtfn_host.core.turn.policy import indexes_text
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import (
@@ -35,6 +44,14 @@ _MATCHED = {"class_code": "class", "numa_node": "numaNode"}
 _LEAVE = "change one of the two so that it names another device"
 NETWORK_CLASS = "02"
 """Beginning of the PCI class code of network controllers."""
+
+
+class RefusalError(Exception):
+    """A claim on one PF cannot stand. Raised and caught here."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,35 +210,24 @@ def _check(
     if count is not None and claims.count is not None and count != claims.count:
         text = f"wants {count} VFs, but policy {claims.count_policy} has claimed the number {claims.count}"
         raise RefusalError(Reason.COUNT_CONFLICT, f"{text}; ask for the same, or leave count out")
+    if count:
+        _refuse(offers_no_vfs(pf.total_vfs))
     if count is not None and count > (pf.total_vfs or 0):
-        if not pf.total_vfs:
-            text = "its driver or firmware offers no VFs (sriov_totalvfs is 0); switch SR-IOV on in its firmware"
-            raise RefusalError(Reason.SRIOV_UNSUPPORTED, text)
         text = f"wants {count} VFs, the device offers {pf.total_vfs} (sriov_totalvfs); ask for fewer"
         raise RefusalError(Reason.TOO_MANY_VFS, text)
     handed_out = original is not None and original.own is not None  # and gets its own driver back first
-    if count and pf.vfio_bound and not handed_out:
-        raise RefusalError(
-            Reason.PF_DRIVER_MISSING, f"is on {pf.driver}, which makes no VFs; bind the driver of the PF"
-        )
-    if count and pf.driver is None and not handed_out:
-        raise RefusalError(Reason.PF_DRIVER_MISSING, "has no driver, so it can make no VFs; load the driver of the PF")
+    if count and not handed_out:
+        _refuse(no_pf_driver(pf.driver, vfio_bound=pf.vfio_bound))
     if any(pool.driver != KERNEL_DRIVER for pool in policy.pools):
-        _check_iommu(pf, inventory)
+        _refuse(first(no_iommu(pf.iommu_group), behind_port(pf.address, inventory.group(pf.iommu_group))))
     if any(pool.link is not None for pool in policy.pools) and not pf.class_code.startswith(NETWORK_CLASS):
         text = f"is no network device (class {pf.class_code}), so its VFs have no link; leave link out"
         raise RefusalError(Reason.LINK_SETTING_REFUSED, text)
 
 
-def _check_iommu(pf: PhysicalFunction, inventory: Inventory) -> None:
-    check_group(pf)
-    group = inventory.group(pf.iommu_group)
-    ports = [m for m in group.members if m.address != pf.address and m.driver in HARMLESS_DRIVERS] if group else []
-    if ports:
-        # Measured: behind a switch without ACS the port, the PF and all its VFs are one group, which is never viable
-        # while the PF keeps its driver.
-        text = f"shares IOMMU group {pf.iommu_group} with port {ports[0].address} (no ACS), so its VFs would too"
-        raise RefusalError(Reason.GROUP_NOT_VIABLE, f"{text}; move the card to a slot with ACS")
+def _refuse(found: Hindrance | None) -> None:
+    if found is not None:
+        raise RefusalError(found.reason, found.text)
 
 
 def _claim_whole(
@@ -236,7 +242,10 @@ def _claim_whole(
     if claims.policies:
         what = "is handed out whole by" if claims.whole else "has its VFs claimed by"
         raise RefusalError(Reason.FUNCTION_TAKEN, f"{what} policy {claims.policies[0]}; {_LEAVE}")
-    check_whole(pf, whole.driver, original)
+    ours = original is not None and original.num_vfs == 0  # its VFs, which end first
+    _refuse(first(needed(pf.needed_for), None if ours else has_vfs(pf.num_vfs)))
+    if whole.driver != KERNEL_DRIVER:
+        _refuse(no_iommu(pf.iommu_group))
     if refusal := drivers.refusal(policy.name, whole.resource_name, whole.driver):
         raise RefusalError(*refusal)
     claims.policies.append(policy.name)

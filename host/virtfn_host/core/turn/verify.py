@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from virtfn_host.core.checks.groups import APART, spoilers
-from virtfn_host.core.turn.plan import Function, in_place
+from virtfn_host.core.checks.usable import on_vfio, unreadable
+from virtfn_host.core.turn.plan import in_place
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf, Mismatch
 from virtfn_host.core.values.link import differing, link_text, mentioned
-from virtfn_host.core.values.model import Inventory, VirtualFunction
+from virtfn_host.core.values.model import Function, Inventory, VirtualFunction
 from virtfn_host.core.values.reasons import Reason
 
 
@@ -20,11 +20,9 @@ def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
     if pf is None:
         yield Mismatch(device=str(wanted.address), reason=Reason.DEVICE_GONE, message=f"{wanted.address}: is not there")
         return
-    family = {pf.address, *(vf.address for vf in pf.vfs)}
-    for lost in inventory.unreadable:
-        if lost.device in family:
-            text = f"{lost.path} could not be read: {lost.error}"
-            yield Mismatch(device=str(lost.device), reason=Reason.UNREADABLE, message=f"{lost.device}: {text}")
+    for lost, hindrance in unreadable(inventory, pf):
+        text = f"{lost.device}: {hindrance.message}"
+        yield Mismatch(device=str(lost.device), reason=hindrance.reason, message=text)
     if wanted.num_vfs not in (None, pf.num_vfs):
         yield _differs(pf, f"has {pf.num_vfs} VFs, wanted {wanted.num_vfs}")
         return
@@ -51,11 +49,11 @@ def _function(wanted: DesiredFunction, function: Function, inventory: Inventory)
     elif function.driver_override != wanted.driver_override:
         now, then = function.driver_override or "empty", wanted.driver_override or "empty"
         yield _differs(function, f"driver_override is {now}, wanted {then}")
-    elif wanted.policy is not None and wanted.driver != KERNEL_DRIVER:
-        for member in spoilers(inventory.group(function.iommu_group), {function.address}):
-            text = f"shares IOMMU group {function.iommu_group} with {member.address} ({member.driver}); {APART}"
-            address = str(function.address)
-            yield Mismatch(device=address, reason=Reason.GROUP_NOT_VIABLE, message=f"{address}: {text}")
+    elif wanted.policy is None or wanted.driver == KERNEL_DRIVER:
+        return
+    elif (hindrance := on_vfio(function, inventory)) is not None:
+        address = str(function.address)
+        yield Mismatch(device=address, reason=hindrance.reason, message=f"{address}: {hindrance.text}")
 
 
 def _link(wanted: DesiredVf, vf: VirtualFunction) -> Iterator[Mismatch]:

@@ -54,12 +54,12 @@ class VfLink(LinkRequest):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VirtualFunction:
-    """One VF as sysfs shows it. `None` means that the kernel shows nothing there, never "could not read"."""
+class Function:
+    """A function as sysfs shows it. `None` means that the kernel shows nothing there, never "could not read"."""
 
     address: PciAddress
-    index: int
     vendor: str
+    """Four hex digits, as `lspci -n` prints them."""
     device: str
     driver: str | None
     driver_override: str | None
@@ -69,34 +69,33 @@ class VirtualFunction:
     cdev: str | None
     """`vfioN` when `/dev/vfio/devices/vfioN` exists (CONFIG_VFIO_DEVICE_CDEV), else None."""
     netdevs: tuple[str, ...]
+    """Names and alternative names of its netdevs as the host's network namespace shows them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualFunction(Function):
+    """One VF. It has its PF's class and NUMA node: the kernel takes both from the PF (measured for the node)."""
+
+    index: int
     link: VfLink | None = None
     """None: not looked at, or its PF has no netdev that shows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhysicalFunction:
+class PhysicalFunction(Function):
     """A PF and its VFs by index; or a function that makes none, is no VF and no bridge, and can be handed out whole."""
 
-    address: PciAddress
-    vendor: str
-    """Four hex digits, as `lspci -n` prints them."""
-    device: str
     class_code: str
     """Six hex digits."""
-    driver: str | None
-    netdevs: tuple[str, ...]
-    """Names and alternative names of its netdevs as the host's network namespace shows them."""
     numa_node: int | None
-    iommu_group: int | None
     total_vfs: int | None
     """None: it has no SR-IOV capability (no `sriov_totalvfs`), so it is no PF."""
     autoprobe: bool
     vfs: tuple[VirtualFunction, ...]
+    # The first version did not tell these of a PF.
     driver_override: str | None = None
     vfio_bound: bool = False
-    """See VirtualFunction."""
     cdev: str | None = None
-    """See VirtualFunction."""
     needed_for: str | None = None
     """What this machine cannot do without it: a mounted file system, the default route, a console."""
     netdev_up: bool | None = None
@@ -108,6 +107,11 @@ class PhysicalFunction:
     def num_vfs(self) -> int:
         """Counted by `virtfnN` links: reading `sriov_numvfs` hangs behind a blocked write (docs/architecture.md)."""
         return len(self.vfs)
+
+    @property
+    def family(self) -> tuple[Function, ...]:
+        """Itself, and its VFs after it."""
+        return (self, *self.vfs)
 
     def vf(self, index: int) -> VirtualFunction | None:
         """The VF of this index, or None where there is none."""
@@ -161,6 +165,10 @@ class Inventory:
     def pf(self, address: PciAddress) -> PhysicalFunction | None:
         """The function at this address that is no VF, or None."""
         return next((pf for pf in self.pfs if pf.address == address), None)
+
+    def find(self, address: PciAddress) -> tuple[PhysicalFunction, Function] | None:
+        """The function at this address, behind its PF, which it may be itself; None where there is none."""
+        return next(((pf, f) for pf in self.pfs for f in pf.family if f.address == address), None)
 
     def group(self, number: int | None) -> IommuGroup | None:
         """The IOMMU group of this number, or None."""

@@ -1,9 +1,10 @@
 """Reads what `core/tell/explain.py` asks: one PCI function of any kind, and what the machine offers for passthrough."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from virtfn_host.core.tell.explain import Function, Surroundings
+from virtfn_host.core.tell.explain import Described, Surroundings, described
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Inventory
 from virtfn_host.linux.errors import SysfsReadError
@@ -23,15 +24,18 @@ PACKAGES = {
 """Which package has vfio-pci and the drivers of cards, by the ID or ID_LIKE of os-release(5)."""
 
 
-def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Function | None:
+def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Described | None:
     """One function, or None where there is none.
 
     Args:
-        inventory: a look at the machine; `driver_override` comes from there, because reading it may hang.
+        inventory: a look at the machine. What it has is taken from it, as `bind` does; bridges and what did not read
+            are in none, and are read here.
 
     Raises:
         SysfsReadError: something of it cannot be read.
     """
+    if (known := described(inventory, address)) is not None:
+        return replace(known, modalias=modalias(sysfs, address), lock_trouble=_lock_trouble(sysfs, known))
     if sysfs.names(sysfs.device(address)) is None:
         return None
     number = sysfs.group(address)
@@ -39,15 +43,13 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Fu
     siblings = sysfs.vf_addresses(pf) if pf else {}
     total = sysfs.number(sysfs.device(address, "sriov_totalvfs"))
     class_code = sysfs.hex_digits(address, "class")
-    whole = inventory.pf(address)
-    vf = next((vf for known in inventory.pfs for vf in known.vfs if vf.address == address), None)
-    return Function(
+    return Described(
         address=address,
         vendor=sysfs.hex_digits(address, "vendor"),
         device=sysfs.hex_digits(address, "device"),
         class_code=class_code,
         driver=sysfs.bound_driver(address),
-        driver_override=whole.driver_override if whole else vf.driver_override if vf else None,
+        driver_override=None,  # reading it may hang
         modalias=modalias(sysfs, address),
         numa_node=sysfs.numa_node(address),
         group=None if number is None else read_group(sysfs, number),
@@ -58,8 +60,6 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Fu
         num_vfs=len(sysfs.vf_addresses(address)),
         netdevs=netdevs(sysfs, address),
         bridge=class_code.startswith(BRIDGE),
-        needed_for=whole.needed_for if whole else None,
-        lock_trouble=_lock_trouble(sysfs, number) if sysfs.vfio_bound(address) and number is not None else None,
     )
 
 
@@ -123,12 +123,14 @@ def _package(sysfs: Sysfs) -> str | None:
     return None
 
 
-def _lock_trouble(sysfs: Sysfs, group: int) -> str | None:
+def _lock_trouble(sysfs: Sysfs, function: Described) -> str | None:
     """Why the in-use lock cannot be taken from here; the group's own node is looked at and not opened.
 
     Opening it would make a pod that starts at that moment find it busy.
     """
-    node = sysfs.group_node(group)
+    if not function.vfio_bound or function.group is None:
+        return None
+    node = sysfs.group_node(function.group.number)
     if not os.path.lexists(node):
         return f"there is no {node}; is /dev of the host mounted here?"
     if not os.access(node, os.R_OK | os.W_OK):

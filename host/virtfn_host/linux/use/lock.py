@@ -133,7 +133,7 @@ def evidence(
     addresses = None if netlink is None else Addresses(netlink)
     nodes = OpenNodes(sysfs)
     for pf in inventory.pfs:
-        for address in (pf.address, *(vf.address for vf in pf.vfs)):
+        for address in (function.address for function in pf.family):
             found += holders(
                 sysfs,
                 address,

@@ -1,0 +1,180 @@
+"""Whether a function can be passed through: one check, one sentence, asked by all that want to know.
+
+A check gets facts and answers None, or a Hindrance: the reason, what is in the way, and what removes it. The sentence
+has no subject; whoever tells it names the function before it. A check knows nothing of policies, plans or people.
+
+Who asks what, in this order, which is the order of remedies (what no holder's end would help comes first):
+
+    the function itself  needed, has_vfs                                 resolve, by_hand, explain
+    its VFs              offers_no_vfs, no_pf_driver, behind_port        resolve, explain
+    vfio at all          no_iommu                                        all, preflight of a node included
+    the look             unreadable                                      plan, verify, explain
+    the kernel           drivers.driver_trouble                          plan, explain, preflight of a node
+    its group            shared_group                                    plan, verify, pools, explain
+    its users            held                                            plan, explain
+
+The law is a property test (tests/unit/core/test_usable.py): `explain` says "works" exactly where `bind` plans it, and
+its first reason is the one with which `bind` refuses.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
+
+from virtfn_host.core.checks.groups import HARMLESS_DRIVERS, spoilers
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.holders import Holder, holder_text
+from virtfn_host.core.values.model import Function, Inventory, IommuGroup, PhysicalFunction, Unreadable, VirtualFunction
+from virtfn_host.core.values.reasons import Reason
+
+SWITCH_ON = "switch the IOMMU on in the firmware, and on the kernel command line if it needs it"
+APART = "a group is handed out as one: free those from their drivers, or put the card into a slot with ACS"
+TOGETHER = "a group is handed out as one: they are of one card, so give those to a vfio driver too (`virtfn bind`)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hindrance:
+    """One thing in the way of passing a function through."""
+
+    reason: Reason
+    message: str
+    """What it is, without a subject: `has no IOMMU group`."""
+    remedy: str
+    """What would remove it."""
+
+    @property
+    def text(self) -> str:
+        """The whole sentence."""
+        return f"{self.message}; {self.remedy}"
+
+
+def first(*found: Hindrance | None) -> Hindrance | None:
+    """The first of these that is there."""
+    return next(filter(None, found), None)
+
+
+# --- the function itself ---------------------------------------------------------------------------------------------
+
+
+def needed(needed_for: str | None) -> Hindrance | None:
+    """This machine cannot do without it."""
+    if needed_for is None:
+        return None
+    text = f"is never handed out, because this machine needs it: {needed_for}"
+    return Hindrance(reason=Reason.NEEDED_BY_MACHINE, message=text, remedy="move that elsewhere first")
+
+
+def has_vfs(num_vfs: int) -> Hindrance | None:
+    """Its VFs would end with its driver; one on vfio-pci with VFs opens for none that has no VF token (measured)."""
+    if not num_vfs:
+        return None
+    text = f"has {num_vfs} VFs, which would end with its driver"
+    remedy = "end them first: `virtfn restore` if virtfn made them, else write 0 to its sriov_numvfs"
+    return Hindrance(reason=Reason.FUNCTION_TAKEN, message=text, remedy=remedy)
+
+
+# --- its VFs ---------------------------------------------------------------------------------------------------------
+
+
+def offers_no_vfs(total_vfs: int | None) -> Hindrance | None:
+    """Its firmware, or its driver, has SR-IOV switched off."""
+    if total_vfs:
+        return None
+    text = "its driver or firmware offers no VFs (sriov_totalvfs is 0)"
+    remedy = "switch SR-IOV on in its firmware (BIOS, mlxconfig, nvme set-feature, ...)"
+    return Hindrance(reason=Reason.SRIOV_UNSUPPORTED, message=text, remedy=remedy)
+
+
+def no_pf_driver(driver: str | None, *, vfio_bound: bool) -> Hindrance | None:
+    """Only the PF's own driver makes VFs."""
+    if driver is not None and not vfio_bound:
+        return None
+    text, remedy = "has no driver, so it can make no VFs", "load the driver of the PF"
+    if vfio_bound:
+        text, remedy = f"is on {driver}, which makes no VFs", "bind the driver of the PF"
+    return Hindrance(reason=Reason.PF_DRIVER_MISSING, message=text, remedy=remedy)
+
+
+def behind_port(address: PciAddress, group: IommuGroup | None) -> Hindrance | None:
+    """Behind a switch without ACS the port, the PF and all its VFs are one group, never viable while the PF has its
+    driver (measured)."""
+    members = group.members if group is not None else ()
+    port = next((m for m in members if m.address != address and m.driver in HARMLESS_DRIVERS), None)
+    if group is None or port is None:
+        return None
+    text = f"shares IOMMU group {group.number} with port {port.address} (no ACS), so its VFs would too"
+    return Hindrance(reason=Reason.GROUP_NOT_VIABLE, message=text, remedy="move the card to a slot with ACS")
+
+
+# --- vfio ------------------------------------------------------------------------------------------------------------
+
+
+def no_iommu(iommu_group: int | None) -> Hindrance | None:
+    """No vfio driver can have it (`bind` answers EINVAL, measured)."""
+    if iommu_group is not None:
+        return None
+    return Hindrance(reason=Reason.NO_IOMMU, message="has no IOMMU group", remedy=SWITCH_ON)
+
+
+def no_iommu_at_all(inventory: Inventory) -> Hindrance | None:
+    """No function of the machine has an IOMMU group."""
+    if not inventory.pfs or inventory.groups:
+        return None
+    return Hindrance(reason=Reason.NO_IOMMU, message="no function has an IOMMU group", remedy=SWITCH_ON)
+
+
+def shared_group(
+    address: PciAddress, group: IommuGroup | None, exempt: Set[PciAddress] = frozenset(), *, is_vf: bool
+) -> Hindrance | None:
+    """Members of its group keep VFIO from using it; `exempt` are those that will be on a vfio driver, beside itself."""
+    others = spoilers(group, exempt | {address})
+    if group is None or not others:
+        return None
+    named = ", ".join(f"{member.address} ({member.driver})" for member in others)
+    slots = {(a.domain, a.bus, a.device) for a in (address, *(member.address for member in others))}
+    remedy = TOGETHER if len(slots) == 1 and not is_vf else APART
+    text = f"shares IOMMU group {group.number} with {named}"
+    return Hindrance(reason=Reason.GROUP_NOT_VIABLE, message=text, remedy=remedy)
+
+
+def on_vfio(function: Function, inventory: Inventory) -> Hindrance | None:
+    """Why a function that is on its vfio driver cannot be opened all the same."""
+    group, is_vf = inventory.group(function.iommu_group), isinstance(function, VirtualFunction)
+    return first(no_iommu(function.iommu_group), shared_group(function.address, group, is_vf=is_vf))
+
+
+# --- the look --------------------------------------------------------------------------------------------------------
+
+
+def unreadable(inventory: Inventory, pf: PhysicalFunction) -> Iterator[tuple[Unreadable, Hindrance]]:
+    """What of a PF or its VFs could not be read, so that nothing of it is guessed."""
+    family = {function.address for function in pf.family}
+    for lost in inventory.unreadable:
+        if lost.device in family:
+            text = f"{lost.path} could not be read: {lost.error}"
+            yield lost, Hindrance(reason=Reason.UNREADABLE, message=text, remedy="left alone until it reads")
+
+
+# --- its users -------------------------------------------------------------------------------------------------------
+
+
+def held(holders: Sequence[Holder], driver: str | None, wanted: str | None) -> Hindrance | None:
+    """Somebody has it, or nobody can tell."""
+    if not holders:
+        return None
+    text = f"cannot go from {driver or 'no driver'} to {wanted or 'no driver'} while {names_of(holders)}"
+    unknown = all(holder.unknown for holder in holders)
+    remedy = "what cannot be told counts as in use" if unknown else "end that use first"
+    return Hindrance(reason=Reason.VFS_IN_USE, message=text, remedy=remedy)
+
+
+def names_of(holders: Iterable[Holder]) -> str:
+    """`pod a/b holds 0000:01:10.0`, at most three, so that a message stays one line."""
+    texts = list(dict.fromkeys(map(_held, holders)))
+    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return ", ".join(texts[:3]) + more
+
+
+def _held(holder: Holder) -> str:
+    if holder.by_pod:
+        return f"{holder_text(holder)} holds {holder.address}"
+    return f"{holder.address} is in use ({holder_text(holder)})"

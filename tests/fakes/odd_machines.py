@@ -1,0 +1,90 @@
+"""Machines as hypothesis draws them: all that can be in the way of a function, in any mixture."""
+
+from dataclasses import replace
+
+from hypothesis import strategies as st
+from inventories import DRIVERS, a_pf, a_pod, a_vf, an_inventory, functions
+
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.holders import Cause, Holder
+from virtfn_host.core.values.model import (
+    Function,
+    GroupMember,
+    InUse,
+    Inventory,
+    IommuGroup,
+    PhysicalFunction,
+    Unreadable,
+    VirtualFunction,
+)
+
+VARIANT = "mlx5_vfio_pci"
+_GROUPS = st.sampled_from([None, 1, 1, 2, 3])
+_STRANGERS = st.sampled_from(["", "", "", "e1000e", "pcieport", "vfio-pci", None])
+
+
+def _rarely(draw: st.DrawFn) -> bool:
+    return draw(st.integers(0, 5)) == 5
+
+
+@st.composite
+def odd_machines(draw: st.DrawFn) -> Inventory:
+    """One or two cards; groups are shared at random, also with strangers and ports."""
+    pfs = tuple(_pf(draw, number) for number in range(draw(st.integers(1, 2))))
+    every = functions(*pfs)
+    bound = {function.driver for function in every if function.driver is not None}
+    drivers = {*DRIVERS, *bound} - ({"vfio-pci"} - bound if draw(st.booleans()) else set())
+    lost = [f for f in every if _rarely(draw)]
+    return an_inventory(
+        *pfs,
+        groups=tuple(_group(draw, number, every) for number in (1, 2, 3)),
+        drivers=tuple(sorted(drivers)),
+        loadable=draw(st.sampled_from([None, (), (VARIANT,), (VARIANT, "vfio-pci")])),
+        unreadable=tuple(Unreadable(device=f.address, path="driver_override", error="timed out") for f in lost),
+    )
+
+
+def _pf(draw: st.DrawFn, number: int) -> PhysicalFunction:
+    driver = draw(st.sampled_from(["igb", "igb", "igb", None, "vfio-pci", VARIANT]))
+    total = draw(st.sampled_from([None, 0, 7, 7]))
+    vfs = draw(st.integers(0, 2)) if total else 0
+    return replace(
+        a_pf(number),
+        driver=driver,
+        vfio_bound=driver in ("vfio-pci", VARIANT),
+        driver_override=draw(st.sampled_from([None, driver])),
+        iommu_group=draw(_GROUPS),
+        total_vfs=total,
+        vfs=tuple(_vf(draw, number, index) for index in range(vfs)),
+        needed_for="the default route goes through it" if _rarely(draw) else None,
+    )
+
+
+def _vf(draw: st.DrawFn, number: int, index: int) -> VirtualFunction:
+    driver = draw(st.sampled_from([None, "igbvf", "igbvf", "vfio-pci", VARIANT]))
+    vf = a_vf(number, index, driver, draw(st.sampled_from([None, driver])))
+    return replace(vf, vfio_bound=driver in ("vfio-pci", VARIANT), iommu_group=draw(_GROUPS))
+
+
+def _group(draw: st.DrawFn, number: int, every: list[Function]) -> IommuGroup:
+    members = [
+        GroupMember(address=f.address, driver=f.driver, vfio_bound=f.vfio_bound)
+        for f in every
+        if f.iommu_group == number
+    ]
+    if (driver := draw(_STRANGERS)) != "":
+        there = PciAddress(0, 0x20, number, 0)
+        members.append(GroupMember(address=there, driver=driver, vfio_bound=driver == "vfio-pci"))
+    return IommuGroup(number=number, members=tuple(members))
+
+
+@st.composite
+def users_of(draw: st.DrawFn, inventory: Inventory) -> InUse:
+    """Pods, this machine itself, and what nobody can tell."""
+    found = []
+    for address in (f.address for f in functions(*inventory.pfs)):
+        if _rarely(draw):
+            unknown = Holder(address=address, cause=Cause.NO_ENABLE_COUNT)
+            route = Holder(address=address, cause=Cause.NEEDED, said="the default route goes through it")
+            found.append(draw(st.sampled_from([a_pod(address), unknown, route])))
+    return InUse(holders=tuple(found))
