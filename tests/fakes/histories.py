@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 )
 from kernel import IGB
 
+from virtfn_host import executor
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.core.values.model import LinkRequest, VfLink
@@ -79,7 +80,7 @@ def without_the_lock() -> Iterator[None]:
 @contextmanager
 def without_the_question() -> Iterator[None]:
     """Another one: before a plan nobody asks whether a write of an outsider is blocked."""
-    with patch.object(serve, "hanging", lambda *_: None):
+    with patch.object(executor, "hanging", lambda *_: None):
         yield
 
 

@@ -67,8 +67,9 @@ def apply(
     `unwanted` is asked while something is only waited for, and before each PF: whoever asked has gone and others wait,
     so no longer, and no other PF is begun.
 
-    `blocked` is asked for a write of somebody else, which ends the plan, too: before a PF is touched, because it may be
-    half taken away, and before each number of VFs, which would queue and be carried out when nobody expects it.
+    `blocked` is asked for another program's write that is blocked, which ends the plan, too: before a PF is touched,
+    because it may be half taken away, and before each number of VFs, which would queue and be carried out when nobody
+    expects it. For the first PF the caller has asked.
     """
     failed: dict[PciAddress, StepResult] = {}
     results: list[StepResult] = []
@@ -81,7 +82,7 @@ def apply(
         if pf != begun:
             machine.wall.anew()
             given_up = given_up or unwanted()
-        if not given_up and (pf != begun or kind is SetNumVfs):
+        if results and not given_up and (pf != begun or kind is SetNumVfs):
             stuck = stuck or machine.writer.stuck() or blocked()
         begun = pf
         portions = portions_of(list(alike))
