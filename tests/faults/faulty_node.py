@@ -47,7 +47,7 @@ from virtfn_host.process.client import HostClient
 from virtfn_host.process.serve import Host
 from virtfn_operator.agent.files import PoolFiles
 from virtfn_operator.agent.loop import Agent
-from virtfn_operator.agent.machine import Machine as AgentMachine
+from virtfn_operator.agent.machine import NodeMachine
 from virtfn_operator.agent.ports import KubeletUnreachableError, Patience
 from virtfn_operator.api.node_state import write_spec
 
@@ -187,7 +187,7 @@ class FaultyNode:
     def _agent(self) -> TurnByTurn:
         files = PoolFiles(self.pools_file, self.ledger_file)
         patience = Patience(reports=10_000)  # faults come faster here than a status may be written for long
-        machine = AgentMachine(host=self.client, kubelet=self.neighbours, files=files, patience=patience, now=self.now)
+        machine = NodeMachine(host=self.client, kubelet=self.neighbours, files=files, patience=patience, now=self.now)
         return TurnByTurn(machine=machine, node=self.neighbours, patience=patience, version="1")
 
     def now(self) -> float:
