@@ -41,7 +41,7 @@ from virtfn_host.linux.netlink.asks import Addresses, Netlink
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.pci_ids import read_pci_ids
 from virtfn_host.linux.read.sysfs import Sysfs
-from virtfn_host.linux.touch.reader import Reader, patient
+from virtfn_host.linux.touch.reader import Reader
 from virtfn_host.linux.use.lock import allow_many_groups, evidence, holders
 from virtfn_host.linux.use.stuck import blocked_write, refused
 
@@ -121,8 +121,7 @@ def _explain(options: argparse.Namespace, output: Output) -> int:
     sysfs = _machine(options)
     inventory = _look_once(sysfs)
     _tell_of_blocked_write(sysfs, inventory, output)
-    with patient(sysfs) as asked:
-        function = read_function(asked, options.address, inventory)
+    function = read_function(sysfs, options.address, inventory)
     if function is None:
         text = f"{options.address} is not there; `virtfn list --all` shows functions that are"
         output.failed(text, Reason.NO_MATCHING_DEVICE)
