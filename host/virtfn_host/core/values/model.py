@@ -203,6 +203,10 @@ class Original:
     own: OriginalOwn | None = None
     """None: the function itself was never touched, only its VFs."""
 
+    def is_of(self, pf: PhysicalFunction) -> bool:
+        """Whether it tells of this very card, and not of another one that was at its address."""
+        return (self.address, self.vendor, self.device) == (pf.address, pf.vendor, pf.device)
+
 
 # --- what may not be touched -----------------------------------------------------------------------------------------
 

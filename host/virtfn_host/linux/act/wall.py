@@ -15,7 +15,7 @@ from virtfn_host.core.values.steps import FunctionRef
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.errors import DriverRefusedError
 from virtfn_host.linux.look.needs import share
-from virtfn_host.linux.look.preflight import ALIAS, module_name
+from virtfn_host.linux.look.preflight import module_name, vfio_modules
 from virtfn_host.linux.look.spare import refuse_needed, why_needed
 from virtfn_host.linux.look.surroundings import read_aliases
 from virtfn_host.linux.read.onelook import OneLook
@@ -101,7 +101,7 @@ class Wall:
     def _vfio_of_modules(self) -> frozenset[str]:
         """Drivers with a `vfio_pci:` alias, or of a module that needs vfio-pci-core, among the modules on the disk."""
         if self._of_modules is None:
-            found = {words[2] for line in self._aliases().splitlines() if _is_vfio_alias(words := line.split())}
+            found = set(vfio_modules(self._aliases()))
             for line in (self._sysfs.read(self._sysfs.modules_folder() / "modules.dep") or "").splitlines():
                 if VFIO_CORE in {module_name(part).replace("_", "-") for part in line.partition(":")[2].split()}:
                     found.add(module_name(line).replace("-", "_"))
@@ -151,10 +151,6 @@ class Wall:
         if self._modules_alias is None:
             self._modules_alias = read_aliases(self._sysfs)
         return self._modules_alias
-
-
-def _is_vfio_alias(words: list[str]) -> bool:
-    return len(words) == 3 and words[1].startswith(ALIAS)
 
 
 def _names(*names: str | None) -> frozenset[str]:
