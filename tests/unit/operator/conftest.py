@@ -65,7 +65,6 @@ def virtual(index: int, driver: str | None = None) -> VirtualFunction:
         driver_override=driver if driver == "vfio-pci" else None,
         iommu_group=20 + index,
         vfio_bound=driver == "vfio-pci",
-        cdev=None,
         netdevs=(),
     )
 

@@ -65,7 +65,6 @@ def virtual(bus: int, index: int) -> VirtualFunction:
         driver_override="vfio-pci",
         iommu_group=100 + index,
         vfio_bound=True,
-        cdev=None,
         netdevs=(),
     )
 

@@ -66,8 +66,6 @@ class VirtualFunction:
     iommu_group: int | None
     vfio_bound: bool
     """Its driver owns `vfio-dev/`: true for vfio-pci and every variant driver."""
-    cdev: str | None
-    """`vfioN` when `/dev/vfio/devices/vfioN` exists (CONFIG_VFIO_DEVICE_CDEV), else None."""
     netdevs: tuple[str, ...]
     link: VfLink | None = None
     """None: not looked at, or its PF has no netdev that shows it."""
@@ -94,8 +92,6 @@ class PhysicalFunction:
     vfs: tuple[VirtualFunction, ...]
     driver_override: str | None = None
     vfio_bound: bool = False
-    """See VirtualFunction."""
-    cdev: str | None = None
     """See VirtualFunction."""
     needed_for: str | None = None
     """What this machine cannot do without it: a mounted file system, the default route, a console."""
