@@ -3,6 +3,8 @@
 import ast
 import operator
 import subprocess
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -36,6 +38,24 @@ def test_every_module_opens_with_its_charter() -> None:
     product = [p for p in tracked("*.py") if p.startswith(("host/", "operator/", "deviceplugin/", "lab/"))]
     written = [ROOT / p for p in product if "_pb2" not in p]
     assert [p for p in written if ast.get_docstring(ast.parse(p.read_text())) is None] == []
+
+
+def public_types(path: str) -> Iterator[str]:
+    """Classes and type aliases of a module: what it calls in CamelCase."""
+    for node in ast.parse((ROOT / path).read_text()).body:
+        match node:
+            case ast.ClassDef(name=name) | ast.Assign(targets=[ast.Name(name)]) | ast.AnnAssign(target=ast.Name(name)):
+                if name[0].isupper() and not name.isupper():
+                    yield name
+
+
+def test_no_two_public_classes_or_aliases_of_the_product_have_one_name() -> None:
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in tracked("*.py"):
+        if path.startswith(("host/", "operator/", "deviceplugin/")) and "_pb2" not in path and (ROOT / path).is_file():
+            for name in public_types(path):
+                found[name].append(path)
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
 
 
 def test_no_machine_paths_or_registry_hosts_are_written_down() -> None:

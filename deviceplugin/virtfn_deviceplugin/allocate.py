@@ -35,7 +35,7 @@ class DeviceNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Grant:
     """What one container gets."""
 
     addresses: tuple[PciAddress, ...]
@@ -43,7 +43,7 @@ class Answer:
     environment: dict[str, str]
 
 
-def allocate(pool: DevicePool, ids: Sequence[str], shown: Callable[[PciAddress], Shown]) -> Answer:
+def allocate(pool: DevicePool, ids: Sequence[str], shown: Callable[[PciAddress], Shown]) -> Grant:
     """Decide what a container that was given these device ids gets.
 
     Raises:
@@ -67,7 +67,7 @@ def allocate(pool: DevicePool, ids: Sequence[str], shown: Callable[[PciAddress],
             text = f"{name} of {pool.resource_name} should be on {device.driver}"
             raise AllocateRefusedError(f"{text}, but it is on {found.driver or 'no driver'}{_without_node(found)}")
     addresses = tuple(sorted(now))
-    return Answer(
+    return Grant(
         addresses=addresses,
         nodes=_nodes([now[address] for address in addresses]),
         environment=_environment(pool.resource_name, addresses, now),

@@ -6,7 +6,7 @@ from pathlib import Path
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.offered import PoolDevice
 from virtfn_host.linux.errors import SysfsReadError
-from virtfn_host.linux.read.sysfs import CDEV, Sysfs
+from virtfn_host.linux.read.sysfs import Sysfs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +29,12 @@ def shown(sysfs: Sysfs, address: PciAddress) -> Shown:
     """
     group = sysfs.group(address)
     node = None if group is None else sysfs.group_node(group)
-    names = sysfs.names(sysfs.device(address, "vfio-dev")) or ()
-    cdevs = [name for name in names if CDEV.fullmatch(name) and _is_there(f"{sysfs.dev}/vfio/devices/{name}")]
+    cdev = sysfs.cdev(address)
     return Shown(
         driver=sysfs.bound_driver(address),
         vfio_bound=sysfs.vfio_bound(address),
         group_node=node if node is not None and _is_there(node) else None,
-        cdev=cdevs[0] if cdevs else None,
+        cdev=cdev if cdev is not None and _is_there(f"{sysfs.dev}/vfio/devices/{cdev}") else None,
     )
 
 

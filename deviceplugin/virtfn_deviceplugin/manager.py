@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from virtfn_deviceplugin.allocate import Answer, allocate
+from virtfn_deviceplugin.allocate import Grant, allocate
 from virtfn_deviceplugin.diff import diff
 from virtfn_deviceplugin.functions import as_promised, shown
 from virtfn_deviceplugin.ledger import LedgerFile
@@ -179,7 +179,7 @@ class ServerManager:
                 task.result()
             log.info("%s: not offered any more", name)
 
-    def _allocate(self, pool: DevicePool, ids: list[str]) -> Answer:
+    def _allocate(self, pool: DevicePool, ids: list[str]) -> Grant:
         answer = allocate(pool, ids, lambda address: shown(self._sysfs, address))
         self._ledger.note(self._boot_id, pool.resource_name, answer.addresses, self._published.pools)
         log.info("%s: %s handed out", pool.resource_name, ", ".join(str(a) for a in answer.addresses))

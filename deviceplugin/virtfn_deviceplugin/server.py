@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 
 from virtfn_deviceplugin.allocate import PERMISSIONS as NODE_PERMISSIONS
-from virtfn_deviceplugin.allocate import AllocateRefusedError, Answer
+from virtfn_deviceplugin.allocate import AllocateRefusedError, Grant
 from virtfn_deviceplugin.v1beta1 import api_pb2 as wire
 from virtfn_deviceplugin.v1beta1 import api_pb2_grpc as stubs
 from virtfn_host.backoff import Backoff, between
@@ -61,19 +61,17 @@ class _Registration(stubs.DevicePluginServicer):
     ) -> wire.AllocateResponse:
         try:
             asked = [list(container.devices_ids) for container in request.container_requests]
-            answers = [await asyncio.to_thread(self._server.allocate, ids) for ids in asked]
+            grants = [await asyncio.to_thread(self._server.allocate, ids) for ids in asked]
         except (AllocateRefusedError, HostError) as error:
             log.warning("refused: %s", error)
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        return wire.AllocateResponse(container_responses=[_container(answer) for answer in answers])
+        return wire.AllocateResponse(container_responses=[_container(grant) for grant in grants])
 
 
 class PoolServer:
     """Serves one resource until it is stopped."""
 
-    def __init__(
-        self, pool: DevicePool, kubelet_dir: Path, allocate: Callable[[DevicePool, list[str]], Answer]
-    ) -> None:
+    def __init__(self, pool: DevicePool, kubelet_dir: Path, allocate: Callable[[DevicePool, list[str]], Grant]) -> None:
         self._pool = pool
         self._folder = kubelet_dir
         self._allocate = allocate
@@ -102,7 +100,7 @@ class PoolServer:
                 sent = self._pool
             yield sent
 
-    def allocate(self, ids: list[str]) -> Answer:
+    def allocate(self, ids: list[str]) -> Grant:
         """Answer one container."""
         return self._allocate(self._pool, ids)
 
@@ -203,11 +201,11 @@ def _devices(pool: DevicePool) -> wire.ListAndWatchResponse:
     )
 
 
-def _container(answer: Answer) -> wire.ContainerAllocateResponse:
+def _container(grant: Grant) -> wire.ContainerAllocateResponse:
     return wire.ContainerAllocateResponse(
-        envs=answer.environment,
+        envs=grant.environment,
         devices=[
             wire.DeviceSpec(host_path=n.host_path, container_path=n.container_path, permissions=NODE_PERMISSIONS)
-            for n in answer.nodes
+            for n in grant.nodes
         ],
     )

@@ -19,7 +19,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from virtfn_host.core.turn.plan import plan
@@ -27,7 +26,8 @@ from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
-from virtfn_host.linux.act.apply import apply
+from virtfn_host.core.values.model import Stuck
+from virtfn_host.executor import Executor
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.machine import Machine
 from virtfn_host.linux.look.inventory import read_inventory
@@ -37,9 +37,7 @@ from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.modules import Modprobe
 from virtfn_host.linux.touch.reader import Reader
 from virtfn_host.linux.touch.writer import Writer
-from virtfn_host.linux.use.canary import Canary
 from virtfn_host.linux.use.lock import evidence
-from virtfn_host.linux.use.stuck import hanging, pfs_now
 
 Way = Callable[[], float | None]
 """Something to time; tells how many seconds a part of it took, or nothing."""
@@ -56,7 +54,7 @@ class Trial:
             modules=Modprobe(),
             netlink=Netlink(),
         )
-        self.reader, self.canary = Reader(), Canary()
+        self.reader, self.executor = Reader(), Executor(self.machine)
         self.machine.modules.load("vfio-pci", 60)
         pfs = [pf for pf in read_inventory(self.machine.sysfs).pfs if (pf.vendor, pf.device) == (vendor, device)]
         if not pfs:
@@ -76,16 +74,17 @@ class Trial:
         return self._carry_out(NodeConfig(policies=()))
 
     def _carry_out(self, config: NodeConfig) -> float:
-        """Seconds of `apply` alone."""
+        """Seconds of carrying out alone."""
         sysfs = self.machine.sysfs
         look = OneLook(sysfs)
         inventory = read_inventory(look, self.reader)
         desired = resolve(config, inventory, self.machine.journal.originals()).desired
         made = plan(inventory, desired, evidence(look, inventory, netlink=self.machine.netlink))
-        others = partial(hanging, sysfs, self.canary, tuple(pfs_now(sysfs)))
         began = time.monotonic()
-        report = apply(made, self.machine, blocked=others)
+        report = self.executor.carry_out(made, lambda _: None)
         seconds = time.monotonic() - began
+        if isinstance(report, Stuck):
+            sys.exit(report.text)
         wrong = [r.message for r in report.results if r.outcome != "done"]
         only = {pf.address for pf in desired.pfs}
         wrong += [m.message for m in verify(desired, read_inventory(sysfs, self.reader, only=only))]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hardware import Lab
 
+from virtfn_host import executor
 from virtfn_host.cli import verbs as cli
 from virtfn_host.cli.options import DONE, MACHINE_SAID_NO
 from virtfn_host.core.values.address import PciAddress
@@ -26,6 +27,7 @@ from virtfn_host.core.values.steps import (
     StepResult,
     plan_of,
 )
+from virtfn_host.executor import Executor
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import StuckError
 from virtfn_host.linux.touch.reader import Reader
@@ -38,7 +40,7 @@ emulation is slow (`make prove PROOFS=faults` holds both to ten)."""
 
 @pytest.fixture
 def host(lab: Lab, reader: Reader) -> Iterator[Host]:
-    made = Host(lab.machine, reader)
+    made = Host(Executor(lab.machine), reader)
     yield made
     made.end()
 
@@ -226,7 +228,8 @@ def test_the_command_line_looks_and_writes_nothing(
     lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Ours for every command: an emulated machine takes four seconds to start the process behind one.
-    monkeypatch.setattr(cli, "Netlink", lambda _: lab.machine.netlink)
+    for module in (cli, executor):
+        monkeypatch.setattr(module, "Netlink", lambda _: lab.machine.netlink)
     monkeypatch.setattr(lab.machine.netlink, "close", lambda: None)
     vfs = on_vfio(lab, lab.pf, 2)
     root = ["--root", str(lab.fake.root if lab.fake else "/")]

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 )
 from kernel import IGB
 
+from virtfn_host import executor
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.core.values.model import LinkRequest, VfLink
@@ -34,7 +35,7 @@ from virtfn_host.core.values.steps import StepResult
 from virtfn_host.linux.act import apply as applying
 from virtfn_host.linux.act import link_steps as linking
 from virtfn_host.linux.act import portions
-from virtfn_host.linux.act.machine import Machine, remember
+from virtfn_host.linux.act.machine import PfApply, remember
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.process import serve
@@ -79,7 +80,7 @@ def without_the_lock() -> Iterator[None]:
 @contextmanager
 def without_the_question() -> Iterator[None]:
     """Another one: before a plan nobody asks whether a write of an outsider is blocked."""
-    with patch.object(serve, "hanging", lambda *_: None):
+    with patch.object(executor, "hanging", lambda *_: None):
         yield
 
 
@@ -88,10 +89,11 @@ def without_the_note_in_time() -> Iterator[None]:
     """Another one: the first touch of a PF comes before it is noted how the PF was, which is noted at the second."""
     touched: set[tuple[Path, PciAddress]] = set()
 
-    def late(machine: Machine, pf: PciAddress, *, whole: bool = False, ends_vfs: bool = False) -> None:
-        if (machine.journal.path, pf) in touched:
-            remember(machine, pf, whole=whole, ends_vfs=ends_vfs)
-        touched.add((machine.journal.path, pf))
+    def late(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bool = False) -> None:
+        journal = work.machine.journal.path
+        if (journal, pf) in touched:
+            remember(work, pf, whole=whole, ends_vfs=ends_vfs)
+        touched.add((journal, pf))
 
     with patch.object(applying, "remember", late), patch.object(portions, "remember", late):
         yield

@@ -29,6 +29,7 @@ from virtfn_host.core.values.desired import NodeConfig
 from virtfn_host.core.values.model import InUse, VfLink
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Outcome, Plan, StepResult, pf_of
+from virtfn_host.executor import Executor
 from virtfn_host.linux.act.machine import Machine
 from virtfn_host.linux.netlink.shown import netdev_of
 from virtfn_host.linux.use.canary import Canary
@@ -86,8 +87,7 @@ class WatchingHost(Host):
     """The host process without its socket, on a machine where nothing takes long."""
 
     def __init__(self, machine: Machine) -> None:
-        super().__init__(machine, reader=None)
-        self._canary = canary
+        super().__init__(Executor(machine, canary), reader=None)
 
 
 class HistoryNode:

@@ -70,7 +70,6 @@ def a_vf(pf: int, index: int, driver: str | None = None, override: str | None = 
         driver_override=override,
         iommu_group=100 * (pf + 1) + index,
         vfio_bound=driver == "vfio-pci",
-        cdev=None,
         netdevs=(),
     )
 

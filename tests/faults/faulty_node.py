@@ -26,11 +26,13 @@ from kernel import FakeKernel, FakeModules, FakeSysfs, FakeWriter
 from netlink import FakeNetlink
 from serving import serving
 
+from virtfn_host import executor
 from virtfn_host.cli import verbs as cli
 from virtfn_host.core.turn.policy import policy_config
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
 from virtfn_host.core.values.holders import Pod
+from virtfn_host.executor import Executor
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.machine import Machine
@@ -45,7 +47,7 @@ from virtfn_host.process.client import HostClient
 from virtfn_host.process.serve import Host
 from virtfn_operator.agent.files import PoolFiles
 from virtfn_operator.agent.loop import Agent
-from virtfn_operator.agent.machine import Machine as AgentMachine
+from virtfn_operator.agent.machine import NodeMachine
 from virtfn_operator.agent.ports import KubeletUnreachableError, Patience
 from virtfn_operator.api.node_state import write_spec
 
@@ -185,7 +187,7 @@ class FaultyNode:
     def _agent(self) -> TurnByTurn:
         files = PoolFiles(self.pools_file, self.ledger_file)
         patience = Patience(reports=10_000)  # faults come faster here than a status may be written for long
-        machine = AgentMachine(host=self.client, kubelet=self.neighbours, files=files, patience=patience, now=self.now)
+        machine = NodeMachine(host=self.client, kubelet=self.neighbours, files=files, patience=patience, now=self.now)
         return TurnByTurn(machine=machine, node=self.neighbours, patience=patience, version="1")
 
     def now(self) -> float:
@@ -195,7 +197,7 @@ class FaultyNode:
     def start(self) -> None:
         """Host process and agent."""
         reader = None if self.fake else Reader()
-        host = Host(self.machine, reader)
+        host = Host(Executor(self.machine), reader)
         if reader is not None:
             self._ends.callback(reader.close)
         self._ends.enter_context(serving(self.socket, host))
@@ -269,13 +271,14 @@ class FaultyNode:
             # One for all commands: an interpreter takes half a second to start in an emulated machine.
             stack.enter_context(patch.object(cli, "Reader", lambda: self._reader))
             stack.enter_context(patch.object(self._reader, "close", lambda: None))
-            stack.enter_context(patch.object(cli, "Netlink", lambda _: self.netlink))
+            for module in (cli, executor):
+                stack.enter_context(patch.object(module, "Netlink", lambda _: self.netlink))
             stack.enter_context(patch.object(self.netlink, "close", lambda: None))
             if self.fake is not None:
                 kernel = self.fake
                 stack.enter_context(patch.object(cli, "Sysfs", lambda *_: FakeSysfs(kernel)))
-                stack.enter_context(patch.object(cli, "Writer", lambda *_: FakeWriter(kernel)))
-                stack.enter_context(patch.object(cli, "Modprobe", lambda *_: FakeModules(kernel)))
+                stack.enter_context(patch.object(executor, "Writer", lambda *_: FakeWriter(kernel)))
+                stack.enter_context(patch.object(executor, "Modprobe", lambda *_: FakeModules(kernel)))
             status = cli.run([self.named(word) for word in words] + more)
         return status, printed.getvalue()
 

@@ -12,10 +12,8 @@ from unittest.mock import patch
 from faulty_node import FaultyNode
 from hardware import open_vfio
 
-from virtfn_host.cli import verbs as cli
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.linux.act.apply import apply
-from virtfn_host.process import serve
+from virtfn_host.executor import Executor
 
 
 def run(*words: str) -> None:
@@ -93,8 +91,8 @@ def before_apply(act: Callable[[], None]) -> Iterator[None]:
         act()
         return original(*words, **more)  # type: ignore[arg-type]
 
-    original = apply
-    with patch.object(cli, "apply", late), patch.object(serve, "apply", late):
+    original = Executor.carry_out
+    with patch.object(Executor, "carry_out", late):
         yield
 
 

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from virtfn_host.core.turn.policy import policy_config
+from virtfn_host.core.turn.policy import PolicyError, policy_config, read_priority
 from virtfn_host.core.values.codec import CodecError, parse_json
 from virtfn_host.core.values.desired import PolicyConfig, Rejected
 from virtfn_host.core.values.strict_json import DEPTH_LIMIT, NotJsonError, clipped
@@ -42,10 +42,10 @@ def read_policies(path: Path) -> tuple[PolicyConfig, ...]:
 
 def _priority(path: Path, document: Mapping[str, Any]) -> int:
     spec = document.get("spec")
-    priority = spec.get("priority", 0) if isinstance(spec, Mapping) else 0
-    if not isinstance(priority, int) or isinstance(priority, bool):
-        raise UsageError(f"{path}: spec.priority: want a number, got {clipped(priority)}")
-    return priority
+    try:
+        return read_priority(spec if isinstance(spec, Mapping) else {})
+    except PolicyError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _documents(path: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ what is printed `show.py` and `show_plan.py`.
 """
 
 import argparse
-import functools
 import os
 import signal
 import sys
@@ -29,26 +28,22 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import encode
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
-from virtfn_host.core.values.model import InUse, Inventory
+from virtfn_host.core.values.model import InUse, Inventory, Stuck
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, Plan, Report
-from virtfn_host.linux.act.apply import apply
+from virtfn_host.core.values.steps import Outcome, Plan, Report, StepResult
+from virtfn_host.executor import Executor, machine_of
 from virtfn_host.linux.act.journal import Journal, has_links
-from virtfn_host.linux.act.machine import Machine, only_writer
+from virtfn_host.linux.act.machine import only_writer
 from virtfn_host.linux.errors import HostError, JournalUnreadableError, StuckError
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.look.surroundings import modalias, read_aliases, read_function, read_surroundings
 from virtfn_host.linux.netlink.asks import Addresses, Netlink
-from virtfn_host.linux.read.holding import who_blocks
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.pci_ids import read_pci_ids
 from virtfn_host.linux.read.sysfs import Sysfs
-from virtfn_host.linux.touch.modules import Modprobe
-from virtfn_host.linux.touch.reader import Reader, patient
-from virtfn_host.linux.touch.writer import HELD_AFTER, Writer
-from virtfn_host.linux.use.canary import Canary
+from virtfn_host.linux.touch.reader import Reader
 from virtfn_host.linux.use.lock import allow_many_groups, evidence, holders
-from virtfn_host.linux.use.stuck import blocked_write, hanging, others_write, pfs_now
+from virtfn_host.linux.use.stuck import blocked_write, refused
 
 NO_SRIOV = "no function of this machine can make VFs: none has SR-IOV (sriov_totalvfs)"
 
@@ -126,8 +121,7 @@ def _explain(options: argparse.Namespace, output: Output) -> int:
     sysfs = _machine(options)
     inventory = _look_once(sysfs)
     _tell_of_blocked_write(sysfs, inventory, output)
-    with patient(sysfs) as asked:
-        function = read_function(asked, options.address, inventory)
+    function = read_function(sysfs, options.address, inventory)
     if function is None:
         text = f"{options.address} is not there; `virtfn list --all` shows functions that are"
         output.failed(text, Reason.NO_MATCHING_DEVICE)
@@ -234,26 +228,23 @@ def _carry_out(
     sysfs = _machine(options)
     _must_be_root(sysfs)
     allow_many_groups()
-    machine, canary = _hands(sysfs, options), Canary()
+    machine = machine_of(sysfs, _journal(options), options.root)
+    executor = Executor(machine)
     try:
         with only_writer(_journal(options).parent), _asked_to_stop() as stopping:
             asked = machine.netlink if links or (links is None and _concerns_links(options)) else None
             seen = OneLook(sysfs)
             inventory = _look_once(seen, asked)
-            if (stuck := others_write(sysfs, canary, inventory)) is not None:
+            if (stuck := executor.blocked_write(inventory)) is not None:
                 raise StuckError(f"nothing was written: {stuck.text}")
             in_use = evidence(seen, inventory, name_processes=True, netlink=machine.netlink)
             resolution = decide(inventory)
             made = plan(inventory, resolution.desired, in_use)
-            others = functools.partial(hanging, sysfs, canary, tuple(pfs_now(sysfs)))
-            report = apply(made, machine, lambda r: output.say(outcome_line(r, output.paint)), stopping, others)
+            report = _report(executor, made, output, stopping)
             touched = {pf.address for pf in resolution.desired.pfs}
             mismatches = verify(resolution.desired, _look_once(sysfs, asked, touched))
     finally:
-        canary.close()
-        machine.writer.close()
-        if machine.netlink is not None:
-            machine.netlink.close()
+        executor.close()
     if options.json:
         output.document(
             {"report": encode(report), "rejected": encode(resolution.rejected), "mismatches": encode(mismatches)}
@@ -269,6 +260,20 @@ def _carry_out(
         return _status(made, resolution)
     output.complain_of((mismatch.reason, mismatch.message) for mismatch in mismatches)
     return MACHINE_SAID_NO if mismatches else DONE
+
+
+def _report(executor: Executor, made: Plan, output: Output, stopping: Callable[[], bool]) -> Report:
+    """Carry out a plan; each step is printed as it ends."""
+
+    def say(result: StepResult) -> None:
+        output.say(outcome_line(result, output.paint))
+
+    report = executor.carry_out(made, say, stopping)
+    if isinstance(report, Stuck):
+        report = refused(made, report)
+        for result in report.results:
+            say(result)
+    return report
 
 
 def _failure(report: Report) -> int:
@@ -323,14 +328,6 @@ def _machine(options: argparse.Namespace) -> Sysfs:
     if sysfs.names(devices) is None:
         raise UsageError(f"there is no {devices}: this machine has no PCI bus, or /sys is not mounted here")
     return sysfs
-
-
-def _hands(sysfs: Sysfs, options: argparse.Namespace) -> Machine:
-    """Everything a step may touch."""
-    writer = Writer(functools.partial(who_blocks, sysfs), HELD_AFTER, sysfs.sys)
-    journal, netlink = Journal(_journal(options)), Netlink(sysfs.proc)
-    modules = Modprobe(sysfs, options.root)
-    return Machine(sysfs=sysfs, writer=writer, journal=journal, modules=modules, netlink=netlink)
 
 
 @contextmanager

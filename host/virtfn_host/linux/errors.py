@@ -20,8 +20,8 @@
     +-- DriverRefusedError    a function is not for that driver
     +-- BusyError             too much is being asked at once
 
-Each has its reason from the closed list and says whether waiting helps. The message says what was wanted, where, what
-the kernel answered and what to try next.
+Each has its reason from the closed list. The message says what was wanted, where, what the kernel answered and what to
+try next.
 """
 
 import errno as errnos
@@ -31,10 +31,9 @@ from virtfn_host.core.values.reasons import Reason
 
 
 class HostError(Exception):
-    """Base: `reason` is a word of the closed list, `retry` says whether waiting may help."""
+    """Base: `reason` is a word of the closed list."""
 
     reason: Reason = Reason.WRITE_REFUSED
-    retry: bool = True
 
 
 class SysfsReadError(HostError):
@@ -58,7 +57,6 @@ class SysfsWriteError(HostError):
             self.reason, hint = Reason.SRIOV_UNSUPPORTED, "the driver that the PF is on cannot make VFs; bind its own"
         super().__init__(f"writing {value!r} to {path}: {os.strerror(errno)} ({errnos.errorcode.get(errno)}); {hint}")
         self.path, self.value, self.errno = path, value, errno
-        self.retry = errno not in (errnos.EINVAL, errnos.ERANGE, errnos.EROFS, errnos.EACCES)
 
 
 class FunctionInUseError(HostError):
@@ -95,7 +93,6 @@ class ModuleMissingError(HostError):
     """A module could not be loaded."""
 
     reason = Reason.MODULE_MISSING
-    retry = False
 
 
 class DocumentError(HostError):
@@ -112,7 +109,6 @@ class JournalUnreadableError(HostError):
     """The journal is there and cannot be read; it is kept, and nothing that depends on it is touched."""
 
     reason = Reason.JOURNAL_UNREADABLE
-    retry = False
 
 
 class AnotherWriterError(HostError):
@@ -145,8 +141,6 @@ class LinkSettingRefusedError(HostError):
 class NotANameError(HostError):
     """What is no name was to become part of a path."""
 
-    retry = False
-
 
 class NeededError(HostError):
     """This machine cannot do without a function, or nobody can tell that it can; nothing was written."""
@@ -158,7 +152,6 @@ class DriverRefusedError(HostError):
     """No function, or not this one, is bound to that driver by virtfn; nothing was written."""
 
     reason = Reason.BIND_FAILED
-    retry = False
 
 
 class BusyError(HostError):

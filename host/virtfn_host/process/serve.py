@@ -7,36 +7,29 @@ Nothing that hangs takes more than a few threads with it: looks and plans beyond
 """
 
 import argparse
-import contextlib
-import functools
 import logging
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from virtfn_host.core.values.model import Inventory, Observation, Stuck
+from virtfn_host.core.values.model import Observation, Stuck
 from virtfn_host.core.values.steps import Outcome, Plan, Report, StepResult
-from virtfn_host.linux.act.apply import apply
-from virtfn_host.linux.act.journal import Journal, has_links
-from virtfn_host.linux.act.machine import Machine, only_writer
+from virtfn_host.executor import WAIT, Executor, in_turn, machine_of
+from virtfn_host.linux.act.journal import has_links
+from virtfn_host.linux.act.machine import only_writer
 from virtfn_host.linux.errors import BusyError, HostError, JournalUnreadableError
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.look.preflight import read_preflight
-from virtfn_host.linux.netlink.asks import Netlink
-from virtfn_host.linux.read.holding import who_blocks
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.child import ENVIRONMENT
-from virtfn_host.linux.touch.modules import Modprobe
 from virtfn_host.linux.touch.reader import Reader
-from virtfn_host.linux.touch.writer import HELD_AFTER, Writer
-from virtfn_host.linux.use.canary import Canary
 from virtfn_host.linux.use.lock import allow_many_groups, evidence
-from virtfn_host.linux.use.stuck import hanging, others_write, pfs_now, refused
+from virtfn_host.linux.use.stuck import refused
 from virtfn_host.process.connections import Server as Server
 from virtfn_host.process.protocol import Look, line
 from virtfn_host.process.seldom import Seldom
@@ -49,9 +42,6 @@ PLAIN = Look()
 
 LOOKS, PLANS = 4, 4
 """So many looks at once, and so many plans that wait for their turn: what hangs in the kernel hangs all of them."""
-
-WAIT = 10.0
-"""Seconds that a look waits for the one before it, which may hang."""
 
 DONE = 20_000
 """Lines of steps that worked in an hour. 1,000 VFs that are made anew with every link setting are 9,000; a request of
@@ -67,8 +57,9 @@ undone.addFilter(Seldom(300))
 class Host:
     """What the requests of all connections share."""
 
-    def __init__(self, machine: Machine, reader: Reader | None) -> None:
-        self.machine = machine
+    def __init__(self, executor: Executor, reader: Reader | None) -> None:
+        self._executor = executor
+        self.machine = executor.machine
         self._reader = reader
         self._looks = threading.BoundedSemaphore(LOOKS)
         self._looking = threading.Lock()
@@ -77,10 +68,6 @@ class Host:
         self._waiting = 0
         """Plans that wait for the one that is carried out; under `_counting`."""
         self._counting = threading.Lock()
-        self._canary = Canary()
-        self._asking = threading.Lock()
-        self._writes = False
-        """Whether a plan is being carried out; under `_asking`, so that no read waits for a write of our own."""
         self._ending = threading.Event()
 
     def observe(self, look: Look = PLAIN) -> Observation:
@@ -107,20 +94,16 @@ class Host:
             originals, journal_error = (), str(error)
         netlink = machine.netlink if look.links or has_links(originals) else None
         sysfs = OneLook(machine.sysfs)
-        with _in_turn(self._looking):
+        with in_turn(self._looking, WAIT):
             inventory = read_inventory(sysfs, self._reader, netlink)
         return Observation(
             inventory=inventory,
             evidence=evidence(sysfs, inventory, netlink=machine.netlink),
             originals=originals,
             journal_error=journal_error,
-            stuck=machine.writer.stuck() or self._others_write(inventory),
+            stuck=self._executor.blocked_write(inventory),
             preflight=read_preflight(machine.sysfs),
         )
-
-    def _others_write(self, inventory: Inventory) -> Stuck | None:
-        with _in_turn(self._asking):
-            return None if self._writes else others_write(self.machine.sysfs, self._canary, inventory)
 
     def apply(self, plan: Plan, told: Callable[[StepResult], None], gone: Callable[[], bool] = lambda: False) -> Report:
         """Carry out a plan, `told` of each step as it ends; all of it is left undone while a write is blocked.
@@ -149,33 +132,18 @@ class Host:
             self._waiting += more
 
     def _carry_out(self, plan: Plan, told: Callable[[StepResult], None], gone: Callable[[], bool]) -> Report:
-        # Nobody else uses the canary from here on: while we write, a look does not ask it.
-        others = functools.partial(hanging, self.machine.sysfs, self._canary, tuple(pfs_now(self.machine.sysfs)))
-        if (stuck := self._begin(others)) is not None:
-            log.warning("%d steps not tried: %s", len(plan.steps), stuck.text)
-            report = refused(plan, stuck)
+        report = self._executor.carry_out(
+            plan,
+            lambda result: self._ended(result, told),
+            self._ending.is_set,
+            lambda: self._waiting > 0 and gone(),
+        )
+        if isinstance(report, Stuck):
+            log.warning("%d steps not tried: %s", len(plan.steps), report.text)
+            report = refused(plan, report)
             for result in report.results:
                 told(result)
-            return report
-        try:
-            return apply(
-                plan,
-                self.machine,
-                lambda result: self._ended(result, told),
-                self._ending.is_set,
-                others,
-                lambda: self._waiting > 0 and gone(),
-            )
-        finally:
-            with self._asking:
-                self._writes = False
-
-    def _begin(self, others: Callable[[], Stuck | None]) -> Stuck | None:
-        """Why not to: a write of ours would queue behind somebody else's, and be executed when nobody expects it."""
-        with self._asking:
-            stuck = self.machine.writer.stuck() or others()
-            self._writes = stuck is None
-        return stuck
+        return report
 
     def _ended(self, result: StepResult, told: Callable[[StepResult], None]) -> None:
         level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
@@ -191,21 +159,7 @@ class Host:
         if not self._applying.acquire(timeout=grace):
             log.warning("a write has not returned in %.0f s; the kernel ends it without us", grace)
             return
-        self.machine.writer.close()
-        if self.machine.netlink is not None:
-            self.machine.netlink.close()
-        with self._asking:
-            self._canary.close()
-
-
-@contextlib.contextmanager
-def _in_turn(lock: threading.Lock) -> Iterator[None]:
-    if not lock.acquire(timeout=WAIT):
-        raise BusyError(f"busy: another look at this machine has not come back in {WAIT:.0f} s")
-    try:
-        yield
-    finally:
-        lock.release()
+        self._executor.close()
 
 
 def check(path: Path) -> int:
@@ -233,16 +187,10 @@ def main() -> None:
     allow_many_groups()
     _be_alone()
     sysfs = Sysfs(options.sys, options.dev, options.proc)
-    machine = Machine(
-        sysfs=sysfs,
-        writer=Writer(functools.partial(who_blocks, sysfs), HELD_AFTER, sysfs.sys),
-        journal=Journal(options.journal),
-        modules=Modprobe(sysfs),
-        netlink=Netlink(options.proc),
-    )
+    executor = Executor(machine_of(sysfs, options.journal))
     try:
         with only_writer(options.journal.parent):
-            serve(options.socket, Host(machine, Reader()))
+            serve(options.socket, Host(executor, Reader()))
     except (HostError, OSError) as error:
         log.error("%s", error)
         sys.exit(1)

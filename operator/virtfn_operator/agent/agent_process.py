@@ -17,7 +17,7 @@ import kopf
 from virtfn_host.process.client import HostClient
 from virtfn_operator.agent.files import PoolFiles
 from virtfn_operator.agent.loop import Agent
-from virtfn_operator.agent.machine import Machine
+from virtfn_operator.agent.machine import NodeMachine
 from virtfn_operator.agent.node import NodeObject
 from virtfn_operator.agent.podresources import PodResources
 from virtfn_operator.agent.ports import Patience
@@ -73,7 +73,7 @@ async def run(settings: AgentSettings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_end)
-    machine = Machine(
+    machine = NodeMachine(
         host=host,
         kubelet=PodResources(settings.podresources),
         files=files,

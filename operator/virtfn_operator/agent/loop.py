@@ -22,11 +22,11 @@ from virtfn_host.linux.poolfile import PoolFileError
 from virtfn_host.process.client import HostRefused, HostUnreachable
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.in_use import being_started
-from virtfn_operator.agent.machine import Machine
-from virtfn_operator.agent.ports import Files, Host, OwnNode, Patience
+from virtfn_operator.agent.machine import NodeMachine
+from virtfn_operator.agent.ports import Files, HostProcess, OwnNode, Patience
 from virtfn_operator.agent.progress import telling
 from virtfn_operator.agent.ready import unreachable
-from virtfn_operator.agent.report import Turn, node_status, with_conditions
+from virtfn_operator.agent.report import StatusFacts, node_status, with_conditions
 from virtfn_operator.api.foreign import mapping, number
 from virtfn_operator.api.node_state import NodeSpec, read_spec
 from virtfn_operator.api.node_status import wire
@@ -41,7 +41,7 @@ class Agent:
     """One node's loop and what wakes it. All methods belong to one event loop."""
 
     def __init__(
-        self, *, machine: Machine, node: OwnNode, patience: Patience, version: str, domains: Domains = frozenset()
+        self, *, machine: NodeMachine, node: OwnNode, patience: Patience, version: str, domains: Domains = frozenset()
     ) -> None:
         self._machine = machine
         self._domains = domains
@@ -124,7 +124,7 @@ class Agent:
             self._busy = self.last_turn - began
             await self._rest(min(pause, self._patience.retell) if self._untold else pause)
 
-    async def watch_host(self, host: Host) -> None:
+    async def watch_host(self, host: HostProcess) -> None:
         """Wake on every kernel event the host process passes on; connect again whenever it ends."""
         backoff = Backoff(first=2 * self._patience.retry, limit=4 * self._patience.retry_limit)
         while True:
@@ -236,7 +236,7 @@ class Agent:
         changing: Reason | None,
         carried: int = 0,
     ) -> None:
-        turn = Turn(
+        facts = StatusFacts(
             spec=spec,
             generation=generation,
             found=found,
@@ -246,7 +246,7 @@ class Agent:
             agent_version=self._version,
             carried=carried,
         )
-        await self._report(node_status(turn, self._node.status, timestamp()))
+        await self._report(node_status(facts, self._node.status, timestamp()))
 
     async def _report(self, status: Mapping[str, Any]) -> None:
         """Write the status; one that flaps is written at the pace of `Patience.report_every`, as it is then."""

@@ -27,20 +27,27 @@ from virtfn_host.linux.clock import since_boot
 from virtfn_operator.agent.damping import Damping
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.in_use import in_use, settled
-from virtfn_operator.agent.ports import Files, Host, Kubelet, KubeletUnreachableError, LedgerUnreadableError, Patience
+from virtfn_operator.agent.ports import (
+    Files,
+    HostProcess,
+    Kubelet,
+    KubeletUnreachableError,
+    LedgerUnreadableError,
+    Patience,
+)
 from virtfn_operator.agent.recall import recalled
 from virtfn_operator.api.node_spec import offered_here
 
 logger = logging.getLogger(__name__)
 
 
-class Machine:
+class NodeMachine:
     """Host process, kubelet and pool file of this node."""
 
     def __init__(
         self,
         *,
-        host: Host,
+        host: HostProcess,
         kubelet: Kubelet,
         files: Files,
         patience: Patience,

@@ -120,17 +120,17 @@ class NodeObject:
         self, old: Mapping[str, Any], status: Mapping[str, Any]
     ) -> tuple[dict[str, Any], Mapping[str, Any]]:
         """Write the status, or as much of it as the API server takes; the object then, and what was sent."""
-        sent = status
-        for level in range(1, LEVELS + 1):
+        sent, level = status, 0
+        while True:
             try:
                 patch = {"status": merge_patch(old, sent)}
                 return await self._kube.patch(ours(NODES, self._name, "status"), patch), sent
             except KubeError as error:
+                level += 1
                 if error.status not in NOT_TAKEN or level == LEVELS:
                     raise
                 logger.warning("a smaller status is sent: %s", error)
                 sent = shortened(status, level, refused(str(error)))
-        raise AssertionError("the last level either returns or raises")
 
 
 def _uid(body: object) -> object:

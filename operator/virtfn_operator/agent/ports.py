@@ -49,7 +49,7 @@ class Patience:
     """... and seconds for each one more: a node that flaps writes what it is, and not each thing that it was."""
 
 
-class Host(Protocol):
+class HostProcess(Protocol):
     """The host process (`virtfn_host.process.client.HostClient`)."""
 
     async def observe(self, *, links: bool = False) -> Observation:

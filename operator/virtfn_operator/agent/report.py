@@ -55,7 +55,7 @@ Held = Mapping[PciAddress, tuple[Holder, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class StatusFacts:
     """Everything a status tells of."""
 
     spec: NodeSpec | None
@@ -75,43 +75,43 @@ class Turn:
         return self.spec.rejected + self.spec.forbidden if self.spec else ()
 
 
-def node_status(turn: Turn, old: Mapping[str, Any], now: str) -> dict[str, Any]:
+def node_status(facts: StatusFacts, old: Mapping[str, Any], now: str) -> dict[str, Any]:
     """The whole status as the wire has it; `old` tells when conditions last changed."""
-    found, inventory = turn.found, turn.found.inventory
-    verdict = ready(turn.spec, turn.generation, found, turn.done, changing=turn.changing)
+    found, inventory = facts.found, facts.found.inventory
+    verdict = ready(facts.spec, facts.generation, found, facts.done, changing=facts.changing)
     held = _held(found.in_use)
-    pools = _pools(turn.published, held)
+    pools = _pools(facts.published, held)
     status = NodeStatus(
-        observed_generation=turn.generation,
+        observed_generation=facts.generation,
         boot_id=inventory.boot_id,
-        agent_version=turn.agent_version,
+        agent_version=facts.agent_version,
         kernel=inventory.kernel,
-        functions=_functions(found, turn.published, held),
+        functions=_functions(found, facts.published, held),
         pools=pools,
-        plan=_plan(found.plan, turn.carried),
-        policies=tuple(_short(outcome) for outcome in _outcomes(turn)),
+        plan=_plan(found.plan, facts.carried),
+        policies=tuple(_short(outcome) for outcome in _outcomes(facts)),
         rejected=tuple(
             RejectedStatus(
                 policy=r.policy, device=r.device, reason=r.reason, message=cut_text(r.message, MESSAGE_LIMIT)
             )
-            for r in (turn.refused + found.resolution.rejected)[:LIST_LIMIT]
+            for r in (facts.refused + found.resolution.rejected)[:LIST_LIMIT]
         ),
         summary=NodeSummary(
             pfs=sum(pf.total_vfs is not None for pf in inventory.pfs),
             vfs=sum(pf.num_vfs for pf in inventory.pfs),
-            in_use=sum(address in held for address in _offerable(found, turn.published)),
+            in_use=sum(address in held for address in _offerable(found, facts.published)),
             pools=",".join(f"{pool.resource_name}={pool.healthy}/{pool.capacity}" for pool in pools),
         ),
-        conditions=with_conditions(old, (verdict, preflight(turn.generation, found)), now),
+        conditions=with_conditions(old, (verdict, preflight(facts.generation, found)), now),
     )
     document: dict[str, Any] = wire(status)
     return document
 
 
-def _outcomes(turn: Turn) -> tuple[PolicyOutcome, ...]:
+def _outcomes(facts: StatusFacts) -> tuple[PolicyOutcome, ...]:
     """What may not be offered here is not Ready, however well it stands on the devices."""
-    forbidden = {r.policy: r for r in turn.spec.forbidden} if turn.spec else {}
-    found = outcomes(turn.found, turn.done, changing=turn.changing is not None)
+    forbidden = {r.policy: r for r in facts.spec.forbidden} if facts.spec else {}
+    found = outcomes(facts.found, facts.done, changing=facts.changing is not None)
     return tuple(
         replace(o, state=State.REJECTED, reason=r.reason, message=r.message)
         if (r := forbidden.get(o.name)) and o.state is State.READY

@@ -29,9 +29,8 @@ ResourceName = Annotated[str, Most(317)]
 Device = Annotated[str, Most(256)]
 Word = Annotated[str, Most(1024)]
 """A reason."""
-State = Annotated[str, Most(64)]
 Message = Annotated[str, Most(32768)]
-Holder = Annotated[str, Most(4096)]
+HolderText = Annotated[str, Most(4096)]
 
 _Cut = Callable[[Any], Any]
 

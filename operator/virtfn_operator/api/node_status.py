@@ -12,7 +12,7 @@ from virtfn_operator.api.bounds import (
     Address,
     Device,
     Driver,
-    Holder,
+    HolderText,
     Id,
     Message,
     Most,
@@ -46,7 +46,7 @@ class VfRun:
     driver: Driver | None
     pool: ResourceName | None
     """The resource name that offers them."""
-    held_by: Annotated[tuple[Holder, ...], Most(256)]
+    held_by: Annotated[tuple[HolderText, ...], Most(256)]
     """`pod default/dpdk-0`, `vfio device is open`; empty when they are free."""
 
 
@@ -67,7 +67,7 @@ class FunctionStatus:
     num_vfs: int
     pool: ResourceName | None
     """The resource name that offers the function itself."""
-    held_by: Annotated[tuple[Holder, ...], Most(256)]
+    held_by: Annotated[tuple[HolderText, ...], Most(256)]
     """Who holds the function itself, when it is offered."""
     policies: Annotated[tuple[Name, ...], Most(1024)]
     """Every policy with a claim on it."""
@@ -91,7 +91,7 @@ class BlockedStatus:
     device: Device
     reason: Word
     message: Message
-    pods: Annotated[tuple[Holder, ...], Most(256)]
+    pods: Annotated[tuple[HolderText, ...], Most(256)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

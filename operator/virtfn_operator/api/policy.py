@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from virtfn_host.core.turn.policy import policy_config
+from virtfn_host.core.turn.policy import policy_config, read_disruption, read_priority
 from virtfn_host.core.values.desired import PolicyConfig, Rejected
-from virtfn_host.core.values.fields import PolicyError, read_mapping, read_number, read_object, read_text, shown
+from virtfn_host.core.values.fields import PolicyError, read_mapping, read_text, shown
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import Domains
 from virtfn_operator.api.foreign import ERRORS, mapping, number, text
 from virtfn_operator.api.selector import LabelSelector, read_selector
 
-PRIORITY_LIMIT = 1000
 NAME_LIMIT = 253
 MOST_NODES = 2**31 - 1
 
@@ -70,34 +69,31 @@ def read_policy(body: Mapping[str, Any], domains: Domains | None = None) -> Poli
         "created": created,
     }
     given = mapping(spec)
-    rank = given.get("priority", 0)
     try:
         config = policy_config(**{k: known[k] for k in ("name", "uid", "generation")}, spec=spec or {}, domains=domains)
         if isinstance(config, Rejected):
-            return Policy(**known, priority=_rank(rank), config=config)
-        priority = _priority(rank)
+            return Policy(**known, priority=_rank(given), config=config)
+        priority = read_priority(given)
         selector = read_selector(given["nodeSelector"], "spec.nodeSelector") if "nodeSelector" in given else None
         limit = _max_unavailable(given)
     except ERRORS as error:  # whatever it is, it stops no other
         rejected = Rejected(policy=name, device=None, reason=Reason.INVALID_POLICY, message=str(error))
-        return Policy(**known, priority=_rank(rank), config=rejected)
+        return Policy(**known, priority=_rank(given), config=rejected)
     return Policy(
         **known, priority=priority, selector=selector or LabelSelector(), max_unavailable=limit, config=config
     )
 
 
-def _rank(value: object) -> int:
+def _rank(spec: Mapping[str, Any]) -> int:
     """The priority of a policy that is rejected anyway."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= PRIORITY_LIMIT else 0
-
-
-def _priority(value: object) -> int:
-    return read_number(value, PRIORITY_LIMIT, "spec.priority", lowest=-PRIORITY_LIMIT)
+    try:
+        return read_priority(spec)
+    except PolicyError:
+        return 0
 
 
 def _max_unavailable(spec: Mapping[str, Any]) -> MaxUnavailable:
-    disruption = read_object(spec.get("disruption", {}), "spec.disruption", ("whenInUse", "maxUnavailable"))
-    value, path = disruption.get("maxUnavailable", 1), "spec.disruption.maxUnavailable"
+    value, path = read_disruption(spec).get("maxUnavailable", 1), "spec.disruption.maxUnavailable"
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_NODES:
         return MaxUnavailable(amount=value)
     if isinstance(value, str) and (found := re.fullmatch(r"([0-9]{1,3})%", value)) and 0 < int(found[1]) <= 100:

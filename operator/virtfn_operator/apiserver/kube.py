@@ -19,7 +19,7 @@ from virtfn_operator.api import GROUP, VERSION
 from virtfn_operator.apiserver.answers import check_kinds, check_list, check_object
 from virtfn_operator.apiserver.gate import UNANSWERED, Gate
 from virtfn_operator.apiserver.kube_error import KubeError
-from virtfn_operator.apiserver.session import Session, TooLargeError, read_body, retry_after, status_message
+from virtfn_operator.apiserver.session import BodyTooLargeError, Session, read_body, retry_after, status_message
 from virtfn_operator.apiserver.session import ssl_context as ssl_context
 from virtfn_operator.settings import LIST_LIMIT, ApiServer
 
@@ -210,7 +210,7 @@ class Kube:
         except asyncio.CancelledError:
             self.gate.failed(method, path, UNANSWERED)  # whoever asked had no more time: that is no answer, too
             raise
-        except TooLargeError as error:
+        except BodyTooLargeError as error:
             raise self._strange(method, path, f"{error}{beyond}") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise self._strange(method, path, f"no answer from {self._url}: {type(error).__name__}: {error}") from error

@@ -25,7 +25,7 @@ CA_LIMIT = 4 * 1024 * 1024
 logger = logging.getLogger(__name__)
 
 
-class TooLargeError(aiohttp.ClientPayloadError):
+class BodyTooLargeError(aiohttp.ClientPayloadError):
     """The body of an answer is larger than any honest one; it was not read to its end."""
 
 
@@ -154,7 +154,7 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """The whole body.
 
     Raises:
-        TooLargeError: it is larger than `limit` bytes.
+        BodyTooLargeError: it is larger than `limit` bytes.
         aiohttp.ClientError, TimeoutError: it did not come to its end.
     """
     parts, size = [], 0
@@ -162,7 +162,7 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
         size += len(part)
         if size > limit:
             response.close()
-            raise TooLargeError(f"the answer is larger than {limit} bytes")
+            raise BodyTooLargeError(f"the answer is larger than {limit} bytes")
         parts.append(part)
     return b"".join(parts)
 
@@ -171,7 +171,7 @@ async def lines(content: aiohttp.StreamReader, limit: int) -> AsyncIterator[byte
     """The lines of a body as they come, without their ends.
 
     Raises:
-        TooLargeError: one is longer than `limit` bytes.
+        BodyTooLargeError: one is longer than `limit` bytes.
         aiohttp.ClientError, TimeoutError: the body did not come to its end.
     """
     rest = bytearray()
@@ -179,7 +179,7 @@ async def lines(content: aiohttp.StreamReader, limit: int) -> AsyncIterator[byte
         rest += part
         *whole, last = rest.split(b"\n")
         if max(map(len, (*whole, last))) > limit:
-            raise TooLargeError(f"a line of the answer is longer than {limit} bytes")
+            raise BodyTooLargeError(f"a line of the answer is longer than {limit} bytes")
         for line in whole:
             if line:
                 yield bytes(line)

@@ -20,7 +20,7 @@ from virtfn_operator.api import NODES, POLICIES
 from virtfn_operator.apiserver.kube import Kube, ours
 from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.apiserver.watch_health import WatchHealth
-from virtfn_operator.apiserver.watch_session import Pace, WatchSession
+from virtfn_operator.apiserver.watch_session import WatchPace, WatchSession
 from virtfn_operator.settings import ApiServer
 
 ResourceKey = tuple[str, str, str]
@@ -66,7 +66,7 @@ def registry_for(server: ApiServer, *, connections: int) -> kopf.OperatorRegistr
 
     `connections` must exceed the number of watches.
     """
-    registry, pace = kopf.OperatorRegistry(), Pace()
+    registry, pace = kopf.OperatorRegistry(), WatchPace()
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:

@@ -59,7 +59,7 @@ class _Openings:
     pages: int = 0
 
 
-class Pace:
+class WatchPace:
     """When a list or watch may begin again. One for all sessions of a watch; the clock is the caller's."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class WatchSession(Session):
     """As kopf is given it: what it may ask for is paced, what it is answered is checked."""
 
     def __init__(
-        self, server: ApiServer, *, connections: int, pace: Pace, clock: Callable[[], float] = time.monotonic
+        self, server: ApiServer, *, connections: int, pace: WatchPace, clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(server, connections=connections)
         self._pace = pace

@@ -50,10 +50,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """What every node should be asked, and every policy that cannot be carried out as it stands."""
+    """What every node should be asked."""
 
     configs: Mapping[str, NodeConfig]
-    rejected: tuple[Rejected, ...]
     untouched: frozenset[str] = frozenset()
     """Nodes whose spec stays as it is: a policy keeps what it had there, and nobody can tell what that was."""
     left_out: Mapping[str, frozenset[str]]
@@ -97,8 +96,7 @@ def merge(
         configs[node.name], missing = _fit(claims, node, sizes)
         if missing:
             left_out[node.name] = missing
-    rejected = tuple(policy.config for policy in ranked if isinstance(policy.config, Rejected))
-    return Merged(configs=configs, rejected=rejected, untouched=frozenset(untouched), left_out=left_out)
+    return Merged(configs=configs, untouched=frozenset(untouched), left_out=left_out)
 
 
 def _claim(policy: Policy, node: Node) -> _Claim | None:

@@ -28,7 +28,7 @@ PF, VF = "0000:01:00.0", "0000:01:10.0"
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
     """One PF; the steps of `apply` go to the fake kernel."""
     made = FakeKernel(tmp_path / "root", pfs=1)
-    monkeypatch.setattr(cli, "_hands", lambda *_: made.machine())
+    monkeypatch.setattr(cli, "machine_of", lambda *_: made.machine())
     return made
 
 

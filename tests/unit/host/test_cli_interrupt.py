@@ -30,12 +30,12 @@ def test_the_step_that_runs_is_ended_and_the_next_is_not_begun(
     kernel = Interrupted(tmp_path / "root", pfs=1)
     kernel.write(kernel.devices / PF / "sriov_numvfs", "1")
 
-    def hands(*_: object) -> Machine:
+    def interrupted(*_: object) -> Machine:
         machine = kernel.machine()
         assert isinstance(machine.writer, FakeWriter)
         return machine
 
-    monkeypatch.setattr(cli, "_hands", hands)
+    monkeypatch.setattr(cli, "machine_of", interrupted)
     before = signal.getsignal(signal.SIGINT)
     assert run(["bind", VF, "--root", str(kernel.root)]) == INTERRUPTED
     lines = capsys.readouterr().out.splitlines()

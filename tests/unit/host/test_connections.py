@@ -25,6 +25,7 @@ from virtfn_host.core.values.steps import (
     Step,
     plan_of,
 )
+from virtfn_host.executor import Executor
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.process import connections, serve
 from virtfn_host.process.client import HostClient, HostRefused
@@ -39,7 +40,7 @@ def kernel(tmp_path: Path) -> FakeKernel:
 
 @pytest.fixture
 def host(kernel: FakeKernel) -> Host:
-    return Host(kernel.machine(), None)
+    return Host(Executor(kernel.machine()), None)
 
 
 @pytest.fixture

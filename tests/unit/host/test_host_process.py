@@ -17,6 +17,7 @@ from serving import serving
 from virtfn_host.core.values.model import PhysicalFunction
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Outcome, Plan, SetAutoprobe, SetNumVfs, Settle, StepResult, plan_of
+from virtfn_host.executor import Executor
 from virtfn_host.linux.act.machine import only_writer
 from virtfn_host.linux.errors import AnotherWriterError
 from virtfn_host.linux.look.inventory import read_inventory
@@ -35,7 +36,7 @@ def kernel(tmp_path: Path) -> FakeKernel:
 def served(kernel: FakeKernel, tmp_path: Path) -> Iterator[Path]:
     """A socket with a host process's server behind it, in a thread."""
     path = tmp_path / "run/host.sock"
-    with serving(path, Host(kernel.machine(), None)):
+    with serving(path, Host(Executor(kernel.machine()), None)):
         yield path
 
 
@@ -138,8 +139,8 @@ def test_there_is_one_writer_on_a_node(tmp_path: Path) -> None:
 
 def test_a_probe_is_answered_while_a_look_hangs(kernel: FakeKernel, tmp_path: Path) -> None:
     """A restart would mend nothing: whoever blocks the look is not this process."""
-    host = Host(kernel.machine(), None)
-    with serving(tmp_path / "host.sock", host), host._looking, host._asking:
+    host = Host(Executor(kernel.machine()), None)
+    with serving(tmp_path / "host.sock", host), host._looking, host._executor._asking:
         assert check(tmp_path / "host.sock") == 0
 
 
@@ -150,7 +151,7 @@ def test_the_end_does_not_wait_for_ever_for_a_write_that_hangs(
     (pf,) = read_inventory(sysfs).pfs
     plan = plan_of([SetNumVfs(pf=pf.address, value=2, expects=0)])
     numvfs = Path(sysfs.device(pf.address, "sriov_numvfs"))
-    host = Host(replace(kernel.machine(), writer=Writer()), None)
+    host = Host(Executor(replace(kernel.machine(), writer=Writer())), None)
     started = threading.Event()
 
     def on_remember(_: PhysicalFunction, *, whole: bool = False) -> None:

@@ -10,6 +10,7 @@ from kernel import FakeKernel
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import GROUPS
 from virtfn_host.core.values.steps import Settle, plan_of
+from virtfn_host.executor import Executor
 from virtfn_host.process import serve
 from virtfn_host.process.seldom import Seldom
 from virtfn_host.process.serve import Host
@@ -21,7 +22,7 @@ ABSENT = plan_of(Settle(pf=PciAddress(domain, 1, 0, 0), num_vfs=0) for domain in
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setattr(serve.done, "filters", [Seldom(250, 3600.0)])
-    made = Host(FakeKernel(tmp_path / "root", pfs=1).machine(), None)
+    made = Host(Executor(FakeKernel(tmp_path / "root", pfs=1).machine()), None)
     yield made
     made.end()
 

@@ -11,6 +11,7 @@ from serving import serving
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import LinkState, VfLink
 from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetLink, StepResult, plan_of
+from virtfn_host.executor import Executor
 from virtfn_host.process import protocol
 from virtfn_host.process.client import HostClient
 from virtfn_host.process.protocol import REQUEST_LIMIT, cut, line
@@ -62,7 +63,7 @@ def test_the_report_is_of_what_was_sent_and_turn_by_turn_all_of_it_is(
         return numbers
 
     path = tmp_path / "host.sock"
-    with serving(path, Host(FakeKernel(tmp_path / "root", pfs=1, total_vfs=0).machine(), None)):
+    with serving(path, Host(Executor(FakeKernel(tmp_path / "root", pfs=1, total_vfs=0).machine()), None)):
         numbers = asyncio.run(turns())
     assert len(numbers) > 1
     assert sum(numbers) == len(heard) == len(plan.steps)

@@ -31,7 +31,7 @@ def test_a_low_soft_limit_of_open_files_keeps_no_pf_from_being_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel = FakeKernel(tmp_path / "root", pfs=1)
-    monkeypatch.setattr(cli, "_hands", lambda *_: kernel.machine())
+    monkeypatch.setattr(cli, "machine_of", lambda *_: kernel.machine())
     policy = tmp_path / "policy.yaml"
     policy.write_text(
         f"""

@@ -12,6 +12,7 @@ from kernel import FakeKernel
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import encode
 from virtfn_host.core.values.steps import Forget, Outcome, SetAutoprobe, SetNumVfs, Settle, Step, plan_of
+from virtfn_host.executor import Executor
 from virtfn_host.linux.act.journal import _Entries
 from virtfn_host.process.serve import Host
 
@@ -27,7 +28,7 @@ GIVE_BACK = (SetNumVfs(pf=PF, value=0, expects=2), SetAutoprobe(pf=PF, value=Tru
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """One that has made two VFs, so that it has a journal."""
-    host = Host(FakeKernel(tmp_path / "root", pfs=1).machine(), None)
+    host = Host(Executor(FakeKernel(tmp_path / "root", pfs=1).machine()), None)
     assert outcomes(host, *MAKE) == [Outcome.DONE] * 3
     yield host
     host.end()

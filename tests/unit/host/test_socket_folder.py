@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
+from virtfn_host.executor import Executor
 from virtfn_host.process import connections
 from virtfn_host.process.serve import Host
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    return Host(FakeKernel(tmp_path / "root", pfs=0).machine(), None)
+    return Host(Executor(FakeKernel(tmp_path / "root", pfs=0).machine()), None)
 
 
 def test_the_folder_of_the_socket_is_ours_alone(tmp_path: Path, host: Host) -> None:

@@ -9,6 +9,7 @@ import pytest
 from kernel import FakeKernel
 from serving import serving
 
+from virtfn_host.executor import Executor
 from virtfn_host.process.client import HostClient
 from virtfn_host.process.protocol import line
 from virtfn_host.process.serve import Host
@@ -17,7 +18,7 @@ from virtfn_host.process.serve import Host
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "run/host.sock"
-    with serving(path, Host(FakeKernel(tmp_path / "root", pfs=0).machine(), None)):
+    with serving(path, Host(Executor(FakeKernel(tmp_path / "root", pfs=0).machine()), None)):
         yield path
 
 

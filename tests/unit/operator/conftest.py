@@ -43,7 +43,7 @@ from virtfn_host.core.values.steps import (
 )
 from virtfn_host.process.client import HostUnreachable
 from virtfn_operator.agent.loop import Agent
-from virtfn_operator.agent.machine import Machine
+from virtfn_operator.agent.machine import NodeMachine
 from virtfn_operator.agent.ports import KubeletUnreachableError, Patience
 from virtfn_operator.api.node_state import write_spec
 from virtfn_operator.api.patch import merge_patch
@@ -65,7 +65,6 @@ def virtual(index: int, driver: str | None = None) -> VirtualFunction:
         driver_override=driver if driver == "vfio-pci" else None,
         iommu_group=20 + index,
         vfio_bound=driver == "vfio-pci",
-        cdev=None,
         netdevs=(),
     )
 
@@ -228,7 +227,7 @@ class FakeNode:
         return self.body
 
     def agent(self, patience: Patience = SWIFT) -> Agent:
-        machine = Machine(host=self, kubelet=self, files=self, patience=patience, now=lambda: 1000.0)
+        machine = NodeMachine(host=self, kubelet=self, files=self, patience=patience, now=lambda: 1000.0)
         return Agent(machine=machine, node=self, patience=patience, version="1")
 
     def hold(self, index: int) -> None:

@@ -15,7 +15,7 @@ from virtfn_operator.agent.damping import LIMIT, Damping, pause_after
 if TYPE_CHECKING:
     from tests.unit.operator.conftest import FakeNode
 
-    from virtfn_operator.agent.machine import Machine
+    from virtfn_operator.agent.machine import NodeMachine
 
 
 def test_each_repair_waits_twice_as_long_up_to_ten_minutes() -> None:
@@ -32,7 +32,7 @@ class Fight:
         node.ask(node.config(2))
         self.agent = node.agent()
         self.agent._reports = Allowance(burst=10_000, every=1.0)  # its time does not pass here
-        self.machine: Machine = self.agent._machine
+        self.machine: NodeMachine = self.agent._machine
         self.machine._now = lambda: self.now
         self.machine._wall = lambda: 1_700_000_000.0 + self.now
 

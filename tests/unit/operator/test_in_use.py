@@ -28,7 +28,6 @@ def inventory() -> Inventory:
             driver_override="vfio-pci",
             iommu_group=n,
             vfio_bound=True,
-            cdev=None,
             netdevs=(),
         )
         for n, address in enumerate(VFS)

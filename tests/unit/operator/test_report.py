@@ -26,7 +26,7 @@ from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Blocked, PfPlan, Plan
 from virtfn_operator.agent.found import Done, Found
-from virtfn_operator.agent.report import Turn, node_status, recall
+from virtfn_operator.agent.report import StatusFacts, node_status, recall
 from virtfn_operator.api.node_state import NodeSpec
 
 CRD = Path(__file__).resolve().parents[3] / "crds" / "sriovnodes.yaml"
@@ -65,12 +65,11 @@ def virtual(bus: int, index: int) -> VirtualFunction:
         driver_override="vfio-pci",
         iommu_group=100 + index,
         vfio_bound=True,
-        cdev=None,
         netdevs=(),
     )
 
 
-def turn(machine: Inventory, holders: tuple[Holder, ...] = (), plan: Plan = NOTHING, **observed: Any) -> Turn:
+def turn(machine: Inventory, holders: tuple[Holder, ...] = (), plan: Plan = NOTHING, **observed: Any) -> StatusFacts:
     whole = {"journal_error": None, "stuck": None, **observed}
     in_use = InUse(holders=holders)
     found = Found(
@@ -88,7 +87,7 @@ def turn(machine: Inventory, holders: tuple[Holder, ...] = (), plan: Plan = NOTH
         for pf in machine.pfs
         for vf in pf.vfs
     )
-    return Turn(
+    return StatusFacts(
         spec=NodeSpec(config=found.config, may_change=False),
         generation=3,
         found=found,

@@ -10,14 +10,14 @@ import pytest
 from api_server import OURS, ApiServer
 
 from virtfn_operator.apiserver import watch_session
-from virtfn_operator.apiserver.watch_session import BrokenOffError, Pace, WatchSession
+from virtfn_operator.apiserver.watch_session import BrokenOffError, WatchPace, WatchSession
 from virtfn_operator.settings import ApiServer as Where
 
 LIST = f"{OURS}/sriovnodes?limit=500"
 WATCH = f"{OURS}/sriovnodes?watch=true&resourceVersion=1"
 
 
-def openings(pace: Pace, keys: list[str], seconds: float, *, start: float = 1000.0) -> int:
+def openings(pace: WatchPace, keys: list[str], seconds: float, *, start: float = 1000.0) -> int:
     count, now = 0, start
     while now < start + seconds:
         count += sum(pace.enter(key, now) == 0.0 for key in keys)
@@ -28,19 +28,19 @@ def openings(pace: Pace, keys: list[str], seconds: float, *, start: float = 1000
 @pytest.mark.parametrize("kinds", [1, 3])
 def test_watches_that_end_at_once_cost_few_requests_in_sum(kinds: int) -> None:
     keys = [f"{what} {kind}" for kind in range(kinds) for what in ("list", "watch")]
-    pace = Pace()
+    pace = WatchPace()
     assert openings(pace, keys, 60.0) <= 22
     assert openings(pace, keys, 60.0, start=1060.0) <= 16
 
 
 def test_a_watch_that_lasts_begins_anew_at_once() -> None:
-    pace = Pace()
+    pace = WatchPace()
     for now in (0.0, 70.0, 140.0, 440.0):
         assert pace.enter("watch", now) == 0.0
 
 
 def test_patience_that_the_server_asks_for_counts_beside_the_growing_one() -> None:
-    pace = Pace()
+    pace = WatchPace()
     now = 0.0
     waits = []
     for _ in range(6):
@@ -52,7 +52,7 @@ def test_patience_that_the_server_asks_for_counts_beside_the_growing_one() -> No
     assert waits[-1] - waits[-2] > 5.0
 
 
-class Swift(Pace):
+class Swift(WatchPace):
     """Does not wait, because the waiting is tested above."""
 
     def enter(self, key: str, now: float) -> float:

@@ -26,13 +26,25 @@ from virtfn_host.core.values.model import LinkRequest, LinkState
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import RESOURCE_DOMAIN, Domains, resource_name
 
-__all__ = ["MAX_VFS", "RESOURCE_DOMAIN", "PolicyError", "indexes_text", "parse_indexes", "policy_config"]
+__all__ = [
+    "MAX_VFS",
+    "RESOURCE_DOMAIN",
+    "PolicyError",
+    "indexes_text",
+    "parse_indexes",
+    "policy_config",
+    "read_disruption",
+    "read_priority",
+]
 
 POLICY_LIMIT = 64 * 1024
 """Bytes of one policy's spec as JSON. 64 matchers and 64 pools with all that may be said of them are a third of it."""
 
 POLICY_RANGES = 1024
 """Ranges of indexes in all pools of one policy; the CRD's rule stops at 256."""
+
+MAX_PRIORITY = 1000
+"""And as far below 0."""
 
 MAX_NUMA_NODE = 65535
 MAX_NETDEV = 128
@@ -96,10 +108,29 @@ def _spec_fields(spec: object) -> Mapping[str, object]:
             raise PolicyError(f"spec.{field}: is missing; it is null")
     known = ("nodeSelector", "priority", "devices", "virtualFunctions", "wholeFunctions", "disruption")
     fields = read_object(given, "spec", known)
-    disruption = read_object(fields.get("disruption", {}), "spec.disruption", ("whenInUse", "maxUnavailable"))
+    read_disruption(fields)
+    return fields
+
+
+def read_priority(spec: Mapping[str, object]) -> int:
+    """Which policy claims first: the one with the highest priority.
+
+    Raises:
+        PolicyError: it is no number from -1000 to 1000.
+    """
+    return read_number(spec.get("priority", 0), MAX_PRIORITY, "spec.priority", lowest=-MAX_PRIORITY)
+
+
+def read_disruption(spec: Mapping[str, object]) -> Mapping[str, object]:
+    """`spec.disruption`; `maxUnavailable` is for the controller to read.
+
+    Raises:
+        PolicyError: it is no object, has other fields, or asks for more than waiting for holders.
+    """
+    disruption = read_object(spec.get("disruption", {}), "spec.disruption", ("whenInUse", "maxUnavailable"))
     if disruption.get("whenInUse", "Wait") != "Wait":
         raise PolicyError("spec.disruption.whenInUse: only Wait is carried out by this version")
-    return fields
+    return disruption
 
 
 def _whole(value: object, domains: Domains | None) -> WholeRequest:

@@ -112,7 +112,7 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
     drivers = _Names()
     rejected: list[Rejected] = []
     refused: dict[PciAddress, list[str]] = defaultdict(list)
-    before = {pf.address: original for pf in inventory.pfs for original in originals if _same_card(original, pf)}
+    before = {pf.address: original for pf in inventory.pfs for original in originals if original.is_of(pf)}
     accepted: list[tuple[PolicyConfig, PhysicalFunction]] = []
     for policy in config.policies:
         matching = [pf for pf in _candidates(policy, inventory) if _matches_any(policy, pf, before.get(pf.address))]
@@ -369,8 +369,3 @@ def _given_back_pf(original: Original) -> DesiredPf:
         policies=(),
         own=given_back_own(original),
     )
-
-
-def _same_card(original: Original, pf: PhysicalFunction) -> bool:
-    known = (original.address, original.vendor, original.device)
-    return known == (pf.address, pf.vendor, pf.device)

@@ -66,8 +66,6 @@ class Function:
     iommu_group: int | None
     vfio_bound: bool
     """Its driver owns `vfio-dev/`: true for vfio-pci and every variant driver."""
-    cdev: str | None
-    """`vfioN` when `/dev/vfio/devices/vfioN` exists (CONFIG_VFIO_DEVICE_CDEV), else None."""
     netdevs: tuple[str, ...]
     """Names and alternative names of its netdevs as the host's network namespace shows them."""
 
@@ -95,7 +93,6 @@ class PhysicalFunction(Function):
     # The first version did not tell these of a PF.
     driver_override: str | None = None
     vfio_bound: bool = False
-    cdev: str | None = None
     needed_for: str | None = None
     """What this machine cannot do without it: a mounted file system, the default route, a console."""
     netdev_up: bool | None = None
@@ -210,6 +207,10 @@ class Original:
     vfs: tuple[OriginalVf, ...]
     own: OriginalOwn | None = None
     """None: the function itself was never touched, only its VFs."""
+
+    def is_of(self, pf: PhysicalFunction) -> bool:
+        """Whether it tells of this very card, and not of another one that was at its address."""
+        return (self.address, self.vendor, self.device) == (pf.address, pf.vendor, pf.device)
 
 
 # --- what may not be touched -----------------------------------------------------------------------------------------

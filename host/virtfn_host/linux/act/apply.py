@@ -16,7 +16,6 @@ from virtfn_host.core.values.model import Stuck
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import (
     REPEATED,
-    Bind,
     Forget,
     LoadModule,
     Outcome,
@@ -24,11 +23,9 @@ from virtfn_host.core.values.steps import (
     Probe,
     Report,
     SetAutoprobe,
-    SetDriverOverride,
     SetLink,
     SetNumVfs,
     Settle,
-    Step,
     StepResult,
     Unbind,
     describe,
@@ -40,8 +37,8 @@ from virtfn_host.core.values.steps import (
 )
 from virtfn_host.linux.act.expect import expect
 from virtfn_host.linux.act.journal import has_links
-from virtfn_host.linux.act.machine import Machine, address_of, look_at, remember
-from virtfn_host.linux.act.portions import Links, Portion, portions_of, set_links, together
+from virtfn_host.linux.act.machine import Machine, PfApply, address_of, look_at, remember
+from virtfn_host.linux.act.portions import Alone, Links, Portion, portions_of, set_links, together
 from virtfn_host.linux.errors import (
     BindFailedError,
     HostError,
@@ -67,21 +64,20 @@ def apply(
     `unwanted` is asked while something is only waited for, and before each PF: whoever asked has gone and others wait,
     so no longer, and no other PF is begun.
 
-    `blocked` is asked for a write of somebody else, which ends the plan, too: before a PF is touched, because it may be
-    half taken away, and before each number of VFs, which would queue and be carried out when nobody expects it.
+    `blocked` is asked for another program's write that is blocked, which ends the plan, too: before a PF is touched,
+    because it may be half taken away, and before each number of VFs, which would queue and be carried out when nobody
+    expects it. For the first PF the caller has asked.
     """
     failed: dict[PciAddress, StepResult] = {}
     results: list[StepResult] = []
     stuck: Stuck | None = None
     begun: PciAddress | None = None
     given_up = False
-    machine.remembered.clear()
-    machine.places.clear()
     for (pf, kind), alike in groupby(plan.steps, key=lambda step: (pf_of(step), type(step))):
         if pf != begun:
-            machine.wall.anew()
+            work = PfApply(machine, unwanted)
             given_up = given_up or unwanted()
-        if not given_up and (pf != begun or kind is SetNumVfs):
+        if results and not given_up and (pf != begun or kind is SetNumVfs):
             stuck = stuck or machine.writer.stuck() or blocked()
         begun = pf
         portions = portions_of(list(alike))
@@ -91,7 +87,7 @@ def apply(
             # though the write may return before: what follows was planned on what is skipped now.
             stuck = stuck or machine.writer.stuck()
             not_now = _not_now(failed.get(pf), stuck, stopping, given_up)
-            for result in _results(portion, following, machine, not_now, unwanted):
+            for result in _results(portion, following, work, not_now):
                 if result.outcome is Outcome.FAILED and not isinstance(result.step, SetLink):
                     failed.setdefault(pf, result)
                 results.append(result)
@@ -100,20 +96,19 @@ def apply(
 
 
 def _results(
-    portion: Portion | Links | Step,
-    following: Portion | Links | Step | None,
-    machine: Machine,
+    portion: Portion | Links | Alone,
+    following: Portion | Links | Alone | None,
+    work: PfApply,
     not_now: tuple[Reason | None, str] | None,
-    unwanted: Callable[[], bool],
 ) -> list[StepResult]:
     if not_now is not None:
         steps = portion.steps if isinstance(portion, Portion | Links) else [portion]
         return [not_tried(step, *not_now) for step in steps]
     if isinstance(portion, Portion):
-        return together(portion, following if isinstance(following, Portion) else None, machine)
+        return together(portion, following if isinstance(following, Portion) else None, work)
     if isinstance(portion, Links):
-        return set_links(portion.steps, machine, unwanted)
-    return [_result(portion, machine, unwanted)]
+        return set_links(portion.steps, work)
+    return [_result(portion, work)]
 
 
 def _not_now(
@@ -131,10 +126,10 @@ def _not_now(
     return None
 
 
-def _result(step: Step, machine: Machine, unwanted: Callable[[], bool]) -> StepResult:
+def _result(step: Alone, work: PfApply) -> StepResult:
     started = time.monotonic()
     try:
-        _carry_out(step, machine, unwanted)
+        _carry_out(step, work)
     except HostError as error:
         return ended(step, Outcome.FAILED, error.reason, f"{describe(step)}: {error}", time.monotonic() - started)
     except ValueError as error:  # from whoever took what sysfs shows for a number or an address
@@ -143,35 +138,37 @@ def _result(step: Step, machine: Machine, unwanted: Callable[[], bool]) -> StepR
     return ended(step, Outcome.DONE, None, describe(step), time.monotonic() - started)
 
 
-def _carry_out(step: Step, machine: Machine, unwanted: Callable[[], bool]) -> None:
+def _carry_out(step: Alone, work: PfApply) -> None:
     match step:
         case LoadModule(pf=pf, module=module):
-            machine.wall.expect_module(module, pf)
-            remember(machine, pf)  # a module may bind what waits for it
-            machine.modules.load(module, patience(step))
+            work.wall.expect_module(module, pf)
+            remember(work, pf)  # a module may bind what waits for it
+            work.machine.modules.load(module, patience(step))
         case Settle(pf=pf, num_vfs=num_vfs):
-            machine.places[pf] = _settled(machine.sysfs, pf, num_vfs, patience(step), unwanted)
+            work.places = _settled(work.machine.sysfs, pf, num_vfs, patience(step), work.unwanted)
         case Forget(pf=pf):
-            _forget(machine, pf)
-        case SetAutoprobe() | SetNumVfs():
-            if isinstance(step, SetAutoprobe) or step.value:
-                remember(machine, step.pf)
-            _set_autoprobe(step, machine) if isinstance(step, SetAutoprobe) else _set_num_vfs(step, machine)
+            _forget(work, pf)
+        case SetAutoprobe():
+            remember(work, step.pf)
+            _set_autoprobe(step, work.machine)
+        case SetNumVfs():
+            if step.value:
+                remember(work, step.pf)
+            _set_num_vfs(step, work)
         case Unbind() | Probe():
-            address = address_of(machine, step.function)
-            machine.wall.expect_spare(address)
-            remember(machine, step.function.pf, whole=step.function.index is None)
-            _unbind(step, address, machine) if isinstance(step, Unbind) else _probe(step, address, machine)
-        case SetDriverOverride() | Bind() | SetLink():
-            raise AssertionError("carried out in portions")
+            address = address_of(work, step.function)
+            work.wall.expect_spare(address)
+            remember(work, step.function.pf, whole=step.function.index is None)
+            _unbind(step, address, work) if isinstance(step, Unbind) else _probe(step, address, work.machine)
         case _:
             assert_never(step)
 
 
-def _forget(machine: Machine, pf: PciAddress) -> None:
+def _forget(work: PfApply, pf: PciAddress) -> None:
+    machine = work.machine
     links = has_links(original for original in machine.journal.originals() if original.address == pf)
     machine.journal.forget(look_at(machine.sysfs, pf, machine.netlink if links else None))
-    machine.remembered.difference_update({(pf, True), (pf, False)})
+    work.remembered.clear()
 
 
 def _set_autoprobe(step: SetAutoprobe, machine: Machine) -> None:
@@ -180,10 +177,10 @@ def _set_autoprobe(step: SetAutoprobe, machine: Machine) -> None:
     machine.writer.write(path, f"{step.value:d}", patience(step))
 
 
-def _set_num_vfs(step: SetNumVfs, machine: Machine) -> None:
-    sysfs = machine.sysfs
-    machine.places.pop(step.pf, None)
-    look = machine.wall.look()
+def _set_num_vfs(step: SetNumVfs, work: PfApply) -> None:
+    machine, sysfs = work.machine, work.machine.sysfs
+    work.places = None
+    look = work.wall.look()
     vfs = list(look.vf_addresses(step.pf).values())
     expect(f"number of VFs of {step.pf}", len(vfs), step.expects)
     path = sysfs.device(step.pf, "sriov_numvfs")
@@ -192,7 +189,7 @@ def _set_num_vfs(step: SetNumVfs, machine: Machine) -> None:
         return
     with held(look, vfs, machine.netlink) as locked:
         # Not before the lock: a held VF is refused at once, and asking for link settings takes a while the first time.
-        remember(machine, step.pf, ends_vfs=True)
+        remember(work, step.pf, ends_vfs=True)
         # Side by side, and before the write: destroying bound VFs takes one reset after the other (measured: 6.9 s
         # against 1.9 s for 127). Each returns at once, because nobody can have the device while we hold the lock.
         bound = [(sysfs.device(vf, "driver/unbind"), str(vf)) for vf in vfs if locked.bound_driver(vf) is not None]
@@ -220,9 +217,10 @@ def _settled(
         time.sleep(SETTLE_POLL)
 
 
-def _unbind(step: Unbind, address: PciAddress, machine: Machine) -> None:
+def _unbind(step: Unbind, address: PciAddress, work: PfApply) -> None:
+    machine = work.machine
     expect(f"driver of {address}", machine.sysfs.bound_driver(address), step.expects)
-    look = machine.wall.look()
+    look = work.wall.look()
     # A PF that loses its driver loses its VFs with it, so nobody may have one of those either.
     with held(look, [address, *look.vf_addresses(address).values()], machine.netlink):
         machine.writer.write(machine.sysfs.device(address, "driver/unbind"), str(address), patience(step))

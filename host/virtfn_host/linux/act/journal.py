@@ -51,7 +51,7 @@ class Journal:
             JournalUnreadableError: see `originals`, or the file could not be written.
         """
         known = self.originals()
-        entry = next((original for original in known if _same_card(original, pf)), None)
+        entry = next((original for original in known if original.is_of(pf)), None)
         if entry is None:
             _expect_no_gap(pf)
             entry = original_of(pf, whole=whole)
@@ -135,7 +135,3 @@ def _as_before(entry: Original, now: Original) -> bool:
 def has_links(originals: Iterable[Original]) -> bool:
     """Whether link settings are to be given back one day."""
     return any(vf.link is not None for original in originals for vf in original.vfs)
-
-
-def _same_card(original: Original, pf: PhysicalFunction) -> bool:
-    return (original.address, original.vendor, original.device) == (pf.address, pf.vendor, pf.device)

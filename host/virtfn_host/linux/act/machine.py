@@ -2,9 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from virtfn_host.core.values.address import PciAddress
@@ -32,15 +32,21 @@ class Machine:
     modules: Modules
     netlink: Netlink | None = None
     """None: this machine has no link settings and no addresses."""
-    remembered: set[tuple[PciAddress, bool]] = field(default_factory=set)
-    """PFs, and whether whole, whose journal entry is known to be there during one apply."""
-    places: dict[PciAddress, dict[int, PciAddress]] = field(default_factory=dict)
-    """Where the VFs of a PF are during one apply: an index has one address as long as the number of VFs stands."""
-    wall: Wall = field(init=False)
-    """What is refused whatever a plan says."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "wall", Wall(self.sysfs, self.journal))
+
+class PfApply:
+    """One PF within one apply: the machine, and what is known of the PF while its steps are carried out."""
+
+    def __init__(self, machine: Machine, unwanted: Callable[[], bool] = lambda: False) -> None:
+        self.machine = machine
+        self.unwanted = unwanted
+        """Whether whoever asked has gone and others wait."""
+        self.wall = Wall(machine.sysfs, machine.journal)
+        """What is refused whatever a plan says."""
+        self.remembered: set[bool] = set()
+        """That the journal has its entry: False, of its VFs; True, of the function itself."""
+        self.places: dict[int, PciAddress] | None = None
+        """Where its VFs are: an index has one address as long as the number of VFs stands."""
 
 
 @contextmanager
@@ -63,13 +69,14 @@ def only_writer(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def remember(machine: Machine, pf: PciAddress, *, whole: bool = False, ends_vfs: bool = False) -> None:
+def remember(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bool = False) -> None:
     """Before the first touch of a PF, or of the function itself: how it was, with the link settings of its VFs.
 
     Where those cannot be told, only a step that ends the VFs, and their settings with them, is refused.
     """
-    if (pf, whole) in machine.remembered:
+    if whole in work.remembered:
         return
+    machine = work.machine
     vendor, device = (machine.sysfs.hex_digits(pf, name) for name in ("vendor", "device"))
     # To look at 127 VFs for an entry that is there already would cost more than to unbind ten of them.
     if not (known := machine.journal.knows(pf, vendor, device)) or whole:
@@ -77,7 +84,7 @@ def remember(machine: Machine, pf: PciAddress, *, whole: bool = False, ends_vfs:
         if found.vfs and machine.netlink is not None and not known:
             found = _seen_links(found, machine.sysfs, machine.netlink, needed=ends_vfs)
         machine.journal.remember(found, whole=whole)
-    machine.remembered.update({(pf, whole), (pf, False)})
+    work.remembered.update({whole, False})
 
 
 def _seen_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink, *, needed: bool) -> PhysicalFunction:
@@ -102,7 +109,7 @@ def look_at(sysfs: Sysfs, pf: PciAddress, netlink: Netlink | None = None) -> Phy
     return found
 
 
-def address_of(machine: Machine, function: FunctionRef) -> PciAddress:
+def address_of(work: PfApply, function: FunctionRef) -> PciAddress:
     """Where a function of a step is.
 
     Raises:
@@ -110,6 +117,6 @@ def address_of(machine: Machine, function: FunctionRef) -> PciAddress:
     """
     if function.index is None:
         return function.pf
-    if function.pf not in machine.places:
-        machine.places[function.pf] = machine.sysfs.vf_addresses(function.pf)
-    return expect_place(function, machine.places[function.pf].get(function.index))
+    if work.places is None:
+        work.places = work.machine.sysfs.vf_addresses(function.pf)
+    return expect_place(function, work.places.get(function.index))

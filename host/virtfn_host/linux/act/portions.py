@@ -1,23 +1,30 @@
 """Steps that are carried out together, because one by one waiting costs more than the work (docs/decisions/0009)."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.steps import (
     Bind,
+    Forget,
+    LoadModule,
     Outcome,
+    Probe,
+    SetAutoprobe,
     SetDriverOverride,
     SetLink,
+    SetNumVfs,
+    Settle,
     Step,
     StepResult,
+    Unbind,
     describe,
     ended,
     patience,
 )
 from virtfn_host.linux.act import link_steps
 from virtfn_host.linux.act.expect import expect
-from virtfn_host.linux.act.machine import Machine, address_of, remember
+from virtfn_host.linux.act.machine import PfApply, address_of, remember
 from virtfn_host.linux.errors import BindFailedError, HostError, StuckError, SysfsReadError
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.writer import MAX_CHILDREN
@@ -34,22 +41,22 @@ class Portion:
         self.ready: dict[int, tuple[PciAddress, tuple[str, str]]] | None = None
         self.errors: dict[int, HostError] = {}
 
-    def check(self, machine: Machine) -> dict[int, tuple[PciAddress, tuple[str, str]]]:
+    def check(self, work: PfApply) -> dict[int, tuple[PciAddress, tuple[str, str]]]:
         """Number of each step that may be carried out to its address and write; only the first call looks."""
         if self.ready is None:
             self.ready = {}
             for number, step in enumerate(self.steps):
                 try:
-                    address = address_of(machine, step.function)
-                    machine.wall.expect_spare(address)
-                    write = _write_of(step, address, machine.sysfs)
-                    _expect_driver(step, address, machine)
-                    remember(machine, step.function.pf, whole=step.function.index is None)
+                    address = address_of(work, step.function)
+                    work.wall.expect_spare(address)
+                    write = _write_of(step, address, work.machine.sysfs)
+                    _expect_driver(step, address, work)
+                    remember(work, step.function.pf, whole=step.function.index is None)
                     self.ready[number] = address, write
                 except HostError as error:
                     self.errors[number] = error
                 except ValueError as error:
-                    path = machine.sysfs.device(step.function.pf)
+                    path = work.machine.sysfs.device(step.function.pf)
                     self.errors[number] = SysfsReadError(path, OSError(f"not what a kernel writes: {error}"))
         return self.ready
 
@@ -61,27 +68,31 @@ class Links:
         self.steps = steps
 
 
-def portions_of(alike: list[Step]) -> list[Portion | Links | Step]:
+Alone = LoadModule | Settle | Forget | SetAutoprobe | SetNumVfs | Unbind | Probe
+"""Steps that are carried out one by one."""
+
+
+def portions_of(alike: list[Step]) -> list[Portion | Links | Alone]:
     """What is carried out together: overrides, binds and link settings of one PF; everything else goes one by one."""
     if together := [step for step in alike if isinstance(step, SetDriverOverride | Bind)]:
         return [Portion(together[start : start + PORTION]) for start in range(0, len(together), PORTION)]
     if links := [step for step in alike if isinstance(step, SetLink)]:
         return [Links(links[start : start + PORTION]) for start in range(0, len(links), PORTION)]
-    return list(alike)
+    return [step for step in alike if not isinstance(step, SetDriverOverride | Bind | SetLink)]
 
 
-def together(portion: Portion, following: Portion | None, machine: Machine) -> list[StepResult]:
+def together(portion: Portion, following: Portion | None, work: PfApply) -> list[StepResult]:
     """Check each, write all, look at each; the next portion is checked meanwhile. Seconds are a share of the time."""
     started = time.monotonic()
-    steps, ready, errors = portion.steps, portion.check(machine), portion.errors
-    answers = machine.writer.write_each(
+    steps, ready, errors = portion.steps, portion.check(work), portion.errors
+    answers = work.machine.writer.write_each(
         [write for _, write in ready.values()],
         patience(steps[0]),
         _at_once(steps[0]),
-        meanwhile=lambda: following.check(machine) if following else None,
+        meanwhile=lambda: following.check(work) if following else None,
     )
     for (number, (address, _)), answer in zip(ready.items(), answers, strict=True):
-        if (wrong := _wrong(steps[number], address, answer, machine.sysfs)) is not None:
+        if (wrong := _wrong(steps[number], address, answer, work.machine.sysfs)) is not None:
             errors[number] = wrong
     share = (time.monotonic() - started) / len(steps)
     return [
@@ -97,24 +108,24 @@ def _at_once(step: SetDriverOverride | Bind) -> int:
     return MAX_CHILDREN if isinstance(step, Bind) and "vfio" not in step.driver else 1
 
 
-def _expect_driver(step: SetDriverOverride | Bind, address: PciAddress, machine: Machine) -> None:
+def _expect_driver(step: SetDriverOverride | Bind, address: PciAddress, work: PfApply) -> None:
     name = step.driver if isinstance(step, Bind) else step.value
     if name is not None:
-        machine.wall.expect_driver(name, step.function, address)
+        work.wall.expect_driver(name, step.function, address)
 
 
-def set_links(steps: Sequence[SetLink], machine: Machine, unwanted: Callable[[], bool]) -> list[StepResult]:
+def set_links(steps: Sequence[SetLink], work: PfApply) -> list[StepResult]:
     """One look for all, then one setting after the other; a step's seconds are its share of the time."""
     started = time.monotonic()
     errors: Sequence[HostError | None]
     try:
-        remember(machine, steps[0].function.pf)
-        hands = link_steps.Hands(machine.sysfs, machine.netlink, machine.wall.look, unwanted)
+        remember(work, steps[0].function.pf)
+        hands = link_steps.Hands(work.machine.sysfs, work.machine.netlink, work.wall.look, work.unwanted)
         errors = link_steps.set_links(steps, hands)
     except HostError as error:
         errors = [error for _ in steps]
     except ValueError as error:
-        path = machine.sysfs.device(steps[0].function.pf)
+        path = work.machine.sysfs.device(steps[0].function.pf)
         errors = [SysfsReadError(path, OSError(f"not what a kernel writes: {error}")) for _ in steps]
     share = (time.monotonic() - started) / len(steps)
     return [

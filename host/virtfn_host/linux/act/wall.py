@@ -6,7 +6,6 @@ driver, to the driver that it had before the first touch, or to one that this ke
 """
 
 import os
-from dataclasses import dataclass, field
 
 from virtfn_host.core.checks.aliases import VFIO_PCI, driver_of, modules_for
 from virtfn_host.core.values.address import PciAddress
@@ -16,7 +15,7 @@ from virtfn_host.core.values.steps import FunctionRef
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.errors import DriverRefusedError
 from virtfn_host.linux.look.needs import share
-from virtfn_host.linux.look.preflight import ALIAS, module_name
+from virtfn_host.linux.look.preflight import module_name, vfio_modules
 from virtfn_host.linux.look.spare import refuse_needed, why_needed
 from virtfn_host.linux.look.surroundings import read_aliases
 from virtfn_host.linux.read.onelook import OneLook
@@ -29,32 +28,21 @@ MODULE_INDEXES = ("modules.dep", "modules.dep.bin")
 """The list of modules that we read, and the one that kmod reads: without the first it may still load anything."""
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What was looked up; thrown away with `Wall.anew`."""
-
-    look: OneLook
-    aliases: str | None = None
-    of_modules: frozenset[str] | None = None
-    entries: dict[tuple[PciAddress, bool], Original | None] = field(default_factory=dict)
-
-
 class Wall:
-    """Asked before each step. What it looks up is kept until `anew`: one look serves all steps of a PF."""
+    """Asked before each step of one PF: one look serves them all, so a later PF needs another wall."""
 
     def __init__(self, sysfs: Sysfs, journal: Journal) -> None:
         self._sysfs = sysfs
         self._journal = journal
-        self._seen = _Seen(OneLook(sysfs))
-
-    def anew(self) -> None:
-        """Forget what was looked up."""
-        self._seen = _Seen(OneLook(self._sysfs))
+        self._look = OneLook(sysfs)
+        self._modules_alias: str | None = None
+        self._of_modules: frozenset[str] | None = None
+        self._entries: dict[tuple[PciAddress, bool], Original | None] = {}
 
     def look(self) -> OneLook:
         """A new look at the machine that knows already what is needed."""
         look = OneLook(self._sysfs)
-        share(self._seen.look, look)
+        share(self._look, look)
         return look
 
     def expect_spare(self, address: PciAddress) -> None:
@@ -63,7 +51,7 @@ class Wall:
         Raises:
             NeededError: it cannot, or nobody can tell.
         """
-        refuse_needed(address, why_needed(self._seen.look, address))
+        refuse_needed(address, why_needed(self._look, address))
 
     # --- drivers --------------------------------------------------------------------------------------------------
 
@@ -112,13 +100,13 @@ class Wall:
 
     def _vfio_of_modules(self) -> frozenset[str]:
         """Drivers with a `vfio_pci:` alias, or of a module that needs vfio-pci-core, among the modules on the disk."""
-        if self._seen.of_modules is None:
-            found = {words[2] for line in self._aliases().splitlines() if _is_vfio_alias(words := line.split())}
+        if self._of_modules is None:
+            found = set(vfio_modules(self._aliases()))
             for line in (self._sysfs.read(self._sysfs.modules_folder() / "modules.dep") or "").splitlines():
                 if VFIO_CORE in {module_name(part).replace("_", "-") for part in line.partition(":")[2].split()}:
                     found.add(module_name(line).replace("-", "_"))
-            self._seen.of_modules = frozenset(map(driver_of, found))
-        return self._seen.of_modules
+            self._of_modules = frozenset(map(driver_of, found))
+        return self._of_modules
 
     def _vfio_now(self, name: str) -> bool:
         """A registered driver of a loaded module that uses vfio-pci-core, or one that has a function on vfio now."""
@@ -144,11 +132,11 @@ class Wall:
 
     def _entry(self, pf: PciAddress, *, whole: bool) -> Original | None:
         """The journal's entry of this very card; `whole`: looked up apart, because `own` may be noted later."""
-        if (pf, whole) not in self._seen.entries:
+        if (pf, whole) not in self._entries:
             ids = tuple(self._sysfs.hex_digits(pf, name) for name in ("vendor", "device"))
             found = (e for e in self._journal.originals() if e.address == pf and (e.vendor, e.device) == ids)
-            self._seen.entries[pf, whole] = next(found, None)
-        return self._seen.entries[pf, whole]
+            self._entries[pf, whole] = next(found, None)
+        return self._entries[pf, whole]
 
     def _is_named_for(self, name: str, address: PciAddress) -> bool:
         """Whether a module with an alias that fits the function brings this driver."""
@@ -160,13 +148,9 @@ class Wall:
         return (registered or name).replace("-", "_") in modules
 
     def _aliases(self) -> str:
-        if self._seen.aliases is None:
-            self._seen.aliases = read_aliases(self._sysfs)
-        return self._seen.aliases
-
-
-def _is_vfio_alias(words: list[str]) -> bool:
-    return len(words) == 3 and words[1].startswith(ALIAS)
+        if self._modules_alias is None:
+            self._modules_alias = read_aliases(self._sysfs)
+        return self._modules_alias
 
 
 def _names(*names: str | None) -> frozenset[str]:

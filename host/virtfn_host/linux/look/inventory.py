@@ -184,7 +184,6 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
         vfs=tuple(_vf(look, index, addresses[index], ids) for index in sorted(addresses)),
         driver_override=look.override(address),
         vfio_bound=sysfs.vfio_bound(address),
-        cdev=sysfs.cdev(address),
         needed_for=needed_for(sysfs, address) if look.needs else None,
     )
     return look.links(pf)
@@ -210,7 +209,6 @@ def _vf(look: _Look, index: int, address: PciAddress, ids: tuple[str, str]) -> V
         driver_override=look.override(address),
         iommu_group=sysfs.group(address),
         vfio_bound=vfio_bound,
-        cdev=sysfs.cdev(address) if vfio_bound else None,
         # Only a network driver makes netdevs.
         netdevs=() if driver is None or vfio_bound else netdevs(sysfs, address, look.lose),
     )

@@ -14,8 +14,11 @@ from virtfn_host.linux.read.sysfs import Sysfs
 MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 """The name of a module; a line of a table that names something else names none."""
 
-ALIAS = "vfio_pci:"
+_ALIAS = "vfio_pci:"
 """What a vfio driver calls the devices it takes in modules.alias, vfio-pci itself too (Linux 5.16)."""
+
+ALIAS_TABLES = ("modules.alias", "modules.builtin.modinfo")
+"""Which devices modules take: of those on the disk, and of those that are part of the kernel image."""
 
 
 def read_preflight(sysfs: Sysfs) -> Preflight:
@@ -48,7 +51,7 @@ def loadable_drivers(sysfs: Sysfs) -> tuple[str, ...] | None:
     same as there being none.
     """
     folder = sysfs.modules_folder()
-    names = ("modules.dep", "modules.builtin", "modules.alias")
+    names = ("modules.dep", "modules.builtin", *ALIAS_TABLES)
     stamps = tuple(_stamp(f"{folder}/{name}") for name in names)
     try:
         return None if stamps[0] is None else _drivers(str(folder), stamps)
@@ -66,11 +69,26 @@ def _drivers(folder: str, stamps: tuple[int | None, ...]) -> tuple[str, ...]:  #
     found = {
         name for name in modules if "vfio" in name and (not name.startswith("vfio") or _driver(name) == "vfio-pci")
     }
-    for line in (sysfs.read(f"{folder}/modules.alias") or "").splitlines():
-        words = line.split()
-        if len(words) == 3 and words[1].startswith(ALIAS):
-            found.add(words[2])
+    found |= vfio_modules(alias_lines(sysfs, folder))
     return tuple(sorted({_driver(name) for name in found if MODULE.fullmatch(name)}))
+
+
+def alias_lines(sysfs: Sysfs, folder: str) -> str:
+    """`modules.alias` in a folder of modules, and the aliases of what is built in; empty: neither is there.
+
+    Raises:
+        SysfsReadError: one of the two does not read.
+    """
+    listed, built_in = (sysfs.read(f"{folder}/{name}") or "" for name in ALIAS_TABLES)
+    # `vfio_pci.alias=vfio_pci:v*d*...`: modules.alias has only what is no part of the kernel image itself.
+    pairs = [line.partition(".alias=") for line in built_in.split("\0") if ".alias=" in line]
+    return "\n".join([listed, *(f"alias {pattern} {module}" for module, _, pattern in pairs)]).strip()
+
+
+def vfio_modules(aliases: str) -> frozenset[str]:
+    """The modules that say of themselves, by a `vfio_pci:` alias, that they bring a vfio driver."""
+    lines = (line.split() for line in aliases.splitlines())
+    return frozenset(words[2] for words in lines if len(words) == 3 and words[1].startswith(_ALIAS))
 
 
 def module_name(line: str) -> str:

@@ -9,7 +9,7 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Inventory
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.look.inventory import BRIDGE, netdevs, read_group
-from virtfn_host.linux.look.preflight import lock_error, module_name
+from virtfn_host.linux.look.preflight import alias_lines, lock_error, module_name
 from virtfn_host.linux.read.sysfs import Sysfs
 
 TABLES = ("DMAR", "IVRS", "IORT")
@@ -85,12 +85,10 @@ def _tables(sysfs: Sysfs) -> tuple[str, ...] | None:
 
 def read_aliases(sysfs: Sysfs) -> str:
     """`modules.alias` of the running kernel, and the aliases of what is built in; empty: not to be seen."""
-    folder = sysfs.modules_folder()
-    built_in = _text(sysfs, folder / "modules.builtin.modinfo").split("\0")
-    # `vfio_pci.alias=vfio_pci:v*d*...`: modules.alias has only what is no part of the kernel image itself.
-    pairs = [line.partition(".alias=") for line in built_in if ".alias=" in line]
-    text = _text(sysfs, folder / "modules.alias")
-    return "\n".join([text, *(f"alias {pattern} {module}" for module, _, pattern in pairs)]).strip()
+    try:
+        return alias_lines(sysfs, str(sysfs.modules_folder()))
+    except SysfsReadError:
+        return ""
 
 
 def read_surroundings(sysfs: Sysfs) -> Surroundings:

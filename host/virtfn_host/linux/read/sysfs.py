@@ -39,7 +39,7 @@ _IFF_UP = 1
 _NUMBER = re.compile(r"-?[0-9]{1,10}")
 _HEX = re.compile(r"[0-9a-f]{1,16}")
 _VF_LINK = re.compile(r"virtfn([0-9]{1,5})")
-CDEV = re.compile(r"vfio[0-9]{1,10}")
+_CDEV = re.compile(r"vfio[0-9]{1,10}")
 """What the kernel calls a cdev: it becomes a path that a container is given."""
 _BOOT_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+~-]{0,64}")
@@ -298,7 +298,7 @@ class Sysfs:
         if not self.has_cdevs():
             return None
         for name in self.names(self.device(address, "vfio-dev")) or ():
-            if CDEV.fullmatch(name) and self.read(self.device(address, "vfio-dev", name, "dev")) is not None:
+            if _CDEV.fullmatch(name) and self.read(self.device(address, "vfio-dev", name, "dev")) is not None:
                 return name
         return None
 

@@ -2,12 +2,9 @@
 
 import errno as errnos
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
-from virtfn_host.core.values.address import PciAddress
 from virtfn_host.linux.errors import SysfsReadError
-from virtfn_host.linux.read.sysfs import Sysfs, override_text
 from virtfn_host.linux.touch.child import Child, Crew, Touched
 
 READ_DEADLINE = 2.0
@@ -110,22 +107,3 @@ def _read(name: str, touched: Touched) -> str | SysfsReadError | None:
         return touched.data.decode().rstrip()
     except UnicodeDecodeError as error:  # it could not be written back as it was
         return SysfsReadError(name, OSError(errnos.EILSEQ, f"is no text: {error.reason}"))
-
-
-class _PatientSysfs(Sysfs):
-    def __init__(self, sysfs: Sysfs, reader: Reader) -> None:
-        super().__init__(sysfs.sys, sysfs.dev, sysfs.proc)
-        self._reader = reader
-
-    def override(self, address: PciAddress) -> str | None:
-        return override_text(self._reader.read(self.device(address, "driver_override")))
-
-
-@contextmanager
-def patient(sysfs: Sysfs) -> Iterator[Sysfs]:
-    """The same machine, read with a deadline where a read may hang."""
-    reader = Reader()
-    try:
-        yield _PatientSysfs(sysfs, reader)
-    finally:
-        reader.close()
