@@ -20,14 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("process", choices=("controller", "agent"), help="which of the two processes to be")
     parser.add_argument("--verbose", action="store_true", help="log what is only of interest when something is wrong")
     options = parser.parse_args(arguments)
+    handler = logging.StreamHandler(sys.stderr)
+    if not options.verbose:
+        handler.addFilter(Repeats())
     logging.basicConfig(
         level=logging.DEBUG if options.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
+        handlers=[handler],
     )
-    if not options.verbose:
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(Repeats())
     status = 0
     try:
         _run(options.process)

@@ -1,10 +1,12 @@
 """The environment is read once; what is missing is named."""
 
+import logging
 from pathlib import Path
 
 import pytest
 
 from virtfn_operator.__main__ import main
+from virtfn_operator.logs import Repeats
 from virtfn_operator.settings import SettingsError, agent_settings, controller_settings
 
 CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
@@ -81,3 +83,5 @@ def test_a_wrong_start_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys:
         main(["controller"])
     assert ended.value.code == 2
     assert "POD_NAME" in capsys.readouterr().err
+    others = logging.getLogger().handlers  # which were there before; a filter on them would outlive this test
+    assert [handler for handler in others if any(isinstance(it, Repeats) for it in handler.filters)] == []
