@@ -68,7 +68,7 @@ MOST_NUMA_NODES = 1024
 """MAX_NUMNODES of the kernel, as the largest distributions set it."""
 
 _NAME_LIMIT = 512
-"""Characters. Whether it is a name at all is asked pool by pool (deviceplugin/names.py): one stops no other."""
+"""Characters. Whether it is a name at all is asked pool by pool (virtfn_deviceplugin/names.py): one stops no other."""
 _BOOT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
