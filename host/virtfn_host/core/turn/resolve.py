@@ -112,7 +112,7 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
     drivers = _Names()
     rejected: list[Rejected] = []
     refused: dict[PciAddress, list[str]] = defaultdict(list)
-    before = {pf.address: original for pf in inventory.pfs for original in originals if original.is_of(pf)}
+    before = {pf.address: original for pf in inventory.pfs for original in originals if original.card == pf.card}
     accepted: list[tuple[PolicyConfig, PhysicalFunction]] = []
     for policy in config.policies:
         matching = [pf for pf in _candidates(policy, inventory) if _matches_any(policy, pf, before.get(pf.address))]

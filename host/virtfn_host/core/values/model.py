@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice, takewhile
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Holder
@@ -53,6 +53,10 @@ class VfLink(LinkRequest):
     made up is none: it is another one after the next bind."""
 
 
+Card: TypeAlias = tuple[PciAddress, str, str]
+"""Address, vendor and device: another card may come to the address of one that was pulled out."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """A function as sysfs shows it. `None` means that the kernel shows nothing there, never "could not read"."""
@@ -68,6 +72,11 @@ class Function:
     """Its driver owns `vfio-dev/`: true for vfio-pci and every variant driver."""
     netdevs: tuple[str, ...]
     """Names and alternative names of its netdevs as the host's network namespace shows them."""
+
+    @property
+    def card(self) -> Card:
+        """What it is known by."""
+        return self.address, self.vendor, self.device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,9 +217,10 @@ class Original:
     own: OriginalOwn | None = None
     """None: the function itself was never touched, only its VFs."""
 
-    def is_of(self, pf: PhysicalFunction) -> bool:
-        """Whether it tells of this very card, and not of another one that was at its address."""
-        return (self.address, self.vendor, self.device) == (pf.address, pf.vendor, pf.device)
+    @property
+    def card(self) -> Card:
+        """Which card it tells of."""
+        return self.address, self.vendor, self.device
 
 
 # --- what may not be touched -----------------------------------------------------------------------------------------

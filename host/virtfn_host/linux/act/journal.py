@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import CodecError
-from virtfn_host.core.values.model import Original, OriginalOwn, OriginalVf, PhysicalFunction
+from virtfn_host.core.values.model import Card, Original, OriginalOwn, OriginalVf, PhysicalFunction
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError, JournalUnreadableError, StaleSnapshotError
 from virtfn_host.linux.files import write_atomically
@@ -51,7 +50,7 @@ class Journal:
             JournalUnreadableError: see `originals`, or the file could not be written.
         """
         known = self.originals()
-        entry = next((original for original in known if original.is_of(pf)), None)
+        entry = next((original for original in known if original.card == pf.card), None)
         if entry is None:
             _expect_no_gap(pf)
             entry = original_of(pf, whole=whole)
@@ -61,14 +60,13 @@ class Journal:
             return
         self._write([*(original for original in known if original.address != pf.address), entry])
 
-    def knows(self, address: PciAddress, vendor: str, device: str) -> bool:
-        """Whether it is noted how this very card was.
+    def entry(self, card: Card) -> Original | None:
+        """How this very card was; None where it is not noted.
 
         Raises:
             JournalUnreadableError: see `originals`.
         """
-        card = (address, vendor, device)
-        return any((known.address, known.vendor, known.device) == card for known in self.originals())
+        return next((known for known in self.originals() if known.card == card), None)
 
     def forget(self, pf: PhysicalFunction) -> None:
         """Drop a PF's entry, now that it is as it was.

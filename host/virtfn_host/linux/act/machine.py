@@ -77,11 +77,10 @@ def remember(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bo
     if whole in work.remembered:
         return
     machine = work.machine
-    vendor, device = (machine.sysfs.hex_digits(pf, name) for name in ("vendor", "device"))
     # To look at 127 VFs for an entry that is there already would cost more than to unbind ten of them.
-    if not (known := machine.journal.knows(pf, vendor, device)) or whole:
+    if (known := machine.journal.entry(machine.sysfs.card(pf))) is None or whole:
         found = look_at(machine.sysfs, pf)
-        if found.vfs and machine.netlink is not None and not known:
+        if found.vfs and machine.netlink is not None and known is None:
             found = _seen_links(found, machine.sysfs, machine.netlink, needed=ends_vfs)
         machine.journal.remember(found, whole=whole)
     work.remembered.update({whole, False})

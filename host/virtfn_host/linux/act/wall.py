@@ -133,9 +133,7 @@ class Wall:
     def _entry(self, pf: PciAddress, *, whole: bool) -> Original | None:
         """The journal's entry of this very card; `whole`: looked up apart, because `own` may be noted later."""
         if (pf, whole) not in self._entries:
-            ids = tuple(self._sysfs.hex_digits(pf, name) for name in ("vendor", "device"))
-            found = (e for e in self._journal.originals() if e.address == pf and (e.vendor, e.device) == ids)
-            self._entries[pf, whole] = next(found, None)
+            self._entries[pf, whole] = self._journal.entry(self._sysfs.card(pf))
         return self._entries[pf, whole]
 
     def _is_named_for(self, name: str, address: PciAddress) -> bool:

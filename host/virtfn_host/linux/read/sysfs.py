@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Card
 from virtfn_host.core.values.names import driver_name, group_number
 from virtfn_host.core.values.offered import MOST_NUMA_NODES
 from virtfn_host.linux.errors import NotANameError, SysfsReadError
@@ -166,6 +167,10 @@ class Sysfs:
         if not _HEX.fullmatch(digits := text.removeprefix("0x")):
             raise _strange(path, text, "hexadecimal number")
         return digits
+
+    def card(self, address: PciAddress) -> Card:
+        """What a PF is known by, as the journal has it."""
+        return address, self.hex_digits(address, "vendor"), self.hex_digits(address, "device")
 
     def number(self, path: str | Path) -> int | None:
         """A decimal number, or None where there is no such file.
