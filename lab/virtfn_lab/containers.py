@@ -20,8 +20,8 @@ ALL = (AGENT, HOST, PLUGIN, CONTROLLER)
 Restarts = Mapping[tuple[str, str], int]
 """By pod and container."""
 
-LEASE_LOST = "the lease is lost"
-"""The last words of a controller that does not lead any more."""
+LEASE_LOST = 3
+"""The exit status of a controller that could not renew its lease."""
 
 TOO_LITTLE = "1M"
 """Less memory than any of them can live with."""
@@ -93,9 +93,12 @@ def ended_since(cluster: Cluster, before: Restarts, expected: tuple[str, str] | 
         again = status["restartCount"] - count - ((pod, name) == expected)
         if not again:
             continue
-        last = (status.get("lastState", {}).get("terminated") or {}).get("message", "")
-        if name != CONTROLLER or LEASE_LOST not in last:
-            told.append(f"{pod} {name}: started {again} times more than expected; last words: {last}")
+        ended = status.get("lastState", {}).get("terminated") or {}
+        if name != CONTROLLER or ended.get("exitCode") != LEASE_LOST:
+            told.append(
+                f"{pod} {name}: started {again} times more than expected; exit status {ended.get('exitCode')}, "
+                f"last words: {ended.get('message', '')}"
+            )
     return told
 
 

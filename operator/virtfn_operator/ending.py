@@ -12,6 +12,12 @@ from typing import NoReturn
 TOLD_TO_END = 22.0
 """Seconds after SIGTERM until the process ends without any more order; a pod has 30."""
 
+LEASE_LOST = 3
+"""Exit status of a controller that could not renew its lease; any other fault is 1.
+
+The pod's status shows it even where the node cannot read the container's log any more.
+"""
+
 LAST_WORDS = 0.5
 """Seconds for what is done last: a disk or a log may hang."""
 

@@ -19,7 +19,7 @@ from virtfn_operator.controller.decide import Rules
 from virtfn_operator.controller.leader import Candidate, KubernetesLeases
 from virtfn_operator.controller.reconcile import Reconciler
 from virtfn_operator.controller.waking import Waking
-from virtfn_operator.ending import TOLD_TO_END, end_now, end_within
+from virtfn_operator.ending import LEASE_LOST, TOLD_TO_END, end_now, end_within
 from virtfn_operator.health import serve_health
 from virtfn_operator.settings import ApiServer, ControllerSettings
 
@@ -133,7 +133,7 @@ def _ailing(reconciler: Reconciler, watching: WatchHealth, kube: Kube, now: floa
 
 def _end_process() -> None:
     """Not an orderly end: whoever leads next must not meet a write of ours. It waits for no reader of our log."""
-    end_now(1, _last_words)
+    end_now(LEASE_LOST, _last_words)
 
 
 def _last_words() -> None:

@@ -13,6 +13,8 @@ import pytest
 from aiohttp import web
 from api_server import DISCOVERY
 
+from virtfn_operator.ending import LEASE_LOST
+
 ROOT = Path(__file__).resolve().parents[3]
 OURS = "/apis/virtfn.dev/v1alpha1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/virtfn/leases"
@@ -49,6 +51,9 @@ class ApiServer:
         if request.method in ("POST", "PUT"):
             body: Any = json.loads(text)
             own = path if request.method == "PUT" else f"{path}/{body['metadata']['name']}"
+            known = self.objects.get(own, {"metadata": {}})["metadata"].get("resourceVersion")
+            if request.method == "PUT" and body["metadata"].get("resourceVersion") != known:
+                return web.json_response({"message": "the object has been modified"}, status=409)
             return web.json_response(self.put(own, body))
         if request.method == "PATCH":
             path = path.removesuffix("/status")
@@ -139,6 +144,18 @@ async def test_the_controller_leads_merges_and_reacts(server: ApiServer, start: 
     await until(lambda: server.objects[f"{OURS}/sriovpolicies/fast"].get("status", {}).get("nodes"))
     await end(process)
     assert server.objects[f"{LEASE}/virtfn-controller"]["spec"]["holderIdentity"] == ""
+
+
+async def test_a_controller_whose_lease_another_has_ends_with_a_status_of_its_own(
+    server: ApiServer, start: Start
+) -> None:
+    process = await start("controller", POD_NAME="c-1", POD_NAMESPACE="virtfn")
+    await until(lambda: f"{LEASE}/virtfn-controller" in server.objects)
+    lease = server.objects[f"{LEASE}/virtfn-controller"]
+    server.put(f"{LEASE}/virtfn-controller", {**lease, "spec": {**lease["spec"], "holderIdentity": "c-2"}})
+    async with asyncio.timeout(30):
+        _, said = await process.communicate()
+    assert process.returncode == LEASE_LOST, said.decode()
 
 
 async def test_the_agent_makes_its_object_and_watches_no_other(server: ApiServer, start: Start, tmp_path: Path) -> None:
