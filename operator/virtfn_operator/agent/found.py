@@ -31,7 +31,7 @@ class Found:
 
     @property
     def inventory(self) -> Inventory:
-        """The machine."""
+        """The functions of the machine."""
         return self.observation.inventory
 
     @property

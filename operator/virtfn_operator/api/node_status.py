@@ -42,12 +42,12 @@ class VfRun:
     """VFs of one PF that have the same driver, pool and holders."""
 
     indexes: Annotated[str, Most(16384)]
-    """`0-3,6`."""
+    """VF indexes, like `0-3,6`."""
     driver: Driver | None
     pool: ResourceName | None
-    """The resource name that offers them."""
+    """The resource name under which they are offered."""
     held_by: Annotated[tuple[HolderText, ...], Most(256)]
-    """`pod default/dpdk-0`, `vfio device is open`; empty when they are free."""
+    """Holders, like `pod default/dpdk-0` or `vfio device is open`; empty when the VFs are free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class FunctionStatus:
     """None where the function cannot make VFs."""
     num_vfs: int
     pool: ResourceName | None
-    """The resource name that offers the function itself."""
+    """The resource name under which the function itself is offered."""
     held_by: Annotated[tuple[HolderText, ...], Most(256)]
     """The holders of the function itself, when it is offered."""
     policies: Annotated[tuple[Name, ...], Most(1024)]
@@ -76,7 +76,7 @@ class FunctionStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatus:
-    """What pods are offered under one resource name."""
+    """The pool of one resource name."""
 
     resource_name: ResourceName
     capacity: int
@@ -135,7 +135,7 @@ class NodeSummary:
     vfs: int
     in_use: int
     pools: Annotated[str, Most(32768)]
-    """`virtfn.dev/fast=3/4`: healthy of capacity, comma separated."""
+    """Healthy functions and capacity by resource name, comma separated, like `virtfn.dev/fast=3/4`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -237,7 +237,7 @@ class Candidate:
         return self._monotonic() - self.renewed_at >= RENEW_DEADLINE
 
     def release(self) -> None:
-        """Let a standby take over at once."""
+        """Release the lease, so that a standby takes over at once."""
         try:
             lease = self._leases.read()
             if lease and lease["spec"].get("holderIdentity") == self._identity:

@@ -49,7 +49,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """What every node should be asked."""
+    """The policies that every node should be asked to carry out."""
 
     configs: Mapping[str, NodeConfig]
     untouched: frozenset[str] = frozenset()

@@ -50,7 +50,7 @@ class Pace:
 
 
 class Reconciler:
-    """Wakes, lists, decides, writes."""
+    """Runs reconciles: list, decide, write."""
 
     def __init__(
         self, kube: Kube, *, instance: str, pace: Pace | None = None, parallel: int = 8, rules: Rules = DEFAULT
