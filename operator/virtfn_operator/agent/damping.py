@@ -175,7 +175,7 @@ def _who(pf: PhysicalFunction, found: Found) -> str:
             if h.address in functions and not h.by_pod and not h.unknown
         }
     )
-    return f"in use by {', '.join(holders[:NAMED])}" if holders else "nothing shows which program"
+    return f"in use now: {', '.join(holders[:NAMED])}" if holders else "nothing shows which program"
 
 
 def _timestamp(wall: float) -> str:
