@@ -1,1 +1,1 @@
-"""The cluster's half of virtfn: the controller merges policies, the agent of each node carries them out there."""
+"""virtfn's part in the cluster: the controller merges policies, the agent of each node carries them out."""

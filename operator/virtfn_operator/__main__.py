@@ -1,4 +1,4 @@
-"""`virtfn-operator controller` and `virtfn-operator agent`: read the settings, start the one that was asked for."""
+"""`virtfn-operator controller` and `virtfn-operator agent`: read the settings and run that process."""
 
 import argparse
 import asyncio
@@ -15,10 +15,10 @@ USAGE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one process and end it: 0 after SIGTERM, 1 when it cannot go on, 2 when it cannot start as asked."""
+    """Run one process; exit with 0 after SIGTERM, 1 after an error, 2 when the settings are wrong."""
     parser = argparse.ArgumentParser(prog="virtfn-operator", description="SR-IOV virtual functions in pods.")
-    parser.add_argument("process", choices=("controller", "agent"), help="which of the two processes to be")
-    parser.add_argument("--verbose", action="store_true", help="log what is only of interest when something is wrong")
+    parser.add_argument("process", choices=("controller", "agent"), help="the process to run")
+    parser.add_argument("--verbose", action="store_true", help="log details for finding faults")
     options = parser.parse_args(arguments)
     handler = logging.StreamHandler(sys.stderr)
     if not options.verbose:
@@ -36,12 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception:
         logging.getLogger(__name__).exception("cannot go on")
         status = 1
-    # Without the interpreter's own end: it waits for threads of others, and took a busy machine 18 s.
+    # Skip the interpreter's own shutdown: it waits for threads of libraries, which took 18 s on a busy machine.
     return end_now(status, logging.shutdown)
 
 
 def _run(process: str) -> None:
-    # Imported here, because each image has only what its process needs.
+    # Imported here because each image has only what its process needs.
     if process == "controller":
         from virtfn_operator.controller import controller_process as controller
 

@@ -1,6 +1,6 @@
-"""GET /healthz: 200 while the process is on its feet, 500 and one sentence when the kubelet should restart it.
+"""GET /healthz: 200 while the process works, 500 with one sentence when the kubelet should restart it.
 
-Our own and not kopf's, because a standby controller answers too and runs no kopf.
+kopf's own health server is not used, because a standby controller must answer too and runs no kopf.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from virtfn_host.health import Health, HealthServer
 
 
 async def serve_health(port: int, ailing: Callable[[], str | None]) -> HealthServer:
-    """Start answering on every address; `ailing` says what is wrong, or None. Stop it with `close()`."""
+    """Start the server on every address; `ailing` returns what is wrong, or None. Stop the server with `close()`."""
 
     def health() -> Health:
         problem = ailing()

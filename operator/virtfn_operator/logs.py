@@ -1,7 +1,7 @@
-"""What a failure that goes on costs in lines: the first is logged, then one at growing distance, with a count.
+"""Limits the log lines of a lasting failure: the first is logged, later ones at growing intervals, with a count.
 
-A filter on the handler, because libraries log the same failure in their own words, too. Only warnings and worse are
-counted; what goes well is told in full. Time is monotonic: a clock that jumps neither hides a line nor repeats one.
+The filter is on the handler, because libraries log the same failure in their own words too. Only warnings and worse are
+limited. Time is monotonic: a clock that jumps neither hides nor repeats a line.
 """
 
 import logging
@@ -15,16 +15,16 @@ FIRST = 10.0
 """Seconds until the same failure is logged for the second time."""
 
 LIMIT = 600.0
-"""Seconds between two lines of the same failure, however long it lasts."""
+"""Seconds between two lines of the same failure, at most."""
 
 FORGET = 900.0
-"""Seconds after which a failure that comes again is a new one."""
+"""Seconds after which a failure that comes back counts as new."""
 
 LINES = 20
-"""Lines of warnings and worse in a minute, whatever they say; the rest is counted."""
+"""Lines of warnings and worse in a minute, at most; the others are counted."""
 
 KNOWN = 1024
-"""Failures that are remembered; beyond that all are new ones."""
+"""Failures that are remembered, at most; one more, and all are forgotten."""
 
 _NUMBERS = re.compile(r"0x[0-9a-f]+|[0-9]+(?:\.[0-9]+)?")
 
@@ -38,7 +38,7 @@ class _Failure:
 
 
 class Repeats(logging.Filter):
-    """Lets a failure through when it is new or when it is time to say that it goes on."""
+    """Passes a failure that is new, or that still lasts when its interval is over."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Repeats(logging.Filter):
         self._dropped = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written; one that stands for others says how many."""
+        """Return whether to write the record; one that stands for others gets their number."""
         if record.levelno < logging.WARNING:
             return True
         now, text = self._clock(), record.getMessage()
@@ -90,7 +90,7 @@ class Repeats(logging.Filter):
 
 
 def _size_of_traceback(record: logging.LogRecord) -> int:
-    """Lines that the formatter would print below the message."""
+    """The number of lines that the formatter would print below the message."""
     if record.exc_text:
         return record.exc_text.count("\n") + 1
     if record.exc_info and record.exc_info[1] is not None:

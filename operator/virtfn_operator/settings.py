@@ -1,4 +1,4 @@
-"""What the environment says, read once, as frozen values. Nothing else in the operator reads `os.environ`."""
+"""The settings from the environment, read once into frozen values. Nothing else in the operator reads `os.environ`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,33 +12,33 @@ CONTROLLER_HEALTH_PORT = 8080
 AGENT_HEALTH_PORT = 8082
 
 LIST_LIMIT = 64 * 1024 * 1024
-"""Bytes of all pages of one list, where nobody says that there is more memory. Whoever is killed for its memory begins
-anew with the same list; one that is not read is told of."""
+"""Bytes of all pages of one list, unless the memory limit allows more. A larger list is an error with a message. If it
+were read, the process would be killed for its memory, restart, and read the same list again."""
 
 TURN_TIMEOUT, LONGEST_TIMEOUT = 900.0, 7 * 86400.0
-"""Seconds."""
+"""Default and highest value, in seconds."""
 
 MEMORY_PER_LIST = 8
-"""Bytes of memory for a byte of a list: it takes five as objects, and there are two more lists."""
+"""Bytes of memory for each byte of a list: a list takes five as objects, and there are two more lists."""
 
 
 class SettingsError(ValueError):
-    """A variable is missing or no good; the message names it."""
+    """A variable is missing or invalid; the message names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServer:
-    """Where the API server is and what this process shows it."""
+    """The address of the API server and the files to log in with."""
 
     url: str
     token: Path | None
-    """Re-read for every request, because the kubelet rotates it."""
+    """Read again for every request, because the kubelet rotates it."""
     ca: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
-    """The agent's surroundings."""
+    """The settings of the agent."""
 
     api: ApiServer
     node: str
@@ -50,32 +50,32 @@ class AgentSettings:
     podresources: Path
     health_port: int
     resource_domains: Domains = frozenset()
-    """Domains of resource names beside virtfn.dev that may be offered to pods."""
+    """Domains that resource names may have beside virtfn.dev to be offered to pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerSettings:
-    """The controller's surroundings."""
+    """The settings of the controller."""
 
     api: ApiServer
     instance: str
-    """The pod's name: holder of the lease, and for events."""
+    """The pod's name, for the lease and for events."""
     namespace: str
     lease: str
     health_port: int
     resource_domains: Domains = frozenset()
-    """Domains of resource names beside virtfn.dev that a policy may name."""
+    """Domains that resource names of policies may have beside virtfn.dev."""
     turn_timeout: float = TURN_TIMEOUT
     """Seconds that a node may be silent in its turn."""
     list_limit: int = LIST_LIMIT
-    """Bytes of all pages of one list."""
+    """Bytes of all pages of one list, at most."""
 
 
 def agent_settings(environ: Mapping[str, str]) -> AgentSettings:
     """Read the agent's environment.
 
     Raises:
-        SettingsError: a variable is missing or no good.
+        SettingsError: a variable is missing or invalid.
     """
     return AgentSettings(
         api=_api_server(environ),
@@ -94,7 +94,7 @@ def controller_settings(environ: Mapping[str, str]) -> ControllerSettings:
     """Read the controller's environment.
 
     Raises:
-        SettingsError: a variable is missing or no good.
+        SettingsError: a variable is missing or invalid.
     """
     return ControllerSettings(
         api=_api_server(environ),
@@ -109,7 +109,7 @@ def controller_settings(environ: Mapping[str, str]) -> ControllerSettings:
 
 
 def _api_server(environ: Mapping[str, str]) -> ApiServer:
-    """The cluster this pod is in; VIRTFN_API_URL (plain, no token) is for tests and for `kubectl proxy`."""
+    """The API server of this pod's cluster; VIRTFN_API_URL (plain, no token) is for tests and for `kubectl proxy`."""
     if url := environ.get("VIRTFN_API_URL"):
         return ApiServer(url=url.rstrip("/"), token=None, ca=None)
     host, port = _needed(environ, "KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT") or "443"
@@ -120,14 +120,14 @@ def _api_server(environ: Mapping[str, str]) -> ApiServer:
 
 def _needed(environ: Mapping[str, str], name: str) -> str:
     if not (value := environ.get(name)):
-        raise SettingsError(f"{name} is not set; the chart sets it from the pod's own fields")
+        raise SettingsError(f"{name} is not set; the chart sets it from the fields of the pod")
     return value
 
 
 def _port(environ: Mapping[str, str], default: int) -> int:
     text = environ.get("VIRTFN_HEALTH_PORT") or str(default)
     if not text.isdecimal() or not 0 <= int(text) < 65536:
-        raise SettingsError(f"VIRTFN_HEALTH_PORT: {text!r} is no port")
+        raise SettingsError(f"VIRTFN_HEALTH_PORT: {text!r} is not a port (0 to 65535)")
     return int(text)
 
 
@@ -144,13 +144,13 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not 1 <= seconds <= LONGEST_TIMEOUT:  # a comparison that no NaN passes
-        raise SettingsError(f"{name}: {text!r} is no number of seconds from 1 to {LONGEST_TIMEOUT:.0f}")
+    if not 1 <= seconds <= LONGEST_TIMEOUT:  # also refuses NaN
+        raise SettingsError(f"{name}: {text!r} is out of range (1 to {LONGEST_TIMEOUT:.0f} seconds)")
     return seconds
 
 
 def _bytes(environ: Mapping[str, str], name: str) -> int:
     text = environ.get(name) or "0"
     if not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise SettingsError(f"{name}: {text!r} is no number of bytes")
+        raise SettingsError(f"{name}: {text!r} is not a number of bytes")
     return int(text)

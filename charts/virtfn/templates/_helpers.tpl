@@ -1,4 +1,4 @@
-{{/* The image of one process, by digest where one is given: (list $ "agent"). */}}
+{{/* The image of one process, by digest if one is set: (list $ "agent"). */}}
 {{- define "virtfn.image" -}}
 {{- $top := index . 0 -}}
 {{- $name := index . 1 -}}
@@ -11,7 +11,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* Labels that select one component's pods; they never change: (list $ "agent"). */}}
+{{/* The labels that select one component's pods; they must never change: (list $ "agent"). */}}
 {{- define "virtfn.selector" -}}
 app.kubernetes.io/name: virtfn
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
@@ -27,10 +27,10 @@ app.kubernetes.io/managed-by: {{ $top.Release.Service }}
 helm.sh/chart: {{ $top.Chart.Name }}-{{ $top.Chart.Version }}
 {{- end }}
 
-{{/* What the pods of one component have in common: (dict "top" $ "values" .Values.agent "component" "agent"). */}}
+{{/* The part of a pod's spec that all components share: (dict "top" $ "values" .Values.agent "component" "agent"). */}}
 {{- define "virtfn.placement" -}}
 serviceAccountName: virtfn-{{ .component }}
-automountServiceAccountToken: false # it would be in every container of the pod
+automountServiceAccountToken: false # every container of the pod would get it
 enableServiceLinks: false
 {{- with .top.Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
@@ -46,12 +46,12 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* What a container that speaks to the API server mounts, and no other does. */}}
+{{/* The mount of the token, for containers that talk to the API server only. */}}
 {{- define "virtfn.tokenMount" -}}
 {name: token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
 {{- end }}
 
-{{/* Its volume. Not 3607 s, which Kubernetes itself mounts: the API server makes a year of exactly that number. */}}
+{{/* The volume of the token. Not 3607 s, Kubernetes' own value: the API server extends exactly that one to a year. */}}
 {{- define "virtfn.tokenVolume" -}}
 name: token
 projected:
@@ -66,7 +66,7 @@ projected:
       - {path: namespace, fieldRef: {fieldPath: metadata.namespace}}
 {{- end }}
 
-{{/* Root on paper only: no capability, nothing to write to but the mounts. */}}
+{{/* A security context without capabilities, which can write to nothing but the mounts, even as root. */}}
 {{- define "virtfn.powerless" -}}
 allowPrivilegeEscalation: false
 capabilities:
@@ -78,12 +78,12 @@ seccompProfile:
 
 {{/* GET /healthz on the container's port `health`. */}}
 {{- define "virtfn.probes" -}}
-startupProbe: # ten minutes: a slow node is not a dead process
+startupProbe: # ten minutes, so that a slow node does not look like a dead process
   httpGet: {path: /healthz, port: health}
   periodSeconds: 2
   timeoutSeconds: 10
   failureThreshold: 300
-livenessProbe: # three minutes: on a node short of CPU a restart makes it worse, and withdraws every pool
+livenessProbe: # three minutes: a restart withdraws every pool and makes things worse on a node short of CPU
   httpGet: {path: /healthz, port: health}
   periodSeconds: 30
   timeoutSeconds: 20
@@ -94,8 +94,8 @@ readinessProbe:
   timeoutSeconds: 10
 {{- end }}
 
-{{/* Whether the API server has ValidatingAdmissionPolicy. `helm template` knows versions only, so the version counts, too:
-     it is there since 1.30, and so is the node's name in a pod's token. */}}
+{{/* Whether the API server has ValidatingAdmissionPolicy. `helm template` knows versions only, so the version counts too:
+     1.30 has it, and the node's name in a pod's token. */}}
 {{- define "virtfn.admission" -}}
 {{- $has := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy" -}}
 {{- if or $has (semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version) -}}
@@ -103,7 +103,7 @@ yes
 {{- end -}}
 {{- end }}
 
-{{/* Read-only for what is mounted below it, too, where Kubernetes knows how (1.31 and newer) and the runtime does. */}}
+{{/* A read-only mount, with the mounts below it where Kubernetes (1.31 and newer) and the runtime can. */}}
 {{- define "virtfn.readOnly" -}}
 readOnly: true{{ if semverCompare ">=1.31.0-0" .Capabilities.KubeVersion.Version }}, recursiveReadOnly: IfPossible{{ end }}
 {{- end }}

@@ -1,7 +1,7 @@
 """The agent process: kopf's watch of the own SriovNode and the host process's kernel events wake the loop.
 
 The field selector makes the API server send one object instead of all: at 5,000 nodes that is 66 GB less per roll-out.
-Its key must be the tuple: kopf reads a string with a slash as something else, matches nothing, and says nothing.
+Its key must be the tuple: kopf silently matches nothing for a string with a slash.
 """
 
 import asyncio
@@ -32,23 +32,23 @@ from virtfn_operator.settings import AgentSettings, ApiServer
 CONNECTIONS = 4
 
 HUNG = 600.0
-"""Seconds without the end of a turn or step after which the kubelet should restart us; a step may take 120."""
+"""Seconds after which the kubelet should restart us if no round and no step has ended; a step may take 120."""
 
 GRACE = 12.0
-"""Seconds for the turn that is on when we are told to stop; two words with an API server that is silent take 10."""
+"""Seconds for the current round after SIGTERM; two requests to a silent API server take 10."""
 
 logger = logging.getLogger(__name__)
 
 
 def field_selectors(node: str) -> dict[ResourceKey, str]:
-    """Only this node's own object, chosen by the API server."""
+    """The selector with which the API server sends only this node's own object."""
     return {(GROUP, VERSION, NODES): f"metadata.name={node}"}
 
 
 def watch_registry(
     server: ApiServer, seen: Callable[[dict[str, Any]], object], gone: Callable[[], object]
 ) -> kopf.OperatorRegistry:
-    """Tell of the own SriovNode as it is, and of its end."""
+    """Call `seen` with the own SriovNode at each change, and `gone` when it is deleted."""
     registry = registry_for(server, connections=CONNECTIONS)
 
     @kopf.on.event(GROUP, VERSION, NODES, registry=registry)
@@ -62,7 +62,7 @@ def watch_registry(
 
 
 async def run(settings: AgentSettings) -> None:
-    """Run until SIGTERM or SIGINT; devices stay as they are, the pool file is taken away."""
+    """Run until SIGTERM or SIGINT; devices stay as they are, the pool file is removed."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     host, files, patience = HostClient(settings.host_socket), PoolFiles(settings.pools, settings.ledger), Patience()

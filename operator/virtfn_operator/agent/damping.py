@@ -1,10 +1,11 @@
-"""How soon a repair follows when somebody else undoes ours again and again. Pure: the times are arguments.
+"""Delays repairs that another program undoes again and again. Pure: the times are arguments.
 
 Two programs that fight over a function would write for ever, as fast as each can look. So from the second undoing
-within a minute of a repair on, the next repair waits, twice as long each time, up to ten minutes; the PF shows as
-blocked with reason `Drifted`, and the rest of the node goes on. A repair that lasted for a minute, or an edit of the
-policy, begins anew; a PF that goes and comes, or is not what a policy means and is again, does not, because that is in
-the power of whoever undoes. The unit is the PF, because its steps depend on each other.
+within a minute of a repair on, the next repair waits, twice as long each time, up to ten minutes. Meanwhile the PF
+shows as blocked with reason `Drifted`, and the rest of the node goes on. The count starts again after a repair that
+lasted for a minute, or after an edit of the policy. It does not start again when a PF is removed and comes back, or
+stops matching the policy and matches again: the other program can do that too. The unit is the PF, because its steps
+depend on each other.
 """
 
 from collections.abc import Mapping
@@ -19,13 +20,13 @@ from virtfn_host.core.values.steps import Blocked, Outcome, PfPlan, Plan, Report
 from virtfn_operator.agent.found import Found
 
 WINDOW = 60.0
-"""Seconds after a repair in which its undoing belongs to the same fight."""
+"""Seconds after a repair within which an undoing counts as part of the same fight."""
 
 FIRST = 1.0
-"""Seconds that the repair after the second undoing waits."""
+"""Seconds before the repair that follows the second undoing."""
 
 LIMIT = 600.0
-"""Seconds that a repair waits at most."""
+"""Seconds before a repair, at most."""
 
 NAMED = 4
 """Holders that a message names."""
@@ -36,20 +37,20 @@ Wish = frozenset[tuple[str, int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fight:
-    """What is known of one PF."""
+    """The history of one PF."""
 
     wish: Wish
-    """Of each policy that claimed the PF since it began, whether it does now or not."""
+    """Every policy that has claimed the PF since the history began, whether it still does or not."""
     settled: bool = False
-    """Seen as asked, and not seen otherwise since."""
+    """Whether the PF was seen as asked, and not otherwise since."""
     done: frozenset[Step] = frozenset()
-    """The last repair."""
+    """The steps of the last repair."""
     repaired_at: float | None = None
     undoings: int = 0
-    """In a row, each within `WINDOW` of the repair before."""
+    """Undoings in a row, each within `WINDOW` of the repair before."""
     since: str = ""
     pending: bool = False
-    """An undoing was seen and is not repaired yet."""
+    """Whether an undoing was seen that is not repaired yet."""
     due: float = 0.0
     text: str = ""
 
@@ -61,7 +62,7 @@ class Damping:
     _fights: dict[PciAddress, _Fight] = field(default_factory=dict)
 
     def judge(self, found: Found, *, now: float, wall: float) -> Found:
-        """The same look, with the steps of each PF whose repair has to wait taken out and said to be blocked.
+        """The same look, with each PF whose repair has to wait shown as blocked and without its steps.
 
         Args:
             now: seconds of a monotonic clock.
@@ -86,7 +87,7 @@ class Damping:
         )
 
     def repaired(self, report: Report, *, now: float) -> None:
-        """These steps were carried out; a PF counts as repaired when all of its steps are done."""
+        """Note a report; a PF counts as repaired when all of its steps are done."""
         done: dict[PciAddress, set[Step]] = {}
         failed = {pf_of(result.step) for result in report.results if result.outcome is not Outcome.DONE}
         for result in report.results:
@@ -115,7 +116,7 @@ class Damping:
 
 
 def _is_fresh(fight: _Fight, now: float) -> bool:
-    """Whether it is to be remembered although its PF is not there."""
+    """Whether to remember the history although its PF is not there."""
     return fight.repaired_at is not None and now - max(fight.repaired_at, fight.due) < WINDOW
 
 
@@ -125,7 +126,7 @@ def _undone(fight: _Fight, pf: PhysicalFunction, found: Found, now: float, wall:
     pause = pause_after(undoings)
     since = fight.since if again and fight.since else _timestamp(wall)
     text = (
-        f"{_what(pf, found)}; put right {undoings - 1} times since {since}, and changed again each time; "
+        f"{_what(pf, found)}; repaired {undoings - 1} times since {since}, and changed again each time; "
         f"{_who(pf, found)}; the next repair is due at {_timestamp(wall + pause)}. Find what changes it (a udev rule, "
         "a boot script, another operator), or edit the policy to what it should be"
     )
@@ -133,7 +134,7 @@ def _undone(fight: _Fight, pf: PhysicalFunction, found: Found, now: float, wall:
 
 
 def pause_after(undoings: int) -> float:
-    """Seconds that the repair after so many undoings in a row waits: none after the first."""
+    """Seconds before the repair that follows so many undoings in a row; none after the first."""
     return 0.0 if undoings < 2 else min(FIRST * 2.0 ** min(undoings - 2, 32), LIMIT)
 
 
@@ -165,7 +166,7 @@ def _what(pf: PhysicalFunction, found: Found) -> str:
 
 
 def _who(pf: PhysicalFunction, found: Found) -> str:
-    """The kernel keeps no record of who wrote; who has one of the functions open now is the best that it shows."""
+    """What has one of the functions open now: the kernel keeps no record of who wrote."""
     functions = {function.address for function in pf.family}
     holders = sorted(
         {
@@ -174,7 +175,7 @@ def _who(pf: PhysicalFunction, found: Found) -> str:
             if h.address in functions and not h.by_pod and not h.unknown
         }
     )
-    return f"in use there: {', '.join(holders[:NAMED])}" if holders else "nothing shows who"
+    return f"in use now: {', '.join(holders[:NAMED])}" if holders else "nothing shows which program"
 
 
 def _timestamp(wall: float) -> str:

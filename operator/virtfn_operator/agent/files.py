@@ -1,4 +1,4 @@
-"""The files this node's agent and device plugin share: what pods are offered, and what they were given lately."""
+"""The files that agent and device plugin share: what pods are offered, and what was allocated lately."""
 
 import asyncio
 import logging
@@ -19,35 +19,35 @@ class PoolFiles:
         self._ledger = ledger
 
     async def published(self) -> PoolSet | None:
-        """What the pool file says; None when there is none, or when it is no good and is to be replaced."""
+        """Read the pool file; None when it is missing, or invalid and to be replaced."""
         try:
             return await asyncio.to_thread(poolfile.read, self._pools)
         except poolfile.PoolFileError as error:
-            logger.warning("the pool file is written anew: %s", error)
+            logger.warning("the pool file will be replaced: %s", error)
             return None
 
     async def publish(self, pools: PoolSet) -> None:
         """Replace the pool file.
 
         Raises:
-            PoolFileError: it could not be written; the old file is as it was.
+            PoolFileError: it could not be written; the old file is unchanged.
         """
         await asyncio.to_thread(poolfile.write, self._pools, pools)
 
     async def ledger(self) -> Ledger | None:
-        """What the device plugin handed out; None when there is no ledger.
+        """Read what the device plugin allocated; None when there is no ledger.
 
         Raises:
-            LedgerUnreadableError: it is there and cannot be read.
+            LedgerUnreadableError: the ledger cannot be read.
         """
         try:
             return await asyncio.to_thread(poolfile.read_ledger, self._ledger)
         except poolfile.PoolFileError as error:
-            text = f"{error}; the device plugin writes it anew, so look at the plugin if this stays"
+            text = f"{error}; the device plugin replaces it, so check the plugin if this stays"
             raise LedgerUnreadableError(text) from error
 
     async def ledger_stamp(self) -> object:
-        """Another value whenever the ledger was written; looked at, as the device plugin looks at the pool file."""
+        """Return a value that changes whenever the ledger is written, as the device plugin does for the pool file."""
         try:
             found = await asyncio.to_thread(self._ledger.lstat)
         except OSError as error:
@@ -55,5 +55,5 @@ class PoolFiles:
         return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
 
     def unpublish(self) -> None:
-        """Leave no file behind; the device plugin goes on serving what it has."""
+        """Remove the pool file; the device plugin goes on serving what it has."""
         self._pools.unlink(missing_ok=True)

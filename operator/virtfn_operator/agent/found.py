@@ -1,4 +1,4 @@
-"""What one turn of the agent found and did: the values between `loop.py`, which acts, and `report.py`, which tells."""
+"""What one round of the agent found and did: the values that `loop.py` hands to `report.py`."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from virtfn_host.core.values.steps import Blocked, Plan, Report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """One look at the machine, and what follows from it."""
+    """One look at the machine, and what follows from that look."""
 
     config: NodeConfig
     observation: Observation
@@ -20,28 +20,28 @@ class Found:
     kubelet_error: str | None
     """Why podresources gave no answer; then everything counts as in use."""
     ledger_error: str | None
-    """Why the device plugin's ledger cannot be read; then everything counts as in use, too."""
+    """Why the device plugin's ledger cannot be read; then, too, everything counts as in use."""
     resolution: Resolution
     plan: Plan
     mismatches: tuple[Mismatch, ...]
     drifted: frozenset[PciAddress] = frozenset()
-    """PFs that somebody changed after they had been as asked."""
+    """PFs that were as asked and that another program changed."""
     repair_in: float | None = None
-    """Seconds until the next repair that has to wait, because somebody undoes each; None when none has to."""
+    """Seconds until the next damped repair is due; None when no repair waits."""
 
     @property
     def inventory(self) -> Inventory:
-        """The machine."""
+        """The functions of the machine."""
         return self.observation.inventory
 
     @property
     def halted(self) -> bool:
-        """Nothing may be touched: a write is stuck in the kernel, or the original state cannot be read."""
+        """Whether nothing may be touched: a write is blocked in the kernel, or the journal cannot be read."""
         return self.observation.stuck is not None or self.observation.journal_error is not None
 
     @property
     def silence(self) -> tuple[Reason, str] | None:
-        """Why nobody can tell who holds what, so that every function counts as in use; None when it can be told."""
+        """Why holders are unknown, so that every function counts as in use; None when they are known."""
         if self.kubelet_error is not None:
             return Reason.KUBELET_UNREACHABLE, self.kubelet_error
         if self.ledger_error is not None:
@@ -50,27 +50,27 @@ class Found:
 
     @property
     def lock_error(self) -> str | None:
-        """Why the in-use lock cannot be used, so that nobody may be disturbed; None when it can."""
+        """Why the in-use lock cannot be used, so that no function may be disturbed; None when it can."""
         return self.observation.preflight.lock_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What a turn did about it."""
+    """What a round did."""
 
     reports: tuple[Report, ...] = ()
     obstacle: Blocked | None = None
-    """Why a disruptive plan was called off after its functions had been withdrawn."""
+    """Why a disruptive plan was called off."""
     stale: bool = False
-    """The machine, or what pods are offered, is not as it was found."""
+    """Whether the machine, or what pods are offered, may differ from what was found."""
 
     @property
     def tried(self) -> bool:
-        """Some step was carried out or failed."""
+        """Whether any step was attempted."""
         return any(report.results for report in self.reports)
 
 
 def families(inventory: Inventory) -> dict[PciAddress, PciAddress]:
-    """Every function to its PF; a PF to itself."""
+    """The PF of every function; a PF belongs to itself."""
     pairs = {vf.address: pf.address for pf in inventory.pfs for vf in pf.vfs}
     return pairs | {pf.address: pf.address for pf in inventory.pfs}

@@ -1,6 +1,6 @@
-"""Everything that says a function is in use -> InUse. Pure. Who cannot be asked counts as saying yes.
+"""Combines every source that says which functions are in use. Pure. A source that does not answer counts as "in use".
 
-The kubelet knows pods, but not yet the one it is just starting: the device plugin's ledger bridges that moment. The
+The kubelet knows pods, but not yet a pod that it is just starting: the device plugin's ledger covers that moment. The
 kernel's evidence covers what no kubelet lists (init containers, programs of the host).
 """
 
@@ -13,7 +13,8 @@ from virtfn_host.core.values.model import InUse, Inventory
 from virtfn_host.core.values.offered import Allocation, Ledger
 
 LEDGER_SECONDS = 60.0
-"""For a pod that the kubelet never lists: it lists an admitted one within seconds, a minute covers a busy kubelet."""
+"""Seconds that an entry counts when the kubelet never lists its pod. It lists an admitted pod within seconds; a minute
+covers a busy kubelet."""
 
 
 def in_use(
@@ -26,15 +27,16 @@ def in_use(
     also: Sequence[PciAddress] = (),
     unknown: Cause = Cause.KUBELET_SILENT,
 ) -> InUse:
-    """Who holds what.
+    """Return the holders of every function.
 
     Args:
+        inventory: the functions of this machine.
         evidence: what the kernel shows.
-        pods: device id to the pods that have it, as the kubelet says; None when nobody can tell.
-        ledger: what was handed out lately; None when there is no ledger.
+        pods: the pods of each device id, from the kubelet; None when they are unknown.
+        ledger: what was allocated lately; None when there is no ledger.
         now: seconds since the machine booted.
         also: functions that are in no inventory any more, because their removal has begun and is blocked.
-        unknown: why nobody can tell, where nobody can.
+        unknown: why the pods are unknown, where they are.
     """
     functions = {pf.address for pf in inventory.pfs} | {vf.address for pf in inventory.pfs for vf in pf.vfs} | {*also}
     if pods is None:
@@ -58,11 +60,13 @@ def in_use(
 def settled(
     ledger: Ledger, pods: Mapping[str, Sequence[Pod]], asked_at: float, before: Set[Allocation]
 ) -> frozenset[Allocation]:
-    """Entries of the ledger that have done their work: the kubelet has listed their pod, so it says when that ends.
+    """Return the ledger entries that are not needed any more: the kubelet has listed their pod and will show its end.
 
     Args:
-        pods: what the kubelet listed when it was asked at `asked_at`; only later than an entry does it speak of it,
-            because an earlier list may still show the pod that had the function before.
+        ledger: what was allocated lately.
+        pods: what the kubelet listed when it was asked at `asked_at`. The list counts only for entries before that:
+            for later ones it may still show the pod that had the function before.
+        asked_at: seconds since the machine booted.
         before: entries that were settled already; those that left the ledger are dropped.
     """
     listed = {entry for entry in ledger.allocations if entry.at < asked_at and str(entry.address) in pods}
@@ -70,24 +74,24 @@ def settled(
 
 
 def being_started(found: InUse) -> bool:
-    """Whether only the ledger knows of some holder."""
+    """Whether some holder is known from the ledger only."""
     return any(holder.cause is Cause.LEDGER for holder in found.holders)
 
 
 def _order(holder: Holder) -> tuple[PciAddress, bool, bool, str]:
-    """By address; the kernel's evidence first, then pods by name, then what nobody can tell."""
+    """By address; the kernel's evidence first, then pods by name, then unknown holders."""
     return holder.address, holder.unknown, holder.by_pod, str(holder.pod)
 
 
 def _lately(ledger: Ledger | None, boot_id: str, now: float) -> set[PciAddress]:
-    """An entry from the future counts: whoever wrote it has another clock, and that makes nothing free."""
+    """Functions of recent entries. An entry from the future counts too: a wrong clock makes no function free."""
     if ledger is None or ledger.boot_id != boot_id:
         return set()
     return {entry.address for entry in ledger.allocations if now - entry.at < LEDGER_SECONDS}
 
 
 def _address(device: str) -> PciAddress | None:
-    """The kubelet's id of a function is its PCI address, with us and other plugins; other devices have other ids."""
+    """The PCI address that the kubelet's id of a function is, with us and other plugins; None for other devices."""
     try:
         return PciAddress.parse(device)
     except ValueError:

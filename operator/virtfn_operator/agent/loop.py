@@ -1,7 +1,7 @@
-"""The spine of the agent: observe, resolve, plan, apply, observe again, verify, publish, report.
+"""The agent's loop: observe, resolve, plan, apply, observe again, verify, publish, report.
 
-Every turn begins with a look and remembers nothing that it could see, so a restart at any point converges. Pools are
-published before the API server is told: what pods are offered must not wait for a server that may be away.
+Every round begins with a look and remembers nothing that can be seen, so a restart at any point converges. Pools are
+published before the status is written, because new pods must not wait for an API server that may be away.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Agent:
-    """One node's loop and what wakes it. All methods belong to one event loop."""
+    """The loop of one node, and what wakes it. Call all methods in one event loop."""
 
     def __init__(
         self, *, machine: NodeMachine, node: OwnNode, patience: Patience, version: str, domains: Domains = frozenset()
@@ -50,65 +50,65 @@ class Agent:
         self._version = version
         self._spec: NodeSpec | None = None
         self._given: object = None
-        """The spec as the wire had it."""
+        """The spec as the API server gave it."""
         self._generation = 0
         self._woken = asyncio.Event()
         self._stopping = False
         self._backoff = Backoff(first=patience.retry, limit=patience.retry_limit)
-        """Of turns; failures of the API server are counted by its client."""
+        """Of rounds; `Kube` counts the failures of the API server."""
         self._reports = Allowance(burst=patience.reports, every=patience.report_every)
         self._untold = False
         self._read_again_at = 0.0
         self._held_for = math.inf
-        """Seconds that the last word that was not heard is held back, so that it is said as soon as it may be."""
+        """Seconds until the client sends a held request again; infinite where the last request was not held."""
         self._unheard_at: float | None = None
-        """When the API server last did not take a word of ours."""
+        """When a request to the API server last failed."""
         self._busy = 0.0
-        """Seconds that the last turn took."""
+        """Seconds that the last round took."""
         self._converged: Desired | None = None
         """What was verified last time; steps to the same end are drift."""
         self.last_turn = 0.0
-        """Loop time when a turn last ended, well or not."""
+        """Loop time when a round last ended, well or not."""
 
     def see(self, body: Mapping[str, Any]) -> None:
-        """The own SriovNode is like this; a status alone wakes nobody."""
+        """Take over the spec of the own SriovNode; a change of its status alone does not wake the loop."""
         try:
             if self._adopt(body):
                 self._woken.set()
-        except Exception:  # an object that nobody foresaw is left for the next reading, and ends nothing
+        except Exception:  # an unexpected object must not end the watch; it is read again later
             logger.exception("cannot read the SriovNode that the watch shows")
 
     def _adopt(self, body: Mapping[str, Any]) -> bool:
-        """Whether it asks for something new."""
+        """Take over the spec; return whether it asks for something new."""
         given, generation = body.get("spec") or {}, number(mapping(body.get("metadata")).get("generation")) or 0
         if (given, generation) == (self._given, self._generation):
-            return False  # before it is read: that may take a second, and our own statuses come by here, too
+            return False  # before parsing, which may take a second: our own status writes arrive here too
         self._given, spec = given, read_spec(given, self._domains)
         if (spec, generation) == (self._spec, self._generation):
             return False
-        # An object made anew has no spec until the controller has written it; that asks for nothing to be given back.
-        # The turn ended with the old object, and another node may have it now.
+        # A new object has no spec until the controller writes one. That does not ask to give anything back.
+        # The turn ended with the old object; another node may have it now.
         kept = None if self._spec is None else replace(self._spec, may_change=False)
         self._spec, self._generation = spec or kept, generation
         return True
 
     def lose(self) -> None:
-        """The own SriovNode is gone: make it anew."""
+        """The own SriovNode is gone: create it again."""
         self._read_again_at = 0.0
         self._woken.set()
 
     def stir(self) -> None:
-        """The machine moved. While something fails this is mostly our own doing, so the back-off holds."""
+        """The machine changed: wake, unless something fails. Then most events are our own, so the back-off holds."""
         if not self._backoff.failures:
             self._woken.set()
 
     def stop(self) -> None:
-        """End after the turn that is on."""
+        """End after the current round."""
         self._stopping = True
         self._woken.set()
 
     async def run(self) -> None:
-        """Turn after turn until stopped; whatever one turn raises is logged, and the next begins with a look."""
+        """Run rounds until stopped. An exception of a round is logged; the next round begins with a look."""
         self.last_turn = asyncio.get_running_loop().time()
         while not self._stopping:
             self._woken.clear()
@@ -125,7 +125,7 @@ class Agent:
             await self._rest(min(pause, self._patience.retell) if self._untold else pause)
 
     async def watch_host(self, host: HostProcess) -> None:
-        """Wake on every kernel event the host process passes on; connect again whenever it ends."""
+        """Wake on every kernel event from the host process; connect again whenever the stream ends."""
         backoff = Backoff(first=2 * self._patience.retry, limit=4 * self._patience.retry_limit)
         while True:
             try:
@@ -137,7 +137,7 @@ class Agent:
             await asyncio.sleep(backoff.failed())
 
     async def watch_ledger(self, files: Files) -> None:
-        """Wake when something is handed out: nothing else tells of it."""
+        """Wake when the device plugin allocates something: only the ledger shows it."""
         seen = await files.ledger_stamp()
         while True:
             await asyncio.sleep(self._patience.poll)
@@ -146,12 +146,12 @@ class Agent:
                 self.stir()
 
     async def turn(self) -> float:
-        """One turn; the seconds until the next, if nothing wakes it.
+        """Run one round; return the seconds until the next, if nothing wakes the loop.
 
         Raises:
             HostUnreachable: the host process does not answer; what was published stays.
-            HostRefused: it says no, for a reason of its own.
-            PoolFileError: what pods are offered could not be written.
+            HostRefused: the host process refused a request.
+            PoolFileError: the pool file could not be written.
         """
         await self._read_own_node()
         spec, generation = self._spec, self._generation
@@ -190,9 +190,9 @@ class Agent:
         return calm if found.repair_in is None else min(calm, found.repair_in)
 
     def _calm(self, found: Found) -> float:
-        """Seconds until the next turn while nothing fails."""
+        """Seconds until the next round while nothing fails."""
         if found.observation.stuck is not None:
-            return self._patience.blocked  # Nothing tells when it returns.
+            return self._patience.blocked  # no event tells when the blocked write returns
         if any(blocked.holders for blocked in found.plan.blocked) or being_started(found.in_use):
             return self._patience.blocked
         if found.in_use.holders:
@@ -206,11 +206,11 @@ class Agent:
         except TimeoutError:
             return
         if not self._stopping:
-            # As long as the turn took: a machine that moves without end leaves half of the time to others.
+            # As long as the round took: endless events of the machine may use half of the time at most.
             await asyncio.sleep(self._patience.settle + self._busy)
 
     async def _cannot(self, error: HostRefused | HostUnreachable | PoolFileError) -> float:
-        """Tell of it, but not the first time: a restart of the host's container is over in a second."""
+        """Report the error from the second time on: a restart of the host's container takes a second."""
         pause = self._backoff.failed()
         if self._backoff.failures > 1:
             logger.warning("%s", error)
@@ -249,7 +249,7 @@ class Agent:
         await self._report(node_status(facts, self._node.status, timestamp()))
 
     async def _report(self, status: Mapping[str, Any]) -> None:
-        """Write the status; one that flaps is written at the pace of `Patience.report_every`, as it is then."""
+        """Write the status; one that flaps is written every `Patience.report_every` seconds, as it is then."""
         if merge_patch(self._node.status, status) and not self._reports.take(time.monotonic()):
             self._untold = True
             return
@@ -272,7 +272,7 @@ class Agent:
             self._read_again_at = now + min(self._held_for, self._patience.retell)
 
     async def _word(self, what: str, say: Callable[[], Awaitable[None]]) -> bool:
-        """One word with the API server, who may be away; False when it was not heard."""
+        """Make one request to the API server; return False when it failed or took more than `Patience.api` seconds."""
         try:
             async with asyncio.timeout(self._patience.api):
                 await say()

@@ -1,7 +1,7 @@
 """The node as the loop sees it: look at it, carry out a plan, publish what pods are offered.
 
-A plan that displaces functions goes in two beats: withdraw them from pods, wait until the kubelet offers them no more,
-look again, and carry out only what the second look still allows.
+A plan that displaces functions is carried out in two beats (see `virtfn_operator.agent`): withdraw the functions from
+new pods, wait until the kubelet stops offering them, look again, and apply only what the second look still allows.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 class NodeMachine:
-    """Host process, kubelet and pool file of this node."""
+    """Host process, kubelet and pool file of one node."""
 
     def __init__(
         self,
@@ -67,12 +67,12 @@ class NodeMachine:
         self._settled: frozenset[Allocation] = frozenset()
         self._unread: tuple[str, ...] = ()
         self.last_step = 0.0
-        """Loop time when a step last ended: a plan of many PFs may take an hour, and is alive all the while."""
+        """Loop time when a step last ended: a plan of many PFs may take an hour, and the process is well meanwhile."""
         self.carried = 0
-        """Steps that ended since the start of the process."""
+        """Number of steps that ended since the start of the process."""
 
     async def look(self, config: NodeConfig | None) -> Found:
-        """See the machine and decide; without a config nothing is desired and nothing planned.
+        """Look at the machine and decide; without a config nothing is desired and nothing is planned.
 
         Raises:
             HostUnreachable: the host process does not answer.
@@ -83,7 +83,7 @@ class NodeMachine:
         return self._damping.judge(found, now=self._now(), wall=self._wall())
 
     async def _pods(self) -> "_Pods":
-        """The ledger last: a pod that it lists no more is one that the kubelet lists."""
+        """Ask the kubelet first, then read the ledger: so a pod that has left the ledger is in the kubelet's list."""
         asked_at = self._now()
         listed, ledger, kubelet_error, ledger_error = None, None, None, None
         try:
@@ -100,24 +100,24 @@ class NodeMachine:
         return _Pods(listed=listed, kubelet_error=kubelet_error, ledger=ledger, ledger_error=ledger_error)
 
     async def remember(self, status: Mapping[str, Any], found: Found) -> None:
-        """What was published before this process: from the pool file, else from the node's status."""
+        """Read once what was published before this process: from the pool file, else from the node's status."""
         if self._published is None:
             self._published = await self._files.published() or self._recall(status, found)
 
     def _recall(self, status: Mapping[str, Any], found: Found) -> PoolSet | None:
         recall = recalled(status, found.inventory)
         for line in recall.unread if recall.unread != self._unread else ():
-            logger.warning("the node's own status is not ours there, it is left out: %.300s", line)
+            logger.warning("a part of the node's own status cannot be read and is ignored: %.300s", line)
         self._unread = recall.unread
         return recall.pools
 
     @property
     def published(self) -> PoolSet:
-        """What pods are offered now."""
+        """The pools that pods are offered now."""
         return self._published or PoolSet(boot_id="", pools=())
 
     async def publish(self, found: Found, withdrawn: Set[PciAddress] = frozenset()) -> None:
-        """Offer what `found` allows, without the withdrawn; written only when it is another than before."""
+        """Offer what `found` allows, the withdrawn functions as unhealthy; write the pool file only if it changed."""
         offered = await asyncio.to_thread(
             pools,
             desired=found.resolution.desired,
@@ -128,13 +128,13 @@ class NodeMachine:
             withdrawn=withdrawn,
         )
         offered = _allowed(offered, self._domains)
-        # The file is read each time: somebody may have removed or broken it, and a new pod must not wait for a change.
+        # Read the file each time: if it was removed or damaged, new pods must not wait for the next change.
         if offered != self._published or offered != await self._files.published():
             await self._files.publish(offered)
             self._published = offered
 
     async def carry_out(self, found: Found, *, may_change: bool) -> Done:
-        """Do what may be done now; what displaces nobody waits for nothing."""
+        """Apply what may be applied now; PFs of which nothing is displaced need neither a turn nor withdrawal."""
         if found.halted:
             return Done()
         calm = found.plan.calm
@@ -192,7 +192,7 @@ class NodeMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pods:
-    """What the kubelet and the device plugin's ledger say of pods, or why they do not."""
+    """What the kubelet and the device plugin's ledger tell of pods, or why they cannot be read."""
 
     listed: Mapping[str, tuple[Pod, ...]] | None
     kubelet_error: str | None
@@ -201,7 +201,7 @@ class _Pods:
 
 
 def _decide(config: NodeConfig | None, observation: Observation, pods: _Pods, now: float) -> Found:
-    """In a thread: a node with 2,048 VFs must not hold up the event loop."""
+    """Derive everything from one look. Runs in a thread: a node with 2,048 VFs must not hold up the event loop."""
     inventory = observation.inventory
     holders = in_use(
         inventory=inventory,
@@ -229,7 +229,7 @@ def _decide(config: NodeConfig | None, observation: Observation, pods: _Pods, no
 
 
 def _allowed(offered: PoolSet, domains: Domains) -> PoolSet:
-    """Without resource names that this installation does not allow; the status says of them why."""
+    """The pools whose resource names this installation allows; the status names the others and says why."""
     return replace(offered, pools=tuple(pool for pool in offered.pools if offered_here(pool.resource_name, domains)))
 
 

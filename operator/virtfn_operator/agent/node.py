@@ -1,7 +1,7 @@
-"""This node's SriovNode: made when absent, its spec handed on, its status written when it changed.
+"""This node's SriovNode: created when absent, its spec passed on, its status written when it changed.
 
-What its status is, is remembered from our own reads and writes only: events arrive late, and a patch against a status
-of yesterday would leave yesterday's fields standing.
+The status is remembered from our own reads and writes only: events arrive late, and a patch against an old status would
+leave old fields in place.
 """
 
 import logging
@@ -21,7 +21,7 @@ from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.clock import micro_timestamp
 
 NOT_TAKEN = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
-"""Answers that say that the status itself is no good; sending it again would not help."""
+"""Statuses of answers that refuse the content itself; sending it again would not help."""
 
 logger = logging.getLogger(__name__)
 
@@ -36,21 +36,21 @@ class NodeObject:
         self._body: dict[str, Any] | None = None
         self._written: Mapping[str, Any] | None = None
         self._refused: Mapping[str, Any] | None = None
-        """What the API server would not take: sent again only when it is another, or the object was read anew."""
+        """The status that the API server refused; not sent again until it changes or the object is read again."""
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """The status as last read or written; what is no object is none."""
+        """The status as last read or written; empty where it is not an object."""
         return mapping((self._body or {}).get("status"))
 
     async def ensure(self) -> dict[str, Any]:
-        """Read the object, making it first where it is absent.
+        """Read the object; create it when absent.
 
-        One that is known is not read while its version is the same: the API server tells that from its memory, so that
+        A known object is read only when its version differs. The API server answers for the version from memory, so
         thousands of nodes that ask each minute cost etcd nothing.
 
         Raises:
-            KubeError: the API server said no or did not answer.
+            KubeError: the API server refused a request or did not answer.
         """
         self._refused = None
         if self._body is not None and await self._unchanged(self._body):
@@ -74,10 +74,10 @@ class NodeObject:
             return False
 
     async def _create(self) -> dict[str, Any]:
-        """Without a spec: only the controller knows what to ask, and an empty list would give everything back."""
+        """Create the object without a spec: the controller writes it, and an empty list would give everything back."""
         node = await self._kube.read(f"/api/v1/nodes/{self._name}")
         if not (uid := text(node["metadata"].get("uid"))):
-            raise KubeError(UNANSWERED, f"the Node {self._name} has no uid, so nothing can belong to it")
+            raise KubeError(UNANSWERED, f"the Node {self._name} has no uid, so it cannot own a SriovNode")
         owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": uid}
         body = {
             "apiVersion": API_VERSION,
@@ -92,24 +92,25 @@ class NodeObject:
             return await self._kube.read(ours(NODES, self._name))
 
     async def report(self, status: Mapping[str, Any]) -> None:
-        """Write the status if it is another than the last, and tell of its transitions.
+        """Write the status if it differs from the last one, and post events of its transitions.
 
         Raises:
-            KubeError: the API server said no or did not answer; the status is to be written again.
+            KubeError: the API server refused the status or did not answer; write it again later.
         """
         if self._body is None:
             await self.ensure()
         old, whole = self.status, fitting(status)
-        # A field that the schema does not know is dropped: what was sent counts, or it would be sent for ever.
+        # The API server drops fields that its schema does not know. Compare with what was sent, or the same status
+        # would be sent for ever.
         if not merge_patch(old, whole) or status in (self._written, self._refused):
             return
         try:
             body, sent = await self._write(old, whole)
         except KubeError as error:
             if not error.held:
-                self._body = self._written = None  # read it again before the next write, it may be gone or made anew
+                self._body = self._written = None  # read before the next write: it may be deleted or replaced
             raise error from None
-        # A patch that met another object of the same name told only what was new to the old one; the rest comes next.
+        # Where the object was replaced under the same name, the patch had only the changes; the next one has the rest.
         same = _uid(body) == _uid(self._body)
         self._body = body
         self._written, self._refused = (status if same else None, None) if sent is whole else (None, status)
@@ -119,7 +120,7 @@ class NodeObject:
     async def _write(
         self, old: Mapping[str, Any], status: Mapping[str, Any]
     ) -> tuple[dict[str, Any], Mapping[str, Any]]:
-        """Write the status, or as much of it as the API server takes; the object then, and what was sent."""
+        """Write the status, or as much of it as the API server accepts; return the new object and what was sent."""
         sent, level = status, 0
         while True:
             try:

@@ -1,7 +1,7 @@
-"""The kubelet's podresources socket: who has which device, and which devices new pods are offered. Only user of grpc.
+"""The kubelet's podresources socket: which pod has which device, and which devices new pods may get. Only user of grpc.
 
-A channel per call: gRPC would wait up to two minutes before it tries a restarted kubelet again. Not to be polled
-tightly: the kubelet allows a burst of 10, and List makes it rebuild its state.
+Each call opens its own channel, because gRPC would wait up to two minutes before it tries a restarted kubelet again.
+Do not poll tightly: the kubelet allows a burst of 10, and List makes it rebuild its state.
 """
 
 import time
@@ -18,10 +18,10 @@ from virtfn_operator.agent.ports import KubeletUnreachableError
 
 TIMEOUT = 5.0
 SETTLE = 30.0
-"""Seconds after its start in which the kubelet may not know all its pods yet."""
+"""Seconds after its start during which the kubelet may not know all its pods."""
 
 _OPTIONS = (
-    ("grpc.default_authority", "localhost"),  # else the socket's path is sent, and Go's server refuses it
+    ("grpc.default_authority", "localhost"),  # without it the socket's path is sent, and Go's server refuses it
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),  # what the kubelet's own client allows
     ("grpc.enable_http_proxy", 0),
 )
@@ -46,7 +46,7 @@ class PodResources:
         self._started = 0.0
 
     async def allocated(self) -> Mapping[str, tuple[Pod, ...]]:
-        """Device id -> the pods that have it, terminating pods included.
+        """Return the pods of each device id, terminating pods included.
 
         Raises:
             KubeletUnreachableError: no answer, or the kubelet has just started.
@@ -62,7 +62,7 @@ class PodResources:
         return {identifier: tuple(sorted(pods)) for identifier, pods in found.items()}
 
     async def allocatable(self) -> frozenset[str]:
-        """Ids of healthy registered devices, those that pods have included.
+        """Return the ids of healthy registered devices, allocated or not.
 
         Raises:
             KubeletUnreachableError: no answer.
@@ -79,10 +79,10 @@ class PodResources:
                 raise KubeletUnreachableError(f"{self._socket}: {error.code().name}: {error.details()}") from error
 
     def _check_settled(self) -> None:
-        """The socket is as old as the kubelet's process.
+        """Raise unless the kubelet has run for `SETTLE` seconds; its socket is as old as its process.
 
-        The time of day is asked once, for a kubelet that was there before us; then the monotonic clock counts, because
-        the other may be set. A socket of a time to come was made a moment ago as far as anybody knows.
+        The wall clock is read once, for a kubelet that ran before us. After that the monotonic clock counts, because
+        the wall clock may be set. A socket with a time in the future counts as new.
         """
         try:
             found = self._socket.stat()

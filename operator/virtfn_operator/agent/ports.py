@@ -1,4 +1,4 @@
-"""What the agent needs of its neighbours, as small as it needs it, and how patient it is with them."""
+"""The interfaces of the agent's neighbours, no larger than the agent needs, and how long it waits for each."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -12,48 +12,48 @@ from virtfn_host.core.values.steps import Plan, Report, StepResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """Seconds."""
+    """How long the agent waits for what, in seconds."""
 
     idle: float = 4.0
-    """Between turns when nothing happens. What no event tells of (a changed override) must still show within 10 s."""
+    """Between rounds when nothing happens. A change without an event (an override) must still show within 10 s."""
     blocked: float = 1.0
-    """While a holder is in the way, so that the node converges within 10 s of the pod's end, or the kubelet has yet to
-    list a pod that is being started."""
+    """Between rounds while a holder blocks the plan, or the kubelet has yet to list a pod that is being started: the
+    node must converge within 10 s of the pod's end."""
     in_use: float = 4.0
-    """While anything is in use: nothing tells of a pod's end."""
+    """Between rounds while anything is in use: no event tells of a pod's end."""
     settle: float = 0.1
-    """After a wake-up: what comes together is looked at together."""
+    """After a wake-up, so that events that come together are handled together."""
     retry: float = 1.0
-    """After a failure, doubled each time."""
+    """After the first failure; doubled each time."""
     retry_limit: float = 4.0
-    """So that the node is well within 10 s of the repair, however long it was not."""
+    """After a failure, at most: a node must recover within 10 s, however long it failed."""
     withdraw: float = 30.0
-    """Until the kubelet must have stopped offering what was withdrawn."""
+    """For the kubelet to stop offering what was withdrawn."""
     poll: float = 0.25
-    """Between two questions to the kubelet, which allows no tighter."""
+    """Between two requests to the kubelet, which allows no tighter polling."""
     api: float = 5.0
-    """For one word with the API server; the machine does not wait longer for it."""
+    """For one request to the API server; a round waits no longer."""
     retell: float = 10.0
-    """Until the API server is tried again."""
+    """Before the API server is tried again."""
     progress: float = 60.0
-    """Between two words on how far a long change is; a node in its turn that says nothing loses it after 900."""
+    """Between two reports on a long change; a node that reports nothing new loses its turn after 900."""
     resync: float = 48.0
-    """Until the own object is read again, at most: a watch may be silent and look well, and a new spec must still show
-    within a minute. Only its version is asked for, which costs etcd nothing: 24 times a second at 1,000 nodes."""
+    """Before the own object is read again, at most: a watch may hang unseen, and a new spec must still show within a
+    minute. Only the version is asked for, which costs etcd nothing: 24 requests a second at 1,000 nodes."""
     wary: float = 20.0
-    """Instead of `resync`, while trouble with the API server is less than `wary_for` ago: a watch may still hang."""
+    """Instead of `resync`, for `wary_for` seconds after a failure of the API server: a watch may still hang."""
     wary_for: float = 120.0
     reports: int = 10
-    """Statuses that are written one after the other as they change ..."""
+    """Number of statuses that may be written one after the other as they change ..."""
     report_every: float = 4.0
-    """... and seconds for each one more: a node that flaps writes what it is, and not each thing that it was."""
+    """... and then seconds for each further one: a node that flaps writes its latest state, not every state."""
 
 
 class HostProcess(Protocol):
     """The host process (`virtfn_host.process.client.HostClient`)."""
 
     async def observe(self, *, links: bool = False) -> Observation:
-        """One look at the machine, with link settings of VFs where `links`."""
+        """Look at the machine, with link settings of VFs if `links`."""
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
         """Carry out a plan under the in-use lock."""
@@ -63,29 +63,29 @@ class HostProcess(Protocol):
 
 
 class Kubelet(Protocol):
-    """The kubelet (`podresources.PodResources`); raises its KubeletUnreachableError."""
+    """The kubelet (`podresources.PodResources`); raises KubeletUnreachableError."""
 
     async def allocated(self) -> Mapping[str, tuple[Pod, ...]]:
-        """Device id to the pods that have it."""
+        """Return the pods of each device id."""
 
     async def allocatable(self) -> frozenset[str]:
-        """Device ids that pods are offered."""
+        """Return the device ids that pods are offered."""
 
 
 class Files(Protocol):
-    """What agent and device plugin share (`files.PoolFiles`)."""
+    """The files that agent and device plugin share (`files.PoolFiles`)."""
 
     async def published(self) -> PoolSet | None:
-        """The pool file; None when there is none or it is no good."""
+        """Read the pool file; None when it is missing or invalid."""
 
     async def publish(self, pools: PoolSet) -> None:
         """Replace the pool file."""
 
     async def ledger(self) -> Ledger | None:
-        """What was handed out lately; None when there is no ledger; raises LedgerUnreadableError."""
+        """Read what was allocated lately; None when there is no ledger; raises LedgerUnreadableError."""
 
     async def ledger_stamp(self) -> object:
-        """Another value whenever the ledger was written."""
+        """Return a value that changes whenever the ledger is written."""
 
 
 class OwnNode(Protocol):
@@ -93,18 +93,18 @@ class OwnNode(Protocol):
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """As last read or written."""
+        """The status as last read or written."""
 
     async def ensure(self) -> Mapping[str, Any]:
-        """Read it, make it when absent."""
+        """Read the object; create it when absent."""
 
     async def report(self, status: Mapping[str, Any]) -> None:
-        """Write the status when it changed."""
+        """Write the status if it changed."""
 
 
 class KubeletUnreachableError(Exception):
-    """podresources did not answer, or its answer cannot be trusted yet."""
+    """The kubelet's podresources did not answer, or its answer cannot be trusted yet."""
 
 
 class LedgerUnreadableError(Exception):
-    """The device plugin's ledger is there and cannot be read, so nobody can tell what pods are being started."""
+    """The device plugin's ledger cannot be read, so it is unknown which functions pods are just getting."""

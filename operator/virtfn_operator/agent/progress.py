@@ -1,4 +1,4 @@
-"""Says how far a long change is, so that a node in its turn is not taken for a silent one."""
+"""Reports the progress of a long change, so that a node does not lose its turn as a silent one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,10 +9,13 @@ from contextlib import asynccontextmanager
 async def telling(
     tell: Callable[[int], Awaitable[None]], carried: Callable[[], int], every: float
 ) -> AsyncIterator[None]:
-    """While the body runs, tell every so many seconds how many steps it has carried out, if they are more than before.
+    """While the body runs, call `tell` every so many seconds, if the number of steps has changed.
 
     Args:
-        tell: gets that number; it is never cut short, because a status half sent is one that nobody knows.
+        tell: takes the number of steps since the start. It is never cancelled: after half a request the status that the
+            API server has would be unknown.
+        carried: returns the number of steps carried out so far.
+        every: seconds between two calls.
     """
     ended = asyncio.Event()
     began = carried()

@@ -1,4 +1,4 @@
-"""What a turn found and did -> the verdicts: conditions of the node, and how every policy stands on it. Pure."""
+"""The verdicts on a round: the conditions of the node, and how every policy stands on it. Pure."""
 
 from virtfn_host.core.checks.drivers import driver_trouble, wanted_driver_trouble
 from virtfn_host.core.checks.usable import Hindrance, no_iommu_at_all
@@ -16,13 +16,13 @@ Why = tuple[Reason, str, str | None]
 
 
 def ready(spec: NodeSpec | None, generation: int, found: Found, done: Done, *, changing: Reason | None) -> Condition:
-    """The Ready condition; the first that applies, the gravest first.
+    """The Ready condition: the gravest reason that applies.
 
     Args:
         changing: `Changing` or `Drifted` while steps are about to be carried out, else None.
     """
     if spec is None:
-        text = "the controller has not said yet what to do"
+        text = "the controller has not written spec.policies yet"
         return _condition(READY, UNKNOWN, Reason.CHANGING, text, generation)
     if spec.rejected:
         first = spec.rejected[0]
@@ -37,7 +37,7 @@ def _node_verdict(found: Found, done: Done, changing: Reason | None) -> tuple[Re
     if hindrance := halt(found):
         return hindrance
     if changing is Reason.DRIFTED and found.mismatches:
-        return changing, _with_more(found.mismatches[0].message, len(found.mismatches)) + "; it is being put right"
+        return changing, _with_more(found.mismatches[0].message, len(found.mismatches)) + "; it is being repaired"
     if changing is not None:
         return changing, f"{len(found.plan.steps)} steps to do"
     if failures := _failures(done):
@@ -57,7 +57,7 @@ def _node_verdict(found: Found, done: Done, changing: Reason | None) -> tuple[Re
 
 
 def preflight(generation: int, found: Found) -> Condition:
-    """Whether this node can carry out anything at all."""
+    """The Preflight condition: whether this node can carry out anything at all."""
     reason, text = Reason.CONVERGED, "IOMMU, modules, in-use lock, journal and kubelet are in order"
     if hindrance := halt(found):
         reason, text = hindrance
@@ -76,13 +76,13 @@ def preflight(generation: int, found: Found) -> Condition:
 
 
 def _drivers(found: Found) -> Hindrance | None:
-    """A driver that a policy of this node wants and this kernel has not; vfio-pci where no policy wants any."""
+    """Trouble with a driver that a policy of this node wants, or with vfio-pci where no policy wants any."""
     wanted = (trouble for pf in found.resolution.desired.pfs if (trouble := wanted_driver_trouble(found.inventory, pf)))
     return next(wanted, None) or driver_trouble(found.inventory, "vfio-pci")
 
 
 def unreachable(generation: int, reason: Reason, error: str) -> Condition:
-    """The Ready condition while the host process does not answer, or says no: nobody can say."""
+    """The Ready condition, Unknown, while the host process does not answer or refuses requests."""
     return _condition(READY, UNKNOWN, reason, error, generation)
 
 
@@ -164,7 +164,7 @@ def _failed_pfs(done: Done) -> set[str]:
 
 
 def _blocked_reason(found: Found, blocked: Blocked) -> Reason:
-    """What nobody could tell is the kubelet's silence, not a holder."""
+    """The reason; where holders are unknown, why they are unknown instead of VfsInUse."""
     silence = found.silence
     return silence[0] if silence is not None and blocked.reason is Reason.VFS_IN_USE else blocked.reason
 

@@ -1,7 +1,8 @@
-"""What was published before this process, from the node's own status: a restarted agent may find no pool file. Pure.
+"""What pods were offered before this process started, read from the node's status. Pure.
 
-A status is anybody's writing. An entry that cannot be read loses only itself, a function belongs to the first pool that
-names it, and nothing costs more than the machine is large.
+A restarted agent may find no pool file. The status is not trusted, because another program may have written it: an
+entry that cannot be read is skipped, a function belongs to the first pool that names it, and the work is bounded by
+the number of functions of the machine.
 """
 
 from bisect import bisect_left
@@ -20,17 +21,17 @@ from virtfn_operator.api.foreign import entries, text
 from virtfn_operator.api.node_state import not_understood
 
 TEXT_LIMIT, RANGE_LIMIT = 16384, 8192
-"""Of a run's indexes: the schema's bound, and every second VF of a PF named alone."""
+"""Characters and ranges of a run's indexes: the schema's bound, and one range for every second VF of a PF."""
 
 DRIVER_LIMIT = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recalled:
-    """What pods were offered, and what of it could not be read."""
+    """What pods were offered, and the entries that could not be read."""
 
     pools: PoolSet | None
-    """None where the status is of another boot or tells of no function."""
+    """None where the status is of another boot or has no functions."""
     unread: tuple[str, ...] = ()
 
 
@@ -40,7 +41,7 @@ class _Offers:
     unread: list[str] = field(default_factory=list)
 
     def add(self, pool: object, address: PciAddress, driver: object, numa_node: int | None) -> None:
-        """Raises PolicyError for a pool name that is none."""
+        """Add a device to a pool; raise PolicyError for an invalid pool name."""
         device = PoolDevice(
             address=address, driver=text(driver, DRIVER_LIMIT), numa_node=numa_node, healthy=True, reason=None
         )
@@ -48,7 +49,7 @@ class _Offers:
 
 
 def recalled(old: Mapping[str, Any], inventory: Inventory) -> Recalled:
-    """Read what was published out of a status."""
+    """Read from a status what was published."""
     if why := not_understood(old):
         return Recalled(pools=None, unread=(why,))
     functions = entries(old.get("functions"), 2 * len(inventory.pfs) + 64)
@@ -57,7 +58,7 @@ def recalled(old: Mapping[str, Any], inventory: Inventory) -> Recalled:
     there = {str(pf.address): pf for pf in inventory.pfs}
     offers = _Offers()
     for function in functions:
-        pf = there.pop(text(function.get("address")), None)  # the first entry of a function is the one that counts
+        pf = there.pop(text(function.get("address")), None)  # the first entry of a function counts
         if pf is not None:
             _function(pf, function, offers)
     pools = (
@@ -86,7 +87,7 @@ def _function(pf: PhysicalFunction, function: Mapping[str, Any], offers: _Offers
 
 
 def _taken(indexes: object, vfs: dict[int, VirtualFunction]) -> list[VirtualFunction]:
-    """The VFs that the run names and no run before it did."""
+    """The VFs that this run names and no earlier run did."""
     left, found = sorted(vfs), []
     for first, last in read_indexes(indexes, text_limit=TEXT_LIMIT, range_limit=RANGE_LIMIT).ranges:
         found += [vfs.pop(index) for index in left[bisect_left(left, first) : bisect_left(left, last + 1)]]

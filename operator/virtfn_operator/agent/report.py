@@ -1,6 +1,6 @@
-"""What a turn found, did and published -> SriovNode.status. Pure; the time is the caller's.
+"""SriovNode.status, from what a round found, did and published. Pure; the caller passes the time.
 
-Nothing here may differ between two turns that found the same: no ages, no counters of turns, no order of arrival.
+Two rounds that found the same must give the same status: no ages, no counters of rounds, no order of arrival.
 """
 
 from collections import defaultdict
@@ -37,26 +37,26 @@ from virtfn_operator.api.node_status import (
 )
 
 LIST_LIMIT = 32
-"""Entries of a list that people read; the counts beside it are complete."""
+"""Entries of a list for people; the counts beside it are complete."""
 
 RUN_LIMIT = 160
-"""Runs of held VFs that name their holders: a node with 2,048 VFs stays under 64 KiB."""
+"""Runs of VFs that name their holders, so that the status of a node with 2,048 VFs stays below 64 KiB."""
 
 NAME_LIMIT = 8
-"""Holders of one thing; who wants them all asks `virtfn list`."""
+"""Holders named for one function; `virtfn list` shows all."""
 
 UNLISTED = "held (too many to list)"
 
 MESSAGE_LIMIT = 1024
-"""Characters of one message among many; the schema allows more, and a status stays small."""
+"""Characters of one message among many; the schema allows more, but a status stays small."""
 
 Held = Mapping[PciAddress, tuple[Holder, ...]]
-"""Who is known to hold a function."""
+"""The known holders of each function."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusFacts:
-    """Everything a status tells of."""
+    """Everything that a status is made from."""
 
     spec: NodeSpec | None
     generation: int
@@ -67,16 +67,16 @@ class StatusFacts:
     """`Changing` or `Drifted` while steps are about to be carried out."""
     agent_version: str
     carried: int = 0
-    """Steps of the plan that are carried out already, while the others are being."""
+    """Steps of the plan that have ended, while the others are still being carried out."""
 
     @property
     def refused(self) -> tuple[Rejected, ...]:
-        """What the spec asks and this node does not do as it stands."""
+        """Policies of the spec that this node cannot read or may not offer to pods."""
         return self.spec.rejected + self.spec.forbidden if self.spec else ()
 
 
 def node_status(facts: StatusFacts, old: Mapping[str, Any], now: str) -> dict[str, Any]:
-    """The whole status as the wire has it; `old` tells when conditions last changed."""
+    """The whole status as JSON; `old` tells when conditions last changed."""
     found, inventory = facts.found, facts.found.inventory
     verdict = ready(facts.spec, facts.generation, found, facts.done, changing=facts.changing)
     held = _held(found.in_use)
@@ -109,7 +109,7 @@ def node_status(facts: StatusFacts, old: Mapping[str, Any], now: str) -> dict[st
 
 
 def _outcomes(facts: StatusFacts) -> tuple[PolicyOutcome, ...]:
-    """What may not be offered here is not Ready, however well it stands on the devices."""
+    """How each policy stands; a policy whose resource name is not allowed here is Rejected instead of Ready."""
     forbidden = {r.policy: r for r in facts.spec.forbidden} if facts.spec else {}
     found = outcomes(facts.found, facts.done, changing=facts.changing is not None)
     return tuple(
@@ -125,7 +125,7 @@ def _short(outcome: PolicyOutcome) -> PolicyOutcome:
 
 
 def with_conditions(old: Mapping[str, Any], new: tuple[Condition, ...], now: str) -> tuple[Condition, ...]:
-    """The conditions of a status with some of them set anew."""
+    """The conditions of a status, those in `new` replaced."""
     conditions = read_conditions(old)
     for condition in new:
         conditions = upsert(conditions, condition, now)
@@ -133,7 +133,7 @@ def with_conditions(old: Mapping[str, Any], new: tuple[Condition, ...], now: str
 
 
 def _offerable(found: Found, published: PoolSet) -> set[PciAddress]:
-    """Every VF, and functions that are offered themselves: that a PF is up is no news."""
+    """Every VF, and each whole function that is offered. Other PFs are left out: each that is up is in use."""
     offered = {device.address for pool in published.pools for device in pool.devices}
     return offered | {vf.address for pf in found.inventory.pfs for vf in pf.vfs}
 
@@ -188,7 +188,7 @@ def _runs(pf: PhysicalFunction, offered: Mapping[PciAddress, str], held: Held, b
 
 
 def _held(in_use: InUse) -> Held:
-    """Whom we know of; that nobody could tell is said once, in the conditions."""
+    """The known holders; that holders are unknown is said once, in the conditions."""
     found: dict[PciAddress, tuple[Holder, ...]] = {}
     for holder in in_use.holders:
         if not holder.unknown:
@@ -197,7 +197,7 @@ def _held(in_use: InUse) -> Held:
 
 
 def _who(holders: tuple[Holder, ...], address: PciAddress) -> tuple[Holder, ...]:
-    """Each once, as if all had this function: a pod that has many of them is one pod."""
+    """Each holder once, all with this address: a pod that holds many functions is one pod."""
     return tuple(dict.fromkeys(replace(holder, address=address) for holder in holders))
 
 
@@ -236,5 +236,5 @@ def _plan(plan: Plan, carried: int) -> PlanStatus | None:
 
 
 def recall(old: Mapping[str, Any], inventory: Inventory) -> PoolSet | None:
-    """What was published before, from the status; `recall.py` tells what of it could not be read."""
+    """What was published before, from the status; `recall.py` also tells what could not be read."""
     return recalled(old, inventory).pools

@@ -1,7 +1,7 @@
-"""A status that the API server does not take, made smaller until it does. Pure.
+"""Shortens a status that the API server refuses, level by level. Pure.
 
-A node that is silent looks dead. So what is left out first is what only people read; what the controller decides by
-(generation, plan, how each policy stands, conditions) and every count stays to the end.
+A node without a status looks dead. So texts and lists for people are left out first. What the controller decides by
+(generation, plan, how each policy stands, conditions) and every count stay.
 """
 
 import json
@@ -13,19 +13,19 @@ from virtfn_operator.api.conditions import READY
 from virtfn_operator.api.foreign import entries, mapping, text
 
 SIZE_LIMIT = 512 * 1024
-"""Bytes of a status as JSON that are sent at all: the API server's store takes 1.5 MiB with the spec."""
+"""Bytes of a status as JSON, at most: the API server's store takes 1.5 MiB with the spec."""
 
 LEVELS = 3
-"""Whole, with short texts, with verdicts only."""
+"""The whole status, one with short texts, one with verdicts only."""
 
 SHORT, FEW = 256, 8
-"""Characters of a message, and entries of a list that people read, in the second level."""
+"""Characters of a message, and entries of a list for people, on the second level."""
 
 WHY_LIMIT = 300
 
 
 def fitting(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The status, or the largest part of it that is worth sending."""
+    """The status, or its largest level that stays below `SIZE_LIMIT`."""
     if (size := len(json.dumps(status))) <= SIZE_LIMIT:
         return status
     why = f"the status has {size} bytes, more than {SIZE_LIMIT}; shortened"
@@ -34,12 +34,12 @@ def fitting(status: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def refused(error: str) -> str:
-    """The words for a status that the API server refused."""
+    """The sentence that tells people of a status that the API server refused."""
     return f"the status was refused by the API server: {cut_text(error, WHY_LIMIT)}; shortened"
 
 
 def shortened(status: Mapping[str, Any], level: int, why: str) -> dict[str, Any]:
-    """A smaller status that says so in its Ready condition.
+    """A smaller status; its Ready condition says that it was shortened.
 
     Args:
         level: 1 cuts texts and lists, 2 leaves only verdicts and counts.
@@ -89,7 +89,7 @@ def _short(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _function(function: Mapping[str, Any]) -> dict[str, Any]:
-    """Without holders, and with few runs of VFs: alike ones are many only because their holders differ."""
+    """A function without holders and with few runs: there are many runs only where holders differ."""
     kept = {key: value for key, value in function.items() if key not in ("heldBy", "vfs", "policies")}
     runs = [{k: v for k, v in run.items() if k != "heldBy"} for run in entries(function.get("vfs"), FEW)]
     return {**kept, "vfs": runs}

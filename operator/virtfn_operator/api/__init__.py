@@ -1,4 +1,4 @@
-"""Wire objects of virtfn.dev/v1alpha1 to typed values and back. Pure: no kopf, no I/O, no clock."""
+"""Translates objects of virtfn.dev/v1alpha1 between JSON and typed values. Pure: no kopf, no I/O, no clock."""
 
 GROUP = "virtfn.dev"
 VERSION = "v1alpha1"

@@ -1,7 +1,7 @@
-"""How long the texts and lists of a status may be, said once: beside each field of the dataclasses that are the status.
+"""The bounds of texts and lists in a status, written once: beside each field of the status dataclasses.
 
-A status that the schema refuses tells nobody anything, so what is longer is cut before it is sent. The CRDs have the
-same numbers; tests/unit/crds compares them.
+Longer texts and lists are cut before they are sent, because the API server stores nothing of a status that the schema
+refuses. The CRDs have the same numbers; tests/unit/crds compares them.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from virtfn_host.core.values.codec import camel
 
 @dataclass(frozen=True, slots=True)
 class Most:
-    """Characters of a text, or entries of a list."""
+    """The bound of a field: characters of a text, or entries of a list."""
 
     number: int
 
@@ -35,22 +35,22 @@ HolderText = Annotated[str, Most(4096)]
 _Cut = Callable[[Any], Any]
 
 MARK = "…"
-"""Ends a text of which something was cut off."""
+"""The end of a text that was cut."""
 
 
 def cut(kind: type, document: Any) -> Any:
-    """The JSON of a value of this dataclass with every text and list as long as the schema lets it be."""
+    """Cut every text and list in the JSON of a dataclass to the bounds of the schema."""
     return _cutter(kind)(document)
 
 
 def cut_text(text: str, most: int) -> str:
-    """At most so many characters, and none that JSON in UTF-8 cannot carry."""
+    """Cut a text to `most` characters, and replace those that UTF-8 cannot encode."""
     text = text if text.isascii() else text.encode("utf-8", "replace").decode()
     return text if len(text) <= most else text[: most - len(MARK)] + MARK
 
 
 def bounded(kind: type, path: str = "") -> dict[str, int]:
-    """Path to bound for every bounded field of a dataclass, as the CRD writes paths: `.functions[].vfs[].indexes`."""
+    """Return the bound of every bounded field by its path, as the CRD writes paths: `.functions[].vfs[].indexes`."""
     found: dict[str, int] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         found |= _bounded(hint, f"{path}.{camel(name)}")
@@ -68,7 +68,7 @@ def _bounded(hint: Any, path: str) -> dict[str, int]:
 
 
 def _split(hint: Any) -> tuple[Any, int | None]:
-    """A hint without `None` and without its bound, and the bound."""
+    """Split a type hint into its type, without `None`, and its bound."""
     if get_origin(hint) is Annotated:
         bare, *marks = get_args(hint)
         return _split(bare)[0], next((mark.number for mark in marks if isinstance(mark, Most)), None)

@@ -1,4 +1,4 @@
-"""metav1.Condition: set one without losing when it last changed, and tell what changed. Time is the caller's."""
+"""metav1.Condition: set conditions, keep their transition times, and find transitions. The caller passes the time."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -19,14 +19,14 @@ FALSE = "False"
 UNKNOWN = "Unknown"
 
 MESSAGE_LIMIT = 2048
-"""The API allows 32768; a status stays small."""
+"""Characters of a message. The API allows 32768, but a status stays small."""
 
 REASON_LIMIT, TYPE_LIMIT = 1024, 316
 CONDITION_LIMIT = 16
-"""Of the schema; there is always room left for our own."""
+"""Conditions in a status, the schema's bound; places for our own are kept free."""
 
 ENTRY_LIMIT = 64
-"""Entries looked at."""
+"""Entries of a list of conditions that are read."""
 
 OURS = frozenset({READY, PREFLIGHT, ACCEPTED})
 
@@ -37,7 +37,7 @@ _TYPE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_./-]{0,314}[A-Za-z0-9])?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """One condition, field for field as the wire has it."""
+    """One condition, field for field as in JSON."""
 
     type: Annotated[str, Most(316)]
     status: Annotated[str, Most(16)]
@@ -45,26 +45,26 @@ class Condition:
     message: Message
     observed_generation: int
     last_transition_time: Annotated[str, Most(64)] = ""
-    """Filled in by `upsert`."""
+    """Set by `upsert`."""
 
     @property
     def warning(self) -> bool:
-        """Whether somebody should look: neither fine nor on its way."""
+        """Whether people should look at it: the reason is neither success nor progress."""
         return self.reason not in CALM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """A condition whose status or reason changed; `old` None where there was none."""
+    """A condition whose status or reason changed; `old` is None where there was none."""
 
     old: Condition | None
     new: Condition
 
 
 def upsert(conditions: tuple[Condition, ...], new: Condition, now: str) -> tuple[Condition, ...]:
-    """Put `new` in the place of its type; `lastTransitionTime` moves only with the status.
+    """Replace the condition of the type of `new`; `lastTransitionTime` changes only with the status.
 
-    Another one without a time or a reason is dropped: it is no condition, and the schema refuses it.
+    Other conditions without a time or a reason are dropped, because the schema refuses them.
     """
     conditions = tuple(it for it in conditions if (it.last_transition_time and it.reason) or it.type == new.type)
     old = find(conditions, new.type)
@@ -76,7 +76,7 @@ def upsert(conditions: tuple[Condition, ...], new: Condition, now: str) -> tuple
 
 
 def transitions(old: Iterable[Condition], new: Iterable[Condition]) -> tuple[Transition, ...]:
-    """Conditions of `new` whose status or reason is another than in `old`; messages alone are no transition."""
+    """Return the conditions whose status or reason differs from `old`; a new message alone is no transition."""
     before = {condition.type: condition for condition in old}
     return tuple(
         Transition(old=was, new=condition)
@@ -87,14 +87,14 @@ def transitions(old: Iterable[Condition], new: Iterable[Condition]) -> tuple[Tra
 
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
-    """The condition of this type, or None."""
+    """Return the condition of this type, or None."""
     return next((condition for condition in conditions if condition.type == kind), None)
 
 
 def read_conditions(status: Mapping[str, Any]) -> tuple[Condition, ...]:
-    """The conditions of a status as the wire has it, each type once; an entry without one is left out.
+    """Read the conditions of a status, each type once; entries without a valid type are left out.
 
-    What is read here is written back beside what is new, so it must be valid whoever wrote it.
+    The conditions are written back with the new ones, so they are made valid, whatever the status held.
     """
     found: dict[str, Condition] = {}
     for item in entries(status.get("conditions"), ENTRY_LIMIT):
@@ -113,7 +113,7 @@ def read_conditions(status: Mapping[str, Any]) -> tuple[Condition, ...]:
 
 
 def _time(value: object) -> str:
-    """RFC 3339 as the API server takes it, else nothing."""
+    """The value if it is RFC 3339 as the API server accepts it, else an empty text."""
     return value if isinstance(value, str) and _RFC3339.fullmatch(value) and _is_time(value) else ""
 
 

@@ -1,11 +1,11 @@
-"""SriovNode.spec: NodeConfig to its wire form and back.
+"""SriovNode.spec: NodeConfig to JSON and back.
 
-It is read by the rules that read a policy (`core/turn/policy.py`), so that what the two accept cannot differ, but for
-fields that are not known: in a policy they are typing errors, here a controller of another version wrote them, so they
-are ignored unless the spec `needs` them (decision 0020).
+The spec is read by the rules that read a policy (`core/turn/policy.py`), so both accept the same. Only unknown fields
+differ: in a policy they are typing errors; in a spec a controller of another version wrote them, so they are ignored
+unless the spec `needs` them (decision 0020).
 
-There are two readers. The agent reads all of it, because it carries all of it out (`read_spec`). The controller, which
-wrote it, only asks for single policies (`AskedSpec`), so that a spec full of garbage costs it nothing.
+There are two readers. The agent carries all of the spec out, so it reads all of it (`read_spec`). The controller wrote
+the spec and looks up single policies only (`AskedSpec`), so a damaged spec costs it nothing.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ SPEC_LIMIT = 512 * 1024
 _HIGHEST = 2**63 - 1
 
 _Fields = Mapping[str, "_Fields | None"]
-"""Fields that this version knows, each with those below it; None where all of it is one value."""
+"""Fields that this version knows, each with the fields below it; None for a single value."""
 
 _POLICY: _Fields = {
     **dict.fromkeys(("name", "uid", "generation", "count")),
@@ -52,36 +52,37 @@ class NodeSpec:
     may_change: bool
     """Whether a disruptive plan may be carried out now."""
     rejected: tuple[Rejected, ...] = ()
-    """Policies this version cannot read: then nothing may be done, because leaving one out would give it back."""
+    """Policies that this version cannot read. Then nothing may be done: without them, their functions would be given
+    back."""
     forbidden: tuple[Rejected, ...] = ()
-    """Policies of `config` with a resource name that is not allowed here: carried out, and not offered to pods."""
+    """Policies of `config` with a resource name that is not allowed here: carried out, but not offered to pods."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AskedSpec:
-    """The spec of a SriovNode as the controller meets it: its own writing, if nobody else wrote."""
+    """The spec of a SriovNode as the controller reads it, usually what the controller itself wrote."""
 
     policies: tuple[Any, ...]
-    """As the wire has them, unread."""
+    """The JSON of the policies, not parsed."""
     may_change: bool
     unread: Rejected | None = None
-    """Why this version cannot read any of them."""
+    """Why this version can read none of them."""
 
     def policy(self, uid: str) -> PolicyConfig | Rejected | None:
-        """What is asked for this policy now; Rejected when there is something that cannot be read."""
+        """Return what is asked for this policy now; Rejected where that cannot be read."""
         if self.unread is not None:
             return self.unread
         if (found := self._by_uid.get(uid)) is not None:
             return _read_policy(found)
-        return _nobody() if self._nameless else None
+        return _without_uid() if self._nameless else None
 
     def entry(self, uid: str) -> Mapping[str, Any] | None:
-        """What is asked for this policy now, unread."""
+        """Return what is asked for this policy now, not parsed."""
         return self._by_uid.get(uid)
 
     @cached_property
     def uids(self) -> frozenset[str]:
-        """Whose policies these are, as far as they say so."""
+        """The uids of the policies that have one."""
         return frozenset(self._by_uid)
 
     @cached_property
@@ -97,23 +98,23 @@ def _has_uid(item: object) -> bool:
     return isinstance(item, Mapping) and isinstance(item.get("uid"), str) and item["uid"] != ""
 
 
-def _nobody() -> Rejected:
-    message = "an entry of spec.policies does not say whose it is"
+def _without_uid() -> Rejected:
+    message = "an entry of spec.policies has no uid"
     return Rejected(policy="", device=None, reason=Reason.INVALID_POLICY, message=message)
 
 
 @dataclass(slots=True)
 class Wires:
-    """The wire form of each policy, made once: every node that matches has the same."""
+    """The JSON of each policy, made once because it is the same for every matching node."""
 
     _made: dict[int, tuple[PolicyConfig, dict[str, Any], int]] = field(default_factory=dict)
 
     def of(self, policy: PolicyConfig) -> dict[str, Any]:
-        """The entry of `spec.policies`."""
+        """Return the entry for `spec.policies`."""
         return self._entry(policy)[1]
 
     def size(self, policy: PolicyConfig) -> int:
-        """Its bytes as JSON."""
+        """Return the size of that entry as JSON, in bytes."""
         return self._entry(policy)[2]
 
     def _entry(self, policy: PolicyConfig) -> tuple[PolicyConfig, dict[str, Any], int]:
@@ -124,7 +125,7 @@ class Wires:
 
 
 def write_spec(config: NodeConfig, may_change: bool, wires: Wires | None = None) -> dict[str, Any]:
-    """The spec that `read_spec` reads back."""
+    """Return the spec as JSON, as `read_spec` reads it."""
     made = wires or Wires()
     return {"policies": [made.of(policy) for policy in config.policies], "mayChange": may_change}
 
@@ -172,7 +173,7 @@ def _link(link: LinkRequest) -> dict[str, Any]:
 
 
 def asked_spec(spec: Mapping[str, Any]) -> AskedSpec | None:
-    """The spec of a SriovNode, its policies unread; None while it holds no `policies`."""
+    """Read the spec of a SriovNode without parsing its policies; None while it has no list `policies`."""
     policies = spec.get("policies")
     if not isinstance(policies, list):
         return None
@@ -181,10 +182,11 @@ def asked_spec(spec: Mapping[str, Any]) -> AskedSpec | None:
 
 
 def read_spec(spec: Mapping[str, Any], domains: Domains | None = None) -> NodeSpec | None:
-    """The spec of a SriovNode; None while it holds no `policies`, which is something else than an empty list.
+    """Read the spec of a SriovNode; None while it has no list `policies`. An empty list is not None.
 
     Args:
-        domains: what resource names may lie in beside virtfn.dev; None: anything.
+        spec: the JSON of the spec.
+        domains: domains that resource names may have beside virtfn.dev; None allows any.
     """
     policies = spec.get("policies") if isinstance(spec, Mapping) else None
     if not isinstance(policies, list):
@@ -211,7 +213,7 @@ def _too_much(policies: list[Any]) -> Rejected | None:
         return Rejected(policy="", device=None, reason=Reason.INVALID_POLICY, message=str(error))
     if len(policies) <= POLICIES_LIMIT and size <= SPEC_LIMIT:
         return None
-    message = f"{len(policies)} policies of {size} bytes; one node may have {POLICIES_LIMIT} of {SPEC_LIMIT}"
+    message = f"{len(policies)} policies, {size} bytes; one node may have {POLICIES_LIMIT} policies, {SPEC_LIMIT} bytes"
     return Rejected(policy="", device=None, reason=Reason.TOO_LARGE, message=f"spec.policies: {message}")
 
 
@@ -243,20 +245,20 @@ def _known(value: object, fields: _Fields | None) -> object:
 
 
 def _twice(policies: tuple[PolicyConfig, ...]) -> tuple[Rejected, ...]:
-    """Two entries of one name would have their outcomes mixed up."""
-    message = "the policy stands twice in spec.policies"
+    """Reject policies whose name comes twice: their outcomes would be mixed up."""
+    message = "the policy is listed twice in spec.policies"
     often = (name for name, number in Counter(policy.name for policy in policies).items() if number > 1)
     return tuple(Rejected(policy=name, device=None, reason=Reason.INVALID_POLICY, message=message) for name in often)
 
 
 def strays(policy: PolicyConfig, domains: Domains) -> list[str]:
-    """Resource names of the policy outside of the domains that are allowed here."""
+    """Return the resource names of the policy whose domain is not allowed here."""
     names = [pool.resource_name for pool in policy.pools] + ([policy.whole.resource_name] if policy.whole else [])
     return [name for name in names if not offered_here(name, domains)]
 
 
 def offered_here(resource_name: str, domains: Domains) -> bool:
-    """Whether pods may be offered something under this full resource name."""
+    """Whether this full resource name may be offered to pods here."""
     return resource_name.partition("/")[0] in domains | {RESOURCE_DOMAIN}
 
 

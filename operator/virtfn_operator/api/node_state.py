@@ -1,8 +1,8 @@
-"""What the controller reads of a SriovNode. `node_spec.py` has its spec, which is re-exported here.
+"""A SriovNode as the controller reads it. The spec is in `node_spec.py` and re-exported here.
 
-The status is read leniently: agent and controller may be of different versions during an upgrade, and who wrote it may
-have been anybody. What cannot be read, or needs a field that is not known, makes the node `unknown`, never "not
-changing"; a reason that is not known makes what it is about a problem, never well (decision 0020).
+The status is read leniently: agent and controller may be of different versions during an upgrade, and the status is not
+trusted. A status that cannot be read, or that `needs` an unknown field, makes the node `unknown`, never "not changing".
+An unknown reason counts as a problem, never as success (decision 0020).
 """
 
 import hashlib
@@ -31,10 +31,10 @@ from virtfn_operator.api.node_status import STATUS_FIELDS, PolicyOutcome, State
 __all__ = ["AskedSpec", "NodeSpec", "NodeState", "Wires", "read_node", "read_spec", "unknown_node", "write_spec"]
 
 LISTS = {"policies": POLICIES_LIMIT, "rejected": 1024, "conditions": 64}
-"""Lists of a status that are read, and how long they may be; longer ones the schema refuses."""
+"""Lists of a status that are read, and their most entries; the schema refuses more."""
 
 REJECTED_LIMIT = 64
-"""Rejections looked at; an agent reports 32."""
+"""Rejections that are read; an agent reports 32."""
 
 MESSAGE_LIMIT = 2048
 
@@ -46,18 +46,18 @@ class NodeState:
     name: str
     generation: int
     spec: AskedSpec | None
-    """None: the controller has not spoken yet."""
+    """None until the controller has written one."""
     observed_generation: int
     disruptive: bool
     policies: tuple[PolicyOutcome, ...]
     rejected: tuple[Rejected, ...]
     conditions: tuple[Condition, ...]
     unknown: bool = False
-    """Its status cannot be read, so nobody can say that it is not changing."""
+    """Whether its status cannot be read; then it counts as changing."""
     garbled: bool = False
-    """Its spec cannot be read; whoever wrote it, it was not this controller."""
+    """Whether its spec cannot be read; then another program wrote it."""
     sealed: bool = False
-    """Nothing may be written to it, because what the API server itself writes there cannot be read."""
+    """Whether nothing may be written to it, because a field that the API server writes cannot be read."""
     unreadable: str = ""
     """What cannot be read, for the log."""
     left: int = 0
@@ -65,12 +65,12 @@ class NodeState:
 
     @property
     def heard(self) -> bool:
-        """It has answered what it was asked last."""
+        """Whether its status answers its present spec."""
         return not self.unknown and self.observed_generation >= self.generation
 
     @cached_property
     def by_uid(self) -> Mapping[str, PolicyOutcome]:
-        """The outcomes by their policies."""
+        """The outcomes by the uid of their policy."""
         return {outcome.uid: outcome for outcome in reversed(self.policies)}
 
     @cached_property
@@ -83,7 +83,7 @@ class NodeState:
 
     @cached_property
     def word(self) -> str:
-        """A short text that is another one when the node has told something new."""
+        """A hash that changes whenever the node reports something new."""
         told: list[Any] = [self.observed_generation, self.disruptive, self.left]
         told += [[o.uid, o.generation, o.state, o.reason, o.message] for o in self.policies]
         told += [[c.type, c.status, c.reason, c.message] for c in self.conditions]
@@ -93,7 +93,7 @@ class NodeState:
 def unknown_node(
     name: str, generation: int, why: str, spec: AskedSpec | None, *, garbled: bool = False, sealed: bool = False
 ) -> NodeState:
-    """A SriovNode of which nothing is known but its name."""
+    """Return the state of a SriovNode whose status cannot be read."""
     return NodeState(
         name=name,
         generation=generation,
@@ -111,10 +111,10 @@ def unknown_node(
 
 
 def read_node(body: Mapping[str, Any]) -> NodeState:
-    """A SriovNode as the API server gives it; what a status lacks is empty.
+    """Read a SriovNode as the API server gives it; missing fields of a status are empty.
 
     Raises:
-        KeyError, TypeError: it has no name, so that nothing can be said about it.
+        KeyError, TypeError: the object has no name.
     """
     metadata = body["metadata"]
     name, generation = str(metadata["name"]), number(metadata.get("generation", 0))
@@ -122,7 +122,7 @@ def read_node(body: Mapping[str, Any]) -> NodeState:
     why = _garbled(given)
     spec = None if why else asked_spec(mapping(given))
     if generation is None:
-        return unknown_node(name, 0, "metadata.generation is no number", spec, garbled=True, sealed=True)
+        return unknown_node(name, 0, "metadata.generation is not a number", spec, garbled=True, sealed=True)
     if why:
         return unknown_node(name, generation, why, None, garbled=True)
     status = body.get("status")
@@ -133,19 +133,19 @@ def read_node(body: Mapping[str, Any]) -> NodeState:
 
 def _garbled(spec: object) -> str:
     if spec is not None and not isinstance(spec, Mapping):
-        return "spec is no object"
+        return "spec is not an object"
     return _no_list(mapping(spec).get("policies"), POLICIES_LIMIT, "spec.policies")
 
 
 def _unreadable(status: object) -> str:
     if status is not None and not isinstance(status, Mapping):
-        return "status is no object"
+        return "status is not an object"
     found = (_no_list(mapping(status).get(field), most, f"status.{field}") for field, most in LISTS.items())
     return next(filter(None, found), "") or not_understood(mapping(status))
 
 
 def not_understood(status: Mapping[str, Any]) -> str:
-    """Why this version cannot understand a status of another version, or nothing."""
+    """Return why this version cannot understand a status of another version, or an empty text."""
     if "needs" not in status:
         return ""
     try:
@@ -156,11 +156,11 @@ def not_understood(status: Mapping[str, Any]) -> str:
 
 
 def _no_list(value: object, most: int, path: str) -> str:
-    """Counted before anything of it is read."""
+    """Return why the value cannot be read as a list, or an empty text; it is counted before its entries are read."""
     if value is None:
         return ""
     if not isinstance(value, list):
-        return f"{path} is no list"
+        return f"{path} is not a list"
     return f"{path} has more than {most} entries" if len(value) > most else ""
 
 

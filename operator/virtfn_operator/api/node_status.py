@@ -1,6 +1,6 @@
-"""SriovNode.status, field for field as the wire has it: `wire(NodeStatus)` is the JSON, lowerCamelCase, without nulls.
+"""SriovNode.status, field for field as in JSON: `wire(NodeStatus)` gives lowerCamelCase names and no nulls.
 
-The CRD's schema has exactly these fields (tests/test_house.py compares them).
+The CRD's schema has exactly these fields (tests/unit/crds/test_schema.py compares them).
 """
 
 from dataclasses import dataclass
@@ -27,32 +27,32 @@ from virtfn_operator.api.conditions import Condition
 
 
 class State(StrEnum):
-    """How one policy stands on one node. Rejected, blocked, failed: three words, three remedies."""
+    """How one policy stands on one node."""
 
     READY = "Ready"
     CHANGING = "Changing"
-    BLOCKED = "Blocked"
-    FAILED = "Failed"
-    REJECTED = "Rejected"
+    BLOCKED = "Blocked"  # wait for a holder
+    FAILED = "Failed"  # refused by the kernel
+    REJECTED = "Rejected"  # the user must change a policy
     WITHOUT_DEVICE = "WithoutDevice"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VfRun:
-    """VFs of one PF that are alike in everything said here."""
+    """VFs of one PF that have the same driver, pool and holders."""
 
     indexes: Annotated[str, Most(16384)]
-    """`0-3,6`."""
+    """VF indexes, like `0-3,6`."""
     driver: Driver | None
     pool: ResourceName | None
-    """The resource name that offers them."""
+    """The resource name under which they are offered."""
     held_by: Annotated[tuple[HolderText, ...], Most(256)]
-    """`pod default/dpdk-0`, `vfio device is open`; empty when they are free."""
+    """Holders, like `pod default/dpdk-0` or `vfio device is open`; empty when the VFs are free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionStatus:
-    """One PF and its VFs, or a function that is handed out itself."""
+    """One PF and its VFs, or a whole function."""
 
     address: Address
     vendor: Id
@@ -63,12 +63,12 @@ class FunctionStatus:
     numa_node: int | None
     iommu_group: int | None
     total_vfs: int | None
-    """None: it can make none."""
+    """None where the function cannot make VFs."""
     num_vfs: int
     pool: ResourceName | None
-    """The resource name that offers the function itself."""
+    """The resource name under which the function itself is offered."""
     held_by: Annotated[tuple[HolderText, ...], Most(256)]
-    """Who holds the function itself, when it is offered."""
+    """The holders of the function itself, when it is offered."""
     policies: Annotated[tuple[Name, ...], Most(1024)]
     """Every policy with a claim on it."""
     vfs: Annotated[tuple[VfRun, ...], Most(4096)]
@@ -76,7 +76,7 @@ class FunctionStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatus:
-    """What pods are offered under one resource name."""
+    """The pool of one resource name."""
 
     resource_name: ResourceName
     capacity: int
@@ -86,7 +86,7 @@ class PoolStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockedStatus:
-    """Something that waits for a holder or for the machine."""
+    """A change that waits for a holder or for the machine."""
 
     device: Device
     reason: Word
@@ -96,11 +96,11 @@ class BlockedStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStatus:
-    """What there is still to do."""
+    """What is left to do."""
 
     steps: int
     disruptive: bool
-    """Some VF that exists now would be taken away or rebound: needs `spec.mayChange`."""
+    """Whether a VF that exists now would be taken away or rebound, which needs `spec.mayChange`."""
     blocked: Annotated[tuple[BlockedStatus, ...], Most(256)]
 
 
@@ -119,7 +119,7 @@ class PolicyOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectedStatus:
-    """A claim that cannot stand: the user must change input."""
+    """A claim that is rejected: the user must change a policy."""
 
     policy: Name
     device: Device | None
@@ -129,18 +129,18 @@ class RejectedStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSummary:
-    """For the columns of `kubectl get svn`."""
+    """The columns of `kubectl get svn`."""
 
     pfs: int
     vfs: int
     in_use: int
     pools: Annotated[str, Most(32768)]
-    """`virtfn.dev/fast=3/4`: healthy of capacity, comma separated."""
+    """Healthy functions and capacity by resource name, comma separated, like `virtfn.dev/fast=3/4`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """The whole status; `plan` is there while there is something to do."""
+    """The whole status; `plan` is None when nothing is left to do."""
 
     observed_generation: int
     boot_id: Uid
@@ -154,15 +154,15 @@ class NodeStatus:
     summary: NodeSummary
     conditions: Annotated[tuple[Condition, ...], Most(16)]
     needs: Annotated[tuple[Name, ...], Most(64)] | None = None
-    """Fields that a reader must know to understand the others, by their paths (decision 0020); none so far."""
+    """Paths of the fields that a reader must know to understand the others (decision 0020); none so far."""
 
 
 STATUS_FIELDS = frozenset(field_paths(NodeStatus))
-"""Paths of the fields that this version knows: `plan.blocked.reason`."""
+"""Paths of the fields that this version knows, like `plan.blocked.reason`."""
 
 
 def wire(value: object) -> Any:
-    """JSON-able form, cut to the schema's bounds; None is left out, because a structural schema refuses null."""
+    """Return the JSON, cut to the schema's bounds; None is left out, because a structural schema refuses null."""
     if isinstance(value, tuple):
         return [wire(item) for item in value]
     return cut(type(value), _without_none(encode(value)))

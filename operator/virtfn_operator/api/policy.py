@@ -1,4 +1,4 @@
-"""A SriovPolicy object to a typed value. What cannot be carried out comes back as Rejected and names its field."""
+"""Reads a SriovPolicy object into a typed value. A bad spec becomes Rejected, with a message that names the field."""
 
 import math
 import re
@@ -26,19 +26,19 @@ class MaxUnavailable:
     percent: bool = False
 
     def of(self, nodes: int) -> int:
-        """The number for so many nodes: a percentage is rounded up, and one may always go."""
+        """Return the number for so many nodes: a percentage is rounded up, and at least 1."""
         return max(1, math.ceil(nodes * self.amount / 100) if self.percent else self.amount)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """One policy as the controller merges it."""
+    """One policy, as the controller merges it."""
 
     name: str
     uid: str
     generation: int
     created: str
-    """creationTimestamp: RFC 3339 in UTC, so that text order is time order."""
+    """The creationTimestamp: RFC 3339 in UTC, so text order is time order."""
     priority: int = 0
     selector: LabelSelector = field(default_factory=LabelSelector)
     max_unavailable: MaxUnavailable = field(default_factory=MaxUnavailable)
@@ -46,18 +46,19 @@ class Policy:
 
     @property
     def rank(self) -> tuple[int, str, str]:
-        """Sorts the policy that claims first first."""
+        """The sort key: by precedence, highest first."""
         return (-self.priority, self.created, self.name)
 
 
 def read_policy(body: Mapping[str, Any], domains: Domains | None = None) -> Policy:
-    """Read a SriovPolicy as the API server gives it; a bad spec is a Policy whose config is Rejected.
+    """Read a SriovPolicy as the API server gives it; a bad spec gives a Policy whose config is Rejected.
 
     Args:
-        domains: what resource names may lie in beside virtfn.dev; None: anything.
+        body: the JSON of the object.
+        domains: domains that resource names may have beside virtfn.dev; None allows any.
 
     Raises:
-        PolicyError: it has no name, so that nothing can be said about it.
+        PolicyError: the object has no name.
     """
     metadata, spec = read_mapping(body.get("metadata"), "metadata"), body.get("spec")
     name = read_text(metadata.get("name"), "metadata.name", NAME_LIMIT)
@@ -76,7 +77,7 @@ def read_policy(body: Mapping[str, Any], domains: Domains | None = None) -> Poli
         priority = read_priority(given)
         selector = read_selector(given["nodeSelector"], "spec.nodeSelector") if "nodeSelector" in given else None
         limit = _max_unavailable(given)
-    except ERRORS as error:  # whatever it is, it stops no other
+    except ERRORS as error:  # no error of one policy may stop the others
         rejected = Rejected(policy=name, device=None, reason=Reason.INVALID_POLICY, message=str(error))
         return Policy(**known, priority=_rank(given), config=rejected)
     return Policy(
@@ -85,7 +86,7 @@ def read_policy(body: Mapping[str, Any], domains: Domains | None = None) -> Poli
 
 
 def _rank(spec: Mapping[str, Any]) -> int:
-    """The priority of a policy that is rejected anyway."""
+    """The priority of a rejected policy; 0 where it cannot be read either."""
     try:
         return read_priority(spec)
     except PolicyError:
@@ -98,4 +99,4 @@ def _max_unavailable(spec: Mapping[str, Any]) -> MaxUnavailable:
         return MaxUnavailable(amount=value)
     if isinstance(value, str) and (found := re.fullmatch(r"([0-9]{1,3})%", value)) and 0 < int(found[1]) <= 100:
         return MaxUnavailable(amount=int(found[1]), percent=True)
-    raise PolicyError(f"{path}: {shown(value)} is no number from 1 and no percentage from 1% to 100%")
+    raise PolicyError(f"{path}: {shown(value)} is out of range; write a number from 1 or a percentage from 1% to 100%")

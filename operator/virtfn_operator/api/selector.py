@@ -1,4 +1,4 @@
-"""metav1.LabelSelector: read it strictly, match it as the API server does."""
+"""metav1.LabelSelector: read strictly, matched as the API server does."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import assert_never
 from virtfn_host.core.values.fields import LIST_LIMIT, PolicyError, read_list, read_mapping, read_object, shown
 
 KEY_LIMIT, VALUE_LIMIT, VALUES_LIMIT = 317, 63, 256
-"""Characters of a label's name and value, and values of one requirement; the CRD's bounds."""
+"""Characters of a label's name, characters of its value, values of one requirement; the CRD's bounds."""
 
 
 class Operator(StrEnum):
@@ -27,12 +27,12 @@ class Requirement:
     key: str
     operator: Operator
     values: frozenset[str]
-    """A set: 256 values are asked for each of 5,000 nodes."""
+    """A set, because up to 256 values are compared for each of 5,000 nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSelector:
-    """Every label and every requirement must hold; without any, everything matches."""
+    """A selector: every label and every requirement must hold; an empty selector matches everything."""
 
     labels: tuple[tuple[str, str], ...] = ()
     requirements: tuple[Requirement, ...] = ()
@@ -49,7 +49,7 @@ def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
     match requirement.operator:
         case Operator.IN:
             return labels.get(requirement.key) in requirement.values
-        case Operator.NOT_IN:  # an absent label is in no set, so it matches (the API server's rule)
+        case Operator.NOT_IN:  # matches an absent label too, as in the API server
             return labels.get(requirement.key) not in requirement.values
         case Operator.EXISTS:
             return requirement.key in labels
@@ -63,7 +63,7 @@ def read_selector(value: object, path: str) -> LabelSelector:
     """Read a LabelSelector; None selects everything.
 
     Raises:
-        PolicyError: it is none; the message names the field.
+        PolicyError: the value is not a valid selector; the message names the field.
     """
     if value is None:
         return LabelSelector()
@@ -83,7 +83,7 @@ def _labels(value: object, path: str) -> tuple[tuple[str, str], ...]:
         if not isinstance(key, str) or not isinstance(text, str):
             raise PolicyError(f"{path}: want label names and text values, got {shown(key)}: {shown(text)}")
         if not 0 < len(key) <= KEY_LIMIT or len(text) > VALUE_LIMIT:
-            raise PolicyError(f"{path}: {shown(key)}: {shown(text)} is no label; a value has at most {VALUE_LIMIT}")
+            raise PolicyError(f"{path}: {shown(key)}: {shown(text)} is not a label; a value has at most {VALUE_LIMIT}")
         found.append((key, text))
     return tuple(sorted(found))
 
@@ -95,7 +95,7 @@ def _requirement(item: object, path: str) -> Requirement:
         raise PolicyError(f"{path}.key: a requirement needs a label name")
     fields = read_object(fields, path, ("key", "operator", "values"))
     if fields.get("operator") not in tuple(Operator):
-        raise PolicyError(f"{path}.operator: {shown(fields.get('operator'))} is none of {', '.join(Operator)}")
+        raise PolicyError(f"{path}.operator: {shown(fields.get('operator'))} is not one of {', '.join(Operator)}")
     operator = Operator(str(fields["operator"]))
     values = read_list(fields.get("values", []), f"{path}.values", VALUES_LIMIT)
     texts = frozenset(text for text in values if isinstance(text, str) and len(text) <= VALUE_LIMIT)

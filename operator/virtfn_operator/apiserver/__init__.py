@@ -1,1 +1,1 @@
-"""Talking with an API server that may be strange: requests, answers, watches, events; nothing is decided here."""
+"""Requests, answers, watches and events of an API server that may misbehave; nothing is decided here."""

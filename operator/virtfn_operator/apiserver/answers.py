@@ -1,7 +1,7 @@
-"""What an answer of an API server must look like before anything is read out of it. Pure.
+"""Checks the shape of an API server's answer before anything is read from it. Pure.
 
-The schema of our kinds is the API server's business; this is what every object and every list has. What breaks it was
-not sent by an API server in its right mind, and is treated like no answer at all.
+These checks hold for every object and every list; the API server itself checks the schema of our kinds. An answer that
+fails them does not come from a working API server and is treated like no answer.
 """
 
 from collections.abc import Mapping
@@ -11,30 +11,30 @@ EVENTS = frozenset(("ADDED", "MODIFIED", "DELETED"))
 
 
 def check_object(document: object) -> str | None:
-    """Why this is no object, or None."""
+    """Return why this is not an object, or None."""
     if not isinstance(document, Mapping):
-        return "the answer is no object"
+        return "the answer is not an object"
     metadata = document.get("metadata")
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
         return "the answer is an object without metadata and name"
     if not isinstance(metadata.get("labels") or {}, Mapping):
-        return "metadata.labels is no object"
+        return "metadata.labels is not an object"
     generation = metadata.get("generation", 0)
     if not isinstance(generation, int) or isinstance(generation, bool):
-        return "metadata.generation is no number"
+        return "metadata.generation is not a number"
     for part in ("spec", "status"):
         if not isinstance(document.get(part) or {}, Mapping):
-            return f"{part} is no object"
+            return f"{part} is not an object"
     return None
 
 
 def check_list(document: Mapping[str, Any]) -> str | None:
-    """Why this is no list of objects, or None. A list without `items` is not an empty one."""
+    """Return why this is not a list of objects, or None. A list without `items` is invalid, not empty."""
     if not isinstance(document.get("metadata"), Mapping):
         return "the answer is a list without metadata"
     items = document.get("items")
     if items is None and "items" in document and str(document.get("kind", "")).endswith("List"):
-        return None  # Go's empty list
+        return None  # an empty list, as Go writes it
     if not isinstance(items, list):
         return "the answer has no list of items"
     for index, item in enumerate(items):
@@ -44,7 +44,7 @@ def check_list(document: Mapping[str, Any]) -> str | None:
 
 
 def check_kinds(document: Mapping[str, Any]) -> str | None:
-    """Why this is no list of what the API server knows of a group and version, or None."""
+    """Return why this is not the list of resources of a group and version, or None."""
     resources = document.get("resources")
     if not isinstance(resources, list):
         return "the answer lists no resources"
@@ -53,9 +53,9 @@ def check_kinds(document: Mapping[str, Any]) -> str | None:
 
 
 def check_event(document: object) -> str | None:
-    """Why this line of a watch is none that can be handed on, or None."""
+    """Return why this line of a watch cannot be passed on, or None."""
     if not isinstance(document, Mapping):
-        return "a line of the watch is no object"
+        return "a line of the watch is not an object"
     kind, about = document.get("type"), document.get("object")
     if kind == "ERROR":
         return f"the watch ended with an error: {_short(about)}"

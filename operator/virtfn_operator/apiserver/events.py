@@ -1,7 +1,7 @@
-"""Kubernetes Events (events.k8s.io/v1) from condition transitions, and from nothing else.
+"""Kubernetes Events (events.k8s.io/v1), made from condition transitions only.
 
 Both kinds are cluster-scoped, so their events live in the namespace `default` (the API server's rule). An event that
-cannot be posted is logged and forgotten: the condition says the same.
+cannot be posted is logged and dropped, because the condition says the same.
 """
 
 import logging
@@ -18,23 +18,23 @@ from virtfn_operator.apiserver.kube_error import KubeError
 
 PATH = "/apis/events.k8s.io/v1/namespaces/default/events"
 NOTE_LIMIT, REASON_LIMIT = 1000, 128
-"""Bytes, not characters; the API refuses a note of 1024 and more."""
+"""Bytes, not characters; the API refuses a note of 1024 or more."""
 
 AT_ONCE, EVERY = 25, 300.0
-"""Events of one object at once, and seconds until it may have one more: client-go's own bounds. What a node reports is
-anybody's writing, and a reason that is another each time would be a story each time."""
+"""Events of one object at once, and seconds until one more: client-go's bounds. Reasons come from node statuses, which
+are not trusted: a new reason each time would be a new event each time."""
 
 SAME_STORY = 3600.0
-"""Seconds in which the same transition is told once; events live for an hour."""
+"""Seconds within which the same transition is posted once; events live for an hour."""
 
 STORIES = 4096
-"""Transitions that are remembered as told."""
+"""Posted transitions that are remembered."""
 
 logger = logging.getLogger(__name__)
 
 
 def event(about: Mapping[str, Any], kind: str, transition: Transition, *, instance: str, now: str) -> dict[str, Any]:
-    """The Event object of one transition; Warning when somebody should look."""
+    """Return the Event object of one transition; its type is Warning when people should look at it."""
     new, metadata = transition.new, about["metadata"]
     return {
         "apiVersion": "events.k8s.io/v1",
@@ -61,11 +61,11 @@ def _cut(text: str, most: int) -> str:
 
 
 class Events:
-    """Posts the events of one process, each story once.
+    """Posts the events of one process, each transition once.
 
-    What flaps tells its story again and again. So the same transition (object, condition, status, reason) of the same
-    generation is told once an hour; an edit by the user is a new story. One object has only so many stories. An event
-    that cannot be posted is not insisted on.
+    A condition that flaps makes the same transition again and again. So the same transition (object, condition, status,
+    reason) of the same generation is posted once an hour; an edit by the user is a new generation. The events of one
+    object are limited too. An event that cannot be posted is not tried again.
     """
 
     def __init__(self, kube: Kube, *, instance: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -76,10 +76,13 @@ class Events:
         self._budgets: dict[tuple[str, str], Allowance] = {}
 
     async def post(self, about: Mapping[str, Any], kind: str, changes: Iterable[Transition], *, now: str) -> None:
-        """Tell of every transition that was not told of lately.
+        """Post every transition that was not posted lately.
 
         Args:
-            now: metav1.MicroTime, for people; what is lately is measured by the monotonic clock.
+            about: the object that the events are about.
+            kind: its kind.
+            changes: the transitions.
+            now: metav1.MicroTime, for people; `SAME_STORY` is measured with the monotonic clock.
         """
         for transition in changes:
             if self._is_news(about, kind, transition) and self._affords(about, kind):
@@ -110,4 +113,4 @@ class Events:
             await self._kube.create(PATH, event(about, kind, transition, instance=self._instance, now=now))
         except KubeError as error:
             if not error.held:
-                logger.warning("event %s is lost: %s", transition.new.reason, error)
+                logger.warning("cannot post the event %s: %s", transition.new.reason, error)

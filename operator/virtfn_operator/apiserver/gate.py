@@ -1,13 +1,14 @@
-"""Which requests to the API server may go out now. Pure decisions on what was answered; the clock is an argument.
+"""Decides which requests to the API server may be sent now, from earlier answers. Pure; the clock is an argument.
 
-Failures are counted on three lines, so that one bad object holds up no other, and yet a thousand of them make no storm:
+Failures are counted on three lines, so that one bad object delays no other, and a thousand bad objects cause no flood
+of requests:
 
 - the request itself (method and path) waits from its second failure on;
 - all requests of its sort (method and resource) wait once several of them failed in a row;
-- everything waits when the server itself is unwell (no answer, 401, 429, 5xx, an answer that is not its language), or
-  when nothing succeeds any more, whatever the statuses.
+- everything waits when the server itself fails (no answer, 401, 429, 5xx, an answer that no API server gives), or when
+  no request succeeds any more, whatever the statuses.
 
-A line whose time has come lets one request through and holds the others until that one is answered.
+When the wait of a line is over, it lets one request through and holds the others until that one is answered.
 """
 
 import time
@@ -18,22 +19,22 @@ from http import HTTPStatus
 from virtfn_host.backoff import LIMIT, Backoff
 
 UNANSWERED = 0
-"""The status of a request without an answer, or with one that is no answer of an API server."""
+"""The status of a request without an answer, or with an answer that no API server gives."""
 
 ONE_PATIENCE = 1
-"""Failures in a row of one request before it waits: an absent object is made next, and a conflict is read again."""
+"""Failures in a row of one request before it waits: an absent object is created next, and a conflict is read again."""
 
 SORT_PATIENCE = 4
 """Failures in a row of different requests of one sort before the sort waits."""
 
 ALL_PATIENCE = 8
-"""Failures in a row of any requests, none of which blames the server as a whole, before everything waits."""
+"""Failures in a row of any requests before everything waits, if none of them is a failure of the server itself."""
 
 PROBE = 35.0
-"""Seconds until the one request that is let through counts as lost; longer than a request may take."""
+"""Seconds until the one request that was let through counts as lost; longer than a request may take."""
 
 LINES = 4096
-"""Requests that are remembered; beyond that those whose time came longest ago are forgotten."""
+"""Lines that are remembered; beyond that the ones that were due first are forgotten."""
 
 
 @dataclass(slots=True)
@@ -41,25 +42,25 @@ class _Line:
     backoff: Backoff = field(default_factory=Backoff)
     open_at: float = 0.0
     waits: bool = False
-    """It failed so often that the next of it goes alone."""
+    """Whether its next request goes alone, because it failed so often."""
 
 
 class Gate:
-    """One for each session with the API server; all methods belong to one event loop."""
+    """The gate of one session with the API server. Call all methods in one event loop."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lines: dict[tuple[str, ...], _Line] = {}
         self.succeeded_at: float | None = None
-        """When a request last succeeded, by the clock."""
+        """Time of the last success, by the clock."""
         self.failed_at: float | None = None
 
     def hold(self, method: str, path: str) -> float:
-        """Seconds until this request may go out; 0.0 when it may now."""
+        """Return the seconds until this request may be sent; 0.0 when it may be sent now."""
         return max(0.0, max((line.open_at for line in self._known(method, path)), default=0.0) - self._clock())
 
     def enter(self, method: str, path: str) -> float:
-        """As `hold`; at 0.0 the request counts as sent, and others behind the same failures wait for its outcome."""
+        """As `hold`; at 0.0 the request counts as sent, and others on its waiting lines wait for its outcome."""
         if (wait := self.hold(method, path)) > 0.0:
             return wait
         for line in self._known(method, path):
@@ -68,17 +69,19 @@ class Gate:
         return 0.0
 
     def succeeded(self, method: str, path: str) -> None:
-        """It was answered well: what it stood for is open again."""
+        """Note a success, which opens the three lines of the request."""
         self.succeeded_at = self._clock()
         for key in _keys(method, path):
             self._lines.pop(key, None)
 
     def failed(self, method: str, path: str, status: int, *, retry_after: float | None = None) -> float:
-        """It was not; seconds until it may be tried again.
+        """Note a failure; return the seconds until the request may be sent again.
 
         Args:
-            status: of the answer; `UNANSWERED` when there was none.
-            retry_after: seconds that the server asked for; respected up to the limit of any back-off.
+            method: HTTP method of the request.
+            path: path of the request.
+            status: status of the answer; `UNANSWERED` when there was none.
+            retry_after: seconds that the server asked for; respected up to the limit of the back-off.
         """
         now = self._clock()
         self.failed_at = now
@@ -108,7 +111,7 @@ class Gate:
 
 
 def blames_server(status: int) -> bool:
-    """Whether such an answer says something of the server and not of the object that was asked for."""
+    """Whether an answer with this status shows a failure of the server, not of the requested object."""
     return (
         status in (UNANSWERED, HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
         or status >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -120,7 +123,7 @@ def _keys(method: str, path: str) -> tuple[tuple[str, ...], tuple[str, ...], tup
 
 
 def _resource(path: str) -> tuple[str, ...]:
-    """What sort of object a path speaks of: `/apis/GROUP/VERSION/PLURAL/NAME/STATUS` without version and names."""
+    """The sort of object that a path names: `/apis/GROUP/VERSION/PLURAL/NAME/STATUS` without version and names."""
     parts = path.strip("/").split("/")
     rest = parts[3:] if parts[0] == "apis" else parts[2:]
     if rest[:1] == ["namespaces"] and len(rest) > 2:

@@ -1,8 +1,8 @@
-"""The API server over aiohttp: read, list, patch, create. Knows paths and JSON, nothing of what virtfn's objects mean.
+"""The API server over aiohttp: read, list, patch, create. Knows paths and JSON, not the meaning of virtfn's objects.
 
-One session for a process and event loop. What a strange server answers is an error and never half an answer: a list
-without `items` is no empty list, because an empty list would give every device back. After a failure requests are held
-back as `gate.py` says; one that is held back is not sent and raises at once.
+One session for a process and event loop. A malformed answer is an error, never half an answer: a list without `items`
+does not count as empty, because an empty list would give every device back. After failures `gate.py` decides which
+requests are held: a held request is not sent and raises at once.
 """
 
 import asyncio
@@ -27,22 +27,22 @@ PAGE = 500
 """Objects per page of a list."""
 
 PAGES = 400
-"""Pages of one list; a server whose list goes on is not believed."""
+"""Pages of one list, at most; a longer list is an error."""
 
 PAGE_LIMIT = 64 * 1024 * 1024
-"""Bytes of a page."""
+"""Bytes of a page, at most."""
 
 OBJECT_LIMIT = 4 * 1024 * 1024
-"""Bytes of one object; etcd stores 1.5 MiB."""
+"""Bytes of one object, at most; etcd stores 1.5 MiB."""
 
 LIST_SECONDS = 120.0
-"""For all pages of a list together."""
+"""Seconds for all pages of a list together."""
 
 IN_THREAD = 256 * 1024
-"""Bytes from which on an answer is parsed in a thread: 64 MiB would hold up the event loop for a second."""
+"""Bytes from which an answer is parsed in a thread: 64 MiB would hold up the event loop for a second."""
 
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-"""A Node is 10 KB and its labels are 1: at 5,000 nodes this is 45 MB less per list."""
+"""Accept header for metadata only: a Node is 10 KB, its labels 1 KB, so a list of 5,000 nodes is 45 MB smaller."""
 
 ONE_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
@@ -52,11 +52,11 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
 Objects = list[dict[str, Any]]
 
 Check = Callable[[Mapping[str, Any]], str | None]
-"""Why an answer is not what was asked for, or None."""
+"""Returns why an answer is not what was asked for, or None."""
 
 
 def ours(plural: str, name: str = "", subresource: str = "") -> str:
-    """The path of an object or list of virtfn.dev; all are cluster-scoped."""
+    """Return the path of an object or list of virtfn.dev; all are cluster-scoped."""
     return "/".join(part for part in (f"/apis/{GROUP}/{VERSION}", plural, name, subresource) if part)
 
 
@@ -83,17 +83,17 @@ class Kube:
         await self._session.close()
 
     async def read(self, path: str) -> dict[str, Any]:
-        """One object.
+        """Read one object.
 
         Raises:
-            KubeError: not there, not allowed, no answer, or none that an API server gives.
+            KubeError: absent, not allowed, no answer, or a malformed one.
         """
         return await self._object("GET", path)
 
     async def version(self, path: str) -> str | None:
-        """The version of an object as the API server remembers it, without asking etcd; None where it tells none.
+        """Return the version of an object from the API server's memory, without asking etcd; None where it has none.
 
-        It may be behind: what differs from a version that is known is to be read.
+        The version may be old: where it differs from the known one, read the object.
 
         Raises:
             KubeError: as with `read`.
@@ -104,19 +104,19 @@ class Kube:
         return version if isinstance(version, str) and version else None
 
     async def kinds(self, path: str) -> frozenset[str]:
-        """The plural names that the API server knows of a group and version.
+        """Return the plural names that the API server knows of a group and version.
 
         Raises:
-            KubeError: it does not know the group, or as with `read`.
+            KubeError: the group is unknown, or as with `read`.
         """
         found = await self._request("GET", path, check=check_kinds)
         return frozenset(each["name"] for each in found["resources"])
 
     async def list(self, path: str, *, accept: str = "application/json") -> list[dict[str, Any]]:
-        """All objects of a list, page by page, as of now (no resourceVersion: never from a stale cache).
+        """Return all objects of a list, page by page, as of now (no resourceVersion: never from a stale cache).
 
         Raises:
-            KubeError: not allowed, no answer or none that an API server gives, or the pages expired underway.
+            KubeError: not allowed, no answer or a malformed one, or the pages expired meanwhile.
         """
         try:
             async with asyncio.timeout(LIST_SECONDS):
@@ -152,26 +152,26 @@ class Kube:
         raise self._strange("GET", path, f"the list has more than {PAGES} pages")
 
     async def patch(self, path: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge `patch` into an object and return what it is then.
+        """Merge `patch` into an object; return the new object.
 
         Raises:
-            KubeError: not there, refused by the schema, not allowed, or no answer.
+            KubeError: absent, refused by the schema, not allowed, or no answer.
         """
         return await self._object("PATCH", path, body=patch, content_type="application/merge-patch+json")
 
     async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Create an object.
+        """Create an object; return it.
 
         Raises:
-            KubeError: exists, refused, not allowed, or no answer.
+            KubeError: it exists, refused, not allowed, or no answer.
         """
         return await self._object("POST", path, body=body, content_type="application/json")
 
     async def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace the version of an object that was read.
+        """Replace an object if it still has the version that was read; return the new one.
 
         Raises:
-            KubeError: changed meanwhile (`exists`), not there, refused, not allowed, or no answer.
+            KubeError: changed meanwhile (`exists`), absent, refused, not allowed, or no answer.
         """
         return await self._object("PUT", path, body=body, content_type="application/json")
 
@@ -196,9 +196,9 @@ class Kube:
         limit: int = OBJECT_LIMIT,
         beyond: str = "",
     ) -> tuple[dict[str, Any], int]:
-        """What was answered, and its bytes; `beyond` is said to whoever is answered more than `limit`."""
+        """Return the answer and its size in bytes; `beyond` ends the error message of an answer larger than `limit`."""
         if (wait := self.gate.enter(method, path)) > 0.0:
-            text = f"{method} {path}: not sent: it failed before, and is tried again in {wait:.0f} s"
+            text = f"{method} {path}: not sent after earlier failures; next attempt in {wait:.0f} s"
             raise KubeError(UNANSWERED, text, retry_in=wait, held=True)
         data = None if body is None else json.dumps(body).encode()
         try:
@@ -208,7 +208,7 @@ class Kube:
             async with response:
                 answer = await read_body(response, limit)
         except asyncio.CancelledError:
-            self.gate.failed(method, path, UNANSWERED)  # whoever asked had no more time: that is no answer, too
+            self.gate.failed(method, path, UNANSWERED)  # the caller's time-out counts as no answer
             raise
         except BodyTooLargeError as error:
             raise self._strange(method, path, f"{error}{beyond}") from error
@@ -221,9 +221,9 @@ class Kube:
         try:
             document = await _parsed(answer, limit)
         except CodecError as error:
-            raise self._strange(method, path, f"{response.status}: the answer is no JSON object: {error}") from error
+            raise self._strange(method, path, f"{response.status}: the answer is not a JSON object: {error}") from error
         if response.status >= HTTPStatus.MULTIPLE_CHOICES or not isinstance(document, dict):
-            raise self._strange(method, path, f"{response.status}: the answer is no JSON object of an API server")
+            raise self._strange(method, path, f"{response.status}: the answer is not a JSON object of an API server")
         if (trouble := check(document)) is not None:
             raise self._strange(method, path, trouble)
         self.gate.succeeded(method, path)

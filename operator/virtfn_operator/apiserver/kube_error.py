@@ -13,16 +13,16 @@ class KubeError(Exception):
         super().__init__(message)
         self.status = status
         self.retry_in = retry_in
-        """Seconds before which the same request would not be sent."""
+        """Seconds until the same request may be sent again."""
         self.held = held
-        """It was not sent, because others like it failed a moment ago: nothing is new, so nothing is to be logged."""
+        """Whether the request was not sent because of earlier failures. They are logged already, so do not log this."""
 
     @property
     def absent(self) -> bool:
-        """There is no such object."""
+        """Whether the object does not exist."""
         return self.status == HTTPStatus.NOT_FOUND
 
     @property
     def exists(self) -> bool:
-        """Somebody else made it first, or changed it meanwhile."""
+        """Whether another client created the object first, or changed it meanwhile."""
         return self.status == HTTPStatus.CONFLICT

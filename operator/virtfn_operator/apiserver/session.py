@@ -1,9 +1,8 @@
-"""HTTP to the API server with what the kubelet rotates: token and CA are read again for every request.
+"""HTTP to the API server. Token and CA are read again for every request, because the kubelet rotates them.
 
-A token or a CA that is missing, half written or no good while it is replaced changes nothing: the last good one is
-shown and trusted until the new one is whole. VERIFY_X509_STRICT is off because Python 3.13 would refuse the cluster CAs
-of EKS and microk8s (no keyUsage or AKI). A body is never read beyond its bound. Used by `kube.py` and by kopf's watch,
-which knows it as any aiohttp session.
+While a token or CA file is missing, half written or invalid, the last good one stays in use. VERIFY_X509_STRICT is off
+because Python 3.13 would refuse the cluster CAs of EKS and microk8s (no keyUsage or AKI). A body is never read beyond
+its bound. Used by `kube.py`, and by kopf's watch in place of an aiohttp session.
 """
 
 import asyncio
@@ -26,11 +25,11 @@ logger = logging.getLogger(__name__)
 
 
 class BodyTooLargeError(aiohttp.ClientPayloadError):
-    """The body of an answer is larger than any honest one; it was not read to its end."""
+    """The body of an answer is larger than allowed; it was not read to its end."""
 
 
 def ssl_context(ca: Path | None) -> ssl.SSLContext:
-    """Trusts the cluster's CA, also one that RFC 5280 to the letter would refuse.
+    """Return a context that trusts the cluster's CA, even one that RFC 5280 would refuse.
 
     Raises:
         OSError: the file cannot be read, or holds no certificate (`ssl.SSLError`).
@@ -39,7 +38,7 @@ def ssl_context(ca: Path | None) -> ssl.SSLContext:
 
 
 def _trusting(pem: str | None) -> ssl.SSLContext:
-    # Python wants ASCII. What is not stands in a comment, or makes a certificate none, as it should.
+    # Python wants ASCII. Other characters are in comments, or they make a certificate invalid, as they should.
     plain = None if pem is None else pem.encode("ascii", "replace").decode()
     context = ssl.create_default_context(cadata=plain)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -47,7 +46,7 @@ def _trusting(pem: str | None) -> ssl.SSLContext:
 
 
 class Credentials:
-    """What a process shows the API server and whom it trusts, as the files say now. Belongs to one event loop."""
+    """The token and the CA of a process, as the files have them now. Belongs to one event loop."""
 
     def __init__(self, server: ApiServer) -> None:
         self._server = server
@@ -56,10 +55,10 @@ class Credentials:
         self._context: ssl.SSLContext | None = None
 
     async def current(self) -> tuple[str | None, ssl.SSLContext | bool]:
-        """The token, and what aiohttp takes as `ssl`; read in a thread, because a file may hang.
+        """Return the token, and the value for aiohttp's `ssl`; read in a thread, because a file may hang.
 
         Raises:
-            OSError: there is no good CA yet.
+            OSError: there is no valid CA yet.
         """
         return await asyncio.to_thread(self._read)
 
@@ -73,20 +72,20 @@ class Credentials:
         else:
             self._look_at_ca(self._server.ca)
         if self._context is None:
-            raise OSError(f"{self._server.ca}: there is no CA certificate in it yet")
+            raise OSError(f"{self._server.ca}: has no CA certificate yet")
         return self._token, self._context
 
     def _look_at_ca(self, ca: Path) -> None:
-        """Compared by content: a projected volume swaps links, others write in place."""
+        """Take over a new CA. Compared by content: a projected volume swaps links, others write in place."""
         text, before = _text(ca, CA_LIMIT), self._pem  # two requests may read at the same time
         if text is None or text == before or "-----BEGIN CERTIFICATE-----" not in text:
             return
         try:
             context = _trusting(text)
         except (ssl.SSLError, ValueError):
-            return  # half written: the last good one holds, and the next request looks again
+            return  # half written: the last good one stays, and the next request reads again
         if before is not None:
-            logger.info("the certificate in %s is another one, and trusted from now on", ca)
+            logger.info("the CA certificate in %s has changed; the new one is trusted from now on", ca)
         self._pem, self._context = text, context
 
 
@@ -96,7 +95,7 @@ def _token(path: Path) -> str | None:
 
 
 def _text(path: Path, limit: int) -> str | None:
-    """The file's text, in whatever encoding its comments are; None when it cannot be read now: it is being replaced."""
+    """The file's text, whatever encoding its comments have; None when it cannot be read, while it is replaced."""
     try:
         with path.open("rb") as file:
             return file.read(limit).decode(errors="replace")
@@ -105,9 +104,9 @@ def _text(path: Path, limit: int) -> str | None:
 
 
 class Session:
-    """An aiohttp session that shows the current token and trusts the current CA.
+    """An aiohttp session that sends the current token and trusts the current CA.
 
-    Must be made inside the event loop that uses it.
+    Create it inside the event loop that uses it.
     """
 
     def __init__(self, server: ApiServer, *, connections: int) -> None:
@@ -116,7 +115,7 @@ class Session:
 
     @property
     def headers(self) -> MutableMapping[str, str]:
-        """Sent with every request."""
+        """The headers that are sent with every request."""
         return self._session.headers
 
     @property
@@ -129,9 +128,9 @@ class Session:
         await self._session.close()
 
     async def request(self, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
-        """One request; after a 401 once more at once where the token was replaced meanwhile.
+        """Send one request; after a 401 send it again at once if the token was replaced meanwhile.
 
-        A redirection is not followed: an API server sends none, and the token is not for others.
+        A redirection is not followed: an API server sends none, and no other server may get the token.
 
         Raises:
             aiohttp.ClientError, TimeoutError, OSError: no answer.
@@ -151,11 +150,11 @@ class Session:
 
 
 async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The whole body.
+    """Read the whole body.
 
     Raises:
-        BodyTooLargeError: it is larger than `limit` bytes.
-        aiohttp.ClientError, TimeoutError: it did not come to its end.
+        BodyTooLargeError: the body is larger than `limit` bytes.
+        aiohttp.ClientError, TimeoutError: the body broke off.
     """
     parts, size = [], 0
     async for part in response.content.iter_any():
@@ -168,11 +167,11 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 
 async def lines(content: aiohttp.StreamReader, limit: int) -> AsyncIterator[bytes]:
-    """The lines of a body as they come, without their ends.
+    """Yield the lines of a body as they come, without line ends.
 
     Raises:
-        BodyTooLargeError: one is longer than `limit` bytes.
-        aiohttp.ClientError, TimeoutError: the body did not come to its end.
+        BodyTooLargeError: a line is longer than `limit` bytes.
+        aiohttp.ClientError, TimeoutError: the body broke off.
     """
     rest = bytearray()
     async for part in content.iter_any():
@@ -189,13 +188,13 @@ async def lines(content: aiohttp.StreamReader, limit: int) -> AsyncIterator[byte
 
 
 def retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Seconds that a server asks us to wait; None where it says nothing that can be read (also a date: clocks jump)."""
+    """Return the seconds that a server asks us to wait, or None. A date is ignored, because clocks jump."""
     text = response.headers.get("Retry-After", "").strip()
     return float(text[:9]) if text.isascii() and text.isdecimal() else None
 
 
 def status_message(body: bytes) -> str:
-    """What a refusal says, as one short line."""
+    """Return the message of a refusal as one short line."""
     try:
         document = json.loads(body)
         message = document["message"]

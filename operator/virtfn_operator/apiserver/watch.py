@@ -1,8 +1,8 @@
-"""kopf, as both processes use it: a watcher in a thread of its own that only says "something happened".
+"""kopf, as both processes use it: a watcher in its own thread that only says "something happened".
 
-Its own thread and event loop, because a stopping kopf cancels every task that was made after it started, also those of
-others. No handler here or in the two processes decides anything: an event wakes a loop that reads what it needs. So a
-watch that ends, for whatever reason, is begun anew and ends no process; `watch_session.py` makes that rare.
+kopf has its own thread and event loop because, when it stops, it cancels every task that was started after it, those of
+other code too. No handler decides anything: an event wakes a loop that reads what it needs. So a watch that ends is
+started again and ends no process; `watch_session.py` makes that rare.
 """
 
 import asyncio
@@ -24,27 +24,27 @@ from virtfn_operator.apiserver.watch_session import WatchPace, WatchSession
 from virtfn_operator.settings import ApiServer
 
 ResourceKey = tuple[str, str, str]
-"""(group, version, plural): kopf reads a string with a slash as something else and then watches everything."""
+"""(group, version, plural). Never a string with a slash: kopf reads it as something else and watches everything."""
 
 SERVER_TIMEOUT = 300
-"""Seconds a watch may last; a whole number, because the API server refuses `300.0`."""
+"""Seconds that a watch may last; an integer, because the API server refuses `300.0`."""
 
 PAGE = 500
 
 RESTART = 5.0
-"""Seconds until a watch that ended is begun anew, the first time; it costs half a dozen requests."""
+"""Seconds until a watch that ended is started again, the first time; a start costs half a dozen requests."""
 
 LASTING = 120.0
-"""Seconds that a watch must have lasted for its end to be the first again."""
+"""Seconds after which the end of a watch counts as the first again."""
 
 PULSE = 15.0
-"""Seconds between two questions to the watch's thread."""
+"""Seconds between two checks of the watch's thread."""
 
 logger = logging.getLogger(__name__)
 
 
 def watch_settings(field_selectors: Mapping[ResourceKey, str]) -> kopf.OperatorSettings:
-    """Settings of a watcher that needs no CRD, no namespace, no peering object, no annotation and no kopf event."""
+    """Return settings of a watcher that needs no CRD, namespace, peering object, annotation or kopf event."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
@@ -62,7 +62,7 @@ def watch_settings(field_selectors: Mapping[ResourceKey, str]) -> kopf.OperatorS
 
 
 def registry_for(server: ApiServer, *, connections: int) -> kopf.OperatorRegistry:
-    """A registry that logs in with our own session: kopf's has no limit of connections and no patience.
+    """Return a registry that uses our own session: kopf's has no limit of connections and does not wait.
 
     `connections` must exceed the number of watches.
     """
@@ -82,10 +82,10 @@ async def watch(
     settings: kopf.OperatorSettings,
     health: WatchHealth | None = None,
 ) -> None:
-    """Watch in a thread for ever; one that ends by itself is begun anew, later each time.
+    """Watch in a thread for ever; start a watch that ends again, after a longer pause each time.
 
-    Begins when the API server knows our kinds: without scanning, kopf would look once and then wait for ever. The
-    thread dies with the process, because nothing of a watch needs an orderly end.
+    Starts once the API server knows our kinds: without scanning, kopf would look once and then wait for ever. The
+    thread ends with the process, because a watch needs no orderly end.
     """
     health = health or WatchHealth(asyncio.get_running_loop().time)
     unserved, ended = Backoff(), Backoff(first=RESTART)
@@ -99,12 +99,12 @@ async def watch(
         if asyncio.get_running_loop().time() - began > LASTING:
             ended.succeeded()
         pause = ended.failed()
-        logger.warning("the watch of the API server ended and begins anew in %.0f s: %r", pause, error)
+        logger.warning("the watch of the API server ended and starts again in %.0f s: %r", pause, error)
         await asyncio.sleep(pause)
 
 
 async def _until_served(kube: Kube, backoff: Backoff) -> float:
-    """Seconds until it is to be asked again whether the API server knows our kinds; 0.0 when it does."""
+    """Return 0.0 when the API server knows our kinds, else the seconds until the next check."""
     try:
         if {POLICIES, NODES} <= await kube.kinds(ours("")):
             return 0.0
@@ -119,7 +119,7 @@ async def _until_served(kube: Kube, backoff: Backoff) -> float:
 async def _one_run(
     registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, health: WatchHealth
 ) -> BaseException | None:
-    """One run of kopf to its end, whatever that is; meanwhile its thread is asked whether it lives."""
+    """Run kopf until it ends, and return its error; meanwhile check that its thread answers."""
     running = _in_thread(registry, settings, health)
     while True:
         done, _ = await asyncio.wait((running,), timeout=PULSE)
@@ -129,14 +129,14 @@ async def _one_run(
 
 
 _IDENTITY = cast(Any, "virtfn")
-"""Only for peering, which is off."""
+"""kopf needs it for peering only, which is off."""
 
 
 def _in_thread(
     registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, health: WatchHealth
 ) -> asyncio.Future[None]:
     if not logger.isEnabledFor(logging.DEBUG):
-        # A line for every event and every attempt, and a traceback for every end: what matters is said by `watch`.
+        # kopf logs every event and attempt, and a traceback at every end; `watch` logs what matters.
         for name in ("kopf", "kopf.objects", "kopf._core.reactor.running"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     loop = asyncio.get_running_loop()
@@ -145,7 +145,7 @@ def _in_thread(
     def run() -> None:
         try:
             asyncio.run(_operator(registry, settings, health))
-        except BaseException as error:  # whatever it was, the process must hear of it
+        except BaseException as error:  # the process must get to know of any end
             call_in(loop, _fail, ended, error if isinstance(error, Exception) else RuntimeError(repr(error)))
         else:
             call_in(loop, _fail, ended, RuntimeError("it ended by itself"))
@@ -156,12 +156,12 @@ def _in_thread(
 
 async def _operator(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, health: WatchHealth) -> None:
     health.runs_in(asyncio.get_running_loop())
-    # An identity of our own: kopf's asks for the name of the user, and a bare uid has none.
+    # Our own identity: kopf's asks for the user's name, and a bare uid has none.
     await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, identity=_IDENTITY)
 
 
 def call_in(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *args: object) -> None:
-    """From the thread of a watch, in a loop that may be closed meanwhile: then the process ends, and nobody asks."""
+    """Call `what` in `loop` from the watch's thread; a closed loop is ignored, because the process is ending then."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(what, *args)
 

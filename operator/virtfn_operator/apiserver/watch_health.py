@@ -1,15 +1,15 @@
-"""Whether the watch's thread lives, for the health server. Asks its event loop; knows nothing of what is watched."""
+"""Tells the health server whether the watch's thread answers. Knows nothing of what is watched."""
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 
 HUNG = 300.0
-"""Seconds without an answer of the thread's event loop after which the process is to be started anew."""
+"""Seconds without an answer of the thread's event loop after which the process should be restarted."""
 
 
 class WatchHealth:
-    """Asked and answered from two threads; each writes its own numbers only."""
+    """The health of one watch. Two threads use it; each writes its own fields only."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -19,12 +19,12 @@ class WatchHealth:
         self._ended_at = clock()
 
     def begin(self) -> None:
-        """From now on a watch is missed."""
+        """Expect a watch from now on."""
         self._ended_at = self._clock()
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """While a watch runs, well or not."""
+        """Note that a watch runs while the body does."""
         self._watches, self._answered_at = True, self._clock()
         try:
             yield
@@ -32,25 +32,25 @@ class WatchHealth:
             self._watches, self._loop, self._ended_at = False, None, self._clock()
 
     def runs_in(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Said by the watch's thread when it begins."""
+        """Note the event loop; called by the watch's thread when it starts."""
         self._loop = loop
         self._answer()
 
     def ask(self) -> None:
-        """Ask the thread whether it still takes turns."""
+        """Ask the thread's event loop for a sign of life."""
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # its loop is closed: the thread has just ended, and says so itself
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the thread has just ended and reports it
                 self._loop.call_soon_threadsafe(self._answer)
 
     def _answer(self) -> None:
         self._answered_at = self._clock()
 
     def ailing(self, served_at: float | None) -> str | None:
-        """Why the process is to be started anew, or None.
+        """Return why the process should be restarted, or None.
 
         Args:
-            served_at: when the API server last answered a request of this process well. While it does not, a watch that
-                is not there is no reason: a new process would have none either.
+            served_at: when a request of this process last succeeded. While none succeeds, a missing watch is no reason
+                for a restart: a new process would have no watch either.
         """
         now = self._clock()
         silent = now - self._answered_at

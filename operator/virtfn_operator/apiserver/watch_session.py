@@ -1,10 +1,10 @@
-"""The session that kopf's watch goes through: with it a strange API server costs few requests and ends nothing.
+"""The session that kopf's watch uses, so that a misbehaving API server costs few requests and stops no watch.
 
-kopf asks again at once when a watch ends, takes what it reads for granted, and ends its whole run over one odd line. So
-here every request for the same list or watch waits longer the sooner it comes after the last; an answer is looked at
-before kopf sees it; and all trouble reaches kopf in the two shapes that it goes on from: a body that broke off (it
-lists or watches again) and an expired version (it lists again). A watch is only a hint that something moved: what is
-decided is read by the loops themselves.
+kopf asks again at once when a watch ends, trusts what it reads, and ends its whole run over one malformed line. So here
+each request for the same list or watch waits longer the sooner it follows the last one, and answers are checked before
+kopf sees them. kopf sees all trouble in one of two forms from which it goes on: a body that broke off (it lists or
+watches again) or an expired version (it lists again). A watch is only a hint that something changed: the loops read
+themselves what they decide from.
 """
 
 import asyncio
@@ -25,27 +25,27 @@ from virtfn_operator.apiserver.session import Session, lines, read_body, retry_a
 from virtfn_operator.settings import ApiServer
 
 CALM = 60.0
-"""Seconds that a list or watch must have lasted for the next to begin at once."""
+"""Seconds that a list or watch must have lasted for the next one to start at once."""
 
 BEGINS = 15.0
-"""Seconds until an answer must have begun: of a watch an API server sends the headers at once."""
+"""Seconds until an answer must have begun: an API server sends the headers of a watch at once."""
 
 WHOLE = 30.0
-"""Seconds for the whole of a page."""
+"""Seconds for a whole page."""
 
 SLOWEST = 20.0
-"""Seconds at most between two attempts, so that a watch is back within a minute of the server's own return."""
+"""Seconds between two attempts, at most, so that a watch is back within a minute after the server is."""
 
 REPEATED = 15.0
-"""Seconds between two repetitions of any sort: a controller with three watches that expire at once asks 27 times
-a minute, half of which renew its lease."""
+"""Seconds between two repetitions of any sort: a controller whose three watches expire at once sends 27 requests a
+minute, half of which renew its lease."""
 
 EXPIRED = b'{"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "begin anew"}}\n'
-"""What makes kopf list again."""
+"""The line that makes kopf list again."""
 
 
 class BrokenOffError(aiohttp.ClientPayloadError):
-    """There was no answer, or none that can be handed on; kopf takes it for a body that broke off."""
+    """There was no answer, or one that cannot be passed on; kopf takes it for a body that broke off."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,21 +53,21 @@ class _Openings:
     backoff: Backoff = field(default_factory=lambda: Backoff(limit=SLOWEST))
     at: float = 0.0
     open_at: float = 0.0
-    """By the back-off; not after `at` while nothing has been counted since."""
+    """Time until which the back-off waits; not after `at` while no failure has been counted since."""
     asked_until: float = 0.0
-    """By the server."""
+    """Time until which the server asked to wait."""
     pages: int = 0
 
 
 class WatchPace:
-    """When a list or watch may begin again. One for all sessions of a watch; the clock is the caller's."""
+    """Decides when a list or watch may start again. One for all sessions of a watch; the caller passes the time."""
 
     def __init__(self) -> None:
         self._openings: dict[str, _Openings] = {}
         self._repeats = Allowance(burst=1, every=REPEATED)
 
     def enter(self, key: str, now: float) -> float:
-        """Seconds to wait before asking again; at 0.0 it counts as begun at `now`."""
+        """Return the seconds to wait before asking again; at 0.0 the request counts as started at `now`."""
         last = self._openings.get(key)
         if last is None:
             self._openings[key] = _Openings(at=now)
@@ -85,19 +85,19 @@ class WatchPace:
         return 0.0
 
     def put_off(self, key: str, until: float) -> None:
-        """The server asked for patience."""
+        """Note that the server asked to wait."""
         if (last := self._openings.get(key)) is not None:
             last.asked_until = until
 
     def turn_page(self, key: str) -> bool:
-        """Whether one more page of the same list is to be believed."""
+        """Whether the same list may have one more page."""
         last = self._openings.setdefault(key, _Openings())
         last.pages += 1
         return last.pages < PAGES
 
 
 class WatchSession(Session):
-    """As kopf is given it: what it may ask for is paced, what it is answered is checked."""
+    """The session that kopf gets: its requests are paced, its answers are checked."""
 
     def __init__(
         self, server: ApiServer, *, connections: int, pace: WatchPace, clock: Callable[[], float] = time.monotonic
@@ -107,10 +107,10 @@ class WatchSession(Session):
         self._clock = clock
 
     async def request(self, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
-        """One request of kopf's.
+        """Send one request of kopf.
 
         Raises:
-            BrokenOffError: no answer, a refusal, or an answer that no API server gives.
+            BrokenOffError: no answer, a refusal, or a malformed answer.
         """
         asked = urlsplit(url)
         query = parse_qs(asked.query)
@@ -161,7 +161,7 @@ def _strange_list(document: dict[str, Any]) -> str | None:
 
 
 def _discovery(document: object) -> str | None:
-    """What API versions, groups and kinds there are; kopf reads the rest of it, and may end over it."""
+    """Check an answer about API versions, groups or kinds. kopf reads the rest of it, and may end over it."""
     known = isinstance(document, dict) and any(name in document for name in ("versions", "groups", "resources"))
     return None if known else "the answer is neither a list nor one of what the API server knows"
 
@@ -173,7 +173,7 @@ def _answering(response: aiohttp.ClientResponse, body: bytes) -> aiohttp.ClientR
 
 
 class _Content:
-    """The body of a response, some of its methods replaced."""
+    """The body of a response; subclasses replace some of its methods."""
 
     def __init__(self, content: aiohttp.StreamReader) -> None:
         self._content = content
@@ -183,7 +183,7 @@ class _Content:
 
 
 class _Whole(_Content):
-    """A body that was read already."""
+    """A body that is read already."""
 
     def __init__(self, content: aiohttp.StreamReader, body: bytes) -> None:
         super().__init__(content)
@@ -197,14 +197,14 @@ class _Whole(_Content):
 
 
 class _CheckedLines(_Content):
-    """The lines of a watch, each looked at; the first that is none ends it as expired."""
+    """The lines of a watch, each checked; the first invalid one ends the watch as expired."""
 
     async def iter_chunked(self, _: int) -> AsyncIterator[bytes]:
         async for line in lines(self._content, OBJECT_LIMIT):
             try:
                 trouble = check_event(parse_json(line, limit=OBJECT_LIMIT))
             except CodecError:
-                trouble = "it is no JSON"
+                trouble = "not JSON"
             if trouble is not None:
                 yield EXPIRED
                 return

@@ -1,1 +1,1 @@
-"""The controller: policies and nodes in, one config per node and one status per policy out. Touches no machine."""
+"""The controller: merges policies into one spec per node, gives nodes their turns and reports on each policy."""

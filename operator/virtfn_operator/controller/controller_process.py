@@ -1,4 +1,4 @@
-"""The controller process: wait for the lease, watch, reconcile. kopf's events only wake the reconciler."""
+"""The controller process: waits for the lease, watches, reconciles. kopf's events only wake the reconciler."""
 
 import asyncio
 import contextlib
@@ -24,16 +24,17 @@ from virtfn_operator.health import serve_health
 from virtfn_operator.settings import ApiServer, ControllerSettings
 
 CONNECTIONS = 32
-"""Measured: kopf's unlimited connections cost 3 times the time and 6 times the memory at 5,000 objects."""
+"""Connections to the API server: without a limit, kopf took 3 times the time and 6 times the memory at 5,000 objects
+(measured by hand)."""
 
 HUNG = 600.0
-"""Seconds without the end of a reconcile after which the kubelet should restart us; a list alone may take 30."""
+"""Seconds after which the kubelet should restart us if no reconcile has ended; a list alone may take 120."""
 
 logger = logging.getLogger(__name__)
 
 
 def watch_registry(server: ApiServer, wake: Callable[[], object]) -> kopf.OperatorRegistry:
-    """Wake on every policy and SriovNode event, and on a Node only when it is new, gone or labelled anew."""
+    """Wake on every policy and SriovNode event, and on a Node only when it is new, gone or has other labels."""
     registry = registry_for(server, connections=CONNECTIONS)
     waking = Waking()
 
@@ -53,7 +54,7 @@ def watch_registry(server: ApiServer, wake: Callable[[], object]) -> kopf.Operat
         about: Any = event["object"]
         told(about.get("kind"), event, about.get("metadata", {}).get("resourceVersion"))
 
-    # Nodes are written every few seconds each (heartbeats, images); only their labels matter here.
+    # Each Node is written every few seconds (heartbeats, images); only its labels matter here.
     @kopf.on.event("", "v1", "nodes", registry=registry)
     async def node_moved(event: kopf.RawEvent, **_: Any) -> None:
         metadata: Any = event["object"].get("metadata", {})
@@ -111,7 +112,7 @@ async def _lead(
 
 
 async def _until_first(*several: Any) -> None:
-    """Wait for the first to end, end the others, and raise what it raised."""
+    """Wait until the first one ends, cancel the others, and raise what the first raised."""
     tasks = [asyncio.ensure_future(one) for one in several]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -124,7 +125,7 @@ async def _until_first(*several: Any) -> None:
 
 
 def _ailing(reconciler: Reconciler, watching: WatchHealth, kube: Kube, now: float) -> str | None:
-    """What a new process would mend. An API server that is away is no such thing: a reconcile without it ends, too."""
+    """Why a restart would help, or None. It does not help while the API server is away: a reconcile ends then too."""
     silent = now - reconciler.last_turn if reconciler.last_turn else 0.0
     if silent > HUNG:
         return f"no reconcile ended for {silent:.0f} s"
@@ -132,7 +133,7 @@ def _ailing(reconciler: Reconciler, watching: WatchHealth, kube: Kube, now: floa
 
 
 def _end_process() -> None:
-    """Not an orderly end: whoever leads next must not meet a write of ours. It waits for no reader of our log."""
+    """End without order: the next leader must not meet a write of ours. Does not wait for the log to be written."""
     end_now(LEASE_LOST, _last_words)
 
 

@@ -1,9 +1,9 @@
-"""Everything the API server lists -> everything to write. Pure: one look at the world, one set of writes.
+"""Decides everything to write from everything the API server lists. Pure: one look, one set of writes.
 
-Nodes without a Node object are left alone: the API server collects their SriovNode, and labels that are unknown must
-not be taken for labels that are absent. An object that cannot be read stops no other: a policy keeps what it had, a
-SriovNode counts as changing, and each is told of. What one object may cost is bounded by count before it is read
-(`core/turn/policy.py`, `api/node_state.py`, `merge.py`), so no time is taken here.
+SriovNodes without a Node are left alone: the API server collects them, and unknown labels must not count as absent. An
+object that cannot be read stops no other: a policy keeps what it had, a SriovNode counts as changing, and each is
+reported. The cost of one object is bounded by counts before it is read (`core/turn/policy.py`, `api/node_state.py`,
+`merge.py`), so no time is measured here.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Fresh lists of the three kinds; of nodes only the metadata is needed."""
+    """Fresh lists of the three kinds; nodes need their metadata only."""
 
     policies: Sequence[Body]
     states: Sequence[Body]
@@ -40,17 +40,17 @@ class World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What the installation says."""
+    """The settings of the installation."""
 
     domains: Domains = frozenset()
-    """Domains of resource names beside virtfn.dev."""
+    """Domains that resource names may have beside virtfn.dev."""
     turn_timeout: float = turns.TIMEOUT
     """Seconds that a node may be silent in its turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """A merge patch for one object, and the events it deserves once it is written."""
+    """A merge patch for one object, and the events to post once it is written."""
 
     plural: str
     name: str
@@ -70,36 +70,38 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seat:
-    """One node in the rollout: its state, what it shall be asked, and its turn."""
+    """One node in the rollout: its state, what it should be asked, and its turn."""
 
     state: NodeState
     body: Body
     config: NodeConfig
     note: turns.Note | None
-    """As it stands on the object."""
+    """The note on the object."""
     kept: turns.Note | None
-    """As it should, if the node keeps what it has."""
+    """The note to write if nothing about the turn changes."""
     turn: Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """When this is, by clock and by turns."""
+    """The time of this look, by clock and by turns."""
 
     clock: datetime
     turn: int
-    """Number of whatever turn ends now."""
+    """The number for a turn that ends now."""
 
 
 DEFAULT = Rules()
 
 
 def decide(world: World, now: str, rules: Rules = DEFAULT, *, jumped: bool = False) -> Decision:
-    """Merge, take turns, sum up; what is already so is not written.
+    """Merge policies, give turns, sum up statuses; return only what differs from the objects.
 
     Args:
+        world: what the API server lists.
         now: RFC 3339, the controller's own clock.
-        jumped: that clock was set since the last look.
+        rules: the settings of the installation.
+        jumped: whether that clock was set since the last look.
     """
     unreadable: list[str] = []
     living = [body for body in world.policies if not _metadata(body).get("deletionTimestamp")]
@@ -109,7 +111,7 @@ def decide(world: World, now: str, rules: Rules = DEFAULT, *, jumped: bool = Fal
     states = [(_state(body, unreadable), body) for body in present]
     wires = Wires()
     nodes = [Node(name=s.name, labels=labels[s.name], asked=s.spec, garbled=s.garbled) for s, _ in states]
-    # A policy that nobody can read is not one that is gone: nobody's functions are given back meanwhile.
+    # A policy that cannot be read is not deleted: its functions are not given back.
     merged = merge([p for p, _ in policies], nodes, wires=wires, lost=len(policies) < len(living))
     unreadable += [f"SriovNode {name} keeps its spec: what it is asked cannot be read" for name in merged.untouched]
     clock = read_time(now)
@@ -128,7 +130,7 @@ def decide(world: World, now: str, rules: Rules = DEFAULT, *, jumped: bool = Fal
 
 
 def read_time(now: str) -> datetime:
-    """The caller's time; a text that is none is the beginning of time, so that nobody's turn ends by it."""
+    """Parse the caller's time; an invalid text gives the year 1970, so that no turn ends because of it."""
     try:
         return turns.read_time(now)
     except ValueError:
@@ -145,7 +147,7 @@ def _name(body: object) -> str:
 
 
 def _labels(nodes: Iterable[Body], unreadable: list[str]) -> dict[str, Mapping[str, str]]:
-    """Node to its labels; labels that cannot be read are not labels that are absent."""
+    """The labels of each node; nodes whose labels cannot be read are left out."""
     found = {}
     for body in nodes:
         name, labels = _name(body), _metadata(body).get("labels")
@@ -157,7 +159,7 @@ def _labels(nodes: Iterable[Body], unreadable: list[str]) -> dict[str, Mapping[s
 
 
 def _are_labels(labels: object) -> bool:
-    """A selector looks texts up; of what else JSON has, half cannot be looked up at all."""
+    """Whether all values are texts: a selector looks them up in sets, where lists and objects cannot be."""
     return isinstance(labels, Mapping) and all(isinstance(value, str) for value in labels.values())
 
 
@@ -182,7 +184,7 @@ def _state(body: Body, unreadable: list[str]) -> NodeState:
 
 
 def _guarded(body: Body, write: Callable[[], Write | None], unreadable: list[str]) -> Write | None:
-    """The last line: whatever an object makes of this code, the others are written."""
+    """Decide one write; an error over this object must not stop the others."""
     try:
         return write()
     except ERRORS as error:
@@ -215,7 +217,7 @@ def _seat(
 
 
 def _asked(seats: Sequence[_Seat], merged: Merged) -> dict[str, list[NodeState]]:
-    """Policy to the nodes that shall carry it out, those included that have no room for it."""
+    """The nodes of each policy, by its uid, including nodes that have no room for it."""
     found: dict[str, list[NodeState]] = {}
     for seat in seats:
         uids = {policy.uid for policy in seat.config.policies} | merged.left_out.get(seat.state.name, frozenset())
@@ -226,7 +228,7 @@ def _asked(seats: Sequence[_Seat], merged: Merged) -> dict[str, list[NodeState]]
 
 
 def _beside(seats: Sequence[_Seat], merged: Merged) -> Beside:
-    """What the nodes themselves do not say."""
+    """What nodes do not report themselves: lost turns, and policies that were left out."""
     lost = {}
     for seat in seats:
         note = seat.kept
@@ -248,7 +250,7 @@ def _spec_write(seat: _Seat, grants: Mapping[str, bool], merged: Merged, wires: 
 
 
 def _note(seat: _Seat, look: _Look, *, granted: bool) -> turns.Note | None:
-    """What to keep in mind of the node's turn from now on."""
+    """The note on the node's turn to write now."""
     if seat.turn.lost and seat.kept is not None:
         return turns.taken(seat.kept, seat.state, look.clock, look.turn)
     if granted:

@@ -1,9 +1,9 @@
-"""Who of the controllers leads: one Lease, held by renewing it. The only file that knows the `kubernetes` package.
+"""Leader election among controllers: one Lease, held by renewing it. The only file that uses the `kubernetes` package.
 
-The rules of client-go: a standby measures by its own clock how long it has seen no renewal; a leader that could not
-renew for `RENEW_DEADLINE` ends its process, well before a standby may take over. Campaigning runs in a thread of its
-own, so that a busy event loop loses no lease; and another thread keeps the deadline (`guard`), so that no answer,
-however slow, holds it off. Durations are of the monotonic clock: a wall clock that jumps changes nothing.
+The rules are client-go's: a standby measures with its own clock how long it has seen no renewal; a leader that could
+not renew for `RENEW_DEADLINE` ends its process, well before a standby may take over. The campaign runs in its own
+thread, so that a busy event loop does not lose the lease. Another thread watches the deadline (`guard`), so that no
+slow answer delays it. Durations are measured with the monotonic clock: a wall clock that jumps changes nothing.
 """
 
 import asyncio
@@ -23,46 +23,46 @@ from virtfn_operator.settings import ApiServer
 
 LEASE_DURATION = 30.0
 RENEW_DEADLINE = 20.0
-"""Twice client-go's: on a node short of CPU a whole process stood still for 5 s (measured), and a leader that ends is
-away for longer than a standby waits."""
+"""Seconds, twice client-go's: on a node short of CPU a whole process stood still for 5 s (measured by hand), and a
+leader that ends is away for longer than a standby waits."""
 RENEW_PERIOD = 5.0
-"""Between two renewals; one that is refused is repeated twice before the deadline."""
+"""Seconds between two renewals; a refused one is repeated twice before the deadline."""
 RETRY_PERIOD = 3.0
-"""Between two attempts of a leader, from begin to begin: one that ran into its time-out is repeated at once."""
+"""Seconds between the starts of two attempts of a leader: an attempt that timed out is repeated at once."""
 STANDBY_PERIOD = 3.0
-"""Between two looks at somebody else's lease."""
+"""Seconds between two looks of a standby at the lease."""
 STANDBY_LIMIT = 15.0
 """The same while the looks fail: the back-off's limit."""
 REQUEST_TIMEOUT = 3.0
-"""For each request in all, however slowly its answer comes; an attempt is two of them at most."""
+"""Seconds for one request in all, however slowly its answer comes; an attempt is two requests at most."""
 MOST_TRANSITIONS = 2**31 - 1
-"""The API server refuses a lease that counts further, and nobody would ever lead again."""
+"""The highest count: the API server refuses a lease with a higher one, and no controller would ever lead again."""
 
 logger = logging.getLogger(__name__)
 
 
 class LeaseConflictError(Exception):
-    """Somebody else wrote the lease between our reading and our writing."""
+    """Another process wrote the lease between our read and our write."""
 
 
 class Leases(Protocol):
-    """Where the lease is kept."""
+    """The store of the lease."""
 
     def read(self) -> dict[str, Any] | None:
-        """The Lease object, or None."""
+        """Return the Lease object, or None."""
 
     def write(self, lease: dict[str, Any]) -> dict[str, Any] | None:
-        """Create it, or replace the version that was read; raises LeaseConflictError when it moved meanwhile.
+        """Create the lease, or replace the version that was read; raise LeaseConflictError when it changed meanwhile.
 
-        Returns the lease as it is then, where the store tells: then it needs not be read for the next renewal.
+        Returns the new lease where the store has it; then the next renewal need not read it.
         """
 
 
 class KubernetesLeases:
-    """One Lease object of the API server. All calls must come from one thread, which has an event loop in here.
+    """One Lease object of the API server. Call it from one thread only; its event loop is in here.
 
-    The package's own transport is not used: its time-outs are per packet, so that a byte a second holds off any
-    deadline.
+    The package's own transport is not used: its time-outs are per packet, so an answer of one byte a second would delay
+    any deadline.
     """
 
     def __init__(self, server: ApiServer, namespace: str, name: str) -> None:
@@ -74,10 +74,10 @@ class KubernetesLeases:
         self._models: Any = client.ApiClient()
 
     def read(self) -> dict[str, Any] | None:
-        """The Lease object, or None.
+        """Return the Lease object, or None.
 
         Raises:
-            KubeError: no answer in time, not allowed, or none that an API server gives.
+            KubeError: no answer in time, not allowed, or a malformed answer.
         """
         try:
             return self._run("GET", f"{self._folder}/{self._name}", None)
@@ -87,11 +87,11 @@ class KubernetesLeases:
             raise
 
     def write(self, lease: dict[str, Any]) -> dict[str, Any]:
-        """Create it, or replace the version that was read; what it is then.
+        """Create the lease, or replace the version that was read; return the new one.
 
         Raises:
-            LeaseConflictError: somebody else wrote it meanwhile.
-            KubeError: no answer in time, not allowed, or none that an API server gives.
+            LeaseConflictError: another process wrote it meanwhile.
+            KubeError: no answer in time, not allowed, or a malformed answer.
         """
         version = lease["metadata"].get("resourceVersion")
         spec = lease["spec"]
@@ -119,7 +119,7 @@ class KubernetesLeases:
             raise
 
     def close(self) -> None:
-        """Close connection and event loop; to be called by the thread that read and wrote."""
+        """Close connection and event loop; call it from the thread that read and wrote."""
         if self._runner is not None:
             if self._kube is not None:
                 self._runner.run(self._drop(self._kube))
@@ -132,7 +132,8 @@ class KubernetesLeases:
         return self._runner.run(self._ask(method, path, body))
 
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        """A session lasts while all goes well: the patience after failures is the campaign's own."""
+        """Send one request. A failure ends the session, so that its gate holds nothing back: the campaign has its own
+        pauses."""
         self._kube = kube = self._kube or Kube(self._server, connections=1)
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
@@ -156,7 +157,7 @@ class KubernetesLeases:
 
 
 class Candidate:
-    """One process that wants to lead."""
+    """A process that wants to lead."""
 
     def __init__(self, leases: Leases, identity: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._leases = leases
@@ -165,13 +166,13 @@ class Candidate:
         self._seen: tuple[object, object] | None = None
         self._seen_at = 0.0
         self._held: dict[str, Any] | None = None
-        """Our own lease as last written: renewed without reading it; a conflict tells if it is ours no more."""
+        """Our own lease as last written, renewed without reading; a conflict tells when another process took it."""
         self._leads = threading.Event()
         self._answered = True
-        """The last attempt saw whose lease it is, or took it."""
+        """Whether the last attempt saw who holds the lease, or took it."""
         self.renewed_at = 0.0
         self.overtaken = False
-        """The last attempt found that somebody else leads."""
+        """Whether the last attempt found another leader."""
 
     def campaign(self, stopped: threading.Event, elected: Callable[[], None], lost: Callable[[], None]) -> None:
         """Wait for the lease, call `elected`, renew until `stopped`, then release; call `lost` when renewing fails."""
@@ -201,7 +202,7 @@ class Candidate:
     def guard(self, stopped: threading.Event, lost: Callable[[], None]) -> None:
         """Call `lost` when a leader has not renewed for `RENEW_DEADLINE`, whatever the campaign is waiting for.
 
-        For a thread of its own. Ends when a leader is stopped.
+        Runs in its own thread. Returns when the leader is stopped.
         """
         self._leads.wait()
         while self._leads.is_set():
@@ -213,7 +214,7 @@ class Candidate:
                 return
 
     def attempt(self) -> bool:
-        """Take or renew the lease; False when somebody else has it or the API server does not answer."""
+        """Take or renew the lease; return False when another process holds it or the API server does not answer."""
         began, self.overtaken, self._answered = self._monotonic(), False, True
         held, self._held = self._held, None
         try:
@@ -223,9 +224,9 @@ class Candidate:
                 return False
             self._held = self._leases.write(self._taken(lease))
         except LeaseConflictError:
-            self._answered = False  # one is a race, many in a row are a server that refuses: both may wait
+            self._answered = False  # one conflict is a race, many in a row are refusals: waiting is right for both
             return False
-        except Exception as error:  # whatever it is, it means "not now"
+        except Exception as error:  # any error means "not now"
             self._answered = False
             logger.warning("lease: %s", str(error).splitlines()[0] if str(error) else repr(error))
             return False
@@ -236,14 +237,14 @@ class Candidate:
         return self._monotonic() - self.renewed_at >= RENEW_DEADLINE
 
     def release(self) -> None:
-        """Let a standby take over at once."""
+        """Release the lease, so that a standby takes over at once."""
         try:
             lease = self._leases.read()
             if lease and lease["spec"].get("holderIdentity") == self._identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                 self._leases.write(lease)
-        except Exception as error:  # it runs out by itself
-            logger.warning("lease is not released: %s", error)
+        except Exception as error:  # the lease expires by itself
+            logger.warning("cannot release the lease, it expires by itself: %s", error)
 
     def _free(self, lease: dict[str, Any]) -> bool:
         spec = lease.get("spec") or {}
@@ -273,7 +274,7 @@ class Candidate:
 
 
 def _seconds(duration: object) -> float:
-    """How long somebody's lease lasts; ours where what stands there is no duration, and an hour at most."""
+    """How long a lease lasts: an hour at most, and `LEASE_DURATION` where the value is invalid."""
     good = isinstance(duration, int | float) and not isinstance(duration, bool) and duration > 0
     return min(float(duration), 3600.0) if good and isinstance(duration, int | float) else LEASE_DURATION
 

@@ -1,12 +1,11 @@
-"""merge(policies, nodes) -> what every node is asked, in the order in which policies claim. Pure.
+"""merge(policies, nodes): the policies that every node is asked to carry out, by precedence. Pure.
 
-What a policy gets of a device is decided on the node, where the devices are (`core/turn/resolve.py`). A policy that
-cannot be read keeps what it had: an edit that goes wrong must not take functions away, and the next good one replaces
-it.
+The node decides what each policy gets of its devices (`core/turn/resolve.py`). A policy that cannot be read keeps what
+it had: a bad edit must not take functions away, and the next good one replaces it.
 
-One node's policies fit into one SriovNode, which the API server's store bounds. Where they do not, what the node is
-asked already comes first, then the others by their rank; who is left out is told so. Nobody's policy can push out
-another that is being served.
+The policies of one node must fit into one SriovNode, whose size the API server's store bounds. Where they do not fit,
+the policies that the node is asked to carry out already come first, then the others by rank. So a new policy cannot
+push out one that is being served. The status of a policy that is left out says so.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -23,18 +22,18 @@ NOTHING = NodeConfig(policies=())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node that runs the agent, its labels and what it is asked now."""
+    """A node that runs the agent, with its labels and what it is asked now."""
 
     name: str
     labels: Mapping[str, str]
     config: NodeConfig = NOTHING
     asked: AskedSpec | None = None
-    """What it is asked now, unread; looked into after `config`."""
+    """What it is asked now, not parsed; looked up after `config`."""
     garbled: bool = False
-    """What it is asked now cannot be read at all."""
+    """Whether what it is asked now cannot be read at all."""
 
     def before(self, uid: str) -> PolicyConfig | Rejected | None:
-        """What is asked of it for this policy now; Rejected when nobody can tell."""
+        """Return what it is asked for this policy now; Rejected when that is unknown."""
         for kept in self.config.policies:
             if kept.uid == uid:
                 return kept
@@ -44,40 +43,43 @@ class Node:
 
     @property
     def uids(self) -> frozenset[str]:
-        """Policies that it is asked to carry out now."""
+        """The uids of the policies that it is asked to carry out now."""
         return frozenset(kept.uid for kept in self.config.policies) | (self.asked.uids if self.asked else frozenset())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """What every node should be asked."""
+    """The policies that every node should be asked to carry out."""
 
     configs: Mapping[str, NodeConfig]
     untouched: frozenset[str] = frozenset()
-    """Nodes whose spec stays as it is: a policy keeps what it had there, and nobody can tell what that was."""
+    """Nodes whose spec stays as it is: a policy keeps what it had there, but what it had is unknown."""
     left_out: Mapping[str, frozenset[str]]
-    """Node to the uids of policies for which its SriovNode has no room."""
+    """By node, the uids of policies for which its SriovNode has no room."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
     uid: str
     wanted: PolicyConfig | None
-    """None: only what it had before."""
+    """None where the policy keeps what it had before."""
     before: PolicyConfig | None = None
 
 
 class _UnsureError(Exception):
-    """Nobody can tell what a policy had on this node."""
+    """It is unknown what a policy had on this node."""
 
 
 def merge(
     policies: Iterable[Policy], nodes: Iterable[Node], *, wires: Wires | None = None, lost: bool = False
 ) -> Merged:
-    """Ordered by priority, creation and name, whatever order the arguments are in.
+    """Return what every node should be asked, ordered by priority, creation time and name.
 
     Args:
-        lost: a policy object could not be read at all; then what nodes are asked for unknown policies stays.
+        policies: all policies, in any order.
+        nodes: all nodes that run the agent, in any order.
+        wires: the JSON of policies, to share between calls.
+        lost: whether a policy object could not be read at all; then nodes keep what unknown policies asked.
     """
     ranked = sorted(policies, key=lambda policy: policy.rank)
     known = {policy.uid for policy in ranked}
@@ -119,14 +121,14 @@ def _orphans(node: Node, known: Set[str]) -> list[_Claim]:
 
 
 def _fit(claims: Sequence[_Claim], node: Node, sizes: Wires) -> tuple[NodeConfig, frozenset[str]]:
-    """As many claims as one SriovNode holds, in their order; and the uids of those that it does not hold."""
+    """Return as many claims as one SriovNode holds, in their order, and the uids of the others."""
     all_of_them = [claim.wanted or claim.before for claim in claims]
     wanted = tuple(policy for policy in all_of_them if policy is not None)
     if len(wanted) <= POLICIES_LIMIT and sum(map(sizes.size, wanted)) <= SPEC_LIMIT:
         return NodeConfig(policies=wanted), frozenset()
     chosen: dict[int, PolicyConfig] = {}
     room, served = SPEC_LIMIT, node.uids
-    for at, claim in enumerate(claims):  # what is served now keeps its place
+    for at, claim in enumerate(claims):  # policies that are served now keep their place
         if claim.uid in served and (before := claim.before or _served(node, claim, sizes)) is not None:
             chosen[at], room = before, room - sizes.size(before)
     for at, claim in enumerate(claims):
@@ -140,7 +142,7 @@ def _fit(claims: Sequence[_Claim], node: Node, sizes: Wires) -> tuple[NodeConfig
 
 
 def _served(node: Node, claim: _Claim, sizes: Wires) -> PolicyConfig | None:
-    """What is asked for the policy now; where that is what is wanted, it needs not be read on each of 5,000 nodes."""
+    """What is asked for the policy now. If that equals the wanted config, its JSON is not parsed, as on 5,000 nodes."""
     if claim.wanted is not None and node.asked is not None and node.asked.entry(claim.uid) == sizes.of(claim.wanted):
         return claim.wanted
     before = node.before(claim.uid)

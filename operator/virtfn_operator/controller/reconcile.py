@@ -1,8 +1,8 @@
-"""One reconcile (list, decide, write) and the loop that calls it when something happened.
+"""One reconcile (list, decide, write), and the loop that runs it when something happened.
 
 Lists are fresh and complete every time: a watch misses deletions in its gaps, so nothing is decided from what a watch
-remembers. A write that fails stops no other; it is decided anew, and tried again with growing patience. After a
-failure the list that failed is asked for first and alone, so that an API server that is unwell gets one request a try.
+remembers. A write that fails stops no other; it is decided again and tried again, after a longer pause each time. After
+a failure the list that failed is requested first and alone, so that a failing API server gets one request per attempt.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 WORLD = {ours(POLICIES): "application/json", ours(NODES): "application/json", "/api/v1/nodes": METADATA_ONLY}
-"""The lists that are decided from, and what of them is asked for."""
+"""The lists to decide from, each with its Accept header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,24 +32,25 @@ class Pace:
     """Seconds between reconciles."""
 
     quiet: float = 0.3
-    """After a wake-up: what comes together is looked at together."""
+    """After a wake-up, so that events that come together are handled together."""
     share: float = 1.0
-    """A reconcile that took t seconds is followed by t * share seconds of rest, however many events come."""
+    """Not seconds: a reconcile that took t seconds is followed by t * share seconds of rest, however many events
+    come."""
     resync: float = 48.0
-    """At most, without any event: a watch misses deletions in its gaps, or may be silent and look well; a new policy
-    must still show within a minute."""
+    """Without any event, at most: a watch misses deletions in its gaps and may hang unseen, and a new policy must still
+    show within a minute."""
     retry: float = 1.0
-    """After a look at the cluster that failed: one request."""
+    """After a failed list; the next attempt costs one request."""
     retry_limit: float = 30.0
     rewrite: float = 5.0
-    """After writes that failed: three lists and the writes again."""
+    """After failed writes; the next attempt costs three lists and the writes."""
     wary: float = 20.0
-    """Instead of `resync`, while trouble with the API server is less than `wary_for` ago: a watch may still hang."""
+    """Instead of `resync`, for `wary_for` seconds after a failure of the API server: a watch may still hang."""
     wary_for: float = 120.0
 
 
 class Reconciler:
-    """Wakes, lists, decides, writes."""
+    """Runs reconciles: list, decide, write."""
 
     def __init__(
         self, kube: Kube, *, instance: str, pace: Pace | None = None, parallel: int = 8, rules: Rules = DEFAULT
@@ -72,7 +73,7 @@ class Reconciler:
         """Loop time when a reconcile last ended, well or not."""
 
     def wake(self) -> None:
-        """Something changed somewhere; not thread-safe."""
+        """Start a reconcile soon; not thread-safe."""
         self._woken.set()
 
     async def run(self, clock: Callable[[], float]) -> None:
@@ -102,18 +103,18 @@ class Reconciler:
         await asyncio.sleep(self._pace.quiet)
 
     async def reconcile(self) -> bool:
-        """One pass; True when everything that had to be written is written."""
+        """Run one pass; return True when everything that had to be written is written."""
         try:
             world = await self._world()
         except KubeError as error:
             if not error.held:
-                logger.warning("cannot look at the cluster, will look again: %s", error)
+                logger.warning("cannot list the cluster's objects, will try again: %s", error)
             self._pause = error.retry_in if error.held else max(self._looks.failed(), error.retry_in)
             return False
         self._looks.succeeded()
         try:
             now, jumped = self._time.read()
-            # In a thread: 10,000 policies take it seconds, in which health, watches and writes must go on.
+            # In a thread: 10,000 policies take seconds, during which health, watches and writes must go on.
             decision = await asyncio.to_thread(decide, world, now, self._rules, jumped=jumped)
         except Exception:
             logger.exception("deciding failed; nothing is written")
@@ -148,17 +149,17 @@ class Reconciler:
                 await self._kube.patch(ours(write.plural, write.name, write.subresource), write.patch)
             except KubeError as error:
                 if error.absent:
-                    return True  # gone meanwhile: nothing is left to write
+                    return True  # deleted meanwhile: nothing is left to write
                 if error.held:
                     return False
-                logger.warning("%s %s is not written, will try again: %s", write.plural, write.name, error)
+                logger.warning("cannot write %s %s, will try again: %s", write.plural, write.name, error)
                 return False
             logger.info("%s %s: wrote %s", write.plural, write.name, write.subresource or "spec")
             await self._events.post(write.about, POLICY_KIND, write.transitions, now=micro_timestamp())
             return True
 
     def _tell(self, unreadable: tuple[str, ...]) -> None:
-        """Once per finding, not once per reconcile."""
+        """Log each finding once, not once per reconcile."""
         for line in sorted(set(unreadable) - self._told):
             logger.error("%s", line)
         self._told = frozenset(unreadable)

@@ -1,9 +1,9 @@
-"""Which nodes may carry out a disruptive plan now: no policy has more than `maxUnavailable` nodes changing. Pure.
+"""Decides which nodes may carry out a disruptive plan now: at most `maxUnavailable` nodes of a policy. Pure.
 
-A node asks by reporting a disruptive plan and holds its turn until it reports that nothing disruptive is left. A node
-that fails in its turn keeps it: a change that breaks nodes stops by itself. A node that says nothing at all loses it
-after a time (`turns.py`), or one dead machine would hold up everybody. Whoever had a turn most recently is the last to
-have another: a node that ends its turn and asks again at once has no more turns than the others.
+A node asks for a turn by reporting a disruptive plan, and keeps it until it reports that nothing disruptive is left. A
+node that fails in its turn keeps it, so that a change that breaks nodes stops by itself. A node that reports nothing
+loses its turn after a time (`turns.py`), so that one dead machine does not stop the rollout. The node with the most
+recent turn waits for all others, so that a node that asks again at once gets no more turns than they do.
 """
 
 from collections import Counter
@@ -15,29 +15,29 @@ from virtfn_operator.api.policy import MaxUnavailable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One node, as far as taking turns goes."""
+    """What taking turns needs to know of one node."""
 
     node: str
     policies: tuple[str, ...]
-    """Those it is asked to carry out; each has its own limit."""
+    """The policies that it is asked to carry out; each has its own limit."""
     granted: bool
-    """Its spec says that it may change."""
+    """Whether its spec says that it may change."""
     wants: bool
-    """It reports a disruptive plan for what it is asked now."""
+    """Whether it reports a disruptive plan for what it is asked now."""
     settled: bool
-    """It has seen what it was asked last and has nothing disruptive left."""
+    """Whether its status answers its present spec and has nothing disruptive left."""
     lost: bool = False
-    """It was silent for too long: its turn ends now."""
+    """Whether its turn ends now because it was silent for too long."""
     last: int = 0
-    """Number of its last turn among all turns that ended: whoever has a smaller one goes first, 0 never had one."""
+    """The number of its last turn among all turns that ended; 0 for none. The node with the smallest goes first."""
     unknown: bool = False
-    """Nobody can tell what it was granted: it gets nothing, and takes the room of one that changes."""
+    """Whether it is unknown what it was granted: it gets no turn, and counts as a node that changes."""
 
 
 def may_change(turns: Iterable[Turn], limits: Mapping[str, MaxUnavailable]) -> dict[str, bool]:
-    """Say for every node whether it may change; a policy without an entry in `limits` has the default limit.
+    """Return for every node whether it may change; a policy without an entry in `limits` has the default limit.
 
-    A node that no policy claims any more only gives free functions back, so nothing limits it.
+    A node that no policy selects any more only gives free functions back, so nothing limits it.
     """
     ordered = sorted(turns, key=lambda turn: (turn.last, turn.node))
     matching = Counter(policy for turn in ordered for policy in turn.policies)

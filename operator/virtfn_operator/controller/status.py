@@ -1,4 +1,4 @@
-"""Node states -> the status of one policy. Pure; the time is the caller's."""
+"""The status of one policy, from the states of its nodes. Pure; the caller passes the time."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ PROBLEM_LIMIT = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCounts:
-    """Matching nodes by how the policy stands there; those where all of it is rejected are in `matching` only."""
+    """Matching nodes by how the policy stands there; nodes that reject all of it count in `matching` only."""
 
     matching: int
     ready: int
@@ -49,15 +49,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySummary:
-    """For the columns of `kubectl get svp`."""
+    """The columns of `kubectl get svp`."""
 
     resources: Annotated[str, Most(32768)]
-    """`virtfn.dev/fast,virtfn.dev/slow`."""
+    """Resource names, like `virtfn.dev/fast,virtfn.dev/slow`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyStatus:
-    """SriovPolicy.status, field for field as the wire has it."""
+    """SriovPolicy.status, field for field as in JSON."""
 
     observed_generation: int
     nodes: NodeCounts
@@ -68,12 +68,12 @@ class PolicyStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """What is said of nodes that they do not say themselves."""
+    """What the controller knows of nodes that they do not report themselves."""
 
     lost: Mapping[str, str] = field(default_factory=dict)
-    """Node that lost its turn to why."""
+    """By node that lost its turn, why."""
     left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Node to the uids of policies for which its SriovNode has no room."""
+    """By node, the uids of policies for which its SriovNode has no room."""
 
 
 ROOM = (
@@ -86,12 +86,14 @@ NOBODY_BESIDE = Beside()
 def policy_status(
     policy: Policy, nodes: Sequence[NodeState], old: Mapping[str, Any], now: str, beside: Beside = NOBODY_BESIDE
 ) -> dict[str, Any]:
-    """The status of a policy.
+    """Return the status of a policy as JSON.
 
     Args:
+        policy: the policy.
         nodes: the states of the nodes that are asked to carry it out.
-        old: the status it has, for when its conditions last changed.
-        beside: what the nodes themselves do not say.
+        old: its present status, which tells when conditions last changed.
+        now: RFC 3339.
+        beside: what the nodes do not report themselves.
     """
     seen = [(node, _outcome(policy, node, beside)) for node in sorted(nodes, key=lambda node: node.name)]
     rejections = [(node.name, r) for node, outcome in seen for r in _rejections(policy, node, outcome)]
@@ -111,7 +113,7 @@ def policy_status(
 
 
 def _outcome(policy: Policy, node: NodeState, beside: Beside) -> PolicyOutcome:
-    """What is known of this policy there; nothing about this generation yet counts as changing."""
+    """How this policy stands there; without a report on this generation it counts as changing."""
     if policy.uid in beside.left_out.get(node.name, ()):
         return _said(policy, State.REJECTED, Reason.TOO_LARGE, ROOM)
     if node.name in beside.lost:
@@ -119,7 +121,7 @@ def _outcome(policy: Policy, node: NodeState, beside: Beside) -> PolicyOutcome:
     if node.unknown:
         return _said(policy, State.CHANGING, Reason.UNREADABLE, f"its SriovNode cannot be read: {node.unreadable}")
     found = node.by_uid.get(policy.uid)
-    # Of a policy that cannot be read, nodes carry out the last good generation.
+    # For a policy that cannot be read, nodes carry out its last good generation.
     if found and (isinstance(policy.config, Rejected) or found.generation >= policy.generation):
         return found
     return _said(policy, State.CHANGING, Reason.CHANGING, "the agent has not reported on it yet")

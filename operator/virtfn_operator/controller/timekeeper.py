@@ -1,11 +1,11 @@
-"""The controller's clock, and whether somebody set it: times noted before and after that cannot be compared."""
+"""The controller's clock, and whether it was set: times from before and after that cannot be compared."""
 
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 TOLERATED = 30.0
-"""Seconds by which wall clock and steady clock may part between two looks: a clock that is disciplined slews slowly."""
+"""Seconds by which wall clock and steady clock may drift apart between two looks; NTP slews a clock slowly."""
 
 
 class Timekeeper:
@@ -17,7 +17,7 @@ class Timekeeper:
         self._apart = wall() - steady()
 
     def read(self) -> tuple[str, bool]:
-        """Now (RFC 3339, whole seconds), and whether the clock was set since the last time."""
+        """Return the time (RFC 3339, whole seconds), and whether the clock was set since the last call."""
         wall, before = self._wall(), self._apart
         self._apart = wall - self._steady()
         now = datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,15 +1,15 @@
-"""How long a node has had its turn, and whether it still says something. Pure; the time is the caller's.
+"""How long a node has had its turn, and when it last reported something new. Pure; the caller passes the time.
 
-The controller notes on the SriovNode (annotation, because a spec would be asked anew) when it granted the turn and when
-the node last told something new. Its own clock alone counts: an agent's clock, or what it says of time, is not asked.
-A noted time that lies in the future is taken for now, because somebody set the clock back.
+The controller notes on the SriovNode when it granted the turn and when the node last reported something new. The note
+is an annotation, because a change of the spec would raise its generation. Only the controller's clock counts, not an
+agent's. A noted time in the future counts as now, because then the clock was set back.
 
-A node that says that it failed or that it waits for a holder keeps its turn, however long that takes. One that says
-nothing new for `timeout` loses it. One that always says something new and never ends loses it after `MOST` timeouts:
-whoever fakes progress holds the others up no longer than that.
+A node that reports a failure or waits for a holder keeps its turn, however long that takes. A node that reports nothing
+new for `timeout` seconds loses it. A node that always reports something new and never ends loses it after `MOST`
+timeouts, so that false progress delays the others no longer than that.
 
-A note stays when its turn has ended, with the number of that turn: turns are counted over all nodes, in the order in
-which they end, so that whoever had one most recently waits for all others. A number, because no clock moves it.
+A note stays when its turn has ended, with the number of that turn. Turns are counted over all nodes in the order in
+which they end, so that the node with the most recent turn waits for all others. Numbers are used because clocks jump.
 """
 
 import re
@@ -28,10 +28,10 @@ TIMEOUT = 900.0
 """Seconds; the chart's `controller.turnTimeoutSeconds`."""
 
 MOST = 8
-"""Timeouts that one turn may last with news all the while."""
+"""Timeouts that one turn may last, however often the node reports something new."""
 
 MOST_TURNS = 10**15 - 1
-"""Where counting stops; beyond it a note could not be read back."""
+"""The highest number of a turn; a note with a higher one could not be read back."""
 
 _NOTE = re.compile(
     r"granted=(\S{1,40}) heard=(\S{1,40}) word=([0-9a-f]{1,16})(?: lost=(\S{1,40}))?(?: ended=([0-9]{1,15}))?"
@@ -41,21 +41,21 @@ _STANDS = frozenset({State.FAILED, State.BLOCKED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """What the controller keeps in mind of one node's turn."""
+    """The controller's note on one node's turn."""
 
     granted: datetime
     heard: datetime
-    """When it last told something new."""
+    """When the node last reported something new."""
     word: str
-    """What it told then, as `NodeState.word` has it."""
+    """The hash of what it reported then (`NodeState.word`)."""
     lost: datetime | None = None
-    """When it lost its turn; kept until it has answered and nothing disruptive is left, or it has a turn again."""
+    """When it lost its turn; kept until it has answered and nothing disruptive is left, or it gets a turn again."""
     number: int | None = None
-    """Of the turn among all that ended, of whatever node; None while it is on."""
+    """The number of the turn among all turns that ended, of all nodes; None until it has ended."""
 
     @property
     def over(self) -> bool:
-        """Whether the turn has ended, one way or the other."""
+        """Whether the turn has ended."""
         return self.lost is not None or self.number is not None
 
     def __str__(self) -> str:
@@ -65,12 +65,12 @@ class Note:
 
 
 def fresh(state: NodeState, now: datetime) -> Note:
-    """A turn that begins now."""
+    """Return the note of a turn that begins now."""
     return Note(granted=now, heard=now, word=state.word)
 
 
 def read_note(body: object) -> Note | None:
-    """The note on a SriovNode, or None; whatever else stands there is none."""
+    """Read the note on a SriovNode; None where there is none, or an invalid one."""
     text = mapping(mapping(mapping(body).get("metadata")).get("annotations")).get(ANNOTATION)
     match = _NOTE.fullmatch(text) if isinstance(text, str) and len(text) < 256 else None
     if match is None:
@@ -84,20 +84,20 @@ def read_note(body: object) -> Note | None:
 
 
 def last(note: Note | None) -> int:
-    """Orders nodes by their last turn: the greatest had one most recently, 0 never had one."""
+    """Return the number of the node's last turn, the highest for the most recent one; 0 where it had none."""
     return 0 if note is None else max(1, note.number or 0)
 
 
 def following(bodies: Iterable[object]) -> int:
-    """The number of the turn that ends next, by what stands on all SriovNodes."""
+    """Return the number for the turn that ends next, from the notes on all SriovNodes."""
     return min(1 + max((last(read_note(body)) for body in bodies), default=0), MOST_TURNS)
 
 
 def read_time(text: str) -> datetime:
-    """RFC 3339 with its zone.
+    """Parse RFC 3339 with its zone.
 
     Raises:
-        ValueError: it is none, or lies outside of the years 1 to 9999 once it is in UTC.
+        ValueError: the text is invalid, or outside of the years 1 to 9999 in UTC.
     """
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
@@ -105,14 +105,17 @@ def read_time(text: str) -> datetime:
     try:
         return found.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError(f"{text} is no time in UTC") from error
+        raise ValueError(f"{text} is out of range in UTC") from error
 
 
 def heard(note: Note | None, state: NodeState, now: datetime, *, jumped: bool = False) -> Note:
-    """The note of a node that has its turn, brought up to date.
+    """Return the updated note of a node that has its turn.
 
     Args:
-        jumped: the clock was set since the last look, so that no noted time can be compared with now.
+        note: its present note.
+        state: what it reports.
+        now: the controller's time.
+        jumped: whether the clock was set since the last look, so that noted times cannot be compared with now.
     """
     if note is None or note.over:
         return fresh(state, now)
@@ -123,7 +126,7 @@ def heard(note: Note | None, state: NodeState, now: datetime, *, jumped: bool = 
 
 
 def is_lost(note: Note, state: NodeState, now: datetime, timeout: float) -> bool:
-    """Whether the turn ends without the node."""
+    """Whether the node loses its turn now."""
     if state.heard and any(outcome.state in _STANDS for outcome in state.policies):
         return False
     silent = (now - note.heard).total_seconds() >= timeout
@@ -131,35 +134,35 @@ def is_lost(note: Note, state: NodeState, now: datetime, timeout: float) -> bool
 
 
 def taken(note: Note, state: NodeState, now: datetime, number: int) -> Note:
-    """The note of a turn that the node loses now."""
+    """Return the note of a turn that the node loses now."""
     return replace(note, lost=now, word=state.word, number=number)
 
 
 def ended(note: Note, number: int) -> Note:
-    """The note of a node that has no turn; where it had one until now, that was the last to end."""
+    """Return the note of a node without a turn; a turn that it had until now gets this number."""
     return note if note.over else replace(note, number=number)
 
 
 def settled(note: Note, state: NodeState) -> Note:
-    """The note of a node that has nothing disruptive left: it is not reproached any longer with a turn that it lost."""
+    """Return the note of a node that has nothing disruptive left: once it has answered, a lost turn is forgotten."""
     return replace(note, lost=None, number=last(note)) if note.lost and has_answered(note, state) else note
 
 
 def has_answered(note: Note, state: NodeState) -> bool:
-    """Whether a node that lost its turn has spoken since."""
+    """Whether a node that lost its turn has reported something new since."""
     return state.heard and state.word != note.word
 
 
 def why(note: Note) -> str:
-    """For people; the same at every look."""
+    """Return the message about a lost turn; it is the same at every look."""
     return (
-        f"had its turn since {_text(note.granted)}, told nothing new after {_text(note.heard)} and did not end it: the"
-        " next node goes on; look at the agent there"
+        f"had its turn since {_text(note.granted)}, reported nothing new after {_text(note.heard)} and did not end it:"
+        " the next node goes on; check the agent there"
     )
 
 
 def annotated(note: Note | None, body: object) -> dict[str, Any]:
-    """The part of a merge patch that makes the note stand on the object; empty when it does already."""
+    """Return the part of a merge patch that writes the note; empty when the object has it already."""
     old = mapping(mapping(mapping(body).get("metadata")).get("annotations")).get(ANNOTATION)
     new = None if note is None else str(note)
     return {} if old == new else {"metadata": {"annotations": {ANNOTATION: new}}}

@@ -1,8 +1,8 @@
-"""Which events of a watch wake the controller, and when. Pure; the time is the caller's.
+"""Decides which events of a watch wake the controller, and when. Pure; the caller passes the time.
 
-A wake-up costs three lists, and an object's changes are anybody's writing: a stolen token of one node can make a status
-a second. So each object has an allowance that no honest one uses up, and what comes beyond it is looked at a little
-later, together. What is remembered is bounded, because deletions are missed in the gaps of a watch.
+A wake-up costs three lists, and changes of objects are not trusted: with a stolen token of one node, a new status can
+come every second. So each object has an allowance that normal operation does not use up; events beyond it are handled
+a little later, together. The memory is bounded, because deletions are missed in the gaps of a watch.
 """
 
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from virtfn_host.backoff import Allowance
 
 AT_ONCE, EVERY = 20, 5.0
-"""Wake-ups of one object at once, and seconds until it has one more. An agent writes ten statuses, then one in 4 s."""
+"""Wake-ups of one object at once, and seconds until one more. An agent writes ten statuses, then one every 4 s."""
 
 REMEMBERED = 32768
-"""Objects; beyond that the one that was seen longest ago is forgotten, which costs a wake-up when it is seen again."""
+"""Objects, at most; beyond that the one seen longest ago is forgotten, which costs a wake-up when it is seen again."""
 
 
 @dataclass(slots=True)
@@ -21,21 +21,21 @@ class _Known:
     state: object = None
     allowance: Allowance = field(default_factory=lambda: Allowance(burst=AT_ONCE, every=EVERY))
     due: float = 0.0
-    """When a wake-up that is promised comes; whatever happens until then is seen by it."""
+    """When a delayed wake-up comes; it covers all events until then."""
 
 
 class Waking:
-    """Remembers what the watches told of last."""
+    """Remembers the last state of each object that the watches showed."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, object], _Known] = {}
 
     def moved(self, who: tuple[object, object], state: object, now: float) -> float | None:
-        """Seconds after which to wake for this event; None: not at all.
+        """Return the seconds after which to wake for this event; None for not at all.
 
         Args:
             who: kind and name.
-            state: another one when the object is another; None: it is gone, or nobody can tell.
+            state: a value that differs when the object differs; None when it is gone or its state is unknown.
             now: seconds of a monotonic clock.
         """
         known = self._known.pop(who) if who in self._known else _Known()
@@ -43,7 +43,7 @@ class Waking:
         if len(self._known) > REMEMBERED:
             del self._known[next(iter(self._known))]
         if state is not None and state == known.state:
-            return None  # listed again, because a watch ended
+            return None  # only listed again, because a watch ended
         known.state = state
         if now < known.due:
             return None

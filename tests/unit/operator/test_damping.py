@@ -80,7 +80,7 @@ async def test_what_waits_is_drifted_and_its_status_does_not_change_meanwhile(fi
     assert fight.node.ready() == ("False", "Drifted")
     message = next(c["message"] for c in fight.node.status["conditions"] if c["type"] == "Ready")
     assert "is on igbvf, wanted vfio-pci" in message
-    assert "nothing shows who" in message
+    assert "nothing shows which program" in message
     assert "the next repair is due at 2023-11-1" in message
     for _ in range(20):
         await fight.turn(0.2)

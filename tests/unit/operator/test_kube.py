@@ -190,7 +190,7 @@ async def test_health(unused_tcp_port: int) -> None:
     problems: list[str | None] = [None, "hung"]
     runner = await serve_health(unused_tcp_port, lambda: problems.pop(0))
     async with Kube(ApiServer(url=f"http://127.0.0.1:{unused_tcp_port}", token=None, ca=None), connections=1) as client:
-        with pytest.raises(KubeError, match="no JSON"):
+        with pytest.raises(KubeError, match="not JSON"):
             await client.read("/healthz")
         with pytest.raises(KubeError, match="500: hung"):
             await client.read("/healthz")

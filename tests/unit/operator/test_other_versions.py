@@ -54,7 +54,7 @@ async def test_one_that_cannot_be_read_says_so_until_it_is_good_again(
     files: PoolFiles, tmp_path: Path, text: str, said: str
 ) -> None:
     write(tmp_path, text)
-    with pytest.raises(LedgerUnreadableError, match=f"{said}.*; the device plugin writes it anew"):
+    with pytest.raises(LedgerUnreadableError, match=f"{said}.*; the device plugin replaces it"):
         await files.ledger()
     write(tmp_path, dumps(LEDGER))
     assert await held(files) == {str(VF)}
