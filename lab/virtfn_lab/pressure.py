@@ -238,7 +238,7 @@ def clock_jumps(node: Node) -> Iterator[Recovered]:
         with clock_off(node, -HOUR):
             free = next(a for a in _bound(node) if a.startswith(LEFT[:7]))
             node.shell(f"echo {free} > /sys/bus/pci/drivers/vfio-pci/unbind")
-            node.until("what somebody unbound is bound again", lambda: free in _bound(node), 20)
+            node.until("the VF that was unbound by hand is bound again", lambda: free in _bound(node), 20)
             node.edit("left", 3)
             stood.intact()
         yield _recovered(stood, "back from an hour behind", 3)
