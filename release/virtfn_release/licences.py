@@ -33,7 +33,7 @@ compares it with the lock files. `make sbom` lists one image, with hashes and th
 _OF_THE_BASE = """
 ## Debian packages of the base that `make images` makes
 
-Another `BASE` brings others. Their copyright files are in the image, in `/usr/share/doc`; the licences here are those
+Another `BASE` brings other packages. Copyright files are in `/usr/share/doc` of the image; the licences here are those
 that these files name for any of the package's files, sources included.
 """
 
