@@ -9,7 +9,7 @@ RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-setup: $(VENV)/.ready ## make the virtual environment with everything that lint and tests need
+setup: $(VENV)/.ready ## make the virtual environment for lint and tests
 
 $(VENV)/.ready: pyproject.toml requirements/dev.txt
 	./setup-venv $(VENV)
@@ -23,51 +23,51 @@ lint: setup ## style, types, import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-unit: setup ## unit tests, scenarios, the contract and the faults on the fake kernel
+unit: setup ## unit tests and scenarios; contract and faults on the fake kernel
 	$(PY) -m pytest tests/unit tests/scenarios tests/contract tests/faults tests/test_house.py
 
-kernel: setup ## the contract on real kernels, in emulated machines (minutes; VIRTFN_KERNEL=cdev for another than Debian's two)
+kernel: setup ## the contract on Debian's two kernels, in emulated machines (minutes; VIRTFN_KERNEL=cdev for another one)
 	$(PY) -m pytest -s tests/kernel
 
 cluster: setup ## a real cluster in the lab: chart to pod, restarts, uninstall (minutes)
 	$(PY) -m pytest -s tests/cluster
 
-pressure: setup ## a cluster under pressure: kills, full disks, a clock that jumps; then the audit log (a quarter of an hour)
+pressure: setup ## a cluster under kills, full disks and clock jumps; then its audit log (a quarter of an hour)
 	VIRTFN_LONG=1 $(PY) -m pytest -s tests/cluster/test_under_pressure_killed.py \
 	  tests/cluster/test_under_pressure_disk_and_clock.py tests/cluster/test_privileges_audit.py
 
 lab-up: setup ## start a cluster with emulated SR-IOV hardware
 	$(LAB) up
 
-lab-down: setup ## stop it and remove what it left
+lab-down: setup ## stop that cluster and remove what it left
 	$(LAB) down
 
-kubectl: setup ## kubectl in the lab: make kubectl ARGS='get svn'
+kubectl: setup ## run kubectl in the lab: make kubectl ARGS='get svn'
 	@$(LAB) kubectl $(ARGS)
 
-bench: setup ## figures, each beside its floor or a peer (about half an hour)
+bench: setup ## print figures, each beside its floor or a peer (about half an hour)
 	PYTHONPATH=lab:host:tests/bench $(PY) tests/bench/__main__.py
 
-prove: setup ## the long proofs in full (hours; PROOFS='histories contested' for those only)
+prove: setup ## run the long proofs (hours; PROOFS='histories contested' for only those)
 	PYTHONPATH=lab:host:operator:tests/fakes $(PY) tests/prove/__main__.py $(PROOFS)
 
-demo: setup ## from kubectl apply to /dev/vfio in a pod, on a bare machine
+demo: setup ## show kubectl apply to /dev/vfio in a pod, on a bare machine
 	PYTHONPATH=lab $(PY) -m virtfn_lab.demo
 
 lock: $(VENV)/bin/uv ## write requirements/ from pyproject.toml (UPGRADE=--upgrade for the newest versions)
 	$(RELEASE) lock $(UPGRADE)
 
-# Not setup: it builds our code with what is locked, and a new requirement of the build is not locked yet.
+# Not `setup`: that builds our code from the lock files, which do not have a new build requirement yet.
 $(VENV)/bin/uv:
 	./setup-venv $(VENV)
 
-images: setup ## the four images into dist/images, as root (BASE=pinned or a name; without: made of Debian's packages)
+images: setup ## build the four images into dist/images, as root (BASE=pinned or a name; default: made of Debian's packages)
 	$(RELEASE) images --base='$(BASE)'
 
-sbom: setup ## what is in each image of dist/images (CycloneDX), into dist/sbom; builds them where there are none
+sbom: setup ## write a bill of materials (CycloneDX) of each image into dist/sbom; builds missing images
 	$(RELEASE) sbom --base='$(BASE)'
 
-licences: setup ## write docs/licences.md from the images of dist/images, likewise
+licences: setup ## write docs/licences.md from the images; builds missing images
 	$(RELEASE) licences --base='$(BASE)'
 
 changelog: setup ## print the notes of the next release; VERSION=1.2.3 moves them from changes.d into CHANGELOG.md
@@ -80,5 +80,5 @@ stubs: setup ## generate the kubelet's wire types from their .proto files
 crds: ## copy the CRDs into the chart; a test compares them
 	cp crds/*.yaml charts/virtfn/crds/
 
-clean: ## remove what builds left in the checkout
+clean: ## remove what builds left in the checkout, and the virtual environment
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""Runs shell commands as root on a node of the lab, for its tests; reachable only inside the lab's own namespace.
+"""Run shell commands as root on a node of the lab, for its tests; reachable only inside the lab's network namespace.
 
 One JSON line in, `{"command": "..."}`; one out, `{"status": 0, "output": "..."}`.
 """
@@ -9,10 +9,10 @@ import subprocess
 
 
 class Answer(socketserver.StreamRequestHandler):
-    """One command a connection."""
+    """Runs one command for each connection."""
 
     def handle(self) -> None:
-        """Run it to its end, with both outputs in one."""
+        """Run the command to its end; return both outputs as one."""
         asked = json.loads(self.rfile.readline())
         done = subprocess.run(
             ["/bin/sh", "-c", asked["command"]],
@@ -26,7 +26,7 @@ class Answer(socketserver.StreamRequestHandler):
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Several at a time."""
+    """Serves several connections at a time."""
 
     allow_reuse_address = True
     daemon_threads = True

@@ -10,7 +10,7 @@ ip route add default via "$network.2"
 modprobe -a overlay br_netfilter igb nvme 2>/dev/null
 echo 1 > /proc/sys/net/ipv4/ip_forward
 mount -t ext4 /dev/vdb /var/lib/containerd 2>/dev/null || { mkdir -p /var/lib/containerd; mount -t ext4 /dev/vdb /var/lib/containerd; }
-# What virtfn writes to is small file systems of their own, so that a test can fill them and nothing else.
+# The folders that virtfn writes to are small file systems of their own, so that a test can fill only them.
 for folder in /run/virtfn /run/virtfn-ledger /var/lib/virtfn; do
     mkdir -p $folder
     mount -t tmpfs -o size=1m,mode=755 tmpfs $folder
@@ -23,8 +23,8 @@ cat > /etc/cni/net.d/10-lab.conflist <<CNI
 {"cniVersion": "1.0.0", "name": "lab", "plugins": [{"type": "ptp", "ipMasq": false,
  "ipam": {"type": "host-local", "subnet": "10.88.$VIRTFN_NUMBER.0/24", "routes": [{"dst": "0.0.0.0/0"}]}}]}
 CNI
-# Nobody asks for statistics here. Collecting them each second, as containerd 2.4 does by default, took half an emulated
-# CPU, as the kubelet took a quarter of one to write its node's status each second (measured).
+# The lab needs no statistics. Collecting them each second, as containerd 2.4 does by default, took half an emulated
+# CPU; writing the node's status each second cost the kubelet a quarter of one (measured by hand on the lab's node).
 cat > /etc/containerd/config.toml <<TOML
 version = 3
 [plugins.'io.containerd.cri.v1.images'.pinned_images]

@@ -1,4 +1,4 @@
-"""`python -m virtfn_lab up | down | status | kubectl | helm | exec`: the lab from a shell. `make lab-up` calls it."""
+"""The lab's command: `python -m virtfn_lab up | down | status | kubectl | helm | exec`. `make lab-up` calls it."""
 
 import argparse
 import sys
@@ -10,13 +10,13 @@ from virtfn_lab.run import CommandFailedError
 
 
 def main() -> int:
-    """Exit status."""
+    """Run one verb; return the exit status."""
     parser = argparse.ArgumentParser(prog="virtfn_lab", description="A cluster with emulated SR-IOV hardware.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", help="build what is missing and start a cluster")
     up.add_argument("--nodes", type=int, default=1)
     up.add_argument("--topology", choices=sorted(TOPOLOGIES), default="igb2")
-    verbs.add_parser("down", help="stop it and remove what it left")
+    verbs.add_parser("down", help="stop the cluster and remove what it left")
     verbs.add_parser("status", help="its nodes")
     for name, text in (("kubectl", "kubectl as administrator"), ("helm", "Helm as administrator")):
         verbs.add_parser(name, help=text).add_argument("words", nargs=argparse.REMAINDER)

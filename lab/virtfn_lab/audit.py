@@ -1,7 +1,7 @@
-"""What the API server noted of the service accounts' requests: the policy it notes by, and its log read.
+"""The API server's audit log of requests by virtfn's service accounts: the audit policy, and a reader of the log.
 
-Metadata only, one line a request, and none of Kubernetes' own: it costs next to nothing. Knows nothing of what a test
-makes of it.
+The log has metadata only, one line a request, and no requests of Kubernetes' own, so it costs next to nothing. What the
+requests mean is the test's business.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _USER = "system:serviceaccount:"
 
 
 def policy() -> str:
-    """The API server's audit policy: which service account, what, which answer. JSON is YAML."""
+    """Return the API server's audit policy: log account, request and the answer's status. JSON is YAML."""
     own = {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]}
     noted = {"level": "Metadata", "userGroups": ["system:serviceaccounts"], "omitStages": ["RequestReceived"]}
     document = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [own, noted, {"level": "None"}]}
@@ -29,9 +29,9 @@ def policy() -> str:
 
 
 def options(folder: Path) -> list[str]:
-    """Write the policy into `folder`; what the API server is to be started with."""
+    """Write the policy into `folder`; return the API server's options for it."""
     (folder / POLICY).write_text(policy())
-    # Never turned over within a run: who compares must see the first request, too.
+    # The log must not rotate within a run: a test compares all requests, from the first on.
     return [
         f"--audit-policy-file={folder / POLICY}",
         f"--audit-log-path={folder / LOG}",
@@ -41,33 +41,33 @@ def options(folder: Path) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request, answered."""
+    """One request and its answer."""
 
     account: str
     """Namespace and name of the service account, with a colon between."""
     node: str
-    """The node of the pod that its token is bound to; empty where it is bound to none."""
+    """The node of the pod that the token is bound to; empty for a token without a pod."""
     verb: str
     group: str
     resource: str
-    """With its subresource after a slash; empty where the path is no object's (discovery, health)."""
+    """Resource, then its subresource after a slash; empty for paths without objects (discovery, health)."""
     namespace: str
     name: str
-    """Also of a list or watch of one name; empty for one of all, and for what is being created."""
+    """The object's name, also of a list or watch of one name; empty for a list of all and for a create."""
     path: str
     status: int
-    """HTTP status of the answer; 0 when there was none."""
+    """HTTP status of the answer; 0 without an answer."""
     program: str
-    """What the client calls itself."""
+    """The client's User-Agent."""
     time: str
-    """RFC 3339, microseconds, UTC: compares as text."""
+    """Time of the request: RFC 3339, microseconds, UTC; can be compared as text."""
 
     def __str__(self) -> str:
         return f"{self.account}: {self.verb} {self.path} -> {self.status}"
 
 
 def calls(folder: Path) -> Iterator[Call]:
-    """Every request so far, in the order of the log; a line that is being written is left for the next time."""
+    """Yield every request so far, in the order of the log; an unfinished last line is left for the next call."""
     with (folder / LOG).open() as log:
         for line in log:
             if line.endswith("\n"):

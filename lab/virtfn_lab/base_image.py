@@ -1,7 +1,7 @@
-"""The images below ours where no registry can be reached: Debian with Python, made of Debian's packages.
+"""Base images for use without a registry: Debian with Python, made of Debian's packages.
 
-Two of them with one Python: what builds has pip and venv, what runs has not; neither has apt. Made twice of the same
-packages they have the same digest: nothing of this machine and no time stays in them.
+There are two, with the same Python: BUILD has pip and venv, RUNTIME has neither; none has apt. Two builds from the same
+packages have the same digest: nothing of this machine and no time stays in them.
 """
 
 import shutil
@@ -16,11 +16,11 @@ BUILD = "localhost/virtfn/base-build:1"
 RUNTIME = "localhost/virtfn/base:1"
 
 TIME = 315532800
-"""Seconds since 1970 that stand for every time in them: 1980, the oldest that every archive format can hold."""
+"""The time of every file in the images, in seconds since 1970: 1980, the oldest that every archive format can hold."""
 
 SUITE = "bookworm"
 RUNTIME_PACKAGES = ("python3", "kmod", "ca-certificates", "libstdc++6")
-"""The last because gRPC's wheel needs it; elsewhere apt brings it."""
+"""The last one is for gRPC's wheel; on other bases apt brings it."""
 BUILD_PACKAGES = (*RUNTIME_PACKAGES, "python3-venv")
 
 _NO_USRMERGE = "etc/apt/preferences.d/no-usrmerge"
@@ -29,8 +29,8 @@ OPTIONS = (
     "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
     f"--setup-hook=printf 'Package: usrmerge\\nPin: version *\\nPin-Priority: -1\\n' > \"$1\"/{_NO_USRMERGE}",
 )
-"""Without apt. Left to itself, apt takes usrmerge, which moves files into /usr and brings 50 MB of Perl, before
-usr-is-merged, which says that they are there."""
+"""Options that keep apt and usrmerge out. By itself apt prefers usrmerge, which brings 50 MB of Perl to move files into
+/usr, to usr-is-merged, which states that they are there already."""
 
 LEFT_OUT = (
     _NO_USRMERGE,
@@ -50,11 +50,11 @@ LEFT_OUT = (
     "var/log/bootstrap.log",
     "var/log/dpkg.log",
 )
-"""What differs from machine to machine or from day to day, and what nobody reads in a container."""
+"""Files that differ from machine to machine or from day to day, or that no container needs."""
 
 
 def load_bases(buildah: Buildah) -> None:
-    """Have BUILD and RUNTIME in the storage."""
+    """Make sure that the storage has BUILD and RUNTIME."""
     inputs = {
         "suite": SUITE,
         "build": " ".join(BUILD_PACKAGES),
@@ -81,7 +81,7 @@ def _build(folder: Path) -> None:
 
 
 def tidy(root: Path) -> None:
-    """Remove LEFT_OUT, dpkg's backups, and all documentation but the copyright files, which licences ask for."""
+    """Remove LEFT_OUT, dpkg's backups, and all documentation except the copyright files, which licences require."""
     for name in LEFT_OUT:
         path = root / name
         if path.is_dir() and not path.is_symlink():
@@ -98,7 +98,7 @@ def tidy(root: Path) -> None:
 
 
 def _compile(root: Path) -> None:
-    """Compile Python's modules anew, marked by hash: Debian's mark is the source's time, and all times are set."""
+    """Recompile Python's modules, checked by hash: Debian's are checked by the source's time, and we set all times."""
     for folder in list(root.glob("usr/lib/python3*/**/__pycache__")):
         shutil.rmtree(folder)
     folders = [f"/{folder.relative_to(root)}" for folder in sorted(root.glob("usr/lib/python3*"))]

@@ -1,6 +1,6 @@
-"""Buildah as the lab uses it: without a daemon, a registry or a kernel feature that a container may lack.
+"""Buildah as the lab runs it: without a daemon, a registry or a kernel feature that a container may lack.
 
-Knows nothing of what is built with it.
+It knows nothing of the images.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from virtfn_lab.run import run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buildah:
-    """One storage of images and layers; a call is one command, and its answer what it printed."""
+    """One storage of images and layers; a call runs one buildah command and returns its output."""
 
     storage: Path | None = None
-    """None: the machine's own, which keeps layers from build to build."""
+    """Folder of the storage; None for the machine's own, which keeps layers from build to build."""
 
     def __call__(self, *words: str | Path) -> str:
         """Run `buildah WORDS`.
@@ -29,6 +29,6 @@ class Buildah:
         return run(["buildah", *own, *words], env=environment, timeout=1800)
 
     def load(self, archive: Path, name: str) -> None:
-        """Take an image out of an OCI archive and give it a name."""
+        """Load an image from an OCI archive and give it a name."""
         image = self("pull", "--quiet", f"oci-archive:{archive}").strip()
         self("tag", image, name)

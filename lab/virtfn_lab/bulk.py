@@ -1,6 +1,7 @@
-"""Thousands of requests to the lab's API server, as administrator, on a few connections: kubectl takes a process each.
+"""Send thousands of requests to the lab's API server, as administrator, on a few connections.
 
-`python -m virtfn_lab.bulk` is the end inside the lab's network; it reads requests from a file and prints the answers.
+kubectl would need a process for each. `python -m virtfn_lab.bulk` is the end inside the lab's network; it reads
+requests from a file and prints the answers.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from virtfn_lab.paths import repository
 
 CONNECTIONS = 4
 TIMEOUT = 60.0
-"""Seconds for one answer."""
+"""Seconds to wait for one answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request; a body is sent as it is, however odd."""
+    """One request; its body is sent unchanged, however odd."""
 
     method: str
     path: str
@@ -36,17 +37,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the API server made of it."""
+    """The API server's answer to one request."""
 
     status: int
     name: str
-    """Of the object in the answer; empty where there is none."""
+    """Name of the object in the answer; empty without an object."""
     message: str
-    """Why it was refused."""
+    """Why the request was refused."""
 
 
 def send(cluster: Cluster, requests: Iterable[Request]) -> list[Answer]:
-    """Send every request, several at once in no order; the answers, in the order of the requests.
+    """Send all requests, several at once and in any order; return the answers in the order of the requests.
 
     Raises:
         LabError: the API server did not answer.
@@ -65,7 +66,7 @@ def send(cluster: Cluster, requests: Iterable[Request]) -> list[Answer]:
 
 
 class _Sender:
-    """Connections, one a thread."""
+    """One connection for each thread."""
 
     def __init__(self, pki: Path) -> None:
         self._tls = ssl.create_default_context(cafile=pki / "ca.crt")
@@ -87,7 +88,7 @@ class _Sender:
 
 
 def main() -> None:
-    """Inside: the file with the requests, the folder with the certificates."""
+    """Entry point inside the lab's network: takes the file of requests and the folder of certificates."""
     requests, sender = json.loads(Path(sys.argv[1]).read_text()), _Sender(Path(sys.argv[2]))
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         print(json.dumps(list(pool.map(sender.send, requests))))

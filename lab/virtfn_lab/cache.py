@@ -1,7 +1,7 @@
-"""Built things by the content they were built from: the same inputs are never built twice.
+"""A cache of built things, keyed by the content of their inputs: the same inputs are never built twice.
 
-An entry is a folder `NAME-HASH`. It appears by one rename, so an entry that exists is whole,
-also after a crash in the middle of a build. Two labs building the same thing wait for each other.
+An entry is a folder `NAME-HASH`. It appears by one rename, so an entry that exists is complete, even after a crash in
+the middle of a build. If two labs need the same thing, one builds it and the other waits.
 """
 
 import fcntl
@@ -16,16 +16,16 @@ from virtfn_lab.paths import cache_dir
 from virtfn_lab.progress import step
 
 KEPT_ENTRIES = 2
-"""How many entries of one name survive: this one and the one before it, for switching branches."""
+"""Entries kept of each name: the current one and the one before, for switching branches."""
 
 
 def cached(name: str, inputs: Mapping[str, str], build: Callable[[Path], None]) -> Path:
     """Return the folder built from `inputs`, building it with `build(empty_folder)` if it is not there.
 
     Args:
-        name: what it is, a word fit for a file name.
-        inputs: everything the result depends on; digests of files by `digest`.
-        build: fills the folder it is given; whatever it raises leaves no entry behind.
+        name: a word that can be part of a file name.
+        inputs: everything that the result depends on; for files, what `digest` returns.
+        build: fills the folder that it is given; if it raises, no entry is left behind.
     """
     fingerprint = hashlib.sha256(json.dumps(dict(inputs), sort_keys=True).encode()).hexdigest()[:16]
     entry = cache_dir() / f"{name}-{fingerprint}"
@@ -52,7 +52,7 @@ def cached(name: str, inputs: Mapping[str, str], build: Callable[[Path], None]) 
 
 
 def digest(*paths: Path) -> str:
-    """One hash over the names, modes and contents of files and of everything below folders."""
+    """Return one hash over names, modes and contents of files, and of everything below folders."""
     seen = hashlib.sha256()
     for path in paths:
         members = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -66,7 +66,7 @@ def digest(*paths: Path) -> str:
 
 
 def _prune(name: str, keep: str) -> None:
-    """Drop the oldest entries of `name`; hashes have a fixed length, so `node` never matches `node-disk`."""
+    """Remove the oldest entries of `name`; hashes have a fixed length, so `node` never matches `node-disk`."""
     entries = [e for e in cache_dir().glob(f"{name}-{'?' * len(keep)}") if e.is_dir()]
     for old in sorted(entries, key=lambda e: e.stat().st_mtime, reverse=True)[KEPT_ENTRIES:]:
         shutil.rmtree(old)

@@ -1,4 +1,4 @@
-"""The chart as Helm renders it, without a cluster, and ways to look into it. Knows nothing of what is right."""
+"""Render the chart with Helm, without a cluster, and look into the result. What is right is the test's business."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORKLOADS = {"controller": "Deployment", "agent": "DaemonSet", "deviceplugin": "
 
 Object = dict[str, Any]
 Objects = dict[tuple[str, str], Object]
-"""By kind and name."""
+"""Rendered objects by kind and name."""
 
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -25,16 +25,16 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def template(*values: str, version: str = "1.37.0") -> subprocess.CompletedProcess[str]:
-    """`helm template` with these values, for an API server of this version."""
+    """Run `helm template` with these values, for an API server of this version."""
     sets = [part for value in values for part in ("--set", value)]
     return helm("template", "virtfn", str(CHART), "--namespace", NAMESPACE, "--kube-version", version, *sets)
 
 
 def render(*values: str, version: str = "1.37.0") -> Objects:
-    """All objects of the chart; of some registry, where the values name none.
+    """Return all objects of the chart; an example registry is filled in where the values name none.
 
     Raises:
-        AssertionError: Helm refuses.
+        AssertionError: Helm refuses the values.
     """
     done = template(REGISTRY, *values, version=version)
     assert done.returncode == 0, done.stderr
@@ -43,25 +43,25 @@ def render(*values: str, version: str = "1.37.0") -> Objects:
 
 
 def pod(objects: Objects, component: str) -> Object:
-    """The pod's spec of a component."""
+    """Return the pod spec of a component."""
     spec: Object = objects[WORKLOADS[component], f"virtfn-{component}"]["spec"]["template"]["spec"]
     return spec
 
 
 def pods(objects: Objects) -> dict[str, Object]:
-    """All of them."""
+    """Return the pod specs of all components."""
     return {component: pod(objects, component) for component in WORKLOADS}
 
 
 def container(spec: Object, name: str) -> Object:
-    """One container of a pod."""
+    """Return one container of a pod."""
     (found,) = [item for item in spec["containers"] if item["name"] == name]
     assert isinstance(found, dict)
     return found
 
 
 def mounts(spec: Object, name: str) -> dict[str, tuple[str | None, bool]]:
-    """Where -> (path on the node, None when it is none of the node's; whether it can be written)."""
+    """Return the mounts of a container: mount path -> (path on the node or None, whether it is writable)."""
     paths = {volume["name"]: volume.get("hostPath", {}).get("path") for volume in spec.get("volumes", [])}
     return {
         mount["mountPath"]: (paths[mount["name"]], not mount.get("readOnly", False))
@@ -70,7 +70,7 @@ def mounts(spec: Object, name: str) -> dict[str, tuple[str | None, bool]]:
 
 
 def powerless(item: Object) -> bool:
-    """Whether a container has no capability, no way to more, a seccomp profile, and nothing to write to but mounts."""
+    """Whether a container has no capabilities, cannot gain any, has a seccomp profile and a read-only root."""
     context = item["securityContext"]
     return (
         context["capabilities"] == {"drop": ["ALL"]}
@@ -82,7 +82,7 @@ def powerless(item: Object) -> bool:
 
 
 def environment(item: Object) -> dict[str, str]:
-    """A container's variables; of one that is a field of the pod, or one of its own resources, the name of that."""
+    """Return a container's variables; for a reference to a pod field or a resource, that field's or resource's name."""
     return {e["name"]: e.get("value") or _source(e["valueFrom"]) for e in item.get("env", [])}
 
 

@@ -1,7 +1,7 @@
-"""A running cluster: brought up, asked, brought down. Everything it leaves is in the run folder.
+"""Start a cluster, talk to it, stop it. Everything that it writes is in the run folder.
 
-Control plane and nodes live in namespaces of their own (inside.py); this side keeps the process id of the first process
-there, with its start time, so that a recycled id is never killed.
+Control plane and nodes run in namespaces of their own (inside.py). This side keeps the process id of the first process
+there, with its start time, so that a reused id is never killed.
 """
 
 import json
@@ -27,28 +27,28 @@ from virtfn_lab.progress import say, step
 from virtfn_lab.run import CommandFailedError
 
 POLL = 0.5
-"""Seconds between two looks at something that sends no event here."""
+"""Seconds between two polls of something that sends no event."""
 
 PATIENCE = 3
-"""How often longer than usual something may take: the same emulated node was three times as slow from day to day."""
+"""Factor on every expected time: the same emulated node was up to three times as slow on another day."""
 
 
 _CHILDREN: list[subprocess.Popen[bytes]] = []
-"""Clusters that this process started, to be waited for when they are down."""
+"""Processes of clusters that this process started; `down` waits for them."""
 
 
 class LabError(Exception):
-    """The lab is not as it should be; the message says what to look at."""
+    """The lab is not in the expected state; the message says what to look at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """A cluster that runs."""
+    """A running cluster."""
 
     folder: Path
     tools: Path
     pid: int
-    """First process of its namespaces."""
+    """Process id of the first process of its namespaces."""
 
     def kubectl(
         self, *words: str, stdin: str | None = None, check: bool = True, timeout: float = 120
@@ -61,7 +61,7 @@ class Cluster:
         return self._run([f"{self.tools}/helm", *words], None, check, timeout)
 
     def node_exec(self, node: int, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run a shell command as root on node `node` itself."""
+        """Run a shell command as root on node number `node`."""
         program = (
             "import json,socket,sys\n"
             f"s=socket.create_connection(('{pki.node_network(node)}.15',{EXEC_PORT}),{timeout})\n"
@@ -72,7 +72,7 @@ class Cluster:
         return subprocess.CompletedProcess(command, answer["status"], answer["output"], "")
 
     def python(self, program: str, stdin: str, timeout: float = 120) -> str:
-        """What a Python program prints that runs in the lab's network.
+        """Run a Python program in the lab's network; return what it prints.
 
         Raises:
             CommandFailedError: it failed.
@@ -80,15 +80,15 @@ class Cluster:
         return self._run([sys.executable, "-I", "-c", program], stdin, True, timeout).stdout
 
     def get(self, *words: str) -> dict[str, object]:
-        """`kubectl get WORDS -o json`."""
+        """Return the answer of `kubectl get WORDS -o json`."""
         found: dict[str, object] = json.loads(self.kubectl("get", *words, "-o", "json").stdout)
         return found
 
     def until(self, what: str, true: Callable[[], bool], seconds: float) -> float:
-        """Wait until something is true that takes `seconds` at most as a rule; how many it took.
+        """Wait until a condition holds that usually takes at most `seconds`; return the seconds that it took.
 
         Raises:
-            LabError: it is not true after `PATIENCE` times that.
+            LabError: it does not hold after `PATIENCE` times `seconds`.
         """
         seconds *= PATIENCE
         began = time.monotonic()
@@ -100,7 +100,7 @@ class Cluster:
 
     @contextmanager
     def api_server_away(self) -> Iterator[None]:
-        """Inside, the API server hears nobody: connections stay open and nothing is answered, the worst way."""
+        """Within this context the API server answers nothing while connections stay open, the worst way to fail."""
         pid = self._process("kube-apiserver")
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -121,7 +121,7 @@ class Cluster:
         return subprocess.Popen(entered, stdout=subprocess.PIPE, text=True, env=environment)
 
     def _entered(self, words: list[str]) -> tuple[list[str], dict[str, str]]:
-        # Only its network: in its mount namespace, relative paths would mean something else.
+        # Enter the network namespace only: in the lab's mount namespace relative paths lead elsewhere.
         environment = os.environ | {"KUBECONFIG": str(self.folder / "pki/admin.kubeconfig")}
         return ["nsenter", f"--net=/proc/{self.pid}/ns/net", *words], environment
 
@@ -140,7 +140,7 @@ class Cluster:
 
 
 def cannot_run() -> str | None:
-    """Why no cluster can run on this machine, or None."""
+    """Return why no cluster can run on this machine, or None."""
     done = subprocess.run([*_NAMESPACES, "true"], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return None
@@ -154,7 +154,7 @@ def up(nodes: int = 1, topology: str = "igb2") -> Cluster:
     """Build what is not cached, start a new cluster, wait until its nodes are Ready.
 
     Raises:
-        LabError: it does not come up; the logs are in the run folder.
+        LabError: the cluster does not come up; the logs are in the run folder.
     """
     down()
     ensure()
@@ -185,7 +185,7 @@ def up(nodes: int = 1, topology: str = "igb2") -> Cluster:
 
 
 def running() -> Cluster:
-    """The cluster that an earlier `up` left running.
+    """Return the cluster that an earlier `up` left running.
 
     Raises:
         LabError: there is none.
@@ -197,7 +197,7 @@ def running() -> Cluster:
 
 
 def down() -> None:
-    """Stop whatever runs and remove what it left, also after a crash."""
+    """Stop the cluster, if one runs, and remove what it left, also after a crash."""
     state = _state()
     if state is not None:
         pid = int(str(state["pid"]))
@@ -221,7 +221,7 @@ def _state() -> dict[str, object] | None:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in the kernel's ticks; empty when there is none."""
+    """Return the start time of a process in the kernel's ticks; empty if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (FileNotFoundError, ProcessLookupError):
@@ -229,7 +229,7 @@ def _started(pid: int) -> str:
 
 
 def _first_child(process: subprocess.Popen[bytes]) -> int:
-    """The process that unshare forks into the new PID namespace."""
+    """Return the id of the process that unshare forks into the new PID namespace."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and process.poll() is None:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -1,7 +1,7 @@
-"""The containers of virtfn as the API server and the node show them: states and processes, and ways to end them.
+"""The containers of virtfn as the API server and the node show them: their states, and ways to end them.
 
-For tests that hurt one of them on purpose and then ask for the state that follows. A container is known by its id: the
-one that the kubelet starts in its place has another, so nothing here takes an earlier one for a later one.
+For tests that end or stop a container on purpose and then check the state that follows. A container is known by its id:
+the one that the kubelet starts in its place has another id, so the two are never confused.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ AGENT, HOST, PLUGIN, CONTROLLER = "agent", "host", "deviceplugin", "controller"
 ALL = (AGENT, HOST, PLUGIN, CONTROLLER)
 
 Restarts = Mapping[tuple[str, str], int]
-"""By pod and container."""
+"""Restart counts by pod and container."""
 
 LEASE_LOST = 3
 """The exit status of a controller that could not renew its lease."""
 
 TOO_LITTLE = "1M"
-"""Less memory than any of them can live with."""
+"""A memory limit below what any of these processes needs, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One container at one moment."""
+    """One container as it was at one moment."""
 
     name: str
     pod: str
     address: str
-    """IP of its pod."""
+    """IP address of its pod."""
     id: str
     restarts: int
-    """How often it was started again; a pod that was made anew begins with 0."""
+    """How often it was restarted; 0 in a new pod."""
     ready: bool
     ended: str
-    """Why the one before it in this pod ended (`OOMKilled`, `Error`); empty when there was none."""
+    """Why its predecessor in this pod ended (`OOMKilled`, `Error`); empty without a predecessor."""
 
 
 def containers(cluster: Cluster) -> tuple[Container, ...]:
-    """All that run now; one that waits to be started again is not there."""
+    """Return all containers that run now; one that waits for its restart is left out."""
     return tuple(
         Container(
             name=status["name"],
@@ -61,13 +61,13 @@ def containers(cluster: Cluster) -> tuple[Container, ...]:
 
 
 def _statuses(cluster: Cluster) -> list[tuple[Any, Any]]:
-    """Each pod with what the kubelet says of each of its containers."""
+    """Return each pod with the kubelet's status of each of its containers."""
     pods: Any = cluster.get("pods", "-n", NAMESPACE)["items"]
     return [(pod, status) for pod in pods for status in pod["status"].get("containerStatuses", ())]
 
 
 def running(cluster: Cluster, name: str) -> Container | None:
-    """The one of this name on the lab's only node, or None while there is none; of the controllers the leader."""
+    """Return the running container of this name (of the controllers the leader), or None."""
     found = [one for one in containers(cluster) if one.name == name]
     if name == CONTROLLER:
         lease: Any = cluster.get("lease", "virtfn-controller", "-n", NAMESPACE)
@@ -76,15 +76,15 @@ def running(cluster: Cluster, name: str) -> Container | None:
 
 
 def restarts(cluster: Cluster) -> Restarts:
-    """How often each container of each pod was started again, whether it runs now or waits."""
+    """Return how often each container of each pod was restarted, whether it runs now or waits."""
     return {(pod["metadata"]["name"], status["name"]): status["restartCount"] for pod, status in _statuses(cluster)}
 
 
 def ended_since(cluster: Cluster, before: Restarts, expected: tuple[str, str] | None = None) -> list[str]:
-    """Which containers are gone or were started again, each with its last words; none of it is expected but `expected`.
+    """Return the containers that are gone or were restarted, each with its last words; `expected` may restart once.
 
-    A controller that could not renew its lease in time is left out: it has to end, and on an emulated node without
-    CPU it cannot renew.
+    A controller that could not renew its lease in time is left out: it must end then, and an emulated node that is
+    short of CPU cannot renew.
     """
     told = []
     now = {(pod["metadata"]["name"], status["name"]): status for pod, status in _statuses(cluster)}
@@ -103,36 +103,36 @@ def ended_since(cluster: Cluster, before: Restarts, expected: tuple[str, str] | 
 
 
 def log(cluster: Cluster, container: Container) -> list[str]:
-    """What it printed so far; nothing when it is gone."""
+    """Return a container's log so far; empty if the container is gone."""
     words = ("logs", "-n", NAMESPACE, container.pod, "-c", container.name)
     return cluster.kubectl(*words, check=False).stdout.splitlines()
 
 
 def kill(cluster: Cluster, container: Container) -> None:
-    """SIGKILL to its first process.
+    """Send SIGKILL to a container's first process.
 
     Raises:
-        LabError: it does not run any more.
+        LabError: the container does not run any more.
     """
     _on_node(cluster, container, "kill -9 $(sort -n $group/cgroup.procs | head -1)")
 
 
 def run_out_of_memory(cluster: Cluster, container: Container) -> None:
-    """Take its memory away: the kernel's OOM killer ends it, all of its processes at once, as the kubelet sets it up.
+    """Take a container's memory away, so that the OOM killer ends all of its processes at once.
 
     Raises:
-        LabError: it does not run any more.
+        LabError: the container does not run any more.
     """
-    # The write itself makes the kernel reclaim and then kill. The cgroup goes with the container.
+    # This write makes the kernel reclaim memory and then kill. The cgroup ends with the container.
     _on_node(cluster, container, f"echo {TOO_LITTLE} > $group/memory.max")
 
 
 @contextmanager
 def frozen(cluster: Cluster, container: Container) -> Iterator[None]:
-    """Inside, none of its processes runs. Shorter than its liveness probes allow, or the kubelet ends it.
+    """Within this context a container's processes stand still. Stay shorter than its liveness probes allow.
 
     Raises:
-        LabError: it does not run any more.
+        LabError: the container does not run any more.
     """
     _on_node(cluster, container, "echo 1 > $group/cgroup.freeze")
     try:
@@ -142,7 +142,7 @@ def frozen(cluster: Cluster, container: Container) -> Iterator[None]:
 
 
 def _on_node(cluster: Cluster, container: Container, command: str) -> None:
-    """Run a command that knows the container's cgroup as $group."""
+    """Run a shell command in which $group is the container's cgroup folder."""
     find = f'group=$(find /sys/fs/cgroup -type d -name {container.id}); [ -n "$group" ] || exit 1; '
     done = cluster.node_exec(1, find + command)
     if done.returncode != 0:

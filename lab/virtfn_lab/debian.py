@@ -1,4 +1,4 @@
-"""Debian's packages: a small root made of them, or one of them unpacked. Nothing here is installed on the machine."""
+"""Make a small root from Debian's packages, or unpack one package. Nothing is installed on the machine."""
 
 import shutil
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from virtfn_lab.prereqs import mirror
 from virtfn_lab.run import run
 
 MINBASE = ("--variant=minbase",)
-"""What every Debian has, and apt."""
+"""Packages of every root: Debian's essential ones, and apt."""
 
 _FETCH = """#!/bin/sh
 set -eu
@@ -17,13 +17,13 @@ package=$(apt-get -s -t {suite} install --no-install-recommends {package} |
     sed -n "s/^Inst \\({pattern}[^ ]*\\).*/\\1/p")
 apt-get -qq -t {suite} download "$package"'
 """
-"""A metapackage names the newest of its suite; only that package is wanted, not what it would set up."""
+"""A hook that downloads one package. A metapackage names the newest; what else it depends on is not downloaded."""
 
 
 def debootstrap(
     root: Path, suite: str, packages: Sequence[str], hook: Path | None = None, *, options: Sequence[str] = MINBASE
 ) -> None:
-    """A minimal Debian in `root`; the program `hook` runs at the end with the root's path as its argument.
+    """Make a minimal Debian in `root`; at its end the program `hook` runs with the root's path as its argument.
 
     `options` are mmdebstrap's.
     """
@@ -36,7 +36,7 @@ def debootstrap(
 
 
 def unpack(folder: Path, suite: str, package: str, pattern: str) -> None:
-    """Lay the files of one package in `folder`: the one among those that `package` brings whose name fits `pattern`."""
+    """Unpack one package into `folder`: of those that `package` would install, the one that matches `pattern`."""
     root, hook = folder / "apt", folder / "hook"
     folder.mkdir(parents=True, exist_ok=True)
     hook.write_text(_FETCH.format(suite=suite, package=package, pattern=pattern))

@@ -1,6 +1,6 @@
-"""The whole road in one command: cluster, chart, policy, pod, and everything given back. `make demo`.
+"""`make demo`: cluster, chart, policy, pod, and everything given back, in one command.
 
-It shows what a user sees, each with the time it took, and fails at the first thing that is not so.
+It shows what a user sees, with the time that each step took, and fails at the first step that goes wrong.
 """
 
 import sys
@@ -16,10 +16,10 @@ POLICY = repository() / "examples/policy-fast.yaml"
 
 
 def demo(cluster: Cluster) -> None:
-    """Policy, pod, deletion.
+    """Apply a policy and a pod, then delete both.
 
     Raises:
-        LabError: something is not as it should be.
+        LabError: a step did not have the expected result.
     """
     say(f"virtfn installed; every pod ready after {install(cluster):.1f} s")
     before = functions(cluster)
@@ -57,7 +57,7 @@ def _log(cluster: Cluster) -> str:
 
 
 def main() -> int:
-    """Entry point of `make demo`; the lab stays up for a closer look."""
+    """Entry point of `make demo`; the lab keeps running for a closer look."""
     try:
         demo(up())
     except (LabError, CommandFailedError) as error:

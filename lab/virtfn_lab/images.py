@@ -1,7 +1,7 @@
-"""Container images without a registry: built from the project's own Dockerfile, and laid where containerd looks.
+"""Container images without a registry: built from the project's own Dockerfile, then unpacked where containerd looks.
 
-Importing images inside an emulated node takes minutes, so it happens here: a containerd of the machine imports them
-into a folder, and that folder becomes a disk of the node.
+Importing images inside an emulated node takes minutes. So a containerd on the machine imports them into a folder, and
+that folder becomes a disk of the node.
 """
 
 import os
@@ -25,28 +25,28 @@ MODULES = {
     "host": "virtfn_host.process.serve, pyroute2",
     "deviceplugin": "virtfn_deviceplugin.__main__",
 }
-"""What each process imports; in them everything that is installed for it."""
+"""Modules that each process imports; together they use everything that is installed for it."""
 REGISTRY = "localhost/virtfn"
 TAG = "lab"
 PAUSE = "localhost/pause:1"
 POD = "localhost/virtfn/pod:lab"
-"""For pods of demo and tests: a static busybox."""
+"""Image for pods of demo and tests: a static busybox."""
 EXAMPLE = "docker.io/library/busybox:latest"
-"""The same under the name by which examples/ ask for it."""
+"""The same image under the name that examples/ use."""
 
 DISK_SIZE = "4G"
-"""Sparse, and a snapshot in the node: room for what pods write."""
+"""Size of the node's disk: sparse, a snapshot in the node, with room for what pods write."""
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT", "PIP_DEFAULT_TIMEOUT")
-"""Handed to the stage that builds, which is in no image."""
+"""Environment variables for the build stage, which is part of no image."""
 
 SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements", "host", "operator", "deviceplugin")
-"""What the images are made from."""
+"""Files that the images are made from."""
 
 
 def image_disk(tools: Path) -> Path:
-    """An ext4 file with containerd's root, all images unpacked; `tools` has containerd and ctr."""
+    """Return an ext4 file with containerd's root, all images unpacked; `tools` is the folder of containerd and ctr."""
     root = repository()
     inputs = {
         "sources": digest(*(root / name for name in SOURCES)),
@@ -81,12 +81,12 @@ def _build_disk(folder: Path, tools: Path) -> None:
 def build_images(
     buildah: Buildah, arguments: Mapping[str, str], archives: Path, names: Mapping[str, str], time: int
 ) -> None:
-    """One OCI archive for each process, `archives/PROCESS.tar`.
+    """Write one OCI archive for each process, `archives/PROCESS.tar`.
 
     Args:
-        arguments: the Dockerfile's: BASE and RUNTIME, which are pulled where the storage lacks them, and VERSION.
-        names: what each process's image is called.
-        time: seconds since 1970 for every time in what is built.
+        arguments: for the Dockerfile: BASE and RUNTIME, which are pulled if the storage lacks them, and VERSION.
+        names: the name of each process's image.
+        time: the time of everything in the images, in seconds since 1970.
     """
     settings = {name: os.environ[name] for name in PIP_SETTINGS if name in os.environ}
     for process in PROCESSES:
@@ -101,7 +101,7 @@ def build_images(
 
 
 def _expect_it_starts(buildah: Buildah, name: str, modules: str) -> None:
-    """What a wheel links to and the base lacks shows only where the image's own Python imports it."""
+    """Import a process's modules in its own image: only that shows that the base lacks a library of a wheel."""
     container = buildah("from", "--pull-never", name).strip()
     buildah("run", container, "--", "/opt/virtfn/bin/python3", "-c", f"import {modules}")
     buildah("rm", container)
@@ -124,7 +124,7 @@ def _import(tools: Path, folder: Path, archives: list[Path]) -> None:
 
 @contextmanager
 def _containerd(tools: Path, folder: Path) -> Iterator[Path]:
-    """A containerd of the machine for a moment, with its root in the folder."""
+    """Run a containerd on the machine for a moment, with its root in the folder."""
     address = folder / "containerd.sock"
     config = folder / "config.toml"
     config.write_text('version = 3\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"]\n')
@@ -148,7 +148,7 @@ def _path(tools: Path) -> Mapping[str, str]:
 
 
 def _until_answers(tools: Path, address: Path, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Each question waits up to a second for the socket by itself."""
+    """Wait until containerd answers; each `ctr` call waits up to a second for the socket by itself."""
     for _ in range(60):
         if process.poll() is not None:
             raise CommandFailedError(f"containerd ended:\n{log.read_text()[-2000:]}")

@@ -1,7 +1,7 @@
-"""What runs inside the lab's namespaces: control plane and node VMs, as children of this one process.
+"""The first process inside the lab's namespaces; control plane and node VMs are its children.
 
-It is the first process of a PID namespace: when it dies, however it dies, everything in there dies with it. Started by
-cluster.py; everything it needs is in the folder it is given.
+When the first process of a PID namespace dies, for whatever reason, the kernel ends every other process there.
+cluster.py starts this one; everything that it needs is in the folder that it is given.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from virtfn_lab.qemu import Guest, Hardware, command
 from virtfn_lab.run import run
 
 EXEC_PORT = 10999
-"""Where a node's exec server listens: lab/guest/exec-server.py."""
+"""Port of a node's exec server: lab/guest/exec-server.py."""
 
 
 async def _main(options: argparse.Namespace) -> None:
@@ -39,18 +39,18 @@ async def _main(options: argparse.Namespace) -> None:
 
 
 def _network(nodes: int) -> None:
-    """Loopback is the network: each VM's gateway is this namespace's 127.0.0.1."""
+    """Set up loopback as the lab's network: each VM's gateway is this namespace's 127.0.0.1."""
     run(["ip", "link", "set", "lo", "up"])
     run(["ip", "addr", "add", "10.77.0.1/32", "dev", "lo"])
     run(["ip", "addr", "add", f"{SERVICE_ADDRESS}/32", "dev", "lo"])
     for number in range(1, nodes + 1):
-        # Local, and from another source: with the guest's own address as source a TLS handshake hangs (measured).
+        # Local, with another source address: with the guest's own one a TLS handshake hangs (docs/lab.md, traps).
         network = f"{node_network(number)}.0/24"
         run(["ip", "route", "add", "local", network, "dev", "lo", "src", "10.77.0.1"])
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """The API server's Service address, without kube-proxy."""
+    """Forward the API server's Service address, as kube-proxy would."""
     try:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", 6443)
     except OSError:
@@ -65,7 +65,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(data)
             await writer.drain()
     except OSError:
-        pass  # One side hung up; the other is closed below.
+        pass  # One side closed the connection; the other is closed below.
     finally:
         writer.close()
 

@@ -1,4 +1,4 @@
-"""The kernels of the lab: Debian's own, and two built from Debian's source with what Debian leaves out of vfio.
+"""The lab's kernels: Debian's own, and two built from Debian's source with VFIO features that Debian leaves out.
 
 `cdev` has /dev/vfio/devices/vfioN beside the groups, and noiommu; `cdev-only` has no groups at all.
 """
@@ -14,10 +14,10 @@ from virtfn_lab.prereqs import ensure_kernel_build
 from virtfn_lab.run import run
 
 DEBIAN = {"6.1": "bookworm", "6.12": "bookworm-backports"}
-"""Series to the suite that has it."""
+"""Debian suite of each kernel series."""
 
 OWN = {"cdev": ("cdev.config",), "cdev-only": ("cdev.config", "no-group.config")}
-"""Series to its configuration in lab/kernel-config: all that is not named there is off, and a later file wins."""
+"""Configuration files of our own kernels, in lab/kernel-config: what they do not name is off; a later file wins."""
 
 KERNELS = (*DEBIAN, *OWN)
 
@@ -25,7 +25,7 @@ SOURCE = ("bookworm-backports", "linux-source-6.12")
 
 
 def kernel(series: str) -> Path:
-    """A folder with boot/vmlinuz-* and lib/modules/RELEASE, fetched or built when it is not cached."""
+    """Return a folder with boot/vmlinuz-* and lib/modules/RELEASE, from the cache or else fetched or built."""
     if series in OWN:
         return _own_kernels() / series
     suite = DEBIAN[series]
@@ -35,7 +35,7 @@ def kernel(series: str) -> Path:
 
 
 def _own_kernels() -> Path:
-    """Both in one tree, one after the other: the second compiles only what the first does not have."""
+    """Build both kernels in one tree, one after the other, so that the second compiles only what differs."""
     inputs = {
         "source": " ".join(SOURCE),
         "series": str(OWN),
@@ -56,7 +56,7 @@ def _build(folder: Path) -> None:
 
 
 def _compile(tree: Path, series: str, target: Path) -> None:
-    # No .config is kept: what a file no longer names would stay on.
+    # Start without a .config: an old one would keep options on that no file names any more.
     wanted = tree / "wanted.config"
     wanted.write_text("".join((repository() / "lab/kernel-config" / name).read_text() for name in OWN[series]))
     make = [

@@ -1,6 +1,6 @@
-"""What goes on in a cluster while something else is tried: a policy is edited and pods with VFs come and go.
+"""Background load for a test: a policy is edited, and pods with VFs come and go.
 
-Whatever goes wrong in it is raised at its end, in the thread that began it.
+A failure in it is raised when the load ends, in the thread that started it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from virtfn_lab.node import Node
 from virtfn_lab.product import pod
 
 PACE = 0.5
-"""Seconds between two changes; each takes the API server and the node longer than that."""
+"""Seconds between two changes; the API server and the node need longer than that for each."""
 
 ALIVE = 3
-"""Pods at once."""
+"""Pods that run at once."""
 
 
 class Load:
-    """Edits `policy` between two numbers of VFs, and starts and deletes pods with a VF of `resource`, until its end."""
+    """Until it ends, edits `policy` between two numbers of VFs, and starts and deletes pods with a VF of `resource`."""
 
     def __init__(self, node: Node, policy: str, counts: tuple[int, int], resource: str) -> None:
         self.edits = 0
@@ -53,12 +53,12 @@ class Load:
                     return
                 self._node.edit(self._policy, asked)
                 self.edits += 1
-                self.pods = number + 1  # before it is there, so that the end removes it
+                self.pods = number + 1  # noted before it exists, so that the end of the load removes it in any case
                 self._node.apply(pod(self._name(number), resource=self._resource))
                 if number >= ALIVE:
                     words = ("delete", "pod", self._name(number - ALIVE), "--wait=false", "--ignore-not-found")
                     self._node.cluster.kubectl(*words)
-        except Exception as error:  # raised where the load ends
+        except Exception as error:  # raised when the load ends
             self._error = error
 
     @staticmethod

@@ -1,8 +1,8 @@
-"""The one node of a lab with virtfn on it, as tests, proofs and bench handle it; every wait has a deadline.
+"""The lab's node with virtfn on it, as tests, proofs and bench use it; every wait has a deadline.
 
-Whoever changes something waits for a state that can only come after the change: the policies as they stand now are
-carried out (`converged`), another file stands there than the one that was marked (`file`), words were printed after a
-mark (`mark`, `said_since`). Words and states from before the change prove nothing, however often they are looked at.
+After a change, wait for a state that can only follow it: the current policies are carried out (`converged`), a file was
+replaced since it was read (`file`), words were printed after a mark (`mark`, `said_since`). A state that may be from
+before the change proves nothing.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from virtfn_lab.product import node_ready
 
 CONVERGED = ("True", "Converged")
 HEALTH = 20
-"""Seconds for the answer to one question of health."""
+"""Seconds to wait for the answer to one health request."""
 
 LEFT, RIGHT = "0000:01:00.0", "0000:02:00.0"
 """The PFs of the topology igb2."""
 
 
 def policy(name: str, count: int = 7, address: str | None = None, **spec: Any) -> str:
-    """A policy for one PF, or for all of them, with a pool of its own name."""
+    """Return a policy for one PF, or for all of them, with a pool of the policy's name."""
     device = {"vendor": "8086", "device": "10c9"} | ({"address": address} if address else {})
     functions = {"count": count, "pools": [{"resourceName": name}]}
     body = {"devices": [device], "virtualFunctions": functions} | spec
@@ -41,12 +41,12 @@ class Mark:
 
     container: Container
     lines: int
-    """What was printed until then."""
+    """Number of lines printed up to that moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileMark:
-    """One file as it was; a file that was replaced has another inode, one that was written another time."""
+    """One file as it was read; a replaced file has another inode, a rewritten one another time."""
 
     inode: int
     written: str
@@ -55,52 +55,52 @@ class FileMark:
 
 
 class Node:
-    """What one does with a node, and sees of it."""
+    """The node: ways to change it, and to look at it."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
 
     def apply(self, *documents: str) -> None:
-        """Apply documents."""
+        """Apply Kubernetes objects."""
         self.cluster.kubectl("apply", "-f", "-", stdin="\n---\n".join(documents))
 
     def edit(self, policy: str, count: int) -> int:
-        """Ask for another number of VFs; the generation of the policy that asks for it."""
+        """Ask for another number of VFs; return the policy's new generation."""
         patch = f'{{"spec": {{"virtualFunctions": {{"count": {count}}}}}}}'
         words = ("patch", "svp", policy, "--type=merge", "-p", patch, "-o", "jsonpath={.metadata.generation}")
         return int(self.cluster.kubectl(*words).stdout)
 
     def status(self) -> Any:
-        """The SriovNode's status."""
+        """Return the SriovNode's status."""
         return self.cluster.get("svn", "node-1")["status"]
 
     def condition(self, kind: str = "Ready") -> Any:
-        """One of its conditions."""
+        """Return one condition of the SriovNode."""
         return next(c for c in self.status()["conditions"] if c["type"] == kind)
 
     def converged(self, seconds: float = 90) -> float:
-        """Wait until it is; the seconds that took."""
+        """Wait until the node is converged; return the seconds that it took."""
         try:
             return self.cluster.until("node-1 is converged", self.is_converged, seconds)
         except LabError as error:
             raise LabError(f"{error}: {self.status()['conditions']}") from error
 
     def is_converged(self) -> bool:
-        """Whether the policies that stand now, as they stand now, are carried out.
+        """Whether the current policies are carried out.
 
-        A node that is converged may be so with what was asked before: the controller has yet to tell it of the change.
+        "Converged" alone may still be about the policies before a change, until the controller has told the node of it.
         """
         return _told_of_all(self.cluster) and node_ready(self.cluster) == CONVERGED
 
     def until(self, what: str, true: Callable[[], bool], seconds: float = 60) -> float:
-        """Wait for something; the seconds that took."""
+        """Wait until a condition holds; return the seconds that it took."""
         return self.cluster.until(what, true, seconds)
 
     def shell(self, command: str) -> str:
-        """What a command prints on the node itself.
+        """Run a shell command on the node itself; return what it prints.
 
         Raises:
-            LabError: it failed.
+            LabError: the command failed.
         """
         done = self.cluster.node_exec(1, command)
         if done.returncode != 0:
@@ -108,10 +108,10 @@ class Node:
         return done.stdout
 
     def container(self, name: str) -> Container:
-        """The container of this name that runs; of the controllers the one that leads.
+        """Return the running container of this name; of the controllers the leader.
 
         Raises:
-            LabError: there is none at this moment.
+            LabError: no such container runs at this moment.
         """
         found = containers.running(self.cluster, name)
         if found is None:
@@ -119,12 +119,12 @@ class Node:
         return found
 
     def frozen(self, name: str) -> AbstractContextManager[None]:
-        """Inside, this process stands still: what it would mend or do stays as it is, so that it can be looked at."""
+        """Within this context the container stands still, so that a state that it would change can be looked at."""
         return containers.frozen(self.cluster, self.container(name))
 
     def health(self, name: str, port: int) -> str:
-        """What a container's health answer says now; empty where it does not answer with 200."""
-        # The static busybox dies in wget, and a Python takes a second to start in an emulated node.
+        """Return a container's health answer; empty if its status is not 200."""
+        # bash, because the static busybox crashes in wget and Python takes a second to start on an emulated node.
         ask = r'exec 3<>/dev/tcp/$0/$1; printf "GET /healthz HTTP/1.0\r\n\r\n" >&3; cat <&3'
         address = self.container(name).address
         done = self.cluster.node_exec(1, f"timeout {HEALTH} bash -c '{ask}' {address} {port}")
@@ -132,12 +132,12 @@ class Node:
         return body.strip() if done.returncode == 0 and " 200 " in head.partition("\n")[0] else ""
 
     def mark(self, name: str) -> Mark:
-        """This moment in the log of a container."""
+        """Return a mark: this moment in the log of a container."""
         found = self.container(name)
         return Mark(container=found, lines=len(containers.log(self.cluster, found)))
 
     def said_since(self, mark: Mark) -> list[str]:
-        """The lines that the container printed after the mark; one that took its place meanwhile printed all after."""
+        """Return the lines that the container printed after the mark; of a container that replaced it, all lines."""
         now = containers.running(self.cluster, mark.container.name)
         if now is None:
             return []
@@ -145,7 +145,7 @@ class Node:
         return lines[mark.lines :] if now.id == mark.container.id else lines
 
     def file(self, path: str) -> FileMark | None:
-        """A file of the node as it is now; None where there is none."""
+        """Return a file of the node as it is now; None if it does not exist."""
         done = self.cluster.node_exec(1, f"[ -e {path} ] || exit 0; stat -c '%i %y' {path} && cat {path}")
         if done.returncode != 0:
             raise LabError(f"{path}: {done.stdout}")
@@ -156,21 +156,21 @@ class Node:
         return FileMark(inode=int(inode), written=written, content=content)
 
     def log(self, pod: str) -> str:
-        """What a pod printed so far."""
+        """Return a pod's log so far."""
         return self.cluster.kubectl("logs", pod, check=False).stdout
 
     def holds(self, pod: str, number: int = 1, seconds: float = 90) -> list[str]:
-        """Wait until a pod has opened its VFs; their addresses."""
+        """Wait until a pod has opened its VFs; return their addresses."""
         self.until(f"pod {pod} opened its VFs", lambda: self.log(pod).count("opened /dev/vfio/") == number, seconds)
         (line,) = [line for line in self.log(pod).splitlines() if line.startswith("PCI_RESOURCE_")]
         return line.partition("=")[2].split(",")
 
     @contextmanager
     def untouched(self, *addresses: str) -> Iterator[None]:
-        """No kernel event of these functions inside: a bind, an unbind or a removal always sends one.
+        """Check that these functions have no kernel event in this context: bind, unbind and removal always send one.
 
         Raises:
-            LabError: there was one.
+            LabError: there was an event.
         """
         record = (
             "nohup python3 -I /src/lab/guest/record-uevents.py /run/uevents >/dev/null 2>&1 & echo $! >/run/recorder"
@@ -189,7 +189,7 @@ class Node:
 
 
 def _told_of_all(cluster: Cluster) -> bool:
-    """Whether the SriovNode's spec speaks of every policy of now, and of no other and no earlier one."""
+    """Whether the SriovNode's spec names exactly the current policies, each in its current generation."""
     policies: Any = cluster.get("svp")["items"]
     spec: Any = cluster.get("svn", "node-1").get("spec") or {}
     told = {policy["uid"]: policy["generation"] for policy in spec.get("policies", ())}
@@ -197,7 +197,7 @@ def _told_of_all(cluster: Cluster) -> bool:
         metadata, status = policy["metadata"], policy.get("status") or {}
         if status.get("observedGeneration") != metadata["generation"]:
             return False
-        # Of one that cannot be read, nodes carry out the last good generation; one that matches no node is in no spec.
+        # Of a policy that cannot be read, nodes keep the last good generation. One that matches no node is in no spec.
         if status["nodes"]["matching"] and _readable(status) and told.get(metadata["uid"]) != metadata["generation"]:
             return False
     return set(told) <= {policy["metadata"]["uid"] for policy in policies}

@@ -1,7 +1,7 @@
-"""The node: a kernel, a small Debian root on one ext4 file, and an initrd that finds it.
+"""Build the node's image: a kernel, a small Debian root in one ext4 file, and an initrd that finds it.
 
-Built without loop mounts and without booting anything. What changes often (our code, binaries, credentials) is not in
-here: the guest mounts it from the machine (qemu.py).
+It needs no loop mount and no boot. What changes often (our code, binaries, credentials) is not in the image: the guest
+mounts it from the machine (qemu.py).
 """
 
 import shutil
@@ -37,7 +37,7 @@ PYTHON_PACKAGES: tuple[str, ...] = (
     "PyYAML",
     "pyroute2",
 )
-"""For tests that run in the guest; in /opt/site, because Debian's own are too old."""
+"""Python packages for tests in the guest; in /opt/site, because Debian's are too old."""
 
 LEFT_OUT: tuple[str, ...] = (
     "kernel/sound",
@@ -62,15 +62,15 @@ LEFT_OUT: tuple[str, ...] = (
     "kernel/fs/xfs",
     "kernel/fs/btrfs",
 )
-"""Folders of modules that no node of the lab has hardware for."""
+"""Folders of kernel modules for hardware that no node of the lab has."""
 
 DISK_SIZE = "2G"
-"""Sparse; the guest writes to a snapshot of it, so this is also how much a node can write."""
+"""Size of the root file: sparse; the guest writes to a snapshot of it, so this also limits what a node can write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeImage:
-    """What QEMU boots; none of it is ever written to."""
+    """The files that QEMU boots; they are never written to."""
 
     vmlinuz: Path
     initrd: Path
@@ -78,7 +78,7 @@ class NodeImage:
 
 
 def node_image(series: str = "6.1") -> NodeImage:
-    """The node with a kernel of this series, built when it is not cached."""
+    """Return the node's image with a kernel of this series, from the cache or newly built."""
     guest = repository() / "lab/guest"
     kernel = kernels.kernel(series)
     inputs = {
@@ -124,7 +124,7 @@ def _install_modules(modules: Path, root: Path) -> None:
 
 
 def _install_python(root: Path) -> None:
-    """Pure wheels, and those for the guest's Python 3.11, compiled now: under emulation that takes a second each."""
+    """Install packages for the guest's Python 3.11 and compile them here: under emulation that takes a second each."""
     site = root / "opt/site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(site), "--only-binary=:all:"]
     run([*pip, "--python-version=3.11", "--platform=manylinux2014_x86_64", "--no-compile", *PYTHON_PACKAGES])
@@ -132,7 +132,7 @@ def _install_python(root: Path) -> None:
 
 
 def _initrd(folder: Path, root: Path, release: str, guest: Path) -> None:
-    """Busybox, and the modules that lead to the disk, in the order that modules.dep gives."""
+    """Make the initrd: busybox, and the modules that the disk needs, in the order of modules.dep."""
     tree = folder / "initrd.tree"
     for name in ("bin", "dev", "proc", "sys", "new", "modules"):
         (tree / name).mkdir(parents=True)
@@ -157,7 +157,7 @@ def _initrd(folder: Path, root: Path, release: str, guest: Path) -> None:
 
 
 def _unpacked(module: Path, target: Path) -> None:
-    """Debian 13 and backports compress modules; busybox does not unpack them."""
+    """Unpack compressed modules, as Debian 13 and backports have them: busybox cannot."""
     if module.suffix == ".xz":
         with target.open("wb") as file:
             subprocess.run(["xz", "-dc", module], stdout=file, check=True)

@@ -1,4 +1,4 @@
-"""Certificates and kubeconfigs of one cluster, by openssl. Knows names and addresses, starts nothing."""
+"""Make the certificates and kubeconfigs of one cluster with openssl; starts nothing."""
 
 import json
 from base64 import b64encode
@@ -11,12 +11,12 @@ DAYS = "30"
 
 
 def node_network(number: int) -> str:
-    """First three parts of the addresses of node `number`, from 1."""
+    """Return the first three parts of the addresses of node `number`, counted from 1."""
     return f"10.77.{number}"
 
 
 def make(folder: Path, nodes: int) -> None:
-    """Everything that control plane and nodes need, in `folder`; a node's part is in `folder/node-N`."""
+    """Write everything that control plane and nodes need into `folder`; a node's part goes to `folder/node-N`."""
     folder.mkdir(parents=True)
     run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", folder / "ca.key"])
     extensions = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
@@ -85,7 +85,7 @@ def _certificate(folder: Path, name: str, subject: str, names: str = "", target:
 
 
 def _kubeconfig(folder: Path, target: Path, name: str, server: str) -> None:
-    """A kubeconfig with everything inside it, so that it can be carried anywhere. JSON is YAML."""
+    """Write a kubeconfig with all keys and certificates in it, so that it can be copied anywhere. JSON is YAML."""
     data = {
         word: _base64(path)
         for word, path in (("ca", folder / "ca.crt"), ("crt", target / f"{name}.crt"), ("key", target / f"{name}.key"))

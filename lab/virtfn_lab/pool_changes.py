@@ -1,6 +1,6 @@
-"""Pools come and go without a restart of the device plugin, and without other pools noticing.
+"""Check that pools come and go without a restart of the device plugin and without an effect on other pools.
 
-Rounds of it are a short test in tests/cluster, and a long proof in `make prove`.
+A few rounds are a test in tests/cluster, many are a proof in `make prove`.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from virtfn_lab.product import NAMESPACE, allocatable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One pool that came and went."""
+    """The times of one pool that came and went."""
 
     added: float
     """Seconds from the policy until the pool was allocatable."""
     removed: float
-    """Seconds from the policy's deletion until it was not."""
+    """Seconds from the policy's deletion until the pool was no longer allocatable."""
 
     def __str__(self) -> str:
         return f"there after {self.added:.1f} s, gone after {self.removed:.1f} s"
 
 
 def changes(node: Node, number: int) -> Iterator[Change]:
-    """Beside one pool that stays, let another come and go.
+    """Add and remove one pool beside another that stays.
 
     Raises:
-        LabError: the plugin was started again, or the pool that stays was ever anything but 7.
+        LabError: the plugin was restarted, or the node ever offered another number than 7 of the pool that stays.
     """
     node.apply(policy("left", 7, LEFT))
     node.until("the first pool is there", lambda: allocatable(node.cluster, "virtfn.dev/left") == 7)
@@ -47,13 +47,13 @@ def changes(node: Node, number: int) -> Iterator[Change]:
             if (now := _plugin(node)) != plugin:
                 raise LabError(f"the device plugin was {plugin} and is {now}")
             yield Change(added=added, removed=removed)
-    # The node's status did change, round by round, or the watch saw nothing.
+    # The node's status changed in each round; so fewer values mean that the watch did not work.
     if set(values) != {"7"} or len(values) < number:
         raise LabError(f"the pool that stays was seen as {values}")
 
 
 def _plugin(node: Node) -> tuple[str, int]:
-    """Process id on the node, and how often the container was started again."""
+    """Return the plugin's process id on the node, and how often its container was restarted."""
     pods: Any = node.cluster.get("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=deviceplugin")
     (found,) = pods["items"]
     return node.shell("pgrep -f '[v]irtfn-device-plugin'"), found["status"]["containerStatuses"][0]["restartCount"]
@@ -61,7 +61,7 @@ def _plugin(node: Node) -> tuple[str, int]:
 
 @contextmanager
 def _recorded(node: Node, resource: str) -> Iterator[list[str]]:
-    """Every value that the node's allocatable has, as a watch sees it; complete at the end."""
+    """Collect every value of the node's allocatable that a watch sees; the list is complete when the context ends."""
     path = "{.status.allocatable." + resource.replace(".", "\\.") + "}{'\\n'}"
     values: list[str] = []
     watching = node.cluster.start(

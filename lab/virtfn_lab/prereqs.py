@@ -1,4 +1,4 @@
-"""The programs the lab needs on the machine, and how they get there. Nothing else installs anything on the machine."""
+"""Check for the programs that the lab needs, and install them. Nothing else in the lab installs on the machine."""
 
 import os
 import shutil
@@ -22,26 +22,26 @@ PROGRAMS = {
     "unshare": "util-linux",
     "dpkg": "dpkg",
 }
-"""Program to the Debian package that brings it."""
+"""Debian package of each program."""
 
 KERNEL_BUILD = ("bc", "bison", "flex", "gcc", "libc6-dev", "libelf-dev", "make", "xz-utils")
-"""Debian packages that only a kernel of our own needs; some bring no program to look for."""
+"""Debian packages for building our own kernels; some bring no program to look for."""
 
 OLDEST_QEMU = (8, 0)
-"""The first with an igb that makes VFs; Debian 12 itself has 7.2, its backports 10."""
+"""The first QEMU with an igb that makes VFs; Debian 12 has 7.2, its backports 10."""
 
 BACKPORTS = Path("/etc/apt/sources.list.d/virtfn-lab.sources")
 
 
 class MissingProgramsError(Exception):
-    """Programs are missing and may not be installed from here; the message says which command brings them."""
+    """Programs are missing and cannot be installed here; the message names the command that installs them."""
 
 
 def ensure(programs: Collection[str] = PROGRAMS.keys()) -> None:
-    """Install what is missing of these PROGRAMS, as root on Debian or Ubuntu.
+    """Install those of these PROGRAMS that are missing, as root on Debian or Ubuntu.
 
     Raises:
-        MissingProgramsError: anything is missing anywhere else.
+        MissingProgramsError: a program is missing, and we may not install it here or its package did not bring it.
     """
     _bring(sorted({PROGRAMS[program] for program in programs if not _there(program)}))
     if missing := [program for program in programs if not _there(program)]:
@@ -49,10 +49,10 @@ def ensure(programs: Collection[str] = PROGRAMS.keys()) -> None:
 
 
 def ensure_kernel_build() -> None:
-    """The same for what builds a kernel.
+    """Do the same with the packages for building a kernel.
 
     Raises:
-        MissingProgramsError: anything is missing where nothing may be installed.
+        MissingProgramsError: as above.
     """
     _bring([package for package in KERNEL_BUILD if not _installed(package)])
 
@@ -77,14 +77,14 @@ def _installed(package: str) -> bool:
 
 
 def codename() -> str:
-    """This machine's release, `bookworm` on Debian 12; empty where nobody says."""
+    """Return this machine's release, `bookworm` on Debian 12; empty if it is unknown."""
     release = Path("/etc/os-release")
     lines = release.read_text().splitlines() if release.exists() else []
     return next((line.split("=", 1)[1].strip('"') for line in lines if line.startswith("VERSION_CODENAME=")), "")
 
 
 def mirror() -> str:
-    """Where this machine gets its Debian packages from."""
+    """Return the URL that this machine gets its Debian packages from."""
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Codename: bookworm"],
         capture_output=True,

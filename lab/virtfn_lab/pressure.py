@@ -1,7 +1,7 @@
-"""Hardships of a node with virtfn at work: processes that are killed, disks that are full, a clock that jumps.
+"""Hardships for a node with virtfn at work: killed processes, full disks, a clock that jumps.
 
-Each is begun and ended from outside. Inside nothing held is touched, and afterwards everything is as asked within a
-minute, with nobody's help. One of each is a short test in tests/cluster, many are a long proof in `make prove`.
+Each begins and ends from outside. While it lasts, no function in use is touched; after it, the node converges within a
+minute without help. One of each is a test in tests/cluster, many are a proof in `make prove`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from virtfn_lab.stand import JOURNAL, LEDGER, POOLS, Stand, bound, stand
 LEFT_POOL, RIGHT_POOL = "virtfn.dev/left", "virtfn.dev/right"
 
 STARTS = 30.0
-"""Seconds until the kubelet has started a container again, on an emulated node."""
+"""Seconds until the kubelet has restarted a container on an emulated node."""
 
 WAYS = {"SIGKILL": (kill, "Error"), "out of memory": (run_out_of_memory, "OOMKilled")}
-"""How a process ends, and what the kubelet says of it then."""
+"""Ways to end a process, and the reason that the kubelet then reports."""
 
 BLOWS = (
     (AGENT, "out of memory"),
@@ -40,18 +40,18 @@ BLOWS = (
     (PLUGIN, "SIGKILL"),
     (CONTROLLER, "out of memory"),
 )
-"""Each process once in every four, each in both ways in every eight."""
+"""Victims in turn: each process once in every four kills, and in both ways in every eight."""
 
 HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """What one hardship came to."""
+    """The result of one hardship."""
 
     what: str
     seconds: float
-    """From its end until everything was as asked."""
+    """Seconds from its end until the node was converged."""
 
     def __str__(self) -> str:
         return f"{self.what}: all as asked {self.seconds:.1f} s later"
@@ -61,7 +61,7 @@ def kills(node: Node, number: int, seed: int) -> Iterator[Recovered]:
     """End one process after the other while a policy is edited and pods come and go.
 
     Raises:
-        LabError: it did not recover in time, or something that is held was touched.
+        LabError: the node did not recover in time, or a function in use was touched.
     """
     chance = random.Random(seed)
     with stand(node) as stood:
@@ -75,7 +75,7 @@ def kills(node: Node, number: int, seed: int) -> Iterator[Recovered]:
 def _blow(stood: Stand, victim: str, way: str, count: int, delay: float) -> Recovered:
     node, (end, told) = stood.node, WAYS[way]
     with Load(node, "left", (3, 7), RIGHT_POOL) as load:
-        time.sleep(delay)  # the moment is what is tried
+        time.sleep(delay)  # the moment of the kill is what is tested
         before = node.container(victim)
         restarts = containers.restarts(node.cluster)
         end(node.cluster, before)
@@ -94,7 +94,7 @@ def _blow(stood: Stand, victim: str, way: str, count: int, delay: float) -> Reco
 
 
 def _successor(node: Node, before: Container) -> Container | None:
-    """What the kubelet started in its place."""
+    """Return the container that the kubelet started in its place."""
     for one in containers.containers(node.cluster):
         if (one.pod, one.name) == (before.pod, before.name) and one.restarts > before.restarts:
             return one
@@ -111,10 +111,10 @@ def _is_ready(container: Container | None) -> bool:
 
 @contextmanager
 def full(node: Node, folder: str) -> Iterator[None]:
-    """Inside, nothing can be written to this folder's file system, which is the folder's own in the lab.
+    """Within this context this folder's file system is full; in the lab the folder has a file system of its own.
 
     Raises:
-        LabError: it is not full.
+        LabError: the file system did not fill up.
     """
     fill = f"mountpoint -q {folder} || exit 1; dd if=/dev/zero of={folder}/filler bs=4k 2>/dev/null"
     node.shell(f"{fill}; [ $(df --output=avail {folder} | tail -n 1) = 0 ]")
@@ -125,13 +125,13 @@ def full(node: Node, folder: str) -> Iterator[None]:
 
 
 def full_disks(node: Node, *, killed: bool = True) -> Iterator[Recovered]:
-    """Fill what host, agent and device plugin write to, one after the other, while each has work.
+    """Fill the disks that host, agent and device plugin write to, one after the other, while each has work.
 
     Args:
-        killed: fill all at once then, too, and kill the three in it: they have to start without room.
+        killed: then also fill all three at once and kill the three processes, which must start on full disks.
 
     Raises:
-        LabError: something was done without its note, or it did not recover in time.
+        LabError: a process acted without having written its file first, or the node did not recover in time.
     """
     folders = {path: path.rpartition("/")[0] for path in (JOURNAL, POOLS, LEDGER)}
     with stand(node) as stood:
@@ -173,7 +173,7 @@ def full_disks(node: Node, *, killed: bool = True) -> Iterator[Recovered]:
 
 
 def _waits(stood: Stand, reason: str | None, count: int) -> None:
-    """The node says why it does nothing, and nothing was done."""
+    """Check that the node says why it does nothing, and that nothing was done."""
     node = stood.node
     if reason is not None:
         node.until(f"the node says {reason}", lambda: node.condition()["reason"] == reason)
@@ -183,7 +183,7 @@ def _waits(stood: Stand, reason: str | None, count: int) -> None:
 
 
 def _refused(node: Node, policy: str, generation: int) -> bool:
-    """The node was told of this generation of the policy, and says of that very spec that it is not carried out."""
+    """Whether the node knows this generation of the policy and reports that it is not carried out."""
     found: Any = node.cluster.get("svn", "node-1")
     told = {entry["name"]: entry["generation"] for entry in found["spec"]["policies"]}
     (ready,) = [c for c in found["status"]["conditions"] if c["type"] == "Ready"]
@@ -203,7 +203,7 @@ def _recovered(stood: Stand, what: str, count: int) -> Recovered:
 
 @contextmanager
 def clock_off(node: Node, seconds: int) -> Iterator[None]:
-    """Inside, the node's clock is ahead by so many seconds; behind, where they are negative."""
+    """Within this context the node's clock is ahead by this many seconds, or behind if negative."""
     node.shell(f"date -s @$(( $(date +%s) + {seconds} ))")
     try:
         yield
@@ -214,11 +214,11 @@ def clock_off(node: Node, seconds: int) -> Iterator[None]:
 def clock_jumps(node: Node) -> Iterator[Recovered]:
     """Set the clock an hour ahead and back, and an hour behind and back.
 
-    A pod that was started in the hour to come ends in the true one: nobody may wait an hour for that. An hour behind,
-    the API server's certificate is not valid yet: the node is alone, and repairs what somebody broke all the same.
+    A pod that started in the future hour ends in the true one, and its VF must not stay in use for an hour. An hour
+    behind, the API server's certificate is not valid yet: the node has no API server, and still repairs drift.
 
     Raises:
-        LabError: it did not recover in time, or something that is held was touched.
+        LabError: the node did not recover in time, or a function in use was touched.
     """
     with stand(node) as stood:
         restarts = containers.restarts(node.cluster)
@@ -238,7 +238,7 @@ def clock_jumps(node: Node) -> Iterator[Recovered]:
         with clock_off(node, -HOUR):
             free = next(a for a in _bound(node) if a.startswith(LEFT[:7]))
             node.shell(f"echo {free} > /sys/bus/pci/drivers/vfio-pci/unbind")
-            node.until("what somebody unbound is bound again", lambda: free in _bound(node), 20)
+            node.until("the VF that was unbound by hand is bound again", lambda: free in _bound(node), 20)
             node.edit("left", 3)
             stood.intact()
         yield _recovered(stood, "back from an hour behind", 3)
@@ -251,7 +251,7 @@ def _bound(node: Node) -> list[str]:
 
 
 def every(node: Node, number: int, seed: int) -> Iterator[Recovered]:
-    """All of them: `number` kills, and the rest after every eighth of these."""
+    """Run all hardships: `number` kills, and the others after every eighth kill."""
     for begin in range(0, number, len(BLOWS)):
         yield from kills(node, min(len(BLOWS), number - begin), seed + begin)
         yield from full_disks(node)

@@ -1,6 +1,6 @@
-"""Who tries what with whose token, and which wall it should meet: RBAC, an admission policy, or none.
+"""Requests with a stolen token, and the wall that each should meet: RBAC, an admission policy, or none.
 
-For the tests of tests/cluster; brings up what they need beside the chart: a second node that is only an object, with a
+For tests in tests/cluster. It also makes what they need beside the chart: a second Node that is only an object, with a
 pod of the agent's account on it.
 """
 
@@ -18,7 +18,7 @@ from virtfn_lab.product import NAMESPACE
 from virtfn_lab.thief import Answer, Request, ask, token
 
 OWN, OTHER = "node-1", "node-9"
-"""The lab's node, and one that is an object only."""
+"""The lab's node, and the one that is only an object."""
 
 CORE = "/api/v1"
 OURS = "/apis/virtfn.dev/v1alpha1"
@@ -29,11 +29,11 @@ MERGE = "application/merge-patch+json"
 
 
 class Wall(StrEnum):
-    """What answers."""
+    """What refuses a request."""
 
     RBAC = "RBAC"
     POLICY = "policy"
-    """The API server's ValidatingAdmissionPolicy of the chart."""
+    """A ValidatingAdmissionPolicy of the chart."""
     TOKEN = "token"
     """The token itself is refused."""
     NONE = "allowed"
@@ -52,15 +52,15 @@ class Case:
     headers: Mapping[str, str] | None = None
     wall: Wall
     says: str = ""
-    """Part of the answer."""
+    """A part of the expected answer."""
 
 
 Row = tuple[Any, ...]
-"""What is tried, method, path; then the body, then part of the answer, where there is one."""
+"""What is tried, method, path; then optionally the body, and a part of the expected answer."""
 
 
 def rows(who: str, wall: Wall, *several: Row) -> list[Case]:
-    """Lines that have token and wall in common."""
+    """Make the lines that share a token and a wall."""
     found = []
     for row in several:
         what, method, path = row[:3]
@@ -70,19 +70,19 @@ def rows(who: str, wall: Wall, *several: Row) -> list[Case]:
 
 
 def wall(answer: Answer) -> Wall | None:
-    """Who said what was said; None when it is no answer of a wall."""
+    """Return which wall gave this answer; None if no wall did."""
     if answer.status < 300:
         return Wall.NONE
     if answer.status == 401:
         return Wall.TOKEN
     if "ValidatingAdmissionPolicy 'virtfn-" in answer.message:
         return Wall.POLICY
-    # RBAC's answer begins so; an admission plugin's has the name of an object between.
+    # RBAC's answer begins like this; an admission plugin's has the object's name in between.
     return Wall.RBAC if answer.status == 403 and "cannot " in answer.message else None
 
 
 def tried(cluster: Cluster, cases: Sequence[Case], tokens: Mapping[str, str]) -> list[str]:
-    """Ask for everything and print the table; the lines that are not as they should be."""
+    """Send all requests and print the table; return the lines with an unexpected answer."""
     requests = [
         Request(
             method=case.method,
@@ -105,14 +105,14 @@ def tried(cluster: Cluster, cases: Sequence[Case], tokens: Mapping[str, str]) ->
 
 
 def svn(name: str, **more: Any) -> dict[str, Any]:
-    """A SriovNode as an agent makes it, with more or other in its metadata and beside it."""
+    """Return a SriovNode as an agent makes it, with changes to its metadata and other fields beside it."""
     named = {"name": name} if name else {}
     metadata = named | {"ownerReferences": [owner(name or OWN)]} | more.pop("metadata", {})
     return {"apiVersion": "virtfn.dev/v1alpha1", "kind": "SriovNode", "metadata": metadata} | more
 
 
 def owner(name: str, **more: Any) -> dict[str, Any]:
-    """An owner reference to a Node, or to what `more` says."""
+    """Return an owner reference to a Node, changed by `more`."""
     return {"apiVersion": "v1", "kind": "Node", "name": name, "uid": "0b6c22f6-0000-4000-8000-000000000000"} | more
 
 
@@ -124,7 +124,7 @@ def event(
     namespace: str = "default",
     **more: Any,
 ) -> dict[str, Any]:
-    """An Event about something, as virtfn posts it, or with other fields."""
+    """Return an Event as virtfn posts it, or with other fields."""
     regarding = {"apiVersion": group, "kind": kind, "name": name}
     return {
         "apiVersion": "events.k8s.io/v1",
@@ -143,7 +143,7 @@ def event(
 
 @contextmanager
 def other_node(cluster: Cluster) -> Iterator[str]:
-    """A second Node with its SriovNode and a pod of the agent's account, all of them objects only; the pod's name."""
+    """Make a second Node, its SriovNode and a pod of the agent's account, all only objects; yield the pod's name."""
     name = "virtfn-agent-elsewhere"
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": OTHER}}
     pod = {
@@ -158,7 +158,7 @@ def other_node(cluster: Cluster) -> Iterator[str]:
         },
     }
     try:
-        # Its SriovNode without an owner: one with a wrong uid would be collected at once.
+        # The SriovNode has no owner: with a wrong uid of an owner it would be garbage-collected at once.
         for document in (node, pod, svn(OTHER, metadata={"ownerReferences": []})):
             cluster.kubectl("apply", "-f", "-", stdin=json.dumps(document))
         yield name
@@ -170,7 +170,7 @@ def other_node(cluster: Cluster) -> Iterator[str]:
 
 
 def all_tokens(cluster: Cluster, elsewhere: str) -> dict[str, str]:
-    """A token of everybody: the agent of node-1, of the other node, of no pod; the controller; the device plugin."""
+    """Return tokens: of the agent on node-1, on the other node and without a pod; of the controller; of the plugin."""
     return {
         f"agent of {OWN}": token(cluster, NAMESPACE, "virtfn-agent", pod_of(cluster, "agent")),
         f"agent of {OTHER}": token(cluster, NAMESPACE, "virtfn-agent", elsewhere),
@@ -182,7 +182,7 @@ def all_tokens(cluster: Cluster, elsewhere: str) -> dict[str, str]:
 
 
 def pod_of(cluster: Cluster, component: str) -> str:
-    """A running pod of a component, on the lab's node."""
+    """Return the name of a running pod of a component, on the lab's node."""
     selector = f"app.kubernetes.io/component={component}"
     found: Any = cluster.get("pods", "-n", NAMESPACE, "-l", selector, f"--field-selector=spec.nodeName={OWN}")
     running = [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]

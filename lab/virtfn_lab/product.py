@@ -1,6 +1,6 @@
-"""What the lab knows of virtfn itself: install the chart, ask what a node shows, make pods that hold VFs.
+"""virtfn in the lab: install the chart, ask what a node shows, make pods that hold VFs.
 
-For the demo, the cluster tests and the bench; knows nothing of what they want to show.
+For the demo, the cluster tests and the bench.
 """
 
 import json
@@ -30,12 +30,12 @@ while :; do sleep 1; done
 
 
 def settings() -> list[str]:
-    """Helm's options for the images that the lab built."""
+    """Return Helm's options for the images that the lab built."""
     return [word for value in VALUES for word in ("--set", value)]
 
 
 def install(cluster: Cluster) -> float:
-    """Install the chart with its defaults and our images; seconds until every pod of it is ready."""
+    """Install the chart with its defaults and our images; return the seconds until all of its pods were ready."""
     cluster.helm("install", "virtfn", str(CHART), "--namespace", NAMESPACE, "--create-namespace", *settings())
     return cluster.until("every pod of virtfn is ready", lambda: all_ready(cluster), 300)
 
@@ -54,7 +54,7 @@ def all_ready(cluster: Cluster) -> bool:
 
 
 def node_ready(cluster: Cluster, node: str = "node-1") -> tuple[str, str]:
-    """Status and reason of the node's Ready condition; empty while it has not carried out its newest config."""
+    """Return status and reason of the node's Ready condition; empty while it is about an older config."""
     found: Any = cluster.get("svn", node)
     status = found.get("status") or {}
     if status.get("observedGeneration") != found["metadata"]["generation"]:
@@ -64,7 +64,7 @@ def node_ready(cluster: Cluster, node: str = "node-1") -> tuple[str, str]:
 
 
 def allocatable(cluster: Cluster, resource: str = RESOURCE, node: str = "node-1") -> int:
-    """How many of a resource the node offers."""
+    """Return how many of a resource the node offers."""
     found: Any = cluster.get("node", node)
     return int(found["status"]["allocatable"].get(resource, 0))
 
@@ -79,16 +79,16 @@ for d in /sys/bus/pci/devices/*; do
   echo ${d##*/} $driver $autoprobe $override
 done
 """
-"""Without a program started: asked often, it must not slow down the emulated node that it looks at."""
+"""Shell built-ins only: it runs often, and starting programs would slow down the emulated node."""
 
 
 def functions(cluster: Cluster) -> str:
-    """The node's SR-IOV functions: address, driver, autoprobe, override; read on the node itself."""
+    """Return the node's SR-IOV functions: address, driver, autoprobe, override; read on the node itself."""
     return cluster.node_exec(1, _FUNCTIONS).stdout
 
 
 def pod(name: str, number: int = 1, resource: str = RESOURCE) -> str:
-    """A pod that prints its environment, opens the group of every VF it is given, and fails where it cannot."""
+    """Return a pod that prints its environment and opens the group of every VF that it is given, or fails."""
     container = {
         "name": "main",
         "image": "localhost/virtfn/pod:lab",

@@ -1,6 +1,6 @@
-"""One line when a step begins and one when it ends, each with the time since the start.
+"""Print one line when a step begins and one when it ends, each with the time since the start.
 
-Plain lines, so that a log of a CI run reads the same as a terminal.
+The lines are plain, so that they look the same in a CI log and in a terminal.
 """
 
 import time
@@ -11,13 +11,13 @@ _began = time.monotonic()
 
 
 def say(text: str) -> None:
-    """Print one line with the elapsed seconds of this process in front."""
+    """Print one line, after the seconds since this process started."""
     print(f"[{time.monotonic() - _began:7.1f}s] {text}", flush=True)
 
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Announce a step, then how long it took; a failure is announced and re-raised."""
+    """Print that a step begins, then how long it took; a failure is printed and raised again."""
     say(f"{title} ...")
     started = time.monotonic()
     try:

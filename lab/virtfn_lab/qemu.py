@@ -1,7 +1,7 @@
-"""One emulated machine: what hardware it has, as QEMU's words, and its life as a process.
+"""One emulated machine: its hardware as QEMU's options, and its process.
 
-Emulated SR-IOV: igb is an 82576 with 7 VFs, nvme can have 127. Every card sits on a root port of its own, because two
-on the root complex collide with their VFs.
+Emulated SR-IOV: igb is an 82576 with 7 VFs, nvme can have 127. Every card has a root port of its own, because the VFs
+of two cards on the root complex collide.
 """
 
 import ctypes
@@ -46,7 +46,7 @@ _NVME = [
 
 
 def _on_numa_node(number: int, bus: int) -> list[str]:
-    """A root complex of its own with one igb, and the memory and processor of the node it belongs to."""
+    """Return a root complex with one igb, and the memory and processor of its NUMA node."""
     return [
         *["-object", f"memory-backend-ram,id=m{number},size=1G"],
         *["-numa", f"node,nodeid={number},cpus={number},memdev=m{number}"],
@@ -87,40 +87,40 @@ TOPOLOGIES: Mapping[str, list[str]] = {
     "contract": [*_port(1, "igb"), *_port(2, "igb"), *_TWO_FUNCTIONS],
     "none": [],
 }
-"""Name to QEMU's words for the cards of a machine."""
+"""QEMU's options for the cards of each topology."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """What a machine has."""
+    """The hardware of a machine."""
 
     topology: str = "igb2"
     iommu: bool = True
     memory_mb: int = 2048
     cpus: int = 2
     threads: str = "single"
-    """TCG threads. `multi` is needed for timing side by side; `single` is the steadier one (measured)."""
+    """TCG threads. Timing of parallel work needs `multi`; `single` is steadier (BROKEN_EMULATION in guest.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """A machine to boot: hardware, image, folders it shares and words for its kernel command line."""
+    """A machine to boot: hardware, image, shared folders and words for its kernel command line."""
 
     hardware: Hardware
     image: NodeImage
     shares: Mapping[str, tuple[Path, bool]]
-    """Mount tag to folder and whether the guest may write."""
+    """Shared folders by mount tag, each with whether the guest may write."""
     settings: Mapping[str, str]
-    """`virtfn.NAME=VALUE` on the kernel command line, without white space."""
+    """Words for the kernel command line, as `virtfn.NAME=VALUE`, without white space."""
     console: Path
     monitor: Path
     more: list[str] = field(default_factory=list)
 
 
 def command(guest: Guest) -> list[str]:
-    """QEMU's command line."""
+    """Return QEMU's command line."""
     hardware = guest.hardware
-    # Ten ticks in a busy wait: an emulated machine whose host is busy gets too few of them, and the kernel panics.
+    # no_timer_check: at boot the kernel counts timer ticks in a busy wait; on a busy host it gets too few and panics.
     boot = ["no_timer_check", "console=ttyS0", "panic=1", "quiet", "mitigations=off", "audit=0", "random.trust_cpu=on"]
     boot += ["intel_iommu=on", "iommu=pt"] if hardware.iommu else []
     boot += [f"virtfn.{name}={value}" for name, value in guest.settings.items()]
@@ -134,17 +134,17 @@ def command(guest: Guest) -> list[str]:
     for tag, (folder, writable) in guest.shares.items():
         mode = "" if writable else ",readonly=on"
         words += ["-virtfs", f"local,path={folder},mount_tag={tag},security_model=none,multidevs=remap{mode}"]
-    # Last: what names no bus goes to the newest one that takes it, and the bus of a NUMA node takes only bridges.
+    # The topology comes last: a device without a bus goes to the newest bus, and a NUMA node's bus takes only bridges.
     return [*words, *guest.more, *TOPOLOGIES[hardware.topology]]
 
 
 KVM_PATIENCE = 20
-"""Seconds for a kernel without a root to panic under KVM; where KVM works it takes two."""
+"""Seconds for a kernel without a root to panic; where KVM works it takes two."""
 
 
 def has_kvm(vmlinuz: Path) -> bool:
-    """Whether KVM runs a guest here. The device may be there, make machines, and still run nothing (measured), so a
-    kernel is booted to its panic; the answer is kept for this boot of the machine.
+    """Whether KVM runs a guest here. A /dev/kvm may exist and make machines that never run (docs/lab.md), so a kernel
+    is booted to its panic. The answer is kept until this machine reboots.
     """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False
@@ -167,14 +167,14 @@ def _panics_under_kvm(vmlinuz: Path) -> bool:
 
 
 def accelerator(guest: Guest) -> list[str]:
-    """KVM where it works, else emulation."""
+    """Return QEMU's options for KVM where it works, else for emulation."""
     if has_kvm(guest.image.vmlinuz):
         return ["-accel", "kvm", "-cpu", "host"]
     return ["-accel", f"tcg,thread={guest.hardware.threads}", "-cpu", "max"]
 
 
 def start(guest: Guest, output: IO[bytes] | int) -> subprocess.Popen[bytes]:
-    """Start QEMU; it dies with us. Its standard output (a virtio port, if the guest has one) goes to `output`."""
+    """Start QEMU, which ends with this process. Its standard output (a virtio port, if any) goes to `output`."""
     guest.monitor.unlink(missing_ok=True)
     return subprocess.Popen(
         command(guest), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent

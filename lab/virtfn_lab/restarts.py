@@ -1,6 +1,6 @@
-"""Kill a process in the middle of an apply, and see whether all converges and no held VF was touched.
+"""Kill a process in the middle of an apply, then check that the node converges and that no VF in use was touched.
 
-Rounds of it are a short test in tests/cluster, and a long proof in `make prove`.
+A few rounds are a test in tests/cluster, many are a proof in `make prove`.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ PROCESSES = {
     "plugin": "[v]irtfn-device-plugin",
     "kubelet": "[k]ubelet --config",
 }
-"""What `pgrep -f` finds them by; the brackets keep it from finding its own shell."""
+"""Patterns for `pgrep -f`; the brackets keep it from finding its own shell."""
 
 CONVERGE = 180.0
-"""Seconds: a killed kubelet starts in 15 and is believed 30 s later."""
+"""Seconds for one round: a killed kubelet starts within 15 s, and the Node is Ready again 30 s later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """What one round came to."""
+    """The result of one round."""
 
     victim: str
     count: int
-    """VFs asked for."""
+    """Number of VFs asked for."""
     bound: int
-    """VFs of the PF on vfio-pci at the kill; less than `count`, or it was not in the middle."""
+    """VFs of the PF on vfio-pci at the kill; fewer than `count`, because the kill comes in the middle."""
     seconds: float
-    """From the edit until all was as asked."""
+    """Seconds from the edit until the node was converged."""
 
     def __str__(self) -> str:
         return f"{self.victim} killed with {self.bound} of {self.count} VFs bound; converged after {self.seconds:.1f} s"
@@ -47,7 +47,7 @@ def rounds(node: Node, number: int, seed: int) -> Iterator[Round]:
     """Resize one PF again and again while a pod holds a VF of the other; every round kills one process.
 
     Raises:
-        LabError: a round did not converge, the held VF was touched, or its pod ended.
+        LabError: a round did not converge, the VF in use was touched, or its pod ended.
     """
     chance = random.Random(seed)
     node.apply(policy("left", 7, LEFT), policy("right", 7, RIGHT))
@@ -68,7 +68,7 @@ def rounds(node: Node, number: int, seed: int) -> Iterator[Round]:
 
 
 def _round(node: Node, victim: str, count: int, delay: float) -> Round:
-    """The kill comes when the old VFs are gone, and a moment later: between two of the writes that follow."""
+    """Kill the process shortly after the old VFs are gone: between two of the writes that follow."""
     folder = f"/sys/bus/pci/devices/{LEFT}"
     kill = (
         f"n=0; while [ $(cat {folder}/sriov_numvfs) != 0 ]; do n=$((n+1)); [ $n -lt 3000 ] || exit 1; sleep 0.02; done;"
@@ -98,7 +98,7 @@ def _round(node: Node, victim: str, count: int, delay: float) -> Round:
 
 
 def _processes(node: Node, victim: str) -> set[str]:
-    """Ids of what runs of it now; a process that took the place of another has another."""
+    """Return the ids of the victim's processes; a process that replaced another has another id."""
     return set(node.cluster.node_exec(1, f"pgrep -f '{PROCESSES[victim]}'").stdout.split())
 
 

@@ -1,4 +1,4 @@
-"""Runs a program to its end and, when it fails, says which and shows the tail of what it printed."""
+"""Run a program to its end; if it fails, the error names it and has the end of its output."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class CommandFailedError(Exception):
-    """A program ended with another status than 0."""
+    """A program ended with a status other than 0."""
 
 
 def run(
@@ -18,10 +18,10 @@ def run(
     stdin: str | None = None,
     timeout: float | None = None,
 ) -> str:
-    """Standard output of the program.
+    """Run a program; return its standard output.
 
     Raises:
-        CommandFailedError: it failed; the message has the last lines of both outputs.
+        CommandFailedError: the program failed; the message has the last lines of both outputs.
     """
     done = subprocess.run(
         [str(word) for word in argv],

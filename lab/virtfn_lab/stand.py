@@ -1,6 +1,6 @@
-"""What must not be lost or touched, whatever happens to virtfn: a pod's VF, the journal, what is offered.
+"""What must survive whatever happens to virtfn: a pod's VF, the journal, what the node offers.
 
-Two PFs with a pool each, `left` and `right`, and a pod that holds a VF of the right one.
+There are two PFs with a pool each, `left` and `right`, and a pod that holds a VF of the right one.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ POOLS, JOURNAL, LEDGER = "/run/virtfn/pools.json", "/var/lib/virtfn/journal.json
 FILES = (POOLS, JOURNAL, LEDGER)
 
 RECOVERS = 60.0
-"""Seconds within which everything is as asked again, on an emulated node that nobody disturbs any more."""
+"""Seconds within which an emulated node converges once the disturbance has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stand:
-    """What is there at the start."""
+    """The state at the start."""
 
     node: Node
     held: str
-    """The holder's VF."""
+    """The VF that the pod holds."""
     original: Any
-    """What the journal says of the right PF."""
+    """The journal's entry of the right PF."""
 
     def carried_out(self, count: int) -> float:
-        """Wait until the left PF has this number of VFs and everything agrees; the seconds that took.
+        """Wait until the left PF has this number of VFs and everything agrees; return the seconds that it took.
 
         Raises:
-            LabError: it is not so in time, or something was lost or touched.
+            LabError: this is not reached in time, or something was lost or touched.
         """
         seconds = self.node.until(
             f"{count} VFs on the left, 7 on the right, bound, offered and converged",
@@ -50,10 +50,10 @@ class Stand:
         return seconds
 
     def intact(self) -> None:
-        """The holder runs with its VF, and the journal knows what the right PF was.
+        """Check that the pod still runs with its VF, and that the journal still has the original of the right PF.
 
         Raises:
-            LabError: it is not so.
+            LabError: the pod or the journal's entry is not as before.
         """
         holder: Any = self.node.cluster.get("pod", "holder")
         (container,) = holder["status"]["containerStatuses"]
@@ -67,10 +67,10 @@ class Stand:
 
 @contextmanager
 def stand(node: Node) -> Iterator[Stand]:
-    """Make it; inside, no kernel event may concern the right PF or the VF that is held. The end gives everything back.
+    """Set it up; in this context no kernel event may concern the right PF or the VF in use. The end gives all back.
 
     Raises:
-        LabError: there was one, or not everything was given back.
+        LabError: there was such an event, or something was not given back.
     """
     before = functions(node.cluster)
     node.apply(policy("right", 7, RIGHT))
@@ -90,13 +90,13 @@ def stand(node: Node) -> Iterator[Stand]:
 
 
 def bound(node: Node, pf: str) -> int:
-    """How many VFs of a PF vfio-pci has."""
+    """Return how many VFs of a PF are bound to vfio-pci."""
     lines = functions(node.cluster).splitlines()
     return sum(line.startswith(pf[:7]) and line.split()[1] == "vfio-pci" for line in lines)
 
 
 def offered(node: Node) -> tuple[int, int]:
-    """How many the node offers of each pool."""
+    """Return how many devices of each pool the node offers."""
     return allocatable(node.cluster, "virtfn.dev/left"), allocatable(node.cluster, "virtfn.dev/right")
 
 

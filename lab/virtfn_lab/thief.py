@@ -1,6 +1,6 @@
-"""Requests to the API server with a stolen token and nothing else, just as they are written: no kubectl in between.
+"""Send requests to the API server with a stolen token and nothing else, without kubectl in between.
 
-Knows tokens and HTTP; what should come of a request is its caller's business.
+It knows tokens and HTTP; the expected answers are the caller's business.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from virtfn_lab.cluster import Cluster
 
 PROGRAM = "virtfn-lab-thief"
-"""What these requests call themselves, so that the audit log tells them from the processes' own."""
+"""User-Agent of these requests, so that the audit log tells them from the processes' own."""
 
 _ASK = """
 import http.client, json, ssl, sys
@@ -44,14 +44,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back."""
+    """The answer to one request."""
 
     status: int
     text: str
 
     @property
     def message(self) -> str:
-        """The API server's own words, where it answered with a Status."""
+        """The API server's message, if it answered with a Status."""
         try:
             found = json.loads(self.text)
         except ValueError:
@@ -60,7 +60,7 @@ class Answer:
 
 
 def ask(cluster: Cluster, requests: Sequence[Request]) -> list[Answer]:
-    """The answers, in order; all in one process, because starting one takes longer than asking."""
+    """Send the requests, return the answers in order; in one process, because starting one takes longer than asking."""
     asked = [
         {
             "method": one.method,
@@ -81,7 +81,7 @@ def ask(cluster: Cluster, requests: Sequence[Request]) -> list[Answer]:
 
 
 def token(cluster: Cluster, namespace: str, account: str, pod: str = "") -> str:
-    """A token of an account, as the kubelet asks for it: bound to a pod, or to none."""
+    """Return a token of an account, as the kubelet asks for it: bound to a pod, or to none."""
     bound = ["--bound-object-kind=Pod", f"--bound-object-name={pod}"] if pod else []
     if pod:
         found: Any = cluster.get("pod", pod, "-n", namespace)

@@ -1,4 +1,4 @@
-"""`python -m virtfn_release lock | images | sbom | licences`: what the Makefile's targets of these names call."""
+"""`python -m virtfn_release lock | images | sbom | licences`: the Makefile's targets of these names call it."""
 
 import argparse
 import sys
@@ -20,14 +20,14 @@ MIB = 1024 * 1024
 
 
 def main() -> int:
-    """Exit status."""
+    """Run one verb; return the exit status."""
     parser = argparse.ArgumentParser(prog="virtfn_release", description="What we ship, and how it can be checked.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     lock = verbs.add_parser("lock", help="write the lock files from pyproject.toml")
-    lock.add_argument("--upgrade", action="store_true", help="to the newest versions; without it, pins that fit stay")
+    lock.add_argument("--upgrade", action="store_true", help="take the newest versions, else keep pins that fit")
     for name, text in (
         ("images", "build the images into dist/images"),
-        ("sbom", "write dist/sbom from dist/images, which is built where it is not there"),
+        ("sbom", "write dist/sbom from dist/images, which is built if missing"),
         ("licences", f"write {PAGE} from dist/images, likewise"),
     ):
         verb = verbs.add_parser(name, help=text)

@@ -1,6 +1,6 @@
-"""Reads files out of an OCI archive without unpacking it, as a container made of it would see them.
+"""Read files of an OCI archive without unpacking it, as a container of that image would see them.
 
-It knows layers, their whiteouts and symbolic links, and nothing of what the files mean.
+It knows layers, whiteouts and symbolic links; what the files mean is the caller's business.
 """
 
 import json
@@ -15,29 +15,29 @@ from typing import Any
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _LINKS_FOLLOWED = 8
-"""More than any image of ours has; a loop ends here."""
+"""Links followed for one path: more than any image of ours needs, so a loop ends here."""
 
 
 class ArchiveError(Exception):
-    """The file is no OCI archive of one image. The message names it."""
+    """The file is not an OCI archive of exactly one image. The message names the file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
-    """What an image is called and says of itself, and those of its files that were asked for."""
+    """An image: its digest, its configuration, and those of its files that were asked for."""
 
     name: str
     digest: str
-    """Of its manifest, `sha256:HEX`: what a registry calls it by."""
+    """Digest of its manifest, `sha256:HEX`; a registry knows the image by it."""
     created: datetime
     size: int
-    """Bytes of its layers as they are transferred."""
+    """Size of its compressed layers, in bytes."""
     layers: tuple[str, ...]
     files: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
 
     def read(self, path: str) -> bytes | None:
-        """The content of a file by its path without the leading slash, through links; None when there is none."""
+        """Return a file's content by its path without leading slash, following links; None if it does not exist."""
         for _ in range(_LINKS_FOLLOWED):
             if path in self.files:
                 return self.files[path]
@@ -50,16 +50,16 @@ class Image:
 
 
 def read_image(archive: Path, wanted: Callable[[str], bool]) -> Image:
-    """The image in an archive with the files whose path, without a leading slash, is wanted; and all its links.
+    """Return the image in an archive, with its links and the files whose path (without leading slash) is wanted.
 
     Raises:
-        ArchiveError: it is no OCI archive, or not of exactly one image.
+        ArchiveError: the file is not an OCI archive of exactly one image.
     """
     try:
         with tarfile.open(archive) as blobs:
             return _read(blobs, wanted)
     except (tarfile.TarError, KeyError, ValueError) as error:
-        raise ArchiveError(f"{archive} is no OCI archive of one image: {error}") from error
+        raise ArchiveError(f"{archive} is not an OCI archive of one image: {error}") from error
 
 
 def _read(blobs: tarfile.TarFile, wanted: Callable[[str], bool]) -> Image:
@@ -80,7 +80,7 @@ def _read(blobs: tarfile.TarFile, wanted: Callable[[str], bool]) -> Image:
 
 
 def _add_layer(image: Image, layer: tarfile.TarFile, wanted: Callable[[str], bool]) -> None:
-    """A layer's whiteouts speak of the layers below it only, so they come first."""
+    """Apply one layer. Its whiteouts remove files of the layers below only, so they are applied first."""
     members = [(posixpath.normpath(member.name).lstrip("/"), member) for member in layer]
     for path, _ in members:
         folder, name = posixpath.split(path)

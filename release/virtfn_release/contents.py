@@ -1,6 +1,6 @@
 """What is installed in an image: Python distributions and Debian packages, with the licences that they state.
 
-Read from the image itself, not from what it should have been built from.
+All of it is read from the image itself, not from what the image should have been built from.
 """
 
 import re
@@ -17,10 +17,10 @@ from virtfn_release.archive import ArchiveError, Image, read_image
 from virtfn_release.locks import Pin
 
 OURS = "virtfn"
-"""The distribution that this repository is."""
+"""The distribution of this repository."""
 
 WHEELS = "opt/virtfn/wheels.sha256"
-"""Written by the Dockerfile, as sha256sum does: the wheels that the environment was installed from."""
+"""Hashes of the wheels that the environment was installed from; the Dockerfile writes the file with sha256sum."""
 
 _ENVIRONMENT = "opt/virtfn/pyvenv.cfg"
 _STATUS = "var/lib/dpkg/status"
@@ -34,16 +34,16 @@ class Distribution:
     """A Python distribution."""
 
     name: str
-    """Normalised, as PyPI compares names."""
+    """Name, normalised as PyPI does."""
     version: str
     licences: tuple[str, ...]
-    """Its licence expression; where it has none, its licence field or its classifiers."""
+    """Its licence expression, or else its licence field or classifiers."""
     requires: tuple[str, ...]
-    """Names of the distributions it needs here."""
+    """Names of the distributions that it needs here."""
     ours: bool
-    """Whether it is in our environment; else it came with the base image."""
+    """Whether it is in our environment; if not, it came with the base image."""
     sha256: str | None
-    """Of the wheel it was installed from, where that is known."""
+    """Hash of the wheel that it was installed from, if known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +55,11 @@ class Package:
     architecture: str
     source: str
     licences: tuple[str, ...]
-    """Short names that its copyright file gives for any of its files; none where that file is in free form."""
+    """Short names of the licences in its copyright file; empty if that file is in free form."""
     mentions: tuple[str, ...]
-    """Names of the common licences that a copyright file in free form refers to: not what the package is under."""
+    """Common licences that a free-form copyright file refers to; they are not always the package's own licence."""
     requires: tuple[str, ...]
-    """Names of the packages or virtual packages it needs; of alternatives, each."""
+    """Names of the packages or virtual packages that it needs, with all alternatives."""
     provides: tuple[str, ...]
 
 
@@ -69,18 +69,18 @@ class Contents:
 
     image: Image
     python: str
-    """Version of the interpreter."""
+    """Version of the Python interpreter."""
     python_of_debian: bool
-    """Whether the interpreter is one of the packages; else it was built into the base image."""
+    """Whether the interpreter is a Debian package; if not, it was built into the base image."""
     distributions: tuple[Distribution, ...]
     packages: tuple[Package, ...]
 
 
 def read_contents(archive: Path) -> Contents:
-    """What is installed in the image of an archive, by name.
+    """Return what is installed in the image of an archive, sorted by name.
 
     Raises:
-        ArchiveError: no OCI archive, or an image without our environment or without Debian's list of packages.
+        ArchiveError: not an OCI archive, or the image lacks our environment or Debian's list of packages.
     """
     image = read_image(archive, lambda path: path in (WHEELS, _ENVIRONMENT, _STATUS) or _wanted(path))
     environment = dict(line.split(" = ", 1) for line in _text(image, _ENVIRONMENT).splitlines() if " = " in line)
@@ -96,7 +96,7 @@ def read_contents(archive: Path) -> Contents:
 
 
 def not_locked(pins: Iterable[Pin], distributions: Iterable[Distribution]) -> list[str]:
-    """Names of what our environment has from a wheel that no pin accepts. Our own wheel is built, not locked."""
+    """Return the distributions of our environment whose wheel no pin accepts. Our own wheel is built, not locked."""
     accepted = {digest.removeprefix("sha256:") for pin in pins for digest in pin.hashes}
     return [each.name for each in distributions if each.ours and each.name != OURS and each.sha256 not in accepted]
 
@@ -136,7 +136,7 @@ def _distributions(image: Image, python: str, wheels: dict[tuple[str, str], str]
 
 
 def _python_licences(metadata: Message) -> tuple[str, ...]:
-    """The field may hold a whole licence text; its name is then in the classifiers, or nowhere."""
+    """Return the licence names. The field may hold a whole licence text; then the classifiers may have the name."""
     if expression := metadata["License-Expression"]:
         return (expression,)
     field = (metadata["License"] or "").strip()
@@ -181,7 +181,7 @@ def _packages(image: Image) -> Iterator[Package]:
 
 
 def _package_names(relation: str) -> tuple[str, ...]:
-    """`libc6 (>= 2.34), python3:any` without versions and architectures."""
+    """Parse package names out of `libc6 (>= 2.34), python3:any`: without versions and architectures."""
     return tuple(sorted({each.split("(")[0].split(":")[0].strip() for each in relation.split(",")} - {""}))
 
 

@@ -1,4 +1,4 @@
-"""The four images as OCI archives, from scratch and with times that are set: built twice, they are the same."""
+"""Build the four images as OCI archives, from scratch and with fixed times, so that two builds are identical."""
 
 import os
 import shutil
@@ -16,29 +16,29 @@ from virtfn_lab.run import run
 from virtfn_release.archive import Image, read_image
 
 PROGRAMS = ("buildah", "mmdebstrap")
-"""Of those that the lab needs on the machine, the ones that this needs."""
+"""Programs that this needs on the machine; all of them are in the lab's list, too."""
 
 PINNED = "pinned"
-"""For BASE: the base image that the Dockerfile names by its digest."""
+"""Value of BASE for the base image that the Dockerfile names by its digest."""
 
 
 class NoTimeError(Exception):
-    """Nobody says which time the images shall carry. The message says how to set it."""
+    """There is no time to give the images. The message says how to set one."""
 
 
 def folder() -> Path:
-    """Where the archives are put."""
+    """Return the folder of the archives."""
     return repository() / "dist/images"
 
 
 def build(base: str) -> dict[str, Image]:
-    """Build all four and return them by process.
+    """Build all four images and return them by process.
 
     Args:
-        base: name of the base image; PINNED; empty: the base that is made here of Debian's packages.
+        base: name of the base image, or PINNED, or empty for a base made here of Debian's packages.
 
     Raises:
-        NoTimeError: SOURCE_DATE_EPOCH is not set, and this is no clone.
+        NoTimeError: SOURCE_DATE_EPOCH is not set, and this is not a git clone.
         CommandFailedError: the build failed.
     """
     time = source_date_epoch()
@@ -61,23 +61,23 @@ def build(base: str) -> dict[str, Image]:
 
 
 def source_date_epoch() -> int:
-    """Seconds since 1970 for every time in the images: SOURCE_DATE_EPOCH, or when the last commit was made.
+    """Return the time for everything in the images, in seconds since 1970: SOURCE_DATE_EPOCH, or the last commit's.
 
     Raises:
-        NoTimeError: neither is there.
+        NoTimeError: there is neither.
     """
     if (text := os.environ.get("SOURCE_DATE_EPOCH")) is not None:
         if not text.isdecimal():
-            raise NoTimeError(f"SOURCE_DATE_EPOCH is no number of seconds: {text}")
+            raise NoTimeError(f"SOURCE_DATE_EPOCH is not a number of seconds: {text}")
         return int(text)
     done = subprocess.run(
         ["git", "log", "-1", "--format=%ct"], cwd=repository(), capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise NoTimeError("no time for the images: this is no git clone. Set SOURCE_DATE_EPOCH to seconds since 1970")
+        raise NoTimeError("no time for the images: not a git clone. Set SOURCE_DATE_EPOCH to seconds since 1970")
     return int(done.stdout)
 
 
 def version() -> str:
-    """Ours, as a wheel of this checkout has it: by git's tags, else the fallback in pyproject.toml."""
+    """Return the version that a wheel of this checkout has: from git's tags, else the fallback in pyproject.toml."""
     return run([sys.executable, "-m", "hatchling", "version"], cwd=repository()).strip()

@@ -1,4 +1,4 @@
-"""The licences of what we ship: their names as SPDX has them, and the page that lists them."""
+"""The licences of what we ship: their SPDX names, and the page that lists them."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ VENDORED: Mapping[str, tuple[str, str]] = {
         "Apache-2.0",
     ),
 }
-"""Folders of what was written after other people's work: what it is, and the licence of that work."""
+"""Folders with files derived from other people's work: what they are, and the licence of that work."""
 
 _OPENING = """\
 # Licences of what virtfn ships
@@ -33,7 +33,7 @@ compares it with the lock files. `make sbom` lists one image, with hashes and th
 _OF_THE_BASE = """
 ## Debian packages of the base that `make images` makes
 
-Another `BASE` brings others. Their copyright files are in the image, in `/usr/share/doc`; the licences here are those
+Another `BASE` brings other packages. Copyright files are in `/usr/share/doc` of the image; the licences here are those
 that these files name for any of the package's files, sources included.
 """
 
@@ -50,13 +50,13 @@ _NAMES = {
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
     "The MIT License": "MIT",
 }
-"""Names that mean one licence, in the words of Debian's copyright files and of Python's classifiers."""
+"""SPDX identifiers by the names that Debian's copyright files and Python's classifiers use."""
 
 _GNU = re.compile(r"(A|L)?GPL-(\d)(\.\d)?(\+?)")
 
 
 def spdx(name: str) -> str:
-    """The SPDX identifier that a name stands for; a name that may mean several licences stays as it is."""
+    """Return the SPDX identifier of a licence's name; a name that may mean several licences is returned unchanged."""
     if match := _GNU.fullmatch(name):
         family, major, minor, later = match.groups()
         return f"{family or ''}GPL-{major}{minor or '.0'}-{'or-later' if later else 'only'}"
@@ -64,7 +64,7 @@ def spdx(name: str) -> str:
 
 
 def page(images: Iterable[tuple[str, Contents]]) -> str:
-    """docs/licences.md from what is installed in each process's image."""
+    """Return the text of docs/licences.md, from what is installed in each process's image."""
     return "\n".join(_lines(list(images))) + "\n"
 
 
@@ -98,7 +98,7 @@ def _lines(images: list[tuple[str, Contents]]) -> Iterator[str]:
 
 
 def _gathered(images: list[tuple[str, Contents]]) -> dict[tuple[str, str], tuple[tuple[str, ...], list[str]]]:
-    """What the lock files name. Our own distribution has the licence above."""
+    """Return what the lock files name, with licences and images; our own distribution is left out."""
     found: dict[tuple[str, str], tuple[tuple[str, ...], list[str]]] = {}
     for process, contents in images:
         for each in contents.distributions:

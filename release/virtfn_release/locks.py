@@ -1,6 +1,6 @@
-"""Lock files: exactly which versions, and which files of them, a process is installed from.
+"""Read the lock files: the exact versions, and the files of each, that a process is installed from.
 
-This reads them. `relock` writes them.
+`relock` writes them.
 """
 
 import re
@@ -17,7 +17,7 @@ from virtfn_lab.paths import repository
 
 FOLDER = "requirements"
 LOCKS = (*PROCESSES, "build", "dev")
-"""The images' processes, the build backend of our own wheel, and what `make setup` installs."""
+"""Names of the lock files: one for each image, our wheel's build backend, and what `make setup` installs."""
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -31,21 +31,21 @@ class Pin:
     """One distribution in one version."""
 
     name: str
-    """Normalised, as PyPI compares names."""
+    """Name, normalised as PyPI does."""
     version: str
     marker: Marker | None
-    """Where it is installed; None: everywhere."""
+    """Environment marker: where it is installed; None for everywhere."""
     hashes: tuple[str, ...]
     """`sha256:HEX` of each file that may be installed."""
 
 
 def path(lock: str) -> Path:
-    """Where a lock file is kept."""
+    """Return the path of a lock file."""
     return repository() / FOLDER / f"{lock}.txt"
 
 
 def pins(lock: str) -> tuple[Pin, ...]:
-    """What a lock file pins, in its order.
+    """Return what a lock file pins, in its order.
 
     Raises:
         LockError: see `parse`.
@@ -54,10 +54,10 @@ def pins(lock: str) -> tuple[Pin, ...]:
 
 
 def parse(text: str) -> tuple[Pin, ...]:
-    """What the text of a lock file pins, in its order.
+    """Return what the text of a lock file pins, in its order.
 
     Raises:
-        LockError: a line is no `NAME==VERSION` with one sha256 at least, or an option such as an index.
+        LockError: a line is not `NAME==VERSION` with at least one sha256, or is an option such as an index.
     """
     return tuple(_pin(line) for line in _logical_lines(text))
 

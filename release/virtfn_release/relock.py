@@ -1,6 +1,6 @@
-"""Writes the lock files from pyproject.toml, with uv, and looks whether they can be installed where the images run.
+"""Write the lock files from pyproject.toml with uv, and check that they can be installed where the images run.
 
-uv and not pip-tools: it resolves for every Python and machine at once, where pip-tools has one file for each of them.
+uv resolves for every Python and machine at once; pip-tools would need one file for each of them.
 """
 
 import os
@@ -19,7 +19,7 @@ from virtfn_release.locks import LOCKS, path
 OLDEST_PYTHON = "3.11"
 PYTHONS = (OLDEST_PYTHON, "3.12", "3.13")
 MACHINES = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
-"""Where the images' lock files must be installable; the wheels' oldest C library that Debian 12 and later have."""
+"""Platforms on which the images' lock files must be installable: wheels for the C library of Debian 12 and later."""
 
 _COMPILE = (
     "pip",
@@ -39,7 +39,7 @@ def relock(*, upgrade: bool) -> None:
     """Write every lock file; pins that still satisfy pyproject.toml stay, unless `upgrade`.
 
     Raises:
-        CommandFailedError: uv found no solution, or some machine lacks a wheel.
+        CommandFailedError: uv found no solution, or a platform lacks a wheel.
     """
     for lock in LOCKS:
         with step(f"locking {lock}"):
@@ -64,7 +64,7 @@ def _lock(lock: str, options: Sequence[str]) -> None:
 
 
 def _look(lock: str, machine: str, python: str) -> None:
-    """Ask for an installation without carrying it out; for a folder: an environment has a machine of its own."""
+    """Try an installation without carrying it out; into a folder, because an environment fixes the platform."""
     how = ["--dry-run", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     with tempfile.TemporaryDirectory() as folder:
         where = [f"--target={folder}", f"--python-platform={machine}", f"--python-version={python}"]
@@ -72,7 +72,7 @@ def _look(lock: str, machine: str, python: str) -> None:
 
 
 def _uv(*words: str, stdin: str | None = None) -> None:
-    """The index and the certificates that pip has been told of are uv's, too."""
+    """Run uv with the index and the certificates that are configured for pip."""
     settings = {}
     for theirs, ours in (("UV_DEFAULT_INDEX", "PIP_INDEX_URL"), ("SSL_CERT_FILE", "PIP_CERT")):
         if ours in os.environ:

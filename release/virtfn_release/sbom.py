@@ -1,4 +1,4 @@
-"""A bill of materials (CycloneDX) from what is installed in an image.
+"""Write a bill of materials (CycloneDX) from what is installed in an image.
 
 The same image gives the same bytes: the time is the image's own and the serial number comes from its digest.
 """
@@ -21,7 +21,7 @@ from virtfn_release.licences import spdx
 
 
 def bill(contents: Contents) -> str:
-    """The bill of one image as JSON of CycloneDX 1.6, with a newline at its end."""
+    """Return the bill of one image as JSON of CycloneDX 1.6, with a newline at its end."""
     image = contents.image
     name = image.name.rsplit(":", 1)[0].removeprefix("localhost/")
     versions = [each.version for each in contents.distributions if each.name == OURS]
@@ -67,7 +67,7 @@ def _distribution(distribution: Distribution) -> Component:
 
 
 def _package(package: Package) -> Component:
-    """Where the copyright file is in free form it stands for the licence: a guess from its words would be ours."""
+    """Return a package's component. It names a free-form copyright file itself: we do not guess a licence from it."""
     qualifiers = {"arch": package.architecture, "source": package.source}
     purl = PackageURL("deb", "debian", package.name, package.version, qualifiers)
     names = package.licences or (f"/usr/share/doc/{package.name}/copyright",)
@@ -102,7 +102,7 @@ def _needs(parts: list[tuple[Distribution, Component]]) -> Iterator[tuple[Compon
 
 
 def _needs_of_packages(parts: list[tuple[Package, Component]]) -> Iterator[tuple[Component, list[Component]]]:
-    """Of alternatives, those that are installed; a virtual package is whoever provides it."""
+    """Yield each package with the installed packages that it needs; a virtual package stands for its providers."""
     providers: dict[str, list[Component]] = {}
     for package, component in parts:
         for name in {package.name, *package.provides}:
@@ -113,7 +113,7 @@ def _needs_of_packages(parts: list[tuple[Package, Component]]) -> Iterator[tuple
 
 
 def _licences(names: Iterable[str]) -> list[License]:
-    """One valid expression stands alone, as the schema asks; else each by its SPDX identifier or its own name."""
+    """Return one valid expression alone, as the schema asks, or else each licence by SPDX identifier or own name."""
     wanted = list(dict.fromkeys(spdx(name) for name in names))
     make = LicenseFactory()
     if len(wanted) == 1:

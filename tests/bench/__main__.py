@@ -1,7 +1,7 @@
-"""`make bench`: prints a table, each figure beside its floor or a peer in the same run, and writes bench-results.json.
+"""`make bench`: prints each figure beside its floor or a peer in the same run, and writes bench-results.json.
 
-A ratio is ours to the reference, or the other way round where the name says how many times faster we are; the spread is
-that of the ratios, from the lowest to the highest of the paired runs.
+A ratio is ours divided by the reference; where the name says how many times faster we are, it is the reverse. The
+spread is the lowest and the highest ratio of the paired runs.
 """
 
 import json
@@ -35,7 +35,7 @@ class Figure:
 
 
 def paired(name: str, ours: Sequence[float], reference: Sequence[float], unit: str = "s") -> Figure:
-    """Medians of paired runs, and the median of their ratios."""
+    """Return medians of paired runs, and the median of their ratios."""
     ratios = [a / b for a, b in zip(ours, reference, strict=True)]
     return Figure(
         name=name,
@@ -49,16 +49,16 @@ def paired(name: str, ours: Sequence[float], reference: Sequence[float], unit: s
 
 
 def times_faster(name: str, ours: Sequence[float], reference: Sequence[float]) -> Figure:
-    """The same with the ratio turned round: how many of ours fit into one of theirs."""
+    """Return the same with the reverse ratio: how many of our runs fit into one of theirs."""
     turned = paired(name, reference, ours)
     return replace(turned, ours=turned.reference, reference=turned.ours)
 
 
 def binding(device: str, topology: str, what: str, rounds: tuple[int, int], kernel: str = "6.1") -> list[Figure]:
-    """VFs made and bound, and taken away, through `apply` and by bare writes, in turn in one boot.
+    """Time making, binding and removing VFs through `apply` and by bare writes, in turn in one boot.
 
     Args:
-        rounds: how many of making and taking away, and how many more of making alone.
+        rounds: number of rounds with making and removing, and of further rounds that time only making.
     """
     out = Path(tempfile.mkdtemp(prefix="bench-", dir=run_dir()))
     words = f"--device {device} --rounds {rounds[0]} --quick-rounds {rounds[1]} /out/seconds.json"
@@ -81,8 +81,8 @@ def binding(device: str, topology: str, what: str, rounds: tuple[int, int], kern
 def main() -> None:
     """Entry point."""
     figures = binding("8086:10c9", "igb2", "igb", (21, 0))
-    for kernel in ("6.1", "6.12"):  # the least that taking away costs is the kernel's, and differs
-        # The ratios of near pairs have a standard deviation of 0.24 (measured): a median of a hundred is good to 0.03.
+    for kernel in ("6.1", "6.12"):  # removing VFs has a floor that differs by kernel
+        # The ratios of neighbouring pairs had a standard deviation of 0.24: a median of a hundred is good to 0.03.
         figures += binding("1b36:0010", "nvme", "nvme", (9, 100), kernel)
     lines = time_lines(5)
     for stage in STAGES:

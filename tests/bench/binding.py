@@ -1,13 +1,15 @@
-"""Runs as root on a machine with an SR-IOV card: VFs made and bound by `apply`, beside the bare writes, in turn.
+"""Time making and binding VFs by `apply` and by bare writes, in turn; runs as root on a machine with an SR-IOV card.
 
-`python binding.py --device 8086:10c9 --rounds 15 FILE` leaves the seconds of every round in FILE, as JSON. Both ways
-begin and end with no VF; what is measured ends when every VF is seen on vfio-pci. `--quick-rounds` come behind the
-others: only making is measured, and both ways are taken away quickly, so that they are near each other in time. A
-machine that has neighbours is twice as slow from one second to another (measured by an empty loop beside the making of
-127 VFs), and it is many near pairs that show a difference all the same. Ours is taken twice: `apply` carries
-out the plan, with journal, in-use lock and a look at what became of each step; the whole begins with reading the
-machine, who uses what, and deciding, and ends with reading it again. It is warm, as in the long-running host process:
-its children run already, and one round that is not counted went before.
+`python binding.py --device 8086:10c9 --rounds 15 FILE` writes the seconds of every round to FILE, as JSON. Both ways
+begin and end without VFs; a measurement ends when every VF is seen on vfio-pci.
+
+`--quick-rounds` follow the others. They measure only making, and remove the VFs quickly, so that the two ways of a pair
+are close in time. A machine with busy neighbours can be twice as slow from one second to the next (seen with an empty
+loop beside the making of 127 VFs); many close pairs show a difference all the same.
+
+Our way has two figures. `apply` carries out the plan, with journal, in-use lock and a check of each step. The whole
+also reads the machine and its users and decides before, and reads the machine again after. It is warm, as in the
+long-running host process: its children run already, and one uncounted round went before.
 """
 
 import argparse
@@ -40,11 +42,11 @@ from virtfn_host.linux.touch.writer import Writer
 from virtfn_host.linux.use.lock import evidence
 
 Way = Callable[[], float | None]
-"""Something to time; tells how many seconds a part of it took, or nothing."""
+"""Something to time; returns the seconds of a part of it, or None."""
 
 
 class Trial:
-    """One PF, and two ways to give it VFs and to take them away."""
+    """One PF, and two ways to make its VFs and to remove them."""
 
     def __init__(self, vendor: str, device: str, folder: Path) -> None:
         self.machine = Machine(
@@ -66,15 +68,15 @@ class Trial:
         self.wanted = NodeConfig(policies=(policy,))
 
     def ours(self) -> float:
-        """What `virtfn apply` does."""
+        """Make VFs as `virtfn apply` does."""
         return self._carry_out(self.wanted)
 
     def ours_back(self) -> float:
-        """Everything given back, as after the policy's deletion."""
+        """Give everything back, as after the policy's deletion."""
         return self._carry_out(NodeConfig(policies=()))
 
     def _carry_out(self, config: NodeConfig) -> float:
-        """Seconds of carrying out alone."""
+        """Look, plan, apply and verify; return the seconds of apply alone."""
         sysfs = self.machine.sysfs
         look = OneLook(sysfs)
         inventory = read_inventory(look, self.reader)
@@ -93,7 +95,7 @@ class Trial:
         return seconds
 
     def bare(self) -> None:
-        """The writes that nobody can do without."""
+        """Make and bind VFs with only the necessary writes."""
         self.bare_without_a_driver()
         for vf in self._vfs():
             _write(f"/sys/bus/pci/devices/{vf}/driver_override", "vfio-pci")
@@ -102,17 +104,17 @@ class Trial:
             sys.exit("the bare writes did not bind")
 
     def bare_without_a_driver(self) -> None:
-        """VFs that nothing is bound to: taking those away is the least that any way of taking away costs."""
+        """Make VFs without a driver; removing those is the floor for every way of removing."""
         _write(self._attribute("sriov_drivers_autoprobe"), "0")
         _write(self._attribute("sriov_numvfs"), str(self.count))
 
     def bare_back(self) -> None:
-        """The plain way: 0, whatever is bound."""
+        """Remove VFs the plain way: write 0, whatever is bound."""
         _write(self._attribute("sriov_numvfs"), "0")
         _write(self._attribute("sriov_drivers_autoprobe"), "1")
 
     def quick_back(self) -> None:
-        """Bare VFs taken away side by side: not measured."""
+        """Remove VFs with parallel unbinds; not measured."""
         unbind = [(self.machine.sysfs.device(vf, "driver/unbind"), str(vf)) for vf in self._vfs()]
         self.machine.writer.write_all(unbind, 60)
         self.bare_back()
@@ -134,16 +136,16 @@ def _write(path: str, value: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """VFs made in one way and taken away in one, each with the name that its seconds get."""
+    """One way to make VFs and one to remove them, each with the name of its figure."""
 
     made: str
     make: Way
     away: str | None
-    """None: how long that takes is not told."""
+    """Name of the figure for removing; None if it is not reported."""
     take: Way
 
     def timed(self) -> dict[str, float]:
-        """Seconds of the whole of both ways, and of the part that a way tells of."""
+        """Run both; return the seconds of each, and of the part that a way reports."""
         told: dict[str, float] = {}
         for name, way in ((self.made, self.make), (self.away, self.take)):
             began = time.monotonic()
@@ -166,7 +168,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         vendor, _, device = options.device.partition(":")
         trial = Trial(vendor, device, Path(folder))
-        # Not counted: the first of each way starts children and fills caches.
+        # Not counted: the first round of each way starts children and fills caches.
         for first in (trial.ours, trial.ours_back, trial.bare, trial.bare_back):
             first()
         least = Turn(made="made", make=trial.bare_without_a_driver, away="made back", take=trial.bare_back)

@@ -1,4 +1,4 @@
-"""From `kubectl apply` to allocatable in a real cluster: when what is seen, in seconds after the apply."""
+"""Time the stages from `kubectl apply` to allocatable in a real cluster, in seconds after the apply."""
 
 import json
 import threading
@@ -9,13 +9,13 @@ from virtfn_lab.node import Node, policy
 from virtfn_lab.product import allocatable, functions, install
 
 RUNS = "/run/watch-node.runs"
-"""What watch_node.py leaves when it begins to look."""
+"""File that watch_node.py makes when it begins to look."""
 
 STAGES = ("VFs bound", "pool file", "kubelet told", "allocatable")
 
 
 def time_lines(runs: int) -> list[dict[str, float]]:
-    """Every run in a cluster made for it: stage -> seconds after the apply."""
+    """Make that many runs in one new cluster; return for each the seconds after the apply by stage."""
     cluster = up()
     try:
         install(cluster)
@@ -25,7 +25,7 @@ def time_lines(runs: int) -> list[dict[str, float]]:
 
 
 def _one(cluster: Cluster, name: str) -> dict[str, float]:
-    """Every run has a pool of its own, because the kubelet remembers the devices of one that is gone."""
+    """Make one run, with a pool of its own, because the kubelet remembers the devices of a pool that is gone."""
     node = Node(cluster)
     before = functions(cluster)
     ahead = _clock_ahead(node)
@@ -48,7 +48,7 @@ def _one(cluster: Cluster, name: str) -> dict[str, float]:
 
 
 def _clock_ahead(node: Node) -> float:
-    """Seconds by which the node's clock is ahead of ours; half of a question's way is its error."""
+    """Return by how many seconds the node's clock is ahead of ours; the error is half a round trip."""
     asked = time.time()
     theirs = float(node.shell("date +%s.%N"))
     return theirs - (asked + time.time()) / 2

@@ -1,6 +1,6 @@
-"""Runs on a node of the lab, with a resource's name: when its 14 VFs are bound, published, known to the kubelet.
+"""Print when a resource's 14 VFs were bound, published and known to the kubelet; runs on a node of the lab.
 
-Prints JSON, by the node's clock. The kubelet writes its checkpoint when it was told of devices.
+The output is JSON, by the node's clock. The kubelet writes its checkpoint when a plugin has told it of devices.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Agent and controller as processes against an API server that misbehaves: what that costs, and how soon it is over.
+"""Run agent and controller against an API server that misbehaves; measure what that costs and how soon they recover.
 
-A case is a trouble that begins and ends. Requests and log lines are counted while it lasts, each as the worst minute;
-recovered is whoever does again what it is for: the agent adopts a new spec, the controller hands on a new policy.
+A case is a trouble that begins and ends. Requests and log lines are counted while it lasts; the worst minute counts. A
+process has recovered when it does its work again: the agent adopts a new spec, the controller hands on a new policy.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ POLICY = {"devices": [{"vendor": "8086"}], "virtualFunctions": {"count": 1, "poo
 PROCESSES = ("agent", "controller")
 
 STARTED = 180.0
-"""Seconds for a process to be on its feet before its trouble begins; other work may be on the machine."""
+"""Seconds for a process to start up before its trouble begins; the machine may have other work."""
 
 PAUSES = (0.0, *(min(10.0 * 2**n, 300.0) for n in range(100)))
-"""Seconds until a kubelet starts a container again that ended."""
+"""Seconds until a kubelet restarts a container that ended: after its first end, its second, and so on."""
 
 AGAIN = 3.0
-"""Seconds of the same trouble before SIGTERM, so that requests are on their way."""
+"""Seconds of the same trouble before SIGTERM, so that requests are under way."""
 
 CLOCK = """
 import datetime, pathlib, time
@@ -47,7 +47,7 @@ class _Set(_plain):
     def now(cls, tz=None): return _plain.fromtimestamp(_now(), tz)
 time.time, datetime.datetime = _now, _Set
 """
-"""A time of day that is set by writing seconds into a file; the monotonic clock stays, as it does for anybody."""
+"""A time of day that the test sets by writing seconds into a file; the monotonic clock is left alone."""
 
 
 @dataclass(kw_only=True)
@@ -66,11 +66,11 @@ class Stage:
 
     @property
     def log(self) -> Path:
-        """What the process says."""
+        """Path of the process's log."""
         return self.folder / "log"
 
     async def keep_running(self) -> None:
-        """Start it, and again whenever it ended, as a kubelet does: at once, then after 10 s, 20 s, 40 s ... 5 min."""
+        """Start the process, and restart it like a kubelet: at once, then after 10 s, 20 s, 40 s ... 5 min."""
         for pause in PAUSES:
             with self.log.open("ab") as log:
                 self.running = await asyncio.create_subprocess_exec(
@@ -84,10 +84,10 @@ class Stage:
                 )
             self.starts += 1
             await self.running.wait()
-            await asyncio.sleep(pause)  # the kubelet's own
+            await asyncio.sleep(pause)  # as long as a kubelet's
 
     async def health(self) -> int:
-        """The status of /healthz, asked once without any HTTP library's patience."""
+        """Return the status of /healthz, asked once, without the retries of an HTTP library."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.health_port)
         writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
         line = await reader.readline()
@@ -95,7 +95,7 @@ class Stage:
         return int(line.split()[1])
 
     async def end(self) -> float:
-        """Tell it to end as a kubelet does, and start it no more; how many seconds that took."""
+        """End the process like a kubelet and do not restart it; return the seconds that took."""
         if self.keeping is not None:
             self.keeping.cancel()
         began = time.monotonic()
@@ -106,7 +106,7 @@ class Stage:
         return time.monotonic() - began
 
     async def ask_anew(self) -> Callable[[], bool]:
-        """Something new to do; whether it is done."""
+        """Give the process something new to do; return a function that says whether it is done."""
         if self.process == "agent":
             spec = {"policies": [], "mayChange": not self.api.objects[OWN].get("spec", {}).get("mayChange", True)}
             asked = (await self.api.put(OWN, {**self.api.objects[OWN], "spec": spec}))["metadata"]["generation"]
@@ -127,11 +127,11 @@ def _observed(body: Mapping[str, Any]) -> int:
 
 
 Trouble = Callable[[Stage, float], Awaitable[None]]
-"""Lasts for so many seconds; when it returns the API server behaves."""
+"""A function that makes trouble for that many seconds; after it the API server behaves."""
 
 
 def by_fault(name: str) -> Trouble:
-    """The API server answers wrongly."""
+    """The API server gives wrong answers, as the named fault says."""
 
     async def trouble(stage: Stage, seconds: float) -> None:
         stage.api.fault = named(stage.api)[name]
@@ -143,21 +143,21 @@ def by_fault(name: str) -> Trouble:
 
 
 async def refused(stage: Stage, seconds: float) -> None:
-    """Nobody listens."""
+    """The API server's port is closed."""
     await stage.api.stop()
     await asyncio.sleep(seconds)
     await stage.api.start()
 
 
 async def clock_jumps(stage: Stage, seconds: float) -> None:
-    """The time of day is set an hour forth, an hour back and right again; the API server is well."""
+    """The time of day is set an hour ahead, an hour behind and right again; the API server is well."""
     for offset in (3600, -3600, 0):
         (stage.folder / "offset").write_text(str(offset))
         await asyncio.sleep(seconds / 3)
 
 
 async def rotated_token(stage: Stage, seconds: float) -> None:
-    """The API server takes another token at once; the file follows later, and is half written for a moment."""
+    """The API server wants a new token at once; the file follows later and is half written for a moment."""
     token = Path(stage.environ["VIRTFN_SERVICE_ACCOUNT"]) / "token"
     stage.api.token = f"{token.read_text()}1"
     stage.api.break_watches()
@@ -168,7 +168,7 @@ async def rotated_token(stage: Stage, seconds: float) -> None:
 
 
 async def rotated_ca(stage: Stage, seconds: float) -> None:
-    """The API server has a certificate of another CA at once; the file follows later, half written for a moment."""
+    """The API server has a certificate of a new CA at once; the file follows later, half written for a moment."""
     ca = Path(stage.environ["VIRTFN_SERVICE_ACCOUNT"]) / "ca.crt"
     await stage.api.stop()
     await stage.api.start(await asyncio.to_thread(certificate, stage.folder, "other"))
@@ -182,7 +182,7 @@ async def rotated_ca(stage: Stage, seconds: float) -> None:
 
 
 def certificate(folder: Path, name: str) -> ssl.SSLContext:
-    """A CA `NAME.crt` and a server's context with a certificate of it."""
+    """Make a CA, `NAME.crt`, and return a server's TLS context with a certificate of that CA."""
 
     def openssl(*words: str) -> None:
         subprocess.run(("openssl", *words), check=True, capture_output=True, cwd=folder)
@@ -199,7 +199,7 @@ def certificate(folder: Path, name: str) -> ssl.SSLContext:
 
 
 def troubles() -> dict[str, Trouble]:
-    """Every trouble by its name."""
+    """Return every trouble by its name."""
     by_name = {name: by_fault(name) for name in named(ApiServer())}
     return by_name | {
         "connections refused": refused,
@@ -214,7 +214,7 @@ SECURE = ("a rotated token", "a rotated CA")
 
 @asynccontextmanager
 async def staged(process: str, folder: Path, *, secure: bool) -> AsyncIterator[Stage]:
-    """One process that has found its API server and does what it is for."""
+    """Start one process and wait until it has found its API server and does its work."""
     api = ApiServer()
     account = folder / "account"
     account.mkdir()
@@ -269,7 +269,7 @@ def _environ(stage: Stage, account: Path, *, secure: bool) -> dict[str, str]:
 
 
 async def carry_out(case: str, process: str, folder: Path, seconds: float) -> Result:
-    """One trouble of so many seconds."""
+    """Run one case with a trouble of that many seconds."""
     async with staged(process, folder, secure=case in SECURE) as stage:
         starts, began, said = stage.starts, time.monotonic(), _Lines(stage.log)
         counting = asyncio.create_task(said.count())
@@ -303,17 +303,17 @@ async def carry_out(case: str, process: str, folder: Path, seconds: float) -> Re
 
 
 async def _healthy(stage: Stage) -> int:
-    """A process that is just being started has a moment."""
+    """Return the status of /healthz; a process that is just starting gets some time."""
     for _ in range(240):
         try:
             return await stage.health()
         except OSError:
-            await asyncio.sleep(0.5)  # a port tells of nothing
+            await asyncio.sleep(0.5)  # a port sends no event
     return 0
 
 
 class _Lines:
-    """When each line of a log was written."""
+    """The time at which each line of a log was written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -322,14 +322,14 @@ class _Lines:
 
     async def count(self) -> None:
         while True:
-            await asyncio.sleep(0.5)  # a file tells of nothing
+            await asyncio.sleep(0.5)  # polled, because a file sends no event
             now = self._path.read_bytes().count(b"\n")
             self.at += [time.monotonic()] * (now - self._known)
             self._known = now
 
 
 def worst_minute(moments: list[float]) -> int:
-    """How many of them lie within 60 s, where that are most."""
+    """Return the largest number of moments within 60 s."""
     return max((sum(0.0 <= other - first < 60.0 for other in moments) for first in moments), default=0)
 
 

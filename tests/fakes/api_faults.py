@@ -1,4 +1,4 @@
-"""What an API server, or something in front of it, answers instead of what it should; each by its name."""
+"""Wrong answers of an API server, or of a proxy in front of it, by name."""
 
 import asyncio
 import itertools
@@ -11,11 +11,11 @@ from api_server import DISCOVERY, LISTS, OURS, ApiServer, Body, Fault, refusal
 
 WRITES = ("POST", "PUT", "PATCH")
 SLOW = 5000
-"""Bytes of an answer that comes at a byte a second."""
+"""Size of an answer that comes at a byte a second."""
 
 
 def status(number: int, **headers: str) -> Fault:
-    """Every request is refused."""
+    """Refuse every request."""
 
     async def refuse(request: web.Request) -> web.StreamResponse:
         return refusal(number, "no", **headers)
@@ -24,7 +24,7 @@ def status(number: int, **headers: str) -> Fault:
 
 
 def writes(number: int) -> Fault:
-    """Whatever writes is refused; what reads is answered."""
+    """Refuse writes; answer reads."""
 
     async def refuse(request: web.Request) -> web.StreamResponse | None:
         return refusal(number, "no") if request.method in WRITES else None
@@ -33,7 +33,7 @@ def writes(number: int) -> Fault:
 
 
 def body(content: bytes, *, number: int = 200, content_type: str = "application/json") -> Fault:
-    """Every request is answered with the same bytes."""
+    """Answer every request with the same bytes."""
 
     async def say(request: web.Request) -> web.StreamResponse:
         return web.Response(body=content, status=number, content_type=content_type)
@@ -42,7 +42,7 @@ def body(content: bytes, *, number: int = 200, content_type: str = "application/
 
 
 async def cut(request: web.Request) -> web.StreamResponse:
-    """The connection is gone in the middle of the body."""
+    """Close the connection in the middle of the body."""
     response = web.StreamResponse(headers={"Content-Length": "5000", "Content-Type": "application/json"})
     await response.prepare(request)
     await response.write(b'{"metadata":')
@@ -52,23 +52,23 @@ async def cut(request: web.Request) -> web.StreamResponse:
 
 
 async def silence(request: web.Request) -> web.StreamResponse:
-    """The request is taken and never answered."""
+    """Accept the request and never answer."""
     await asyncio.Event().wait()
     raise AssertionError
 
 
 async def trickle(request: web.Request) -> web.StreamResponse:
-    """A byte a second, so that no time-out between two packets is ever reached."""
+    """Answer one byte a second, so that no time-out between two packets is reached."""
     response = web.StreamResponse(headers={"Content-Length": str(SLOW), "Content-Type": "application/json"})
     await response.prepare(request)
     for _ in range(SLOW):
         await response.write(b" ")
-        await asyncio.sleep(1.0)  # the fault itself
+        await asyncio.sleep(1.0)  # this wait is the fault
     return response
 
 
 async def endless_pages(request: web.Request) -> web.StreamResponse | None:
-    """Each page of a list names one more."""
+    """Answer lists with pages that always name a next page."""
     if request.path not in LISTS or "watch" in request.query:
         return None
     page = int(request.query.get("continue", "0")) + 1
@@ -76,7 +76,7 @@ async def endless_pages(request: web.Request) -> web.StreamResponse | None:
 
 
 async def endless_body(request: web.Request) -> web.StreamResponse | None:
-    """More bytes than anybody wants, as fast as they are taken."""
+    """Answer with an endless body, as fast as the client reads."""
     if "watch" in request.query:
         return None
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -87,7 +87,7 @@ async def endless_body(request: web.Request) -> web.StreamResponse | None:
 
 
 def lists(document: object) -> Fault:
-    """Lists are answered with something else."""
+    """Answer lists with this document instead."""
 
     async def say(request: web.Request) -> web.StreamResponse | None:
         return web.json_response(document) if request.path in LISTS and "watch" not in request.query else None
@@ -96,7 +96,7 @@ def lists(document: object) -> Fault:
 
 
 def objects(api: ApiServer, change: Mapping[str, Any], *, without: str = "") -> Fault:
-    """Single objects and items of lists are answered with some part changed or missing."""
+    """Change or remove a part of single objects and of the items of lists."""
 
     def changed(found: Body) -> Body:
         return {key: value for key, value in {**found, **change}.items() if key != without}
@@ -114,7 +114,7 @@ def objects(api: ApiServer, change: Mapping[str, Any], *, without: str = "") -> 
 
 
 def watch_says(*lines: object, ends: bool = True) -> Fault:
-    """Watches say these lines and end at once; everything else is well."""
+    """Answer watches with these lines, then end them or keep them open; all other requests are answered well."""
 
     async def say(request: web.Request) -> web.StreamResponse | None:
         if "watch" not in request.query:
@@ -131,7 +131,7 @@ def watch_says(*lines: object, ends: bool = True) -> Fault:
 
 
 def in_turn(*faults: Fault) -> Fault:
-    """One after the other, from request to request."""
+    """Use these faults in turn, one for each request."""
     turn = itertools.cycle(faults)
 
     async def say(request: web.Request) -> web.StreamResponse | None:
@@ -144,7 +144,7 @@ GONE = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Ex
 
 
 def named(api: ApiServer) -> dict[str, Fault]:
-    """Every fault by its name."""
+    """Return every fault by its name."""
     return {
         "401": status(401),
         "403": status(403),

@@ -1,4 +1,4 @@
-"""The proof `api-server`: every trouble with agent and controller, a minute each, side by side; prints a table."""
+"""The proof `api-server`: every trouble for agent and controller, a minute each, several at once; prints a table."""
 
 import asyncio
 import logging
@@ -9,11 +9,11 @@ from pathlib import Path
 from api_cases import PROCESSES, Result, carry_out, troubles
 
 SIDE_BY_SIDE = 12
-"""Processes at a time: each mostly waits, but starting one takes a second of a core."""
+"""Processes at once: each mostly waits, but starting one takes a second of a core."""
 
 
 async def cases(seconds: float, names: list[str] | None = None) -> list[Result | str]:
-    """Carry all of them out; one that cannot come to its end is its error's text."""
+    """Run all cases; return the result of each, or the error of a case that did not come to its end."""
     slots = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def one(name: str, process: str) -> Result | str:
@@ -21,7 +21,7 @@ async def cases(seconds: float, names: list[str] | None = None) -> list[Result |
             with tempfile.TemporaryDirectory(prefix="virtfn-api-") as folder:
                 try:
                     result: Result | str = await carry_out(name, process, Path(folder), seconds)
-                except Exception as error:  # whatever it was, the others go on
+                except Exception as error:  # the other cases go on
                     result = f"{name:28} {process:10} did not come to its end: {error!r}"
         print(result, flush=True)
         return result
@@ -30,13 +30,13 @@ async def cases(seconds: float, names: list[str] | None = None) -> list[Result |
 
 
 def violated(results: list[Result | str]) -> int:
-    """How many of them do not hold."""
+    """Return the number of results with a violation."""
     return sum(isinstance(result, str) or bool(result.violations) for result in results)
 
 
 def prove(seconds: float) -> tuple[int, int, float]:
-    """How many were tried, how many do not hold, and how long that took."""
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # clients that give up are the point
+    """Run the proof; return cases tried, cases with a violation, and the seconds it took."""
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # clients that give up are expected
     began = time.monotonic()
     results = asyncio.run(cases(seconds))
     return len(results), violated(results), round(time.monotonic() - began, 1)

@@ -1,42 +1,42 @@
-"""What one case of the proof `api-server` showed, and what of it must not be."""
+"""The result of one case of the proof `api-server`, and the limits that it must keep."""
 
 from dataclasses import dataclass
 
 BUSIEST = 30
-"""Requests, and lines of the log, in the worst minute."""
+"""Limit for requests, and for log lines, in the worst minute."""
 
 RECOVERED = 60.0
-"""Seconds after the end of a trouble."""
+"""Limit for recovery, in seconds after the end of a trouble."""
 
 ENDED = 25.0
-"""Seconds from SIGTERM to the end of the process, while the trouble is there once more; a pod has 30."""
+"""Limit for the time from SIGTERM to the process's end during the same trouble, in seconds; a pod has 30."""
 
 STARTS = 3
-"""Of one process in one case: it may end and be started anew, as the kubelet does, but not again and again."""
+"""Limit for starts of one process in one case: it may end and be restarted, but not again and again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one case showed of one process."""
+    """The result of one case for one process."""
 
     case: str
     process: str
     requests: int
-    """In the worst minute of the trouble."""
+    """Requests in the worst minute of the trouble."""
     all_requests: int
-    """The same with what the recovery took, which is work that succeeds."""
+    """The same including the recovery, whose requests succeed."""
     lines: int
     recovered: float | None
-    """Seconds; None: not within twice the time."""
+    """Seconds until recovery; None if it took more than twice the limit."""
     starts: int
     health: int
     """Status of /healthz when the trouble ended."""
     ended: float
-    """Seconds from SIGTERM to the end."""
+    """Seconds from SIGTERM to the process's end."""
 
     @property
     def violations(self) -> tuple[str, ...]:
-        """What of it must not be."""
+        """Limits that were exceeded, one text each."""
         found = {
             f"{self.requests} requests in a minute": self.requests > BUSIEST,
             f"{self.lines} lines in a minute": self.lines > BUSIEST,

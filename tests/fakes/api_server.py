@@ -1,6 +1,6 @@
 """An API server in memory over HTTP: objects, versions, lists in pages, watches that catch up, merge patches, tokens.
 
-It knows of virtfn what an API server knows, and no more. A fault, when there is one, sees each request first.
+It knows no more of virtfn than a real API server does. If a fault is set, it sees each request first.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/virtfn/leases"
 LISTS = (f"{OURS}/sriovpolicies", f"{OURS}/sriovnodes", "/api/v1/nodes")
 Body = dict[str, Any]
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
-"""What is answered instead; None: what a good server answers."""
+"""Returns the wrong answer to a request, or None for the right one."""
 
 
 def _kind(name: str, kind: str) -> Body:
@@ -44,7 +44,7 @@ DISCOVERY: dict[str, Body] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One request as it came."""
+    """One request as it arrived."""
 
     at: float
     method: str
@@ -54,7 +54,7 @@ class Seen:
 
 
 class ApiServer:
-    """Serves until it is closed; the same objects may be served again on the same port."""
+    """Serves until it is stopped; it can be started again, with the same objects on the same port."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Body] = {}
@@ -70,7 +70,7 @@ class ApiServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
-        """Serve on the port of last time, any at first."""
+        """Serve on the port of the last time, or on any free port."""
         app = web.Application(client_max_size=1 << 26)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -79,7 +79,7 @@ class ApiServer:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Refuse connections and end those that are open."""
+        """Refuse new connections and end open ones."""
         for task in list(self._open):
             task.cancel()
         if self._runner is not None:
@@ -87,12 +87,12 @@ class ApiServer:
             self._runner = None
 
     def break_watches(self) -> None:
-        """End what is open now."""
+        """End all watches that are open now."""
         for task in list(self._open):
             task.cancel()
 
     async def put(self, path: str, body: Body) -> Body:
-        """Write an object and tell the watches."""
+        """Write an object and notify the watches."""
         self.version += 1
         old = self.objects.get(path)
         generation = old["metadata"]["generation"] + (old.get("spec") != body.get("spec")) if old else 1
@@ -171,13 +171,13 @@ class ApiServer:
 
 
 def refusal(status: int, message: str, **headers: str) -> web.Response:
-    """A Status object, as an API server refuses."""
+    """Return a refusal with a Status object, as an API server's."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return web.json_response({"kind": "Status", "code": status, "message": message}, status=status, headers=named)
 
 
 def _merged(old: Body, patch: Body) -> Body:
-    """RFC 7386."""
+    """Apply a merge patch (RFC 7386)."""
     merged = dict(old)
     for key, value in patch.items():
         if value is None:

@@ -1,7 +1,7 @@
 """Opens and closes VFs of a PF at random, as pods do, until it is told to stop: `competitor.py PF SEED`.
 
-It holds a group only, a group and its device, or a device whose group is closed again. Prints what it met as it
-happens, one JSON object a line, see `Met`.
+It holds a group only, a group and its device, or a device whose group is closed again. It prints each event as it
+happens, one JSON object a line (`Met`).
 """
 
 import errno
@@ -31,7 +31,7 @@ def stop(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Met:
-    """A VF that was held, from and to in seconds of the machine's monotonic clock, or one that was refused: taken."""
+    """A VF that was held from `began` to `ended` (seconds of the monotonic clock), or that was refused as taken."""
 
     vf: str
     how: str
@@ -42,7 +42,7 @@ class Met:
 
 
 def hold(vf: Path, how: str, seconds: float) -> Met | None:
-    """What came of it; None for a VF that cannot be opened: it has another driver, or is gone."""
+    """Hold a VF and return the event; None for a VF that cannot be opened: it has another driver, or is gone."""
     with ExitStack() as fds:
         began = time.monotonic()
         try:
@@ -51,16 +51,16 @@ def hold(vf: Path, how: str, seconds: float) -> Met | None:
         except OSError as error:
             return Met(vf.name, how, began, time.monotonic(), refused=True) if error.errno == errno.EBUSY else None
         if _group(vf) != group:
-            return None  # the VF was made anew before we had the group: we hold another one's
+            return None  # the VF was made anew before we opened the group, so the group is another VF's
         began = time.monotonic()
         time.sleep(seconds)
         pulled = not _stayed(vf, group, device)
-        # The end is taken before it is closed: from then on it may be anybody's.
+        # Note the end before closing: after that another program may take the VF.
         return Met(vf.name, how, began, time.monotonic(), pulled=pulled)
 
 
 def _open(vf: Path, group: str, how: str, fds: ExitStack) -> int | None:
-    """The device, or None where only the group is opened."""
+    """Open the VF; return its device, or None if only the group is opened."""
     group_fd = os.open(f"/dev/vfio/{group}", os.O_RDWR | os.O_CLOEXEC)
     early = fds.enter_context(ExitStack())
     early.callback(os.close, group_fd)
@@ -95,7 +95,7 @@ def _group(vf: Path) -> str | None:
 
 def _vfs(pf: Path) -> Iterator[Path]:
     for link in pf.glob("virtfn*"):
-        with suppress(FileNotFoundError):  # taken away at this moment
+        with suppress(FileNotFoundError):  # the VF may be taken away at this moment
             yield pf.parent / link.readlink().name
 
 
@@ -107,7 +107,7 @@ def main() -> None:
             how = chance.choice(["group", "device", "device alone"])
             if met := hold(chance.choice(vfs), how, chance.uniform(0, 0.1)):
                 print(json.dumps(asdict(met)), flush=True)
-        time.sleep(chance.uniform(0, 0.2))  # others' turn; nothing tells this program when VFs are made
+        time.sleep(chance.uniform(0, 0.2))  # leave time for others; new VFs send this program no event
 
 
 if __name__ == "__main__":

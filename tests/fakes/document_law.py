@@ -1,8 +1,8 @@
-"""The law of our documents: whatever becomes of a file, it is refused in the documented way, or read as it was meant.
+"""The law of our documents: whatever happens to a file, it is refused in the documented way or read as it was meant.
 
-A document with its own checksum means the value that was written. One that was sealed anew, or that an earlier version
-wrote without a seal, means what its JSON says in the fields that the reader knows. Nothing else may come out, no other
-exception, and nothing later than a second.
+A document with its original checksum means the value that was written. One with a new checksum, or of version 1 without
+one, means what its JSON says in the fields that the reader knows. Any other value, any other exception and any answer
+after more than a second breaks the law.
 """
 
 import contextlib
@@ -31,14 +31,14 @@ from virtfn_host.linux.errors import HostError
 
 BOOT = "0b7e1234-aaaa-bbbb-cccc-001122334455"
 LONGEST = 1.0
-"""Seconds that any answer may take of a processor; one that shares it with others may have to wait for its turn."""
+"""CPU seconds that an answer may take; the wall clock would also count time spent waiting for a processor."""
 HANGS = 30.0
-"""Seconds after which an answer is not late but does not come."""
+"""Seconds after which a reader counts as hanging."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind of document: how it is written and read, and its value as the codec spells it."""
+    """One kind of document: how it is written and read, and its value."""
 
     name: str
     path: Path
@@ -54,7 +54,7 @@ class Kind:
 
 
 def kinds(folder: Path) -> tuple[Kind, ...]:
-    """Pool file, ledger and journal, each with something of everything that it can have."""
+    """Return pool file, ledger and journal, each with every field that it can have."""
     vfs = [PciAddress(0, 1, 0x10, number) for number in range(4)]
     devices = [
         PoolDevice(address=vf, driver="vfio-pci", numa_node=n % 2, healthy=n != 2, reason=None)
@@ -106,7 +106,7 @@ def kinds(folder: Path) -> tuple[Kind, ...]:
 
 
 class DocumentLaw:
-    """Tries of one kind of document; counts what happened, and keeps what should not have."""
+    """Tries variants of one kind of document; counts the results and collects violations."""
 
     def __init__(self, kind: Kind, seed: int) -> None:
         self.kind = kind
@@ -117,12 +117,12 @@ class DocumentLaw:
         self._fd = os.open(kind.path, os.O_WRONLY)
 
     def every_truncation(self) -> None:
-        """Cut off after each byte."""
+        """Try the file cut off after each byte."""
         for size in range(len(self._good)):
             self._try("truncated", self._good[:size])
 
     def bit_flips(self, number: int) -> None:
-        """Each bit alone, then several together."""
+        """Flip each bit alone, then several together."""
         bits = len(self._good) * 8
         for turn in range(number):
             flips = [turn] if turn < bits else self._random.sample(range(bits), self._random.randint(2, 8))
@@ -132,7 +132,7 @@ class DocumentLaw:
             self._try("bits flipped", bytes(data))
 
     def generated(self, number: int) -> None:
-        """Documents that are another value, sealed by their own checksum, by a new one, or by none."""
+        """Try documents with changed values: with the original checksum, a new one, or none."""
         value = encode(self.kind.value)
         name = type(self.kind.value).__name__
         for _ in range(number):
@@ -154,7 +154,7 @@ class DocumentLaw:
             self._try(f"generated, {how}", data, told if how in ("new seal", "version 1") else None)
 
     def strange_texts(self) -> None:
-        """What is no document of anybody."""
+        """Try texts that are not a document of any version."""
         deep = b"[" * 100_000
         wrapped = self._good.replace(b'"value":', b'"value":' + deep + b"]" * 100_000 + b',"value":')
         twice = self._good[:-2] + b',"version":2}'
@@ -174,7 +174,7 @@ class DocumentLaw:
             self._try("strange text", data)
 
     def strange_files(self) -> None:
-        """What is no file at all, or none of ours."""
+        """Try things in the file's place: not a regular file, or not ours."""
         path, good = self.kind.path, self._good
         nodes = {"a device without end": (1, 5), "a device that is empty": (1, 3)}
         makers: dict[str, Callable[[], object]] = {
@@ -192,7 +192,7 @@ class DocumentLaw:
             path.unlink()
             try:
                 make()
-            except PermissionError:  # not everybody may make a device
+            except PermissionError:  # only some users may make a device
                 self.counted["not tried: no right to make a device"] += 1
             else:
                 self._answer(name, refused=True)
@@ -201,7 +201,7 @@ class DocumentLaw:
         self._again()
 
     def kills(self, number: int) -> None:
-        """A writer that is killed at one of its calls: the file is whole, and the next write leaves nothing beside."""
+        """Kill a writer at one of its calls: the file stays whole, and the next write leaves no temporary file."""
         for _ in range(number):
             killed = _killed(self.kind.write, self._random.randrange(1, 16))
             self._answer("writer killed" if killed else "writer not killed", refused=False)
@@ -237,7 +237,7 @@ class DocumentLaw:
         self.counted[f"{what}: {answer}"] += 1
 
     def _answer(self, what: str, *, refused: bool) -> None:
-        """In a thread, because what hangs would hang the proof."""
+        """Read in a thread, because a hanging reader would hang the proof."""
         answers: list[tuple[object, float]] = []
         asking = threading.Thread(
             target=lambda: answers.append((_asked(self.kind.read), time.thread_time())), daemon=True
@@ -252,7 +252,7 @@ class DocumentLaw:
 
 
 def agrees(told: Any, read: Any) -> bool:
-    """Whether what was read is what the JSON said, beside fields that it left out, or that are not known."""
+    """Whether the value read is what the JSON said, apart from omitted and unknown fields."""
     if isinstance(told, dict) and isinstance(read, dict):
         known = all(agrees(told[key], read[key]) for key in told.keys() & read.keys())
         return known and all(read[key] in (None, False) for key in read.keys() - told.keys())
@@ -268,7 +268,7 @@ def agrees(told: Any, read: Any) -> bool:
 def _asked(read: Callable[[], object]) -> object:
     try:
         return read()
-    except BaseException as error:  # whatever it is, it is the answer
+    except BaseException as error:  # any exception is the answer
         return error
 
 
@@ -302,7 +302,7 @@ _CALLS = ("open", "write", "fchmod", "fsync", "replace", "fstat", "close", "stat
 
 
 def _killed(write: Callable[[], object], at: int) -> bool:
-    """Run `write` in a process that dies before its call number `at`; whether it has made so many."""
+    """Run `write` in a process that dies before its call number `at`; return whether it came that far."""
     child = os.fork()
     if child == 0:
         try:
@@ -328,7 +328,7 @@ def _dying(real: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
 def tried(
     chosen: Sequence[Kind], *, flips: int, generated: int, kills: int, seed: int
 ) -> tuple[Counter[str], Sequence[str]]:
-    """Everything, of each kind; what happened how often, and what should not have."""
+    """Try everything with each kind; return how often each result came, and the violations."""
     counted: Counter[str] = Counter()
     violations: list[str] = []
     for kind in chosen:

@@ -1,4 +1,4 @@
-"""Changes of a JSON value: of its leaves, of its keys, of its shape; as somebody would write it who means harm."""
+"""Change a JSON value (its leaves, its keys, its shape) as an attacker would."""
 
 import copy
 import random
@@ -41,14 +41,14 @@ LEAVES: tuple[Any, ...] = (
     [[]],
     {"kind": "Plan"},
 )
-"""What may stand anywhere instead of what stands there."""
+"""Values that may replace any value."""
 
 DEEP = (62, 120)
-"""Levels; what is so deep that nothing can hold it is text, and tried as such."""
+"""Levels of nesting. Deeper values cannot be built as objects and are tried as text (`strange_texts`)."""
 
 
 def mutated(value: Any, chance: random.Random) -> Any:
-    """A copy with one to three changes."""
+    """Return a copy with one to three changes."""
     changed = [copy.deepcopy(value)]
     for _ in range(chance.randint(1, 3)):
         if not changed:
@@ -73,12 +73,12 @@ def _leaf(holder: Any, key: Any, chance: random.Random) -> None:
 
 
 def _near(holder: Any, key: Any, chance: random.Random) -> None:
-    """The same in another type, or a little more or less."""
+    """Replace a value by the same in another type, or by a little more or less."""
     value = holder[key]
     if isinstance(value, bool):
         holder[key] = chance.choice((int(value), str(value).lower(), not value))
     elif isinstance(value, int | float):
-        near = value if abs(value) < 1e15 else 0  # no float is as large as some of the leaves
+        near = value if abs(value) < 1e15 else 0  # some leaves are too large for a float
         holder[key] = chance.choice((float(near), str(value), value + 1, -value, bool(value)))
     elif isinstance(value, str):
         holder[key] = chance.choice((value.upper(), value + " ", value[:-1], value + "\0", value.replace("1", "2")))

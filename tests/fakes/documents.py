@@ -1,4 +1,4 @@
-"""Documents of ours as another version writes them: an earlier one, or one that is not made yet."""
+"""Our documents as another version writes them: an earlier one, or a future one."""
 
 import copy
 import json
@@ -11,17 +11,17 @@ from virtfn_host.core.values.codec import checksum_of, encode
 
 
 def of_version_1(value: object) -> str:
-    """As version 1 wrote it: without a checksum."""
+    """Return a document as version 1 wrote it: without a checksum."""
     return json.dumps({"version": 1, "kind": type(value).__name__, "value": encode(value)}, separators=(",", ":"))
 
 
 def sealed(value: object, told: object = None, **more: object) -> str:
-    """A document with its checksum.
+    """Return a document with its checksum.
 
     Args:
-        value: whose kind it is, and what it says where nothing else is told.
-        told: the JSON that it says instead.
-        more: what stands beside it in the document, or instead.
+        value: gives the kind of document, and its content unless `told` is given.
+        told: JSON to use as the content.
+        more: keys to add to the document or to replace in it.
     """
     said = encode(value) if told is None else told
     document = {"version": 2, "kind": type(value).__name__, "value": said, **more}
@@ -29,7 +29,7 @@ def sealed(value: object, told: object = None, **more: object) -> str:
 
 
 def every_object(told: Any) -> list[dict[str, Any]]:
-    """Every object within a JSON value, itself included."""
+    """Return every object within a JSON value, itself included."""
     if isinstance(told, list):
         return [found for item in told for found in every_object(item)]
     return [told, *(found for item in told.values() for found in every_object(item))] if isinstance(told, dict) else []
@@ -48,7 +48,7 @@ JSON = st.recursive(
 
 @st.composite
 def extended(draw: st.DrawFn, told: Any, known: Collection[str]) -> Any:
-    """The same JSON with one to five fields more, anywhere, of names that are not known."""
+    """Draw the same JSON with one to five more fields, anywhere, with unknown names."""
     more = copy.deepcopy(told)
     places = every_object(more)
     names = st.text(max_size=20).filter(lambda name: name not in known)

@@ -1,4 +1,4 @@
-"""An image as our Dockerfile makes it, small: an environment of two distributions on a Debian of three packages."""
+"""A small image like those of our Dockerfile: an environment of two distributions on a Debian of three packages."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,12 +50,12 @@ Version: 1
 
 
 def metadata(name: str, version: str, *lines: str) -> bytes:
-    """A distribution's METADATA."""
+    """Return a distribution's METADATA."""
     return "\n".join(["Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}", *lines, "", "Text", ""]).encode()
 
 
 def base() -> dict[str, bytes | str | None]:
-    """Debian, with a copyright file of each kind: machine-readable, by a link to another package's, and free."""
+    """Return a Debian with each kind of copyright file: machine-readable, a link to another package's, free form."""
     return {
         "var/lib/dpkg/status": STATUS.encode(),
         "usr/share/doc/kmod/copyright": DEP5.encode(),
@@ -65,7 +65,7 @@ def base() -> dict[str, bytes | str | None]:
 
 
 def environment(home: str = "/usr/bin") -> dict[str, bytes | str | None]:
-    """What the Dockerfile lays in /opt/virtfn."""
+    """Return the files that the Dockerfile puts into /opt/virtfn."""
     return {
         "opt/virtfn/pyvenv.cfg": f"home = {home}\nversion = 3.11.2\n".encode(),
         "opt/virtfn/wheels.sha256": f"{SHA256}  Py_Route2-0.9.7-py3-none-any.whl\n"
@@ -88,6 +88,6 @@ def write_image(
     more: Mapping[str, bytes] | None = None,
     home: str = "/usr/bin",
 ) -> Path:
-    """The archive of it, `more` in a layer of its own."""
+    """Write the image as an archive, with `more` in a layer of its own; return its path."""
     layers: list[Layer] = [base(), environment(home), more or {}]
     return write_archive(folder / "host.tar", layers, name=name)

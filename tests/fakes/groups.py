@@ -1,4 +1,4 @@
-"""IOMMU groups in the fake kernel's tree; no two groups of a machine's life have the same number."""
+"""IOMMU groups in the fake kernel's tree; a group number is never used twice."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class FakeGroups:
-    """Who shares a group with whom; `device` is a function's folder."""
+    """The groups and their members; `device` is a function's folder."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "sys/kernel/iommu_groups"
@@ -14,7 +14,7 @@ class FakeGroups:
         self._next = 0
 
     def new(self, name: str = "") -> Path:
-        """An empty one. Numbers are handed out anew each time, so a group that moves is noticed."""
+        """Make an empty group. Its number is always new, so that a changed group is noticed."""
         group = self._folder / str(self._next)
         self._next += 1
         (group / "devices").mkdir(parents=True)
@@ -23,12 +23,12 @@ class FakeGroups:
         return group
 
     def join(self, device: Path, group: Path) -> None:
-        """A function is in it from now on."""
+        """Add a function to a group."""
         (group / "devices" / device.name).symlink_to(f"../../../../bus/pci/devices/{device.name}")
         (device / "iommu_group").symlink_to(f"../../../../kernel/iommu_groups/{group.name}")
 
     def leave(self, device: Path) -> None:
-        """And is not; a group ends with its last member."""
+        """Remove a function from its group; a group ends with its last member."""
         group = (device / "iommu_group").resolve()
         (group / "devices" / device.name).unlink()
         if not any((group / "devices").iterdir()):
@@ -36,12 +36,12 @@ class FakeGroups:
         (device / "iommu_group").unlink()
 
     def number(self, device: Path) -> int | None:
-        """Which one it is in, or None."""
+        """Return the number of a function's group, or None."""
         try:
             return int(os.path.basename(os.readlink(f"{device}/iommu_group")))
         except FileNotFoundError:
             return None
 
     def on_vfio(self, device: Path) -> int:
-        """How many members of its group are on vfio-pci."""
+        """Return how many members of a function's group are on vfio-pci."""
         return sum((member / "vfio-dev").exists() for member in (device / "iommu_group/devices").iterdir())

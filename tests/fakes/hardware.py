@@ -1,4 +1,4 @@
-"""The machine under the contract, fake or real, with a user of its VFs as a pod would be."""
+"""The machine of the contract tests, fake or real, with a user of its VFs that acts as a pod does."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ from virtfn_host.linux.act.machine import Machine
 from virtfn_host.linux.read.sysfs import Sysfs
 
 IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))
-"""Whether this is the real machine, not the fake one."""
+"""Whether this is a real machine, not the fake one."""
 NOBODY = 65534
 VFIO = ord(";") << 8
 TYPE1_IOMMU, NO_IOMMU = 1, 8
@@ -43,11 +43,11 @@ class Lab:
 
     @property
     def pf(self) -> PciAddress:
-        """The first idle igb."""
+        """The first idle igb PF."""
         return self.pfs[0]
 
     def raw(self, path: str | Path, value: str) -> None:
-        """One write(2) without any of our care; raises OSError."""
+        """Make one write(2), without any of our checks; raises OSError."""
         if self.fake is not None:
             self.fake.write(Path(path), value)
             return
@@ -58,7 +58,7 @@ class Lab:
             os.close(fd)
 
     def errno(self, path: str | Path, value: str) -> int:
-        """What the kernel answers to a write, 0 for yes."""
+        """Return the errno of a write, 0 if it succeeded."""
         try:
             self.raw(path, value)
         except OSError as error:
@@ -66,30 +66,30 @@ class Lab:
         return 0
 
     def make(self, pf: PciAddress, number: int, autoprobe: bool = False) -> list[PciAddress]:
-        """VFs by hand, without a driver unless autoprobe."""
+        """Make VFs by hand, without a driver unless `autoprobe`."""
         self.raw(self.sysfs.device(pf, "sriov_drivers_autoprobe"), f"{autoprobe:d}")
         self.raw(self.sysfs.device(pf, "sriov_numvfs"), str(number))
         vfs = self.sysfs.vf_addresses(pf)
         return [vfs[index] for index in sorted(vfs)]
 
     def to_vfio(self, vf: PciAddress) -> None:
-        """Bind by hand."""
+        """Bind a VF to vfio-pci by hand."""
         self.machine.modules.load("vfio-pci", 30)
         self.raw(self.sysfs.device(vf, "driver_override"), "vfio-pci")
         self.raw(self.sysfs.driver("vfio-pci", "bind"), str(vf))
 
     def off_vfio(self, address: PciAddress) -> None:
-        """Unbind by hand, and ask for no driver any more."""
+        """Unbind a function by hand and clear its override."""
         self.raw(self.sysfs.device(address, "driver/unbind"), str(address))
         self.raw(self.sysfs.device(address, "driver_override"), "\n")
 
     @property
     def holder(self) -> int:
-        """Process id of who has VFs open in `used`."""
+        """Process id of the process that has VFs open in `used`."""
         return HOLDER if self.fake is not None else os.getpid()
 
     def outsider(self, path: str | Path, value: str) -> int:
-        """Somebody writes by hand, and is blocked; his process id."""
+        """Start a write by another process that will block; return that process's id."""
         if self.fake is not None:
             self.fake.outsider = Outsider(self.fake, Path(path), value)
             return WRITER
@@ -97,12 +97,12 @@ class Lab:
         return self._outsiders[-1].pid
 
     def outsiders_end(self) -> None:
-        """Wait for every such write: whoever had the device has let go."""
+        """Wait until all of these writes have returned, after the device was closed."""
         while self._outsiders:
             assert self._outsiders.pop().wait(30) == 0
 
     def netdev(self, function: PciAddress) -> str:
-        """Name of a function's netdev."""
+        """Return the name of a function's netdev."""
         (name,) = self.sysfs.names(self.sysfs.device(function, "net")) or ()
         return name
 
@@ -151,7 +151,7 @@ class Lab:
 
     @contextmanager
     def cdev_open(self, vf: PciAddress, bound: bool = False) -> Iterator[None]:
-        """Have its cdev open and no more, or bound to an IOMMU context too, as a program that uses it does."""
+        """Hold a VF's cdev open; if `bound`, also bind it to an IOMMU context, as a program that uses it does."""
         if self.fake is not None:
             self.fake.vfio.open_cdev(vf)
             try:
@@ -167,7 +167,7 @@ class Lab:
 
     @contextmanager
     def without_privilege(self) -> Iterator[None]:
-        """Be somebody who may not look at the open files of others."""
+        """Within this context we may not look at the open files of other processes."""
         if self.fake is not None:
             self.fake.hidden = True
             try:
@@ -192,7 +192,7 @@ def _closing(fds: list[int]) -> Iterator[None]:
 
 
 def open_vfio(sysfs: Sysfs, vf: PciAddress) -> list[int]:
-    """Device, group, container: <linux/vfio.h>."""
+    """Open a VF through <linux/vfio.h>; return file descriptors of device, group and container."""
     group = sysfs.group(vf) or 0
     node = sysfs.group_node(group)
     iommu = NO_IOMMU if sysfs.group_name(group).startswith("noiommu") else TYPE1_IOMMU

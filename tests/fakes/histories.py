@@ -1,11 +1,15 @@
 """Random histories of a node on the fake kernel, and the laws that hold in every one of them.
 
-What may happen: policies come, change and go; pods get VFs, open and close them; netdevs of VFs go up, into a bond,
-into a namespace; outsiders rebind, resize, set links, unplug and swap cards; pods and outsiders come between any two
-writes of ours, and our process dies there, too; a write of ours, or of an outsider, is blocked. What must hold: a
-function that is held is never touched; while a write of ours is blocked nothing is written, and one of an outsider is
-seen, and a turn that begins behind it writes nothing; once nobody holds anything, a few turns bring the node to what is
-asked; and when nothing is asked any more it is exactly as it was before the first touch.
+An outsider is another program, or a user at a shell. What may happen: policies come, change and go; pods get VFs, open
+and close them; netdevs of VFs go up, into a bond, into a namespace; outsiders rebind, resize, set links, unplug and
+swap cards; pods and outsiders come between any two writes of ours, and our process may die there; a write of ours, or
+of an outsider, blocks. The laws:
+
+- A function in use is never touched.
+- While a write of ours is blocked, nothing is written. A blocked write of an outsider is seen, and a turn that begins
+  behind it writes nothing.
+- Once no function is in use, a few turns bring the node to what the policies ask.
+- When no policy is left, the node is exactly as it was before the first touch.
 """
 
 import sys
@@ -49,25 +53,25 @@ NOT_TIMED = settings(
     phases=[Phase.generate],
     report_multiple_bugs=False,
 )
-"""Without shrinking, which takes minutes: a broken history is short enough to be read."""
+"""Settings without shrinking, which takes minutes; a broken history is short enough to read."""
 SAMPLE = settings(NOT_TIMED, max_examples=80, stateful_step_count=12, derandomize=True)
 COUNTER_PROOF = settings(SAMPLE, max_examples=3000)
-"""Far more histories than are needed to break a law once a safety is dropped; the first one ends it."""
+"""Far more histories than are needed to break a law without one of the safeties; the first violation ends the run."""
 
 
 def run_histories(how: settings) -> None:
-    """As many histories as the settings say.
+    """Run as many histories as the settings say.
 
     Raises:
         AssertionError: a law was broken; its notes say how.
     """
-    with patch.object(serve.log, "disabled", True):  # two lines a step, of millions of steps
+    with patch.object(serve.log, "disabled", True):  # else two log lines for each of millions of steps
         run_state_machine_as_test(Histories, settings=how)
 
 
 @contextmanager
 def without_the_lock() -> Iterator[None]:
-    """A mutation that the laws must catch: whoever asks for the in-use lock gets it."""
+    """Mutation that the laws must catch: the in-use lock is always granted."""
 
     @contextmanager
     def unlocked(sysfs: Sysfs, addresses: Iterable[PciAddress], netlink: object) -> Iterator[OneLook]:
@@ -79,14 +83,14 @@ def without_the_lock() -> Iterator[None]:
 
 @contextmanager
 def without_the_question() -> Iterator[None]:
-    """Another one: before a plan nobody asks whether a write of an outsider is blocked."""
+    """Mutation that the laws must catch: no check for a blocked write of an outsider before a plan."""
     with patch.object(executor, "hanging", lambda *_: None):
         yield
 
 
 @contextmanager
 def without_the_note_in_time() -> Iterator[None]:
-    """Another one: the first touch of a PF comes before it is noted how the PF was, which is noted at the second."""
+    """Mutation that the laws must catch: the original of a PF is noted at the second touch, not before the first."""
     touched: set[tuple[Path, PciAddress]] = set()
 
     def late(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bool = False) -> None:
@@ -104,14 +108,14 @@ MUTATIONS = {
     "the question before a plan": without_the_question,
     "the note before the first touch": without_the_note_in_time,
 }
-"""What is dropped, by its name: with each a law breaks."""
+"""The mutations by the safety that each drops; each must break a law."""
 
 drivers = st.sampled_from(["vfio-pci", "vfio-pci", "kernel"])
 indexes = st.sampled_from([None, None, (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
 links = st.sampled_from(
     [None, None, None, None, LinkRequest(), LinkRequest(vlan=5, vlan_qos=2), LinkRequest(trust=True, spoof_check=False)]
 )
-"""No rates: the PFs of these histories are down, and take none."""
+"""Link requests without rates: the PFs of these histories are down, and then rates are refused."""
 pools = st.builds(
     PoolRequest, resource_name=st.sampled_from(["a.b/x", "a.b/y"]), indexes=indexes, driver=drivers, link=links
 )
@@ -143,7 +147,7 @@ configs = st.lists(either, min_size=1, max_size=3, unique_by=lambda policy: poli
 )
 numbers = st.integers(0, 63)
 moments = st.sampled_from([*range(10), 0, 1, 2, 3, 14])
-"""After how many writes, or steps, of a turn something happens."""
+"""Number of writes, or steps, of a turn after which something happens."""
 outsiders_drivers = st.sampled_from(["vfio-pci", "igbvf", None])
 outsiders_settings = st.sampled_from([VfLink(mac="02:00:00:00:00:07"), VfLink(vlan=9, vlan_qos=0), VfLink(trust=True)])
 
@@ -166,7 +170,7 @@ class Histories(RuleBasedStateMachine):
     def machine_comes_up(
         self, made: tuple[int, ...], config: NodeConfig, turn: bool, holds: list[tuple[int, How]]
     ) -> None:
-        """With VFs of somebody, or none; with policies that mostly are carried out, and pods that run already."""
+        """Begin with VFs of an outsider or none, policies that are mostly carried out, and pods that run already."""
         for pf, number in zip(sorted(self.node.cards), made, strict=True):
             self._write_number(pf, number)
         self.node.config = config
@@ -177,36 +181,36 @@ class Histories(RuleBasedStateMachine):
 
     @rule(config=configs)
     def policies_change(self, config: NodeConfig) -> None:
-        """Any of them, good or bad."""
+        """Change to other policies, good or bad."""
         self.node.config = config
 
     @rule()
     def policies_are_deleted(self) -> None:
-        """All of them."""
+        """Delete all policies."""
         self.node.config = NodeConfig(policies=())
 
     @rule(number=numbers, how=st.sampled_from(VFIO_HOLDS))
     def a_pod_gets_a_function(self, number: int, how: How) -> None:
-        """A VF, or a whole one, that is on vfio-pci, and opens it, or its group, or nothing yet."""
+        """Give a pod a VF or whole function on vfio-pci; the pod opens it, or its group, or nothing yet."""
         if (vf := pick(self.node.free_for_pods(), number)) is not None:
             self.node.hold(vf, how)
 
     @rule(number=numbers, how=st.sampled_from(NETDEV_HOLDS))
     def a_netdev_is_used(self, number: int, how: How) -> None:
-        """Of a VF on its network driver."""
+        """Begin to use the netdev of a VF on its network driver."""
         if (vf := pick(self.node.free_vfs("igbvf"), number)) is not None:
             self.node.hold(vf, how)
 
     @precondition(lambda self: self.node.holds)
     @rule(number=numbers)
     def a_holder_ends(self, number: int) -> None:
-        """And lets go of what it had."""
+        """End a holder, which releases what it had."""
         if (vf := pick(self.node.holds, number)) is not None:
             self.node.let_go(vf)
 
     @rule(number=numbers, driver=outsiders_drivers)
     def an_outsider_rebinds(self, number: int, driver: str | None) -> None:
-        """A VF that nobody holds: with a held one his write would block, and that is his own affair."""
+        """Rebind a VF that is not in use; with one in use the outsider's write would block."""
         vf = pick(self.node.free_vfs(), number)
         if vf is None:
             return
@@ -219,13 +223,13 @@ class Histories(RuleBasedStateMachine):
 
     @rule(number=numbers, setting=outsiders_settings)
     def an_outsider_sets_a_link(self, number: int, setting: VfLink) -> None:
-        """Of a VF that nobody holds."""
+        """Set a link setting of a VF that is not in use."""
         if (vf := pick(self.node.free_vfs(), number)) is not None:
             self.node.set_link(vf, setting)
 
     @rule(number=numbers, count=st.integers(0, TOTAL_VFS))
     def an_outsider_resizes(self, number: int, count: int) -> None:
-        """A PF of which nothing is held."""
+        """Resize a PF without functions in use."""
         if (pf := pick(self.node.free_pfs(), number)) is not None:
             self._write_number(pf, 0)
             self._write_number(pf, count)
@@ -233,19 +237,19 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None)
     @rule(number=numbers, resize=st.booleans())
     def an_outsiders_write_gets_blocked(self, number: int, resize: bool) -> None:
-        """By a function that is open; it ends when that is let go."""
+        """Block an outsider's write by an open function; it returns when the function is released."""
         self._an_outsider_is_blocked(number, resize)
 
     @rule(number=numbers, value=st.booleans())
     def an_outsider_sets_autoprobe(self, number: int, value: bool) -> None:
-        """Of any PF."""
+        """Set autoprobe of any PF."""
         if (pf := pick(self.node.cards, number)) is not None:
             path = self.node.machine.sysfs.device(pf, "sriov_drivers_autoprobe")
             self.node.outsider(path, f"{value:d}")
 
     @rule(number=numbers)
     def a_card_is_pulled(self, number: int) -> None:
-        """One of which nothing is held."""
+        """Pull a card without functions in use."""
         if (pf := pick(self.node.free_pfs(), number)) is not None:
             self.node.kernel.remove_pf(pf)
             del self.node.cards[pf]
@@ -254,7 +258,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.node.pulled)
     @rule(ids=st.sampled_from([IGB, ANOTHER_CARD]))
     def a_card_comes(self, ids: tuple[str, str]) -> None:
-        """To where one was pulled: the same one, or another."""
+        """Plug a card in where one was pulled: the same one, or another."""
         pf = min(self.node.pulled)
         self.node.kernel.add_pf(pf, TOTAL_VFS, ids)
         self.node.cards[pf] = ids
@@ -265,17 +269,17 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def a_turn(self) -> None:
-        """Look, plan, apply."""
+        """Run one turn: look, plan, apply."""
         self.node.apply(self.node.plan())
 
     @rule(number=numbers, after=moments, how=st.sampled_from([How.OPENED, How.GROUP]))
     def a_turn_into_which_a_pod_comes(self, number: int, after: int, how: How) -> None:
-        """Between any two writes, also before the first: only the in-use lock knows."""
+        """Let a pod come between any two writes, also before the first: only the in-use lock notices."""
         self._turn_with(after, lambda: self.a_pod_gets_a_function(number, how))
 
     @rule(number=numbers, after=moments, driver=outsiders_drivers)
     def a_turn_into_which_an_outsider_comes(self, number: int, after: int, driver: str | None) -> None:
-        """He rebinds a VF between any two writes."""
+        """Let an outsider rebind a VF between any two writes."""
         self._turn_with(after, lambda: self.an_outsider_rebinds(number, driver))
 
     @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None)
@@ -283,7 +287,7 @@ class Histories(RuleBasedStateMachine):
     def a_turn_into_which_an_outsiders_blocked_write_comes(
         self, config: NodeConfig, number: int, after: int, resize: bool
     ) -> None:
-        """Between any two writes: ours queue behind it where it has the lock of all PCI devices, and end the turn."""
+        """Block an outsider's write between two of ours. If it has the node's PCI lock, ours queue and end the turn."""
         self.node.config = config
         self._turn_with(after, lambda: self._an_outsider_is_blocked(number, resize))
 
@@ -292,7 +296,7 @@ class Histories(RuleBasedStateMachine):
     def a_turn_before_which_an_outsiders_write_gets_blocked(
         self, config: NodeConfig, number: int, resize: bool
     ) -> None:
-        """It was planned before: none of it is written where it would queue."""
+        """Block an outsider's write between plan and apply: nothing of the plan that would queue is written."""
         self.node.config = config
         made = self.node.plan()
         self._an_outsider_is_blocked(number, resize)
@@ -301,7 +305,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.node.holds)
     @rule(number=numbers, after=moments)
     def a_turn_in_which_a_holder_ends(self, number: int, after: int) -> None:
-        """Between two steps; with it may return what was blocked, and still nothing more of that plan is done."""
+        """End a holder between two steps. A blocked write may then return; the rest of that plan is still not done."""
         left = after
 
         def count(_: StepResult) -> None:
@@ -315,7 +319,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.node.stuck is None)
     @rule(after=moments, boundary=st.sampled_from(["write", "step"]))
     def a_turn_that_is_killed(self, after: int, boundary: str) -> None:
-        """Behind so many writes or steps; the next process knows only what is on the machine."""
+        """Kill our process after that many writes or steps; the next one knows only what is on the machine."""
         made = self.node.plan()
         left = after
 
@@ -335,7 +339,7 @@ class Histories(RuleBasedStateMachine):
         attribute=st.sampled_from(["bind", "unbind", "sriov_numvfs", "driver_override"]), errno=st.sampled_from([5, 19])
     )
     def a_turn_with_a_write_that_is_refused(self, attribute: str, errno: int) -> None:
-        """By the kernel, once."""
+        """Let the kernel refuse one write."""
         made = self.node.plan()
         self.node.kernel.fail[attribute] = errno
         self.node.apply(made)
@@ -344,7 +348,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None and self.node.opened())
     @rule(number=numbers)
     def a_write_of_ours_gets_stuck(self, number: int) -> None:
-        """As if the lock had failed for once: an unbind of a VF that is open."""
+        """Unbind an open VF, as if the lock had failed once."""
         if (vf := pick(self.node.opened(), number)) is not None:
             self.node.get_stuck(vf)
 
@@ -352,15 +356,15 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def what_is_held_is_untouched(self) -> None:
-        """And a write of ours is blocked only where we forced it."""
+        """Functions in use are untouched, and no write of ours is blocked unless the history forced it."""
         self.node.check_held()
 
     def teardown(self) -> None:
-        """Whatever happened: it converges, and gives back exactly."""
+        """At the end every history converges and gives everything back exactly."""
         node = self.node
         try:
             if sys.exc_info()[0] is not None:
-                return  # It broke, or hypothesis ended it; what follows would only hide that.
+                return  # A law broke, or hypothesis ended the history; more checks would hide that.
             for vf in sorted(node.holds):
                 node.let_go(vf)
             node.converge()
@@ -374,7 +378,7 @@ class Histories(RuleBasedStateMachine):
     # --- how ------------------------------------------------------------------------------------------------------
 
     def _turn_with(self, after: int, happens: Callable[[], None]) -> None:
-        """Something happens between plan and apply, or behind so many writes."""
+        """Run a turn in which something happens between plan and apply, or after that many writes."""
         node = self.node
         made = node.plan()
         left = after

@@ -1,8 +1,8 @@
-"""One node of a random history: the fake kernel, who holds what on it, and our host process, watched write by write.
+"""The node of a random history: the fake kernel, the holders of functions, and our host process, watched at each write.
 
-What it checks at every write of ours: nothing that is held is touched, and nothing is written while a write of ours is
-stuck, or while one of an outsider has the lock of all PCI devices. The journal has its own law, `journal_law.py`.
-`Histories` decides what happens; this file makes it happen and looks.
+At each write of ours it checks that no function in use is touched, that no write of ours is stuck, and that no blocked
+write of an outsider has the lock of all PCI devices. The journal has a law of its own, `journal_law.py`. `Histories`
+decides what happens; this file carries it out and checks.
 """
 
 import shutil
@@ -38,23 +38,23 @@ from virtfn_host.process.serve import Host
 
 TOTAL_VFS = 3
 TURNS = 6
-"""Turns within which a node that nobody holds anything of converges."""
+"""Turns within which a node without functions in use converges."""
 
 SEEN = 10.0
-"""Seconds within which a blocked write of somebody else is told of, and is not any more when it has ended."""
+"""Seconds within which a blocked write of an outsider is reported, and its end is."""
 
 ANOTHER_CARD = ("8086", "10e6")
-"""Ids of a card that takes the place of the first one."""
+"""Ids of a card that takes the place of another."""
 
 seen: Counter[str] = Counter()
-"""How often what happened, over all histories of this process."""
+"""How often each thing happened, over all histories of this process."""
 
 RAN = "histories"
-"""What `seen` counts a history as that came to its end with every law kept."""
+"""Key of `seen` for histories that ended with every law kept."""
 
 
 class How(StrEnum):
-    """How somebody holds a VF."""
+    """How a holder uses a VF."""
 
     GIVEN = "given to a pod, not opened"
     OPENED = "opened by a pod"
@@ -70,7 +70,7 @@ NETDEV_HOLDS = (How.UP, How.ENSLAVED, How.ELSEWHERE)
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Who holds a VF, and by what it is known to be the same: a VF made anew has another group, a rebound one wrote."""
+    """A holder of a VF, and what shows that the VF is the same: one that was made anew has another group."""
 
     how: How
     pf: PciAddress
@@ -80,7 +80,7 @@ class Hold:
 
 
 canary = Canary(deadline=0.3)
-"""Of all histories of this process, so that its child is started once."""
+"""Shared by all histories of this process, so that its child is started once."""
 
 
 class WatchingHost(Host):
@@ -100,22 +100,22 @@ class HistoryNode:
         self.host = WatchingHost(self.machine)
         self.config = NodeConfig(policies=())
         self.cards = {PciAddress(0, number + 1, 0, 0): IGB for number in range(pfs)}
-        """What is plugged in."""
+        """Cards that are plugged in."""
         self.journal = JournalLaw(self.machine, self.cards, seen)
         self.pulled: set[PciAddress] = set()
         self.holds: dict[PciAddress, Hold] = {}
         self.stuck: tuple[str, str] | None = None
-        """A write of ours that got past the lock, path and value."""
+        """Path and value of a write of ours that is blocked."""
         self.in_the_way: PciAddress | None = None
-        """The PF, or the function, on which a write of an outsider is blocked."""
+        """The function on which a write of an outsider is blocked."""
         self._checked = 0
         self.failures: list[str] = []
-        """What the last turn could not do."""
+        """Messages of the steps that failed in the last turn."""
 
     def close(self) -> None:
-        """End it."""
+        """End the node and release what it has."""
         if self.in_the_way is not None:
-            canary.close()  # a read may hang for ever on what is removed now
+            canary.close()  # a read may hang for ever on a file that is removed now
         self.machine.writer.close()
         shutil.rmtree(self.folder)
 
@@ -125,39 +125,39 @@ class HistoryNode:
         return set(self.machine.sysfs.vf_addresses(pf).values())
 
     def free_vfs(self, driver: str | None = None) -> list[PciAddress]:
-        """Nobody holds them; on this driver, or on any."""
-        # Who begins to use a VF that a write of ours, queued behind an outsider's, takes away soon cannot be helped.
+        """Return VFs that are not in use, on this driver or on any."""
+        # Without VFs that a queued write of ours takes away soon: nothing can protect who begins to use one now.
         gone = {self.in_the_way, *(pf for pf in self.cards if self.stuck and f"/{pf}/" in self.stuck[0])}
         found = sorted(vf for pf in self.cards if pf not in gone for vf in self.vfs_of(pf) if vf not in self.holds)
         return [vf for vf in found if driver in (None, self.machine.sysfs.bound_driver(vf))]
 
     def free_for_pods(self) -> list[PciAddress]:
-        """VFs and whole functions on vfio-pci that nobody holds."""
+        """Return VFs and whole functions on vfio-pci that are not in use."""
         whole = [pf for pf in self.cards if pf not in self.holds and self.machine.sysfs.bound_driver(pf) == "vfio-pci"]
         return sorted([*whole, *self.free_vfs("vfio-pci")])
 
     def opened(self) -> list[PciAddress]:
-        """Those with an open device: only their unbinding blocks."""
+        """Return functions whose device is open: only their unbind blocks."""
         return [address for address, hold in self.holds.items() if hold.how is How.OPENED]
 
     def free_pfs(self) -> list[PciAddress]:
-        """Those of which nothing is held."""
+        """Return PFs without functions in use."""
         held = {hold.pf for hold in self.holds.values()}
         return sorted(pf for pf in self.cards if pf not in held)
 
     def link(self, vf: PciAddress) -> VfLink:
-        """Its settings as its PF has them."""
+        """Return a VF's link settings, as its PF has them."""
         return self.kernel.links.get(vf, UNSET)
 
     # --- what others do -------------------------------------------------------------------------------------------
 
     def outsider(self, path: str, value: str) -> None:
-        """A write of somebody else; what the kernel refuses him is no affair of ours."""
+        """Make an outsider's write; if the kernel refuses it, nothing happens."""
         with suppress(OSError):
             self.kernel.write(Path(path), value)
 
     def outsiders_write_gets_blocked(self, held: PciAddress, *, resize: bool) -> None:
-        """He unbinds a function that is open or, where nothing else of its PF is held, takes away all its VFs."""
+        """Let an outsider unbind an open function or, if `resize` and nothing else of its PF is in use, end all VFs."""
         sysfs, pf = self.machine.sysfs, self.holds[held].pf
         others = [hold for hold in self.holds.values() if hold.pf == pf and hold.how is not How.OPENED]
         resize = resize and held != pf and not others
@@ -167,14 +167,14 @@ class HistoryNode:
         seen[f"outsiders blocked in {Path(path).name}"] += 1
 
     def set_link(self, vf: PciAddress, setting: VfLink) -> None:
-        """By an outsider, through the netdev of its PF where that has one."""
+        """Let an outsider set a link setting, if the VF's PF has a netdev."""
         pf = next(pf for pf in self.cards if vf in self.vfs_of(pf))
         if (netdev := netdev_of(self.machine.sysfs, pf)) is not None and self.machine.netlink is not None:
             index = next(n for n, one in self.machine.sysfs.vf_addresses(pf).items() if one == vf)
             self.machine.netlink.set_vf(netdev, index, setting)
 
     def hold(self, vf: PciAddress, how: How) -> None:
-        """Somebody begins to hold a free VF, or a whole function; one that our tool has locked now cannot be opened."""
+        """Begin to use a free VF or whole function; one that we have locked now cannot be opened."""
         sysfs = self.machine.sysfs
         try:
             match how:
@@ -195,7 +195,7 @@ class HistoryNode:
         self.holds[vf] = Hold(how, pf, sysfs.bound_driver(vf) or "", sysfs.group(vf), self.link(vf))
 
     def let_go(self, vf: PciAddress) -> None:
-        """Whoever holds it ends."""
+        """End the holder of a function."""
         hold = self.holds.pop(vf)
         if hold.how in NETDEV_HOLDS:
             self._netdev(vf, None)
@@ -207,7 +207,7 @@ class HistoryNode:
             self._look_for_stuck()
 
     def _netdev(self, vf: PciAddress, how: How | None) -> None:
-        """None: down, without a master, at home."""
+        """Set a VF's netdev to a kind of use; None: down, without a master, in our namespace."""
         folder = self.kernel.devices / str(vf) / "net"
         netdev = folder / f"eth{vf.bus}v{vf.device}{vf.function}"
         if how is How.ELSEWHERE:
@@ -220,7 +220,7 @@ class HistoryNode:
             (netdev / "master").symlink_to("../../../bond0")
 
     def others(self, happens: Callable[[], None]) -> None:
-        """Something that others do in the middle of a turn of ours."""
+        """Let others act in the middle of a turn of ours."""
         self.check_writes()
         self.journal.check()
         happens()
@@ -231,10 +231,10 @@ class HistoryNode:
     # --- what we do -----------------------------------------------------------------------------------------------
 
     def plan(self) -> Plan:
-        """Look and decide; a converged plan is looked at by `verify` too."""
+        """Look and plan; an empty plan is also checked by `verify`."""
         if self.in_the_way is not None:
-            # The agent and the command plan no further then, which is tested with them.
-            if self.stuck is None:  # a write of ours that is blocked, too, is what is told of
+            # Agent and command stop planning then; their own tests show that.
+            if self.stuck is None:  # else our own blocked write is reported instead
                 self._look_until(lambda path: str(self.in_the_way) in path, f"{self.in_the_way}: blocked, and not seen")
             seen["turns while an outsider is blocked"] += 1
             return Plan(pfs=())
@@ -250,13 +250,13 @@ class HistoryNode:
         return made
 
     def _look_until(self, so: Callable[[str], bool], otherwise: str) -> None:
-        """What somebody else's write is blocked on, or nothing, is soon seen `so`."""
+        """Wait until the path of a reported blocked write (empty: none is reported) satisfies `so`."""
         until = time.monotonic() + SEEN
         while not so(((stuck := self.host.observe().stuck) and stuck.path) or ""):
             assert time.monotonic() < until, otherwise
 
     def apply(self, made: Plan, on_result: Callable[[StepResult], None] = lambda _: None) -> None:
-        """Carry it out, and look at every write that was made."""
+        """Carry a plan out and check every write."""
         self.journal.turn_of(set(map(pf_of, made.steps)))
         self._checked = len(self.kernel.writes)
         seen["turns with steps"] += bool(made.steps)
@@ -287,7 +287,7 @@ class HistoryNode:
             self._look_for_stuck()
 
     def get_stuck(self, vf: PciAddress) -> None:
-        """An unbind of a VF that is open starts all the same, and blocks."""
+        """Start an unbind of an open VF in spite of the lock; it blocks."""
         path = self.machine.sysfs.device(vf, "driver/unbind")
         self.machine.writer.write_each([(path, str(vf))], 1)
         self._look_for_stuck()
@@ -295,20 +295,20 @@ class HistoryNode:
         seen["times stuck"] += 1
 
     def _look_for_stuck(self) -> None:
-        """A write of ours that queues behind one of an outsider, or that was forced, or that has returned by now."""
+        """Note which write of ours is blocked now (queued behind an outsider's, or forced), if any."""
         stuck = self.machine.writer.stuck()
         self.stuck = None if stuck is None else (str(Path(stuck.path).relative_to(self.kernel.root)), stuck.value)
         self._checked = len(self.kernel.writes)
 
     def killed(self) -> None:
-        """The next process knows only what is on the machine."""
+        """Replace our process; the next one knows only what is on the machine."""
         self.kernel.killed_after = None
         self.machine = self.journal.machine = self.kernel.machine()
         self.host = WatchingHost(self.machine)
         seen["kills"] += 1
 
     def converge(self) -> None:
-        """Nobody holds anything: a few turns are enough."""
+        """Run turns until the plan is empty; without functions in use a few turns are enough."""
         for _ in range(TURNS):
             made = self.plan()
             assert made.blocked == (), made.blocked
@@ -320,7 +320,7 @@ class HistoryNode:
     # --- laws -----------------------------------------------------------------------------------------------------
 
     def check_writes(self) -> None:
-        """No write of ours since the last look touched what is held, and none was made on a stuck node."""
+        """Check that no write of ours since the last check touched a function in use, or was made on a stuck node."""
         writes = self.kernel.writes[self._checked :]
         self._checked = len(self.kernel.writes)
         seen["writes of ours"] += len(writes)
@@ -331,7 +331,7 @@ class HistoryNode:
                 assert not _touches(path, value, vf, hold.pf), f"wrote {value!r} to {path}; {vf} is held: {hold}"
 
     def check_held(self) -> None:
-        """What is held is there, the same VF on the same driver."""
+        """Check that every function in use is still there: the same VF on the same driver."""
         sysfs = self.machine.sysfs
         for vf, hold in self.holds.items():
             if self.in_the_way not in (vf, hold.pf) and (self.stuck is None or str(vf) != self.stuck[1]):
@@ -342,7 +342,7 @@ class HistoryNode:
 def _touches(path: str, value: str, vf: PciAddress, pf: PciAddress) -> bool:
     """Whether a write acts on this VF: its binding, its own files, or the number of VFs of its PF.
 
-    Not `driver_override`: it says what the next bind is to be, and does nothing to a VF that is bound.
+    `driver_override` does not act on it: it is for the next bind and changes nothing of a bound VF.
     """
     folder, _, name = path.rpartition("/")
     if name == "driver_override":
@@ -351,11 +351,11 @@ def _touches(path: str, value: str, vf: PciAddress, pf: PciAddress) -> bool:
 
 
 def pick(found: Iterable[PciAddress], number: int) -> PciAddress | None:
-    """One of them, or None where there is none."""
+    """Return one of them by number, or None if there is none."""
     some = sorted(found)
     return some[number % len(some)] if some else None
 
 
 def _memory() -> str | None:
-    """A folder in memory, where there is one: a history writes a thousand small files."""
+    """Return a folder in memory, if there is one: a history writes a thousand small files."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None

@@ -1,4 +1,4 @@
-"""A real `virtfn-host` process on a fake machine: its socket, what is left of it, and what it has open."""
+"""A real `virtfn-host` process on a fake machine: its socket, its files, threads and children."""
 
 import json
 import os
@@ -16,25 +16,25 @@ from typing import Any
 from kernel import FakeKernel
 
 ROOT = Path(__file__).parents[2]
-"""Of this project."""
+"""The project's folder."""
 
 START = 30.0
-"""Seconds for the process to be there; a loaded machine takes a few."""
+"""Seconds for the process to start; a loaded machine takes a few."""
 
 ENVIRONMENT = {"PYTHONPATH": str(ROOT / "host"), "PYTHONDONTWRITEBYTECODE": "1", "MODPROBE_OPTIONS": "-C/nowhere"}
-"""What it is started with; the last is not to reach modprobe."""
+"""Environment that the process is started with; the last variable must not reach modprobe."""
 
 LAST = ("observation", "report", "error", "pong")
-"""Words that end an answer."""
+"""The first words of lines that end an answer."""
 
 
 class HostProcess:
-    """One of them, and its machine below `folder`."""
+    """One host process, and its machine below `folder`."""
 
     def __init__(
         self, folder: Path, kernel: FakeKernel, *, under: Sequence[str] = (), memory: int | None = None
     ) -> None:
-        """`under`: a command that it is started by, as strace; `memory`: bytes of its address space."""
+        """`under`: a command that starts it, such as strace; `memory`: limit of its address space in bytes."""
         self.kernel = kernel
         self.socket = folder / "run/host.sock"
         self.journal = folder / "state/journal.json"
@@ -64,13 +64,13 @@ class HostProcess:
         self.pid = self._process.pid if not under else _child_of(self._process.pid)
 
     def log(self) -> str:
-        """What it has logged."""
+        """Return its log so far."""
         return self._log.read_text(errors="replace")
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
     def connect(self, seconds: float = 20.0) -> socket.socket:
-        """A connection; the caller closes it."""
+        """Return a connection; the caller closes it."""
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             client.settimeout(seconds)
@@ -81,42 +81,42 @@ class HostProcess:
         return client
 
     def ask(self, word: str, body: object = None) -> list[tuple[str, Any]]:
-        """Every line of the answer to one request."""
+        """Send one request; return every line of the answer."""
         with self.connect() as client:
             client.sendall(json.dumps({word: body}).encode() + b"\n")
             return answers(client)
 
     def last(self, word: str, body: object = None) -> Any:
-        """The last line of the answer."""
+        """Send one request; return the last line of the answer."""
         return self.ask(word, body)[-1]
 
     # --- what it is -----------------------------------------------------------------------------------------------
 
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the process runs."""
         return self._process.poll() is None
 
     def threads(self) -> int:
-        """Of the process itself."""
+        """Return the number of its threads."""
         return len(os.listdir(f"/proc/{self.pid}/task"))
 
     def files(self) -> int:
-        """That it has open."""
+        """Return the number of files that it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def children(self) -> list[int]:
-        """Processes that it has started and that are there."""
+        """Return the ids of its child processes that run."""
         return [pid for pid, parent in _parents() if parent == self.pid]
 
     def kibibytes(self, name: str = "VmRSS") -> int:
-        """Of memory: what it has now, or (VmHWM) had at most."""
+        """Return its memory in KiB: now, or (VmHWM) at most."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1])
         raise AssertionError(f"no {name}")
 
     def settle(self, threads: int, files: int, children: int, seconds: float = 45.0) -> bool:
-        """Whether it comes down to as much as this."""
+        """Wait until it has no more threads, files and children than these; return whether that came in time."""
         until = time.monotonic() + seconds
         while (self.threads(), self.files(), len(self.children())) > (threads, files, children):
             if time.monotonic() > until:
@@ -125,7 +125,7 @@ class HostProcess:
         return True
 
     def end(self) -> None:
-        """Tell it to end, and wait."""
+        """End the process and wait for it."""
         if self.alive():
             os.kill(self.pid, 15)
         try:
@@ -138,7 +138,7 @@ class HostProcess:
 
 @contextmanager
 def host_process(folder: Path, kernel: FakeKernel, **how: Any) -> Iterator[HostProcess]:
-    """One that is ended."""
+    """Start a host process; it is ended with the context."""
     process = HostProcess(folder, kernel, **how)
     try:
         yield process
@@ -147,7 +147,7 @@ def host_process(folder: Path, kernel: FakeKernel, **how: Any) -> Iterator[HostP
 
 
 def answers(client: socket.socket) -> list[tuple[str, Any]]:
-    """Lines from a connection up to the one that ends an answer, or to its end."""
+    """Return lines of a connection up to the one that ends an answer, or to the connection's end."""
     found: list[tuple[str, Any]] = []
     with client.makefile("rb") as lines:
         for line in lines:
@@ -160,7 +160,7 @@ def answers(client: socket.socket) -> list[tuple[str, Any]]:
 
 
 def strace() -> str | None:
-    """Where strace is, which shows what a process and its children open and start; None: nowhere."""
+    """Return the path of strace, which shows what a process and its children open and start; None if not installed."""
     return shutil.which("strace")
 
 

@@ -1,4 +1,4 @@
-"""Hostile messages to a real host process on a fake machine: what it did, and what is left of it."""
+"""Send hostile messages to a real host process on a fake machine; check what it did and whether anything is left."""
 
 import re
 import socket
@@ -19,39 +19,39 @@ from traced import Trace
 from virtfn_host.core.values.address import PciAddress
 
 TOGETHER = 64 << 10
-"""Bytes of messages in one go, before their answers are read: what fits into a socket. A longer one goes alone."""
+"""Bytes of messages sent before their answers are read: what fits into a socket. A longer message is sent alone."""
 
 A_CONNECTION = 3000
 """Messages on one connection."""
 
 MEMORY = 128 << 10
-"""KiB that the process may take at most."""
+"""Limit of the process's memory, in KiB."""
 
 ATTRIBUTES = frozenset(
     {"sriov_numvfs", "sriov_drivers_autoprobe", "driver_override", "bind", "unbind", "drivers_probe"}
 )
-"""Said once more here, because it is what is to be shown."""
+"""Attributes that may be written; not imported from the product, because this proof must not trust its list."""
 
 _LAST = tuple(f'{{"{word}"'.encode() for word in LAST)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of them."""
+    """The result of a run."""
 
     tried: int
     kinds: dict[str, int]
     answers: dict[str, int]
     calls: dict[str, int]
-    """What it opened for writing, made and ran; empty where nobody could see it."""
+    """Calls that opened for writing, made or ran something; empty without strace."""
     violations: tuple[str, ...]
     kibibytes: int
-    """Of memory at most."""
+    """The most memory that the process had, in KiB."""
     traced: bool
 
 
 def run(number: int, seed: int, folder: Path, told: Callable[[str], None] = lambda _: None) -> Outcome:
-    """Send so many, in portions; `told` hears how far it is."""
+    """Send that many messages, in portions; call `told` with the progress."""
     kernel = machine(folder / "m")
     messages = Messages(seed)
     stream = iter(messages)
@@ -81,9 +81,7 @@ def run(number: int, seed: int, folder: Path, told: Callable[[str], None] = lamb
         if kibibytes > MEMORY:
             violations.append(f"{kibibytes} KiB of memory")
         if "Traceback" in host.log():
-            violations.append(
-                "an exception that nobody thought of: " + host.log()[host.log().index("Traceback") :][:2000]
-            )
+            violations.append("an unexpected exception: " + host.log()[host.log().index("Traceback") :][:2000])
     if sum(answers.values()) != number + 2:
         violations.append(f"{sum(answers.values())} answers to {number + 2} messages")
     return Outcome(
@@ -98,20 +96,20 @@ def run(number: int, seed: int, folder: Path, told: Callable[[str], None] = lamb
 
 
 def machine(root: Path) -> FakeKernel:
-    """Two PFs, the first with VFs on their network driver; and one function without a driver."""
+    """Make a machine with two PFs, the first with VFs on their network driver, and one function without a driver."""
     kernel = FakeKernel(root, pfs=2, total_vfs=VFS)
     kernel.register("vfio-pci")
     kernel._set_num_vfs(PciAddress.parse(PF), VFS)
     kernel.add_pf(PciAddress.parse(LOOSE), 0)
     kernel._unbind(PciAddress.parse(LOOSE))
     for alias in kernel.devices.glob("*/modalias"):
-        alias.write_text("pci:v0000FFFFd0000FFFFsv0000FFFFsd0000FFFFbcFFscFFiFF\n")  # which no module of anybody takes
-    # What is written to it goes into plain files: nothing reacts, so every plan finds the same machine.
+        alias.write_text("pci:v0000FFFFd0000FFFFsv0000FFFFsd0000FFFFbcFFscFFiFF\n")  # a modalias that no module matches
+    # The host process writes into plain files here: nothing reacts, so every plan finds the same machine.
     return kernel
 
 
 def _warm(host: HostProcess) -> tuple[int, int, int]:
-    """Threads, files and children once every process that it keeps is there."""
+    """Let the process start all children that it keeps; return its threads, files and children."""
     assert host.last("observe")[0] == "observation"
     steps = [
         {"kind": "SetAutoprobe", "pf": PF, "value": False, "expects": True},
@@ -148,7 +146,7 @@ def _exchange(client: socket.socket, portion: Sequence[bytes]) -> Counter[str]:
 
 
 def _read(client: socket.socket, number: int) -> Counter[str]:
-    """What so many answers end with."""
+    """Read that many answers; count them by the word that ends them."""
     found: Counter[str] = Counter()
     rest = b""
     while sum(found.values()) < number:
@@ -170,7 +168,7 @@ def _left(host: HostProcess, before: tuple[int, int, int]) -> list[str]:
 
 
 def _allowed(call: str, paths: Sequence[str], folder: Path) -> bool:
-    """The list that nothing may be outside of."""
+    """Whether a call is on the list of allowed ones."""
     path = paths[0] if paths else ""
     if call == "execve":
         return _program(paths)
@@ -182,7 +180,7 @@ def _allowed(call: str, paths: Sequence[str], folder: Path) -> bool:
         return path in (str(folder / "run"), str(folder / "state"))
     if call in ("unlink", "unlinkat"):
         return path == str(folder / "run/host.sock") or _is_temporary(path, folder)
-    if call == "bind":  # the socket, and netlink's, which has no path
+    if call == "bind":  # the process's socket, or netlink's, which has no path
         return path in ("", str(folder / "run/host.sock"))
     return False
 
@@ -200,7 +198,7 @@ def _is_temporary(path: str, folder: Path) -> bool:
 
 
 def _program(words: Sequence[str]) -> bool:
-    """Python as it was started at first, Python for a process of ours, and modprobe with one name or alias."""
+    """Whether a program may run: Python as we start it, and modprobe with one name or alias."""
     if words[0] == sys.executable:
         return words[2:5] == ["-I", "-S", "-B"] or words[2:4] == ["-m", "virtfn_host.process.serve"]
     name = words[-1]

@@ -1,7 +1,7 @@
-"""Messages that nobody who means well sends to a host process: valid ones, one thing changed, and plain garbage.
+"""Hostile messages to a host process: valid ones, valid ones with one change, and plain garbage.
 
-From a seed, so that a run can be repeated. Every message is one line. What would only take time is not among them: VFs
-that never come are waited for half a minute.
+They come from a seed, so that a run can be repeated. Every message is one line. Messages that only cost time are left
+out: the host process waits half a minute for VFs that never come.
 """
 
 import copy
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 PF, OTHER, LOOSE, NOWHERE = "0000:01:00.0", "0000:02:00.0", "0000:20:00.0", "0000:7f:00.0"
-"""On the fake machine: two PFs, of which the first has VFs, a function without a driver, and none."""
+"""Addresses on the fake machine: two PFs, the first with VFs; a function without a driver; and no function."""
 
 HOLDER = {"address": PF, "cause": "kubelet", "pod": {"namespace": "a", "name": "b"}}
 VFS = 7
 
 LONGEST = 1_000_000
-"""Bytes: what is longer than a request may be ends the connection, and all that was said after it."""
+"""Longest message in bytes: one that is too long ends the connection, and with it all later messages."""
 
 TEXTS: tuple[str, ...] = (
     "",
@@ -147,7 +147,7 @@ BYTES = bytes(b for b in range(256) if b != 0x0A)
 
 
 class Messages:
-    """One line after the other, and how many there were of which kind."""
+    """Makes messages, one line each, and counts them by kind."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -207,7 +207,7 @@ class Messages:
                 lambda: {"kind": "Bind", "function": function, "driver": pick(("vfio-pci", "igb", "no_such_vfio"))},
                 lambda: {"kind": "SetLink", "function": function, "value": dict(pick(LINKS)), "expects": None},
                 lambda: {"kind": "Forget", "pf": pick((OTHER, NOWHERE))},
-                # What starts a program each time is asked for less often.
+                # Requests that start a program each time are rarer.
                 lambda: self._program(function),
             )
         )()
@@ -307,7 +307,7 @@ def _line(message: Any) -> bytes:
 
 
 def _never_wait(value: Any) -> None:
-    """A number of VFs that never comes is waited for; one of none, or of no PF, is not."""
+    """Make numbers of VFs invalid: the host process waits for valid ones, which never come here."""
     if isinstance(value, dict):
         number = value.get("numVfs")
         if type(number) is int and 0 < number < 65536:

@@ -1,7 +1,7 @@
-"""SriovPolicy and SriovNode objects that somebody made to hurt: odd, huge, nested, contradictory, and sometimes good.
+"""Hostile SriovPolicy and SriovNode objects: odd, huge, nested, contradictory, and sometimes good.
 
-Everything is JSON that an API server can be sent (`hostile_policies`, `hostile_nodes`), whether its schema takes it or
-not. `mangled` makes of some what no API server would hand out.
+All of it is JSON that can be sent to an API server (`hostile_policies`, `hostile_nodes`), whether the schema accepts it
+or not. `mangled` changes some objects so that no API server would return them.
 """
 
 import copy
@@ -35,19 +35,19 @@ JUNK: Sequence[Junk] = (
 
 
 def hostile_policies(seed: int, n: int) -> list[Body]:
-    """So many SriovPolicy objects with names of their own; one in four is as good as any."""
-    random = Random(seed)  # to be repeated
+    """Return `n` SriovPolicy objects with different names; one in four is good."""
+    random = Random(seed)  # so that a run can be repeated
     return [_policy(random, f"hostile-{seed}-{number}") for number in range(n)]
 
 
 def hostile_nodes(seed: int, n: int) -> list[Body]:
-    """So many SriovNode objects with a spec and a status each; one in four is as good as any."""
-    random = Random(seed)  # to be repeated
+    """Return `n` SriovNode objects with a spec and a status each; one in four is good."""
+    random = Random(seed)  # so that a run can be repeated
     return [_node(random, f"hostile-node-{seed}-{number}") for number in range(n)]
 
 
 def mangled(random: Random, bodies: Sequence[Body]) -> list[Any]:
-    """Some of them as no API server would give them: without metadata, or no objects at all."""
+    """Change some of them as no API server would return them: without metadata, or not an object at all."""
     found: list[Any] = []
     for body in bodies:
         dice = random.random()
@@ -118,7 +118,7 @@ def _node(random: Random, name: str) -> Body:
     }
     if random.random() < 0.75:
         spec, status = (_spoilt(random, spec), status) if _half(random) else (spec, _spoilt(random, status))
-    if random.random() < 0.02:  # as much as the API server's store takes
+    if random.random() < 0.02:  # the most that the API server's store takes
         spec = {"policies": [_entry(random, n) for n in range(1024)], "mayChange": True}
     return {
         "apiVersion": API_VERSION,
@@ -158,7 +158,7 @@ def _conditions() -> list[Body]:
 
 
 def _spoilt(random: Random, document: Body) -> Any:
-    """One to three places of it hold something else, or something more."""
+    """Return a copy with one to three places changed or extended."""
     spoilt = copy.deepcopy(document)
     for _ in range(random.choice([1, 1, 1, 2, 3])):
         places = list(_places(spoilt))
@@ -178,7 +178,7 @@ def _spoilt(random: Random, document: Body) -> Any:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every holder with a key of it, shallow ones first; long lists are walked at their beginning only."""
+    """Yield every container with each of its keys, shallow ones first; of a list the first three items only."""
     level = [value]
     while level:
         below: list[Any] = []

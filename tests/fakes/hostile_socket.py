@@ -1,4 +1,4 @@
-"""The proof `socket`: a million hostile messages to a real host process, under strace, and nothing of it is left."""
+"""The proof `socket`: a million hostile messages to a real host process, under strace, leave nothing behind."""
 
 import tempfile
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from hostile import Outcome, run
 
 
 def hostile_socket(number: int, seed: int, say: Callable[[str], None]) -> Outcome:
-    """Send so many; what was counted is said, violations among it."""
+    """Send that many messages and print what was counted, including violations."""
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
         outcome = run(number, seed, Path(folder), say)
     for title, counted in (("messages", outcome.kinds), ("answers", outcome.answers), ("calls", outcome.calls)):

@@ -1,4 +1,4 @@
-"""Inventories in one line, and what a plan makes of one: the model alone, no machine and no fake of one."""
+"""Make inventories in one line, and apply a plan to one: the model only, without a real or fake machine."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -46,21 +46,21 @@ NEW_LINK = VfLink(
     max_tx_rate=0,
     link_state=LinkState.AUTO,
 )
-"""What igb shows of a VF that was just made."""
+"""Link settings that igb shows of a new VF."""
 
 
 def a_pod(address: PciAddress, namespace: str = "a", name: str = "b") -> Holder:
-    """A pod that has this function, as the kubelet says."""
+    """Return a holder: a pod that has this function according to the kubelet."""
     return Holder(address=address, cause=Cause.KUBELET, pod=Pod(namespace=namespace, name=name))
 
 
 def pf_address(number: int) -> PciAddress:
-    """Address of the number-th PF, from 0."""
+    """Return the address of a PF by number, counted from 0."""
     return PciAddress(0, number + 1, 0, 0)
 
 
 def a_vf(pf: int, index: int, driver: str | None = None, override: str | None = None) -> VirtualFunction:
-    """A VF of the number-th PF, placed as the 82576 places its own."""
+    """Return a VF of PF number `pf`, at the address where an 82576 has it."""
     return VirtualFunction(
         address=PciAddress(0, pf + 1, 0x10 + index // 4, index % 4 * 2),
         index=index,
@@ -75,7 +75,7 @@ def a_vf(pf: int, index: int, driver: str | None = None, override: str | None = 
 
 
 def a_pf(number: int, vfs: int = 0, driver: str | None = "vfio-pci", **fields: object) -> PhysicalFunction:
-    """An igb PF with VFs on one driver."""
+    """Return an igb PF with VFs, all on one driver."""
     override = "vfio-pci" if driver == "vfio-pci" else None
     pf = PhysicalFunction(
         address=pf_address(number),
@@ -94,14 +94,14 @@ def a_pf(number: int, vfs: int = 0, driver: str | None = "vfio-pci", **fields: o
 
 
 def a_linked_pf(number: int, vfs: int = 0, link: VfLink = NEW_LINK, **fields: object) -> PhysicalFunction:
-    """An igb PF whose links were looked at, up, every VF with the same settings."""
+    """Return an igb PF that is up and whose link settings were read; every VF has the same ones."""
     pf = a_pf(number, vfs, netdev_up=True, mac=f"52:54:00:00:00:{number:02x}")
     pf = replace(pf, vfs=tuple(replace(vf, link=link) for vf in pf.vfs))
     return replace(pf, **fields)  # type: ignore[arg-type]
 
 
 def an_inventory(*pfs: PhysicalFunction, **fields: object) -> Inventory:
-    """A machine with these PFs, every function in an IOMMU group of its own."""
+    """Return a machine with these PFs, every function in an IOMMU group of its own."""
     groups = [
         IommuGroup(
             number=f.iommu_group,
@@ -122,12 +122,12 @@ def an_inventory(*pfs: PhysicalFunction, **fields: object) -> Inventory:
 
 
 def functions(*pfs: PhysicalFunction) -> list[Function]:
-    """Each of these and its VFs."""
+    """Return each of these PFs and its VFs."""
     return [function for pf in pfs for function in pf.family]
 
 
 def a_policy(name: str = "fast", count: int | None = 7, **fields: object) -> PolicyConfig:
-    """A policy that offers every VF of every igb PF as `virtfn.dev/NAME`."""
+    """Return a policy that offers every VF of every igb PF as `virtfn.dev/NAME`."""
     pool = PoolRequest(resource_name=f"virtfn.dev/{name}", indexes=None, driver="vfio-pci")
     policy = PolicyConfig(
         name=name, uid=f"uid-{name}", generation=1, devices=(IGB,), count=count, pools=(pool,) if count != 0 else ()
@@ -136,14 +136,14 @@ def a_policy(name: str = "fast", count: int | None = 7, **fields: object) -> Pol
 
 
 def a_link_policy(name: str = "fast", count: int | None = 7, **link: Any) -> PolicyConfig:
-    """`a_policy` with link settings."""
+    """Return `a_policy` with link settings."""
     policy = a_policy(name, count)
     request = LinkRequest(**link)
     return replace(policy, pools=tuple(replace(pool, link=request) for pool in policy.pools))
 
 
 def carried_out(plan: Plan, inventory: Inventory) -> Inventory:
-    """The machine after every step of a plan, as the kernel of facts would leave it."""
+    """Return the machine after every step of a plan, as a kernel that refuses nothing would leave it."""
     after = inventory
     for step in plan.steps:
         after = _after(step, after)
@@ -151,7 +151,7 @@ def carried_out(plan: Plan, inventory: Inventory) -> Inventory:
 
 
 def _regrouped(inventory: Inventory, before: Inventory) -> Inventory:
-    """Who shares a group goes on sharing it; a function that was made has one of its own."""
+    """Keep groups of functions that remain; give each new function a group of its own."""
     alone = an_inventory(*inventory.pfs)
     now = {member.address: member for group in alone.groups for member in group.members}
     ended = {f.address for f in functions(*before.pfs)} - {f.address for f in functions(*inventory.pfs)}

@@ -1,6 +1,6 @@
-"""The law of the journal: an entry that comes says how its PF was before the first touch; when it goes, it is so again.
+"""The law of the journal: a new entry is how its PF was before the first touch; when it goes, the PF is so again.
 
-Looked at by `history_node.py`, which says what our process is about to touch and what others did meanwhile.
+`history_node.py` uses it; it says what our process is about to touch and what others did meanwhile.
 """
 
 from collections import Counter
@@ -15,25 +15,25 @@ from virtfn_host.linux.look.inventory import read_pf
 
 
 class JournalLaw:
-    """What the test itself saw of each PF, and the journal beside it."""
+    """Compares the journal with what the test itself saw of each PF."""
 
     def __init__(self, machine: Machine, cards: dict[PciAddress, tuple[str, str]], seen: Counter[str]) -> None:
         self.machine = machine
-        """Of the process that runs now."""
+        """The machine of the process that runs now."""
         self._cards = cards
-        """What is plugged in: vendor and device."""
+        """Vendor and device of the cards that are plugged in."""
         self._seen = seen
-        """Where is counted what happened."""
+        """Counter of what happened."""
         self._expected: dict[PciAddress, Original] = {}
-        """How PFs were when we touched them first, as the test saw it."""
+        """How PFs were at our first touch, as the test saw it."""
         self._before: dict[PciAddress, Original | None] = {}
-        """How PFs are that a turn may touch first."""
+        """How those PFs are that a turn may touch for the first time."""
         self._known: dict[PciAddress, Original] = {}
-        """The journal as it was looked at last."""
+        """The journal at the last check."""
         self._read: tuple[str, dict[PciAddress, Original]] = ("", {})
 
     def originals(self) -> dict[PciAddress, Original]:
-        """The journal, read again only when it changed."""
+        """Return the journal; it is read again only when it changed."""
         try:
             text = self.machine.journal.path.read_text()
         except FileNotFoundError:
@@ -43,15 +43,15 @@ class JournalLaw:
         return self._read[1]
 
     def turn_of(self, pfs: Iterable[PciAddress]) -> None:
-        """A turn of ours begins that may touch these PFs."""
+        """Note that a turn of ours begins, which may touch these PFs."""
         self._before = {pf: self._now(pf) for pf in pfs if not self._is_remembered(pf, whole=True)}
 
     def others_did(self) -> None:
-        """Others changed something in the middle of the turn: what is not noted yet is noted as it is now."""
+        """Note that others changed something in the middle of the turn: PFs without an entry are read again."""
         self._before |= {pf: self._now(pf) for pf in self._before if not self._is_remembered(pf)}
 
     def check(self) -> None:
-        """Look at what came to the journal since the last look, and at what went from it."""
+        """Check the entries that came to the journal since the last check, and those that went."""
         now = self.originals()
         if now is self._known:
             return
@@ -69,12 +69,12 @@ class JournalLaw:
         self._known = now
 
     def check_restored(self) -> None:
-        """The journal is empty but for cards that were pulled, or are another one now."""
+        """Check that the journal is empty, except for cards that were pulled or replaced."""
         assert self.originals() == self._expected, (self.originals(), self._expected)
         assert not any(self._is_in(entry) for entry in self._expected.values())
 
     def _check_entry(self, known: Original | None, entry: Original) -> None:
-        """A new one is how the PF was; one of ours gets the function itself, too, before that is handed out whole."""
+        """Check a new entry, or one that gained the function's own state before the function is handed out whole."""
         before = self._before[entry.address]
         assert before is not None, f"{entry.address} is not there"
         if known is None or not self._is_in(known):

@@ -1,7 +1,7 @@
-"""A fake kernel: a tree of real files that reacts to writes as the measured one does.
+"""A fake kernel: a tree of real files that reacts to writes as real kernels do (tests/contract/ runs on both).
 
-It knows nothing that tests/contract/ does not also check on a real kernel. Writes come in through `FakeWriter`, opens
-of group nodes through `FakeSysfs`; everything else is plain reading of plain files.
+It knows nothing that tests/contract/ does not also check on a real kernel. `FakeWriter` receives writes, `FakeSysfs`
+opens of group nodes; everything else is plain reading of plain files.
 """
 
 import errno
@@ -30,7 +30,7 @@ IGB = ("8086", "10c9")
 VF_IDS = ("8086", "10ca")
 E1000E_IDS = ("8086", "10d3")
 MATCHING = {IGB: "igb", ("8086", "10e6"): "igb", VF_IDS: "igbvf"}
-"""Which driver takes which device by its own ids; vfio-pci takes what its override names."""
+"""Drivers by the device ids that they match; vfio-pci takes the devices whose override names it."""
 
 
 class FakeKernel:
@@ -48,7 +48,7 @@ class FakeKernel:
         cdevs: bool = False,
         siblings: int = 0,
     ) -> None:
-        """`noiommu`: vfio does without an IOMMU; `groups`, `cdevs`: the device nodes that vfio makes; `siblings`:
+        """`noiommu`: vfio works without an IOMMU; `groups`, `cdevs`: which device nodes vfio makes; `siblings`:
         functions without VFs that share one IOMMU group.
         """
         self.root = root
@@ -65,26 +65,26 @@ class FakeKernel:
         self.hidden = False
         """Whether we may not look at the open files of other processes."""
         self.fail: dict[str, int] = {}
-        """Name of an attribute to the errno that the next write to it gets."""
+        """Errno of the next write to an attribute, by the attribute's name."""
         self.killed_after: int | None = None
-        """Writes until the writer is 'killed': every later one raises."""
+        """Writes until the writer is "killed": every later one raises."""
         self.before_write: Callable[[], None] = lambda: None
-        """Called before each write: what others do in that moment."""
+        """Called before each write, so that others can act in that moment."""
         self.writes: list[tuple[str, str]] = []
         self.links: dict[PciAddress, VfLink] = {}
-        """What is set for VFs through their PFs (`netlink.py`); gone with the VF."""
+        """Link settings of VFs, set through their PFs (`netlink.py`); they end with the VF."""
         self.made_up: set[PciAddress] = set()
-        """VFs whose address their own driver made up."""
+        """VFs whose MAC their own driver made up."""
         self.addresses: dict[str, tuple[str, ...]] = {}
         """IP addresses by netdev."""
         self.outsider: Outsider | None = None
-        """Somebody whose write is blocked."""
+        """Another program whose write is blocked."""
         for folder in (self.devices, self.drivers):
             folder.mkdir(parents=True)
         (root / "proc/sys/kernel/random").mkdir(parents=True)
         (root / "proc/sys/kernel/random/boot_id").write_text("0b7e\n")
         (root / "proc/sys/kernel/osrelease").write_text("6.1.0\n")
-        # For who asks netlink with this root and no FakeNetlink: none of its netdevs is one of this machine.
+        # For real netlink with this root: it finds our own namespace, whose netdevs are not those of this machine.
         (root / "proc/1/ns").mkdir(parents=True, exist_ok=True)
         (root / "proc/1/ns/net").symlink_to("/proc/self/ns/net")
         (root / "sys/bus/pci/drivers_probe").write_text("")
@@ -99,7 +99,7 @@ class FakeKernel:
     # --- the machine as the tests see it --------------------------------------------------------------------------
 
     def machine(self) -> Machine:
-        """What `apply` works on."""
+        """Return the machine that `apply` works on."""
         sysfs = FakeSysfs(self)
         journal = Journal(self.root / "journal.json")
         return Machine(
@@ -118,29 +118,29 @@ class FakeKernel:
             (folder / name).write_text("")
 
     def open_device(self, address: PciAddress) -> None:
-        """Somebody opens the VF through vfio, to use it."""
+        """Let another program open a function through vfio, to use it."""
         assert self._driver(address) == "vfio-pci"
         self.vfio.use(address, self.node(address))
 
     def open_group(self, address: PciAddress) -> None:
-        """Somebody opens the group of a VF, and no device; EBUSY while anybody else has it."""
+        """Let another program open a function's group and no device; EBUSY while the group is open."""
         assert self._driver(address) == "vfio-pci"
         self.vfio.take_group(self.node(address))
 
     def close_device(self, address: PciAddress) -> None:
-        """That somebody ends."""
+        """End the program that has a function open."""
         if (self.devices / str(address)).exists():
             self.vfio.close(address, self.node(address))
         if self.outsider is not None and self.outsider.goes_on():
             self.outsider = None
 
     def node(self, address: PciAddress) -> str:
-        """Name of its group's device node."""
+        """Return the name of the device node of a function's group."""
         group = self._group(address)
         return f"noiommu-{group}" if self.noiommu else f"{-1 if group is None else group}"
 
     def add_pf(self, address: PciAddress, total_vfs: int = 7, ids: tuple[str, str] = IGB) -> None:
-        """Hot-plug a card, or put it back, or another one in its place."""
+        """Hot-plug a card: a new one, the same again, or another one in its place."""
         self._add_pf(address, total_vfs, ids)
 
     def remove_pf(self, address: PciAddress) -> None:
@@ -151,7 +151,7 @@ class FakeKernel:
     # --- writes ---------------------------------------------------------------------------------------------------
 
     def write(self, path: Path, value: str) -> None:
-        """One write(2); raises OSError as the kernel does, BlockingIOError where it would block for ever."""
+        """Make one write(2); raises OSError as the kernel does, and BlockingIOError where it would block for ever."""
         if not path.exists():
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         self.begins(str(path.relative_to(self.root)), value)
@@ -160,7 +160,7 @@ class FakeKernel:
         self.goes_on(path, value)
 
     def goes_on(self, path: Path, value: str) -> None:
-        """What a write that has begun does, also one that was blocked before; raises as `write`."""
+        """Carry out a write that has begun, including one that was blocked before; raises as `write`."""
         match path.name:
             case "sriov_numvfs":
                 self._write_num_vfs(PciAddress.parse(path.parent.name), value)
@@ -178,7 +178,7 @@ class FakeKernel:
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
     def begins(self, what: str, value: str) -> None:
-        """A write to a path below `root`, or a link setting; raises InterruptedError where the writer is killed."""
+        """Note a write to a path below `root`, or a link setting; raises InterruptedError if the writer is "killed"."""
         self.before_write()
         if self.killed_after is not None:
             if self.killed_after == 0:
@@ -193,7 +193,7 @@ class FakeKernel:
         if number > int((self.devices / str(pf) / "sriov_totalvfs").read_text()):
             raise OSError(errno.ERANGE, os.strerror(errno.ERANGE))
         if self.outsider is not None and self.outsider.resizes:
-            raise BlockingIOError("a write of somebody else has the lock of all PCI devices")
+            raise BlockingIOError("a write of another program has the lock of all PCI devices")
         current = len(self._vfs(pf))
         if number == current:
             return
@@ -227,7 +227,7 @@ class FakeKernel:
     def _write_override(self, path: Path, value: str) -> None:
         if len(value) >= 4096:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        if value:  # An empty write does not reach the kernel.
+        if value:  # an empty write does not reach the kernel
             path.write_text(value.split("\n")[0] + "\n" if value.strip("\n\0") else "(null)\n")
 
     def _write_probe(self, value: str) -> None:
@@ -260,7 +260,7 @@ class FakeKernel:
     # --- state ----------------------------------------------------------------------------------------------------
 
     def _takes(self, address: PciAddress) -> str | None:
-        """The driver that would match, as the kernel looks for it."""
+        """Return the driver that the kernel would choose for a function."""
         folder = self.devices / str(address)
         override = (folder / "driver_override").read_text().strip()
         if override != "(null)":
@@ -361,14 +361,14 @@ class FakeKernel:
 
 
 def _put(path: str, text: str) -> None:
-    """A new file, without pathlib: the histories make millions of them."""
+    """Make a file, without pathlib: the histories make millions of them."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     os.write(fd, text.encode())
     os.close(fd)
 
 
 class FakeSysfs(Sysfs):
-    """Reads the tree; a group node that somebody has open says EBUSY, and open files may be hidden."""
+    """Reads the tree; an open group node gives EBUSY, and other processes' open files may be hidden."""
 
     def __init__(self, kernel: FakeKernel) -> None:
         super().__init__(kernel.root / "sys", kernel.root / "dev", kernel.root / "proc")
@@ -379,14 +379,14 @@ class FakeSysfs(Sysfs):
         return self._kernel.vfio.open_group(Path(node))
 
     def names(self, path: str | Path) -> tuple[str, ...] | None:
-        """See Sysfs; what others have open may be hidden from us."""
+        """See Sysfs; open files of other processes may be hidden."""
         if self._kernel.hidden and Path(path).name == "fd":
             raise SysfsReadError(str(path), OSError(errno.EACCES, os.strerror(errno.EACCES)))
         return super().names(path)
 
 
 class FakeWriter(Writer):
-    """Hands writes to the fake kernel; one that would block is stuck until its holder is gone."""
+    """Hands writes to the fake kernel; a write that would block is stuck until its holder is gone."""
 
     def __init__(self, kernel: FakeKernel) -> None:
         super().__init__(functools.partial(who_blocks, FakeSysfs(kernel)))
@@ -432,13 +432,13 @@ class FakeWriter(Writer):
             held = who.functions if who else ()
             return Stuck(path=str(path), value=value, seconds=0, text=f"{error}; {who and who.text}", held=held)
         except OSError:
-            pass  # It came back with an errno: it is not stuck any more.
+            pass  # It returned with an errno, so it is not stuck any more.
         self._blocked = None
         return None
 
 
 class FakeModules:
-    """Modules that exist: vfio-pci, and whatever is registered."""
+    """Modules that exist: vfio-pci, and all that are registered."""
 
     def __init__(self, kernel: FakeKernel) -> None:
         self._kernel = kernel

@@ -1,7 +1,7 @@
-"""A kubelet as a device plugin sees it: real gRPC on real sockets, with the habits that were measured.
+"""A kubelet as a device plugin sees it: real gRPC on real sockets, and a real kubelet's behaviour.
 
-It dials back inside Register, asks for the options, calls ListAndWatch once and never again, and forgets every socket
-when it restarts.
+It connects back inside Register, asks for the options, calls ListAndWatch once and never again, and removes every
+socket when it restarts. tests/cluster runs the plugin with a real kubelet.
 """
 
 import asyncio
@@ -29,21 +29,21 @@ class _Plugin:
 
 
 class FakeKubelet(stubs.RegistrationServicer):
-    """Serves Register in `folder`; knows the last registration of each resource."""
+    """Serves Register in `folder`; keeps the last registration of each resource."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.plugins: dict[str, _Plugin] = {}
         self.sockets: list[str] = []
         self.refuse = 0
-        """How many of the next registrations get an error."""
+        """Number of coming registrations that get an error."""
         self.deaf = 0
-        """How many of the next registrations are accepted without ListAndWatch ever being called."""
+        """Number of coming registrations that are accepted but never followed by ListAndWatch."""
         self._changed = asyncio.Condition()
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
-        """Remove every socket, then listen: as a kubelet that starts does."""
+        """Remove every socket, then listen, as a starting kubelet does."""
         for socket in self.folder.glob("*.sock"):
             socket.unlink()
         self._server = grpc.aio.server()
@@ -52,14 +52,14 @@ class FakeKubelet(stubs.RegistrationServicer):
         await self._server.start()
 
     async def stop(self) -> None:
-        """End as a process does: every connection goes."""
+        """End like a process: every connection is closed."""
         for name in list(self.plugins):
             await self.cut(name)
         assert self._server is not None
         await self._server.stop(None)
 
     async def cut(self, resource: str) -> None:
-        """Lose the connection to one plugin."""
+        """Cut the connection to one plugin."""
         plugin = self.plugins.pop(resource)
         if plugin.task is not None:
             plugin.task.cancel()
@@ -90,7 +90,7 @@ class FakeKubelet(stubs.RegistrationServicer):
                 plugin.lists += 1
                 await self._tell()
         except grpc.aio.AioRpcError:
-            # The plugin is gone: all its devices are unhealthy at once, and nobody asks again.
+            # The plugin is gone: all its devices are unhealthy at once, and the kubelet does not ask again.
             plugin.health = dict.fromkeys(plugin.health or {}, "Gone")
             await self._tell()
 
@@ -99,12 +99,12 @@ class FakeKubelet(stubs.RegistrationServicer):
             self._changed.notify_all()
 
     def health(self, resource: str) -> dict[str, str]:
-        """Device id to health, as the last list said; empty where there is no such resource."""
+        """Return the health of each device id in the last list; empty if there is no such resource."""
         plugin = self.plugins.get(resource)
         return {} if plugin is None or plugin.health is None else plugin.health
 
     async def until(self, true: Callable[[], bool], seconds: float = 10) -> None:
-        """Wait until something is true, looking again at every message."""
+        """Wait until a condition holds; it is checked after every message."""
         async with asyncio.timeout(seconds):
             while not true():
                 async with self._changed:
@@ -115,7 +115,7 @@ class FakeKubelet(stubs.RegistrationServicer):
                         continue
 
     async def allocate(self, resource: str, *ids: str) -> wire.ContainerAllocateResponse:
-        """One container asks for devices."""
+        """Allocate devices for one container."""
         request = wire.AllocateRequest(container_requests=[wire.ContainerAllocateRequest(devices_ids=ids)])
         answer: wire.AllocateResponse = await self.plugins[resource].stub.Allocate(request, timeout=5)
         return answer.container_responses[0]

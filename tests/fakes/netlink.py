@@ -1,6 +1,6 @@
-"""rtnetlink of the fake kernel: what an igb PF shows of its VFs and takes for them, as measured.
+"""rtnetlink of the fake kernel: the link settings that an igb PF shows of its VFs and accepts for them.
 
-Like the rest of the fake it knows nothing that tests/contract/ does not also check on a real kernel.
+Like the rest of the fake kernel, it knows nothing that tests/contract/ does not also check on a real one.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from kernel import FakeKernel
 
 LINK_SPEED = 1000
-"""Mbit/s of an igb."""
+"""Link speed of an igb in Mbit/s."""
 
 
 def driver_address(kernel: FakeKernel, function: PciAddress) -> tuple[str, bool]:
-    """The MAC of a netdev that a driver just made, and whether the driver made it up; the PF of a VF sees it."""
+    """Return the MAC of a new netdev, and whether the driver made it up; a VF's PF shows it."""
     folder = kernel.devices / str(function)
     if not (folder / "physfn").exists():
         return f"52:54:00:00:{function.bus:02x}:{function.function:02x}", False
@@ -41,7 +41,7 @@ def driver_address(kernel: FakeKernel, function: PciAddress) -> tuple[str, bool]
 
 
 def given_address(kernel: FakeKernel, function: PciAddress) -> str | None:
-    """The MAC that was set for a VF, or None."""
+    """Return the MAC that was set for a VF, or None."""
     mac = kernel.links.get(function, UNSET).mac
     return None if mac in (None, ZERO_MAC) or function in kernel.made_up else mac
 
@@ -56,7 +56,7 @@ UNSET = VfLink(
     max_tx_rate=0,
     link_state=LinkState.AUTO,
 )
-"""A VF that was just made."""
+"""Link settings of a new VF."""
 
 
 class FakeNetlink(Netlink):

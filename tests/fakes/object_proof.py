@@ -1,7 +1,7 @@
-"""Hostile objects beside good ones, through the controller's decide and the agent's way from spec to plan.
+"""The proof `objects`: hostile objects beside good ones, in the controller's `decide` and the agent's spec-to-plan.
 
-Laws: nothing raises; the good ones are decided as they would be alone; no reconcile at 100 nodes takes over 2 s; what
-is written fits the schema's bounds; an agent that cannot read all of its spec plans nothing.
+Laws: nothing raises; good objects are decided as they would be alone; no reconcile at 100 nodes takes over 2 s; what is
+written fits the schema's bounds; an agent that cannot read all of its spec plans nothing.
 """
 
 import json
@@ -28,17 +28,17 @@ from virtfn_operator.controller.decide import Decision, World, decide
 NOW = "2026-01-01T00:00:00Z"
 NODES = 100
 HOSTILE_NODES = 40
-"""Of those."""
+"""How many of the nodes have hostile objects."""
 
 POLICIES = 160
 OBJECTS = POLICIES + 2 * HOSTILE_NODES
-"""Policies, specs and statuses of one round."""
+"""Number of policies, specs and statuses in one round."""
 
 SLOWEST = 2.0
-"""Seconds of one reconcile."""
+"""Limit for one reconcile, in seconds."""
 
 MEMORY = 512
-"""MiB: the controller's limit."""
+"""The controller's memory limit in the chart, in MiB."""
 
 SPOKEN = Condition(type="Ready", status="True", reason="Converged", message="", observed_generation=1)
 MACHINE = an_inventory(a_pf(0, 4), a_pf(1, 0))
@@ -49,7 +49,7 @@ class ViolatedError(Exception):
 
 
 def rounds(seed: int, number: int, counted: Counter[str]) -> float:
-    """So many rounds; the seconds of the slowest reconcile.
+    """Run that many rounds; return the seconds of the slowest reconcile.
 
     Raises:
         ViolatedError: a law did not hold.
@@ -59,35 +59,35 @@ def rounds(seed: int, number: int, counted: Counter[str]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Portion:
-    """What some rounds came to, in a process of their own."""
+    """The result of some rounds in a process of their own."""
 
     counted: Counter[str]
     slowest: float
     peak: int
-    """MiB."""
+    """Most memory that the process had, in MiB."""
     violation: str
 
 
 def portion(number: int, seed: int) -> Portion:
-    """So many rounds, to the first violation."""
+    """Run that many rounds, up to the first violation."""
     counted: Counter[str] = Counter()
     slowest, violation = 0.0, ""
     try:
         slowest = rounds(seed, number, counted)
         if peak() > MEMORY:
             violation = f"seed {seed}: {peak()} MiB"
-    except Exception as error:  # whatever ends a round is a violation, and is told
+    except Exception as error:  # any exception in a round is a violation
         violation = "".join(traceback.format_exception(error))
     return Portion(counted=counted, slowest=slowest, peak=peak(), violation=violation)
 
 
 def peak() -> int:
-    """MiB that this process had at most."""
+    """Return the most memory that this process had, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def _round(seed: int, counted: Counter[str]) -> float:
-    random = Random(seed)  # to be repeated
+    random = Random(seed)  # so that a run can be repeated
     good = [_good(n) for n in range(5)]
     names = [f"good-{n:03}" for n in range(NODES - HOSTILE_NODES)]
     alone = _alone(good, names)
@@ -124,7 +124,7 @@ def _good(number: int) -> Body:
 
 
 def _alone(policies: list[Body], names: list[str]) -> World:
-    """The good ones a while ago: each node has what it shall have, and has answered."""
+    """Return the good policies in a settled world: each node has its spec and has answered."""
     labels = [{"metadata": {"name": name, "labels": {"good": "yes"}}} for name in names]
     empty = [{"metadata": {"name": name, "generation": 1}} for name in names]
     first = decide(World(policies=policies, states=empty, nodes=labels), NOW)
@@ -142,7 +142,7 @@ def _mixed(random: Random, some: Any, others: Any) -> list[Any]:
 
 
 def _compare(seed: int, alone: Decision, beside: Decision, good: list[Body]) -> None:
-    """What is decided of the good ones is the same; of a spec only their own entries can be compared."""
+    """Check that good policies are decided the same; in a spec only their own entries can be compared."""
     names = {body["metadata"]["name"] for body in good}
     statuses = [{w.name: w.patch for w in d.writes if w.name in names} for d in (alone, beside)]
     if statuses[0] != statuses[1]:
@@ -168,7 +168,7 @@ def _check_writes(seed: int, decision: Decision, counted: Counter[str]) -> None:
 
 
 def _agent(seed: int, body: Body, counted: Counter[str]) -> None:
-    """As the agent does it: read, resolve, plan, or leave everything as it is; and its own status of before."""
+    """Do what an agent does with the object: recall its status, read the spec, resolve and plan, or do nothing."""
     status = body["status"] if isinstance(body["status"], dict) else {}
     recall = recalled(status, MACHINE)
     devices = [device.address for pool in (recall.pools.pools if recall.pools else ()) for device in pool.devices]

@@ -1,4 +1,4 @@
-"""A small OCI archive, made in memory: layers of files, links and whiteouts, as a builder pushes them."""
+"""Make a small OCI archive in memory: layers of files, links and whiteouts, as a builder writes them."""
 
 import gzip
 import hashlib
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 Layer = Mapping[str, bytes | str | None]
-"""Path to content; a string is the target of a symbolic link; None makes a folder."""
+"""Contents by path; a string is the target of a symbolic link, None makes a folder."""
 
 
 def write_archive(path: Path, layers: Sequence[Layer], *, name: str, created: str = "2026-01-02T03:04:05Z") -> Path:

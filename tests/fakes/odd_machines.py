@@ -1,4 +1,4 @@
-"""Machines as hypothesis draws them: all that can be in the way of a function, in any mixture."""
+"""Machines for hypothesis to draw, with any mixture of what can be in the way of a function."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def _rarely(draw: st.DrawFn) -> bool:
 
 @st.composite
 def odd_machines(draw: st.DrawFn) -> Inventory:
-    """One or two cards; groups are shared at random, also with strangers and ports."""
+    """Draw a machine of one or two cards; groups are shared at random, also with other devices and PCI ports."""
     pfs = tuple(_pf(draw, number) for number in range(draw(st.integers(1, 2))))
     every = functions(*pfs)
     bound = {function.driver for function in every if function.driver is not None}
@@ -80,7 +80,7 @@ def _group(draw: st.DrawFn, number: int, every: list[Function]) -> IommuGroup:
 
 @st.composite
 def users_of(draw: st.DrawFn, inventory: Inventory) -> InUse:
-    """Pods, this machine itself, and what nobody can tell."""
+    """Draw holders of its functions: pods, the machine itself, and unknown ones."""
     found = []
     for address in (f.address for f in functions(*inventory.pfs)):
         if _rarely(draw):

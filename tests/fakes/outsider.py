@@ -1,4 +1,4 @@
-"""Somebody whose write to sysfs is blocked, on the fake kernel: half done, and `sriov_numvfs` does not read."""
+"""Another program's blocked write to the fake kernel's sysfs: half done, and reads of `sriov_numvfs` hang."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from kernel import FakeKernel
 
 HOLDER, WRITER = 4242, 777
-"""Process ids of who has a VF open and of who writes."""
+"""Process ids of the program that has a VF open, and of the writer."""
 
 
 def shows_open(root: Path, pid: int, name: str, target: str, fd: int) -> None:
-    """/proc shows that a process has a file open."""
+    """Show in /proc that a process has a file open."""
     folder = root / f"proc/{pid}/fd"
     folder.mkdir(parents=True, exist_ok=True)
     (folder.parent / "comm").write_text(f"{name}\n")
@@ -26,7 +26,7 @@ def shows_open(root: Path, pid: int, name: str, target: str, fd: int) -> None:
 
 
 class Outsider:
-    """A write of `0` to a PF's `sriov_numvfs`, or of a VF to its driver's `unbind`, until nobody has a VF open."""
+    """A write of `0` to a PF's `sriov_numvfs`, or of a VF to its driver's `unbind`; blocked while a VF is open."""
 
     def __init__(self, kernel: FakeKernel, path: Path, value: str) -> None:
         self._kernel = kernel
@@ -34,24 +34,24 @@ class Outsider:
         vf = None if self._numvfs else PciAddress.parse(value)
         self._left = kernel._vfs(PciAddress.parse(path.parent.name)) if vf is None else [vf]
         self._waited: set[PciAddress] = set()
-        """VFs that had a user when their turn came: half gone since then."""
+        """VFs that were open when their turn came; they are half gone since then."""
         where = (
             f"devices/pci0000:00/{path.parent.name}/sriov_numvfs" if vf is None else "bus/pci/drivers/vfio-pci/unbind"
         )
         shows_open(kernel.root, WRITER, "sh", f"/sys/{where}", fd=1)
         if self._numvfs is not None:
             self._numvfs.unlink()
-            os.mkfifo(self._numvfs)  # its open blocks until somebody comes, as the read of the kernel does
+            os.mkfifo(self._numvfs)  # opening a fifo blocks, as a read of the real attribute does
         if self.goes_on():
-            raise AssertionError("nobody has it open: this write does not block")
+            raise AssertionError("no program has it open, so this write does not block")
 
     @property
     def resizes(self) -> bool:
-        """Whether it has the lock of all PCI devices; one that unbinds has that of its VF alone."""
+        """Whether the write has the lock of all PCI devices; an unbind has the lock of its VF only."""
         return self._numvfs is not None
 
     def goes_on(self) -> bool:
-        """As far as it comes; whether it has ended."""
+        """Carry the write on until it blocks; return whether it has ended."""
         while self._left:
             vf = self._left[0]
             self._half(vf)
@@ -60,7 +60,7 @@ class Outsider:
             self._rest(vf)
             self._left.pop(0)
         if self._numvfs is not None:
-            fd = os.open(self._numvfs, os.O_RDWR | os.O_NONBLOCK)  # whoever waits in open(2) or read(2) returns
+            fd = os.open(self._numvfs, os.O_RDWR | os.O_NONBLOCK)  # lets waiting calls of open(2) and read(2) return
             os.write(fd, b"0\n")
             self._numvfs.unlink()
             self._numvfs.write_text("0\n")
@@ -69,7 +69,7 @@ class Outsider:
         return True
 
     def _half(self, vf: PciAddress) -> None:
-        """What is gone while the kernel waits for the user of a VF."""
+        """Remove what is gone while the kernel waits for the user of a VF."""
         folder = self._kernel.devices / str(vf)
         if vf in self._kernel.vfio.opened:
             self._waited.add(vf)

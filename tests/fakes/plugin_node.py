@@ -1,4 +1,4 @@
-"""Everything on a node that the device plugin touches, for its tests."""
+"""The parts of a node that the device plugin touches, for its tests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ BOOT = "0b7e"
 
 @dataclass
 class Node:
-    """Everything on the node that the plugin touches."""
+    """The parts of the node that the plugin touches."""
 
     kernel: FakeKernel
     kubelet: FakeKubelet

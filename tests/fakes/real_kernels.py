@@ -1,7 +1,7 @@
-"""Which files of tests run on which real kernel and machine, and their results from one boot.
+"""Which test files run on which real kernel and machine, and the results of one boot.
 
-A file of tests/contract that is not named here runs on every kernel, `group_lock` on every one whose vfio has groups.
-Each boot is given its files by name, so no guest skips any, and a skip is a failure.
+A file of tests/contract that is not named here runs on every kernel; `group_lock` runs on every kernel whose vfio has
+groups. Each boot gets its files by name, so no guest has to skip any, and a skip is a failure.
 """
 
 import xml.etree.ElementTree as ET
@@ -29,14 +29,14 @@ SAMPLES, FAULTS = _files("tests/kernel/guest"), _files("tests/faults")
 
 @dataclass(frozen=True, kw_only=True)
 class Boot:
-    """A machine, and what is run on it."""
+    """A machine, and the test files that run on it."""
 
     kernel: str
     files: tuple[str, ...]
     iommu: bool = True
     topology: str = "contract"
     fault: str | None = None
-    """That of tests/faults/ which the machine itself is."""
+    """Name of the fault of tests/faults/ that the machine itself has."""
 
     def __str__(self) -> str:
         card = "" if self.topology == "contract" else f", {self.topology}"
@@ -51,30 +51,30 @@ DEBIANS = (
     Boot(kernel="6.1", files=FAULTS, iommu=False, topology="igb2", fault="the whole machine has no IOMMU"),
     Boot(kernel="6.1", files=FAULTS, topology="no-acs", fault="the card is behind a switch without ACS"),
 )
-"""Part of `make test`; the longest first."""
+"""Boots of `make test`, longest first."""
 
 OWN = (
     Boot(kernel="cdev", files=(*EVERYWHERE, CDEV)),
     Boot(kernel="cdev", files=(NOIOMMU,), iommu=False),
     Boot(kernel="cdev-only", files=(*WITHOUT_GROUPS, CDEV_ONLY)),
 )
-"""Kernels that are compiled first: part of `make prove`."""
+"""Boots of `make prove`, on kernels that the lab compiles first."""
 
 PATIENCE = 5000
-"""Seconds for one boot, a tenth of which it takes with nothing beside it: only what hangs should fail by this."""
+"""Time-out of one boot in seconds, ten times what it takes on an idle machine: only a hang should reach it."""
 
 ONE_TEST = 900
-"""Seconds for one test, likewise."""
+"""Time-out of one test in seconds, chosen likewise."""
 
 Results = Mapping[str, Mapping[str, str]]
-"""File to test to `passed` or what went wrong."""
+"""Results by file and test: `passed`, or what went wrong."""
 
 
 def run_on(boot: Boot, out: Path) -> Results:
-    """Boot it and run its files; `out` is a folder that the guest writes to.
+    """Boot the machine and run its files; the guest writes to the folder `out`.
 
     Raises:
-        GuestFailedError: the guest did not come to its end, or its tests failed and none says so.
+        GuestFailedError: the guest did not come to its end, or pytest failed without a failed test.
     """
     words = f"python3 -m pytest -p no:cacheprovider --timeout={ONE_TEST} --junit-xml=/out/results.xml"
     hardware = Hardware(topology=boot.topology, iommu=boot.iommu)
@@ -84,7 +84,7 @@ def run_on(boot: Boot, out: Path) -> Results:
     if status:
         print(log.read_text())
     found: dict[str, dict[str, str]] = {file: {} for file in boot.files}
-    # Written by our own guest.
+    # safe to parse: our own guest wrote it
     for case in ET.parse(out / "results.xml").iter("testcase"):
         wrong = [
             f"{child.tag}: {child.get('message')}" for child in case if child.tag in ("failure", "error", "skipped")

@@ -1,4 +1,4 @@
-"""A host process's server in a thread of the test."""
+"""Run a host process's server in a thread of the test."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from virtfn_host.process.serve import Host, Server
 
 @contextmanager
 def serving(path: Path, host: Host) -> Iterator[None]:
-    """A socket with this host behind it; both are ended."""
+    """Serve this host on a socket; both end with the context."""
     with Server(path, host) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()

@@ -3,8 +3,8 @@
     PYTHONPATH=host:operator:deviceplugin python -P tests/fakes/speaking.py write FOLDER
     PYTHONPATH=... python -P tests/fakes/speaking.py read FOLDER
 
-`read` prints, for each file, what that version says of what it read, or why it refuses it. Nothing is imported by name,
-because modules have moved between versions.
+`read` prints for each file what that version read, or why it refuses the file. No product module is imported by a fixed
+name, because modules have moved between versions.
 """
 
 import json
@@ -18,7 +18,7 @@ FAST, WHOLE = "virtfn.dev/fast", "virtfn.dev/whole"
 
 
 def the(name: str, *modules: str) -> Any:
-    """A name of the first of these modules that this version has."""
+    """Return this name from the first of these modules that exists in this version."""
     for module in modules:
         try:
             return getattr(import_module(module), name)
@@ -28,17 +28,17 @@ def the(name: str, *modules: str) -> Any:
 
 
 def of_values(name: str, old: str, new: str = "") -> Any:
-    """A name of the host library's values, in one folder with everything else before they had a room of their own."""
+    """Return a name of the host library's values; in earlier versions their modules were directly in `core`."""
     return the(name, f"virtfn_host.core.values.{new or old}", f"virtfn_host.core.{old}")
 
 
 def vf(number: int) -> Any:
-    """Address of a VF."""
+    """Return the address of a VF."""
     return of_values("PciAddress", "address")(0, 1, 0x10, number)
 
 
 def pool_set() -> Any:
-    """Two pools: a device that is fine, one that is withdrawn, and a whole function."""
+    """Return two pools: a healthy device, a withdrawn one, and a whole function."""
     device, pool = of_values("PoolDevice", "offered"), of_values("DevicePool", "offered")
     reason = of_values("Reason", "reasons").RECONFIGURING
     fast = (
@@ -51,14 +51,14 @@ def pool_set() -> Any:
 
 
 def ledger() -> Any:
-    """Two entries."""
+    """Return a ledger with two entries."""
     entry = of_values("Allocation", "offered")
     entries = tuple(entry(address=vf(n), resource_name=FAST, at=1234.5 + n) for n in range(2))
     return of_values("Ledger", "offered")(boot_id=BOOT, allocations=entries)
 
 
 def originals() -> tuple[Any, ...]:
-    """A PF with link settings and a VF of each kind, and a function that is handed out whole."""
+    """Return a PF with link settings and a VF of each kind, and a function that is handed out whole."""
     original, of_vf = of_values("Original", "model"), of_values("OriginalVf", "model")
     link = of_values("VfLink", "model")(vlan=5, trust=True, mac="02:00:00:00:00:01", max_tx_rate=1000)
     own = of_values("OriginalOwn", "model")(driver="nvme", driver_override=None, netdevs=())
@@ -73,7 +73,7 @@ def originals() -> tuple[Any, ...]:
 
 
 def node_config() -> Any:
-    """A policy with everything that one may ask of VFs, and one about whole functions."""
+    """Return a policy with every field about VFs, and one about whole functions."""
     policy, matcher = of_wanted("PolicyConfig"), of_wanted("DeviceMatcher")
     link = of_values("LinkRequest", "model")(vlan=100, vlan_qos=3, trust=True, spoof_check=False, max_tx_rate=1000)
     address = of_values("PciAddress", "address")(0, 1, 0, 0)
@@ -89,12 +89,12 @@ def node_config() -> Any:
 
 
 def of_wanted(name: str) -> Any:
-    """A name of what was called `wanted`, and is called `desired`."""
+    """Return a name of module `desired`, which was called `wanted`."""
     return of_values(name, "wanted", "desired")
 
 
 def node_status() -> Any:
-    """A node in the middle of a change, with a policy that waits and one that stands."""
+    """Return the status of a node in the middle of a change: one policy waits, one is carried out."""
     s = import_module("virtfn_operator.api.node_status")
     reason = of_values("Reason", "reasons")
     run = s.VfRun(indexes="0-2,6", driver="vfio-pci", pool=FAST, held_by=("pod default/dpdk-0",))
@@ -154,12 +154,12 @@ def node_status() -> Any:
 
 
 def journal(folder: Path) -> Any:
-    """The journal in this folder."""
+    """Return the journal in this folder."""
     return the("Journal", "virtfn_host.linux.act.journal", "virtfn_host.linux.journal")(folder / "journal.json")
 
 
 def write(folder: Path) -> None:
-    """One document of every kind, by the writers of this version."""
+    """Write one document of every kind with the writers of this version."""
     files, state = import_module("virtfn_host.linux.poolfile"), import_module("virtfn_operator.api.node_state")
     files.write(folder / "pools.json", pool_set())
     files.write_ledger(folder / "ledger.json", ledger())
@@ -170,7 +170,7 @@ def write(folder: Path) -> None:
 
 
 def read(path: Path) -> object:
-    """What this version says of a document."""
+    """Return what this version reads from a document."""
     encode = of_values("encode", "codec")
     files, state = import_module("virtfn_host.linux.poolfile"), import_module("virtfn_operator.api.node_state")
     match path.name.partition(".")[0]:
@@ -194,7 +194,7 @@ def read(path: Path) -> object:
 
 
 def told(state: Any) -> object:
-    """What a controller reads of a status."""
+    """Return what a controller reads from a status."""
     if getattr(state, "unknown", False):
         raise ValueError(state.unreadable)
     return {
@@ -210,7 +210,7 @@ def told(state: Any) -> object:
 
 
 def main() -> None:
-    """See the module."""
+    """Entry point; see the module's docstring."""
     verb, folder = sys.argv[1], Path(sys.argv[2])
     if verb == "write":
         write(folder)
@@ -219,7 +219,7 @@ def main() -> None:
     for path in sorted(folder.glob("*.json")):
         try:
             answers[path.name] = {"read": read(path)}
-        except Exception as error:  # whatever it is, it is the answer
+        except Exception as error:  # any exception is the answer
             answers[path.name] = {"refused": f"{type(error).__name__}: {error}"}
     json.dump({"virtfn": import_module("virtfn_host").__file__, "answers": answers}, sys.stdout)
 

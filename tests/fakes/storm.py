@@ -1,7 +1,7 @@
-"""Hostile objects through a real API server, while one good policy is edited: that one is carried out, in time.
+"""Send hostile objects to a real API server while one good policy is edited; the good one is carried out in time.
 
-What the schema refuses is counted and gone. What it takes, controller and agent have to live with: policies that match
-the node, and SriovNodes of nodes that no kubelet runs. A short test in tests/cluster, 3,000 objects in `make prove`.
+Objects that the schema refuses are counted. Controller and agent must cope with the others: policies that match the
+node, and SriovNodes of nodes without a kubelet. A short test in tests/cluster, 3,000 objects in `make prove`.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ API = "/apis/virtfn.dev/v1alpha1"
 POLICIES, NODES = f"{API}/sriovpolicies", f"{API}/sriovnodes"
 
 TOLD = 10.0
-"""Seconds from an edit until the node is told of it: the controller's pause, its reconcile, and its write."""
+"""Limit in seconds from an edit until the node's spec has it: the controller's pause, reconcile and write."""
 
 CARRIED_OUT = 60.0
-"""Seconds from an edit until it is carried out, on an emulated node."""
+"""Limit in seconds from an edit until it is carried out, on an emulated node."""
 
 Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What became of some objects, and of the good policy beside them."""
+    """The result for some objects, and for the good policy beside them."""
 
     what: str
     tried: int
     refused: int
     told: float
-    """Seconds until the node was told of the good policy's edit."""
+    """Seconds until the node's spec had the good policy's edit."""
     carried_out: float
     """Seconds until that edit was carried out."""
     memory: int
-    """MiB of the controller that leads."""
+    """Memory of the leading controller, in MiB."""
 
     def __str__(self) -> str:
         return (
@@ -51,7 +51,7 @@ class Batch:
 
 
 def storm(node: Node, policies: Sequence[Body], nodes: Sequence[Body], size: int) -> Iterator[Batch]:
-    """Policies and SriovNodes, `size` of them at a time.
+    """Send policies and SriovNodes, `size` at a time.
 
     Raises:
         LabError: a process ended, the good policy was not carried out in time, or something stayed.
@@ -83,14 +83,14 @@ def storm(node: Node, policies: Sequence[Body], nodes: Sequence[Body], size: int
 
 
 def _made_policies(node: Node, bodies: Sequence[Body]) -> tuple[list[str], int]:
-    """Paths of what was made, and how many were refused."""
+    """Send policies; return the paths of those that were created, and the number refused."""
     answers = send(node.cluster, [Request(method="POST", path=POLICIES, body=body) for body in bodies])
     made = [f"{POLICIES}/{answer.name}" for answer in answers if answer.name]
     return made, _refused(answers)
 
 
 def _made_nodes(node: Node, bodies: Sequence[Body]) -> tuple[list[str], int]:
-    """Each beside a Node that no kubelet runs and no DaemonSet wants, so that the controller takes it for real."""
+    """Send SriovNodes, each with a Node that no kubelet and no DaemonSet serves, so that the controller counts it."""
     names = [f"phantom-{number}" for number in range(len(bodies))]
     labels = {"kubernetes.io/os": "none"}
     nodes = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}} for name in names]
@@ -107,10 +107,10 @@ def _made_nodes(node: Node, bodies: Sequence[Body]) -> tuple[list[str], int]:
 
 
 def _refused(answers: Sequence[Answer]) -> int:
-    """How many the API server refused for what they are.
+    """Return how many objects the API server refused as invalid.
 
     Raises:
-        LabError: it refused one for another reason.
+        LabError: the API server refused one for another reason.
     """
     for answer in answers:
         if answer.status not in (200, 201, 400, 409, 413, 422):
@@ -140,7 +140,7 @@ def _stands(node: Node, generation: int, count: int) -> bool:
 
 
 def _memory(node: Node) -> int:
-    """MiB that the kernel counts for the controller that leads."""
+    """Return the leading controller's memory as the kernel counts it, in MiB."""
     leader = node.container(containers.CONTROLLER)
     read = node.shell(f"cat $(find /sys/fs/cgroup -type d -name {leader.id})/memory.current")
     return int(read) // 2**20

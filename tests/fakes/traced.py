@@ -1,6 +1,6 @@
-"""What a process under strace, and every process that it starts, opened for writing, made, moved, and ran.
+"""Check what a process under strace, and every process that it starts, opens for writing, makes, moves and runs.
 
-The trace comes through a pipe and is judged line by line: that of a million messages would fill a disk.
+The trace comes through a pipe and is checked line by line: the trace of a million messages would fill a disk.
 """
 
 import os
@@ -18,17 +18,17 @@ CALLS = (
 
 _CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)")
 _PATH = re.compile(r'(?:<([^>]*)>, )?"((?:[^"\\]|\\.)*)"')
-"""A text, behind the folder that it is relative to where strace names one (`-y`)."""
+"""A path, and the folder that it is relative to, if strace names one (`-y`)."""
 _READS = re.compile(r"\bO_RDONLY\b")
 _WRITES = re.compile(r"\b(?:O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_APPEND)\b")
 
 
 class Trace:
-    """Judges each call by `allowed(call, paths)`; those that are not are kept, the first hundred of them."""
+    """Checks each call with `allowed(call, paths)`; keeps the first hundred that are not allowed."""
 
     def __init__(self, folder: Path, allowed: Callable[[str, Sequence[str]], bool]) -> None:
         self.calls: Counter[str] = Counter()
-        """How often what was done: `openat driver_override`, `execve modprobe`."""
+        """Number of calls of each kind: `openat driver_override`, `execve modprobe`."""
         self.violations: list[str] = []
         self._allowed = allowed
         self._pipe = folder / "trace"
@@ -38,18 +38,18 @@ class Trace:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What the process is to be started by."""
+        """Command that the process is started with."""
         options = ("-f", "-y", "-qq", "--seccomp-bpf", "-s", "300")
         return ("strace", *options, "-e", f"trace={CALLS}", "-o", str(self._pipe))
 
     def end(self) -> None:
-        """Once the process is gone: hear the rest."""
+        """Read the rest of the trace; call it when the process is gone."""
         self._reading.join(60)
 
     def _read(self) -> None:
         with self._pipe.open(errors="replace") as lines:
             for line in lines:
-                # Nearly all of them: libraries, attributes and folders that are read.
+                # Nearly all calls only read: libraries, attributes and folders.
                 if "O_RDONLY" not in line or "O_CREAT" in line or "O_TRUNC" in line:
                     self._judge(line)
 

@@ -1,4 +1,4 @@
-"""Any value of the model, by the types of its fields: what their parsers let through, to the edges of their bounds."""
+"""Draw any value of the model by the types of its fields: whatever their parsers accept, up to their bounds."""
 
 import types
 from collections.abc import Callable
@@ -24,12 +24,12 @@ NAMES: dict[Callable[[str], str], st.SearchStrategy[str]] = {
     names.override_text: st.text(st.characters(exclude_characters="\0\n", codec="utf-8"), min_size=1, max_size=60),
     names.sentence: st.text(st.characters(codec="utf-8")),
 }
-"""For each parser some texts that it lets through."""
+"""Some accepted texts for each parser."""
 
 
 @cache
 def values(hint: Any) -> st.SearchStrategy[Any]:
-    """Values of a type of the model, or of a field of it."""
+    """Return a strategy for values of a model's type, or of a field's type."""
     origin = get_origin(hint)
     if origin is Annotated:
         return _bounded(*get_args(hint))
@@ -41,7 +41,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return ADDRESSES
     if hint is str:
         return st.text(st.characters(codec="utf-8"))
-    if hint is float:  # not a number is no JSON, and equals not even itself
+    if hint is float:  # NaN is not JSON, and does not equal itself
         return st.floats(allow_nan=False, allow_infinity=False)
     if hint is int:
         return st.integers(-(1 << 63), (1 << 64) - 1)

@@ -1,4 +1,4 @@
-"""What vfio makes of a function that is bound to it, and the programs that use it, in the fake kernel's tree."""
+"""VFIO in the fake kernel's tree: the files of functions that are bound to it, and programs that use them."""
 
 import errno
 import fcntl
@@ -9,20 +9,20 @@ from pathlib import Path
 from virtfn_host.core.values.address import PciAddress
 
 PROGRAM = "4242"
-"""The process that has cdevs open."""
+"""Id of the process that has cdevs open."""
 
 
 class FakeVfio:
-    """Groups, cdevs and their users; a kernel has one of the two, or both."""
+    """Groups, cdevs and their users; a kernel has groups, cdevs or both."""
 
     def __init__(self, root: Path, *, groups: bool, cdevs: bool) -> None:
         self.root = root
         self.groups = groups
         self.cdevs = cdevs
         self.opened: set[PciAddress] = set()
-        """Functions that a program has open, so that unbinding them blocks."""
+        """Functions that a program has open; their unbind blocks."""
         self._taken: set[int] = set()
-        """Groups with a user: who opens them next gets EBUSY."""
+        """Groups that are open; a second open gets EBUSY."""
         for folder in ("dev/vfio", "sys/class/vfio"):
             (root / folder).mkdir(parents=True)
         if cdevs:
@@ -36,7 +36,7 @@ class FakeVfio:
     # --- the driver -----------------------------------------------------------------------------------------------
 
     def bind(self, address: PciAddress, node: str) -> None:
-        """vfio-pci takes a function; `node` is the name of its group's device node."""
+        """Bind a function to vfio-pci; `node` is the name of its group's device node."""
         folder = self._device(address) / "vfio-dev" / self._cdev(address)
         folder.mkdir(parents=True)
         if self.groups:
@@ -48,7 +48,7 @@ class FakeVfio:
             (self.root / "dev/vfio/devices" / folder.name).touch()
 
     def unbind(self, address: PciAddress, node: str, alone: bool) -> None:
-        """And gives it back; the last of a group takes the group's node along."""
+        """Unbind a function; with the last of a group the group's node goes."""
         (self.root / "dev/vfio/devices" / self._cdev(address)).unlink(missing_ok=True)
         shutil.rmtree(self._device(address) / "vfio-dev")
         if alone:
@@ -58,7 +58,7 @@ class FakeVfio:
     # --- its users ------------------------------------------------------------------------------------------------
 
     def open_group(self, node: Path) -> int:
-        """Exclusive until it is closed, as the kernel's is."""
+        """Open a group, exclusively until it is closed, as the kernel does."""
         if _number(node.name) in self._taken:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         fd = os.open(node, os.O_RDWR | os.O_CLOEXEC)
@@ -70,7 +70,7 @@ class FakeVfio:
         return fd
 
     def use(self, address: PciAddress, node: str) -> None:
-        """A program opens a function to use it: through its group or, where there is none, its cdev."""
+        """Let a program open a function to use it: through its group or, where there is none, its cdev."""
         if self.groups:
             self.take_group(node)
         else:
@@ -79,26 +79,26 @@ class FakeVfio:
         (self._device(address) / "enable").write_text("1\n")
 
     def take_group(self, node: str) -> None:
-        """A program opens a group and keeps it; EBUSY while anybody else has it."""
+        """Let a program open a group and keep it; EBUSY while the group is open."""
         os.close(self.open_group(self._group_node(node)))
         self._taken.add(_number(node))
         (self.root / "proc" / PROGRAM / "fd" / node).symlink_to(f"/dev/vfio/{node}")
 
     def open_cdev(self, address: PciAddress) -> None:
-        """A program opens a cdev and no more: nothing but its open file shows it, and no group stops it."""
+        """Let a program open a cdev and do no more: only its open file shows it, and an open group does not stop it."""
         cdev = self._cdev(address)
         (self.root / "proc" / PROGRAM / "fd" / cdev).symlink_to(f"/dev/vfio/devices/{cdev}")
         self.opened.add(address)
 
     def bind_cdev(self, address: PciAddress, node: str) -> None:
-        """VFIO_DEVICE_BIND_IOMMUFD on an open cdev: refused while somebody has the group."""
+        """Let a program call VFIO_DEVICE_BIND_IOMMUFD on an open cdev; refused while the group is open."""
         if self.groups:
             os.close(self.open_group(self._group_node(node)))
             self._taken.add(_number(node))
         (self._device(address) / "enable").write_text("1\n")
 
     def close(self, address: PciAddress, node: str) -> None:
-        """The program ends, however it used the function."""
+        """End the program that uses a function, in whatever way."""
         self.opened.discard(address)
         self._taken.discard(_number(node))
         for name in (node, self._cdev(address)):
@@ -113,7 +113,7 @@ class FakeVfio:
         return self.root / "dev/vfio" / node
 
     def _cdev(self, address: PciAddress) -> str:
-        """A number that no other function has; the kernel's are small, and no more than that is known of them."""
+        """Return the name of a function's cdev, with a number that no other function has."""
         return f"vfio{address.bus << 8 | address.device << 3 | address.function}"
 
 

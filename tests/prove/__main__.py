@@ -41,22 +41,22 @@ from virtfn_lab.restarts import Round, rounds
 from virtfn_lab.run import CommandFailedError
 
 RESULTS = Path("prove-results.json")
-"""The last result of each proof; one that is run alone replaces its own."""
+"""The last result of each proof; a proof that runs alone replaces only its own."""
 
 UNFINISHED = "{}: did not come to its end"
-"""Name of a proof that ended by an error."""
+"""Name of a proof that ended with an error."""
 
 PORTION = 500
-"""Histories in one go of hypothesis: it remembers all it has tried, and grows slower with them."""
+"""Histories in one run of hypothesis, which remembers all it has tried and gets slower with their number."""
 
 
 ROUNDS = 20
-"""Reconciles of the proof `objects` in one portion."""
+"""Rounds of the proof `objects` in one portion."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What was tried, and how often it did not hold."""
+    """The result of a proof: tries and violations."""
 
     name: str
     tried: int
@@ -66,32 +66,32 @@ class Proof:
 
 
 def restarts(number: int, seed: int) -> Proof:
-    """SIGKILL in the middle of an apply, in a real cluster."""
+    """Prove that a node recovers from SIGKILL in the middle of an apply, in a real cluster."""
     name = "SIGKILL of host, agent, plugin, kubelet in the middle of an apply: converged, held VF untouched"
     return in_cluster(name, lambda node: rounds(node, number, seed), seed)
 
 
 def pools(number: int) -> Proof:
-    """Pools that come and go, in a real cluster."""
+    """Prove that pools come and go without an effect on others, in a real cluster."""
     name = "pools that come and go: the device plugin is not restarted, the pool beside them stays as it is"
     return in_cluster(name, lambda node: changes(node, number), seed=0)
 
 
 def pressure(number: int, seed: int) -> Proof:
-    """Kills under load, full disks and a clock that jumps, in a real cluster."""
+    """Prove that a node recovers from kills under load, full disks and a jumping clock, in a real cluster."""
     name = "each process killed under load, disks full, clock an hour off: nothing held touched, recovered by itself"
     return in_cluster(name, lambda node: every(node, number, seed), seed)
 
 
 def objects_in_cluster(policies: int, nodes: int, seed: int) -> Proof:
-    """Generated objects through a real API server."""
+    """Prove that generated objects in a real API server hold up no good policy."""
     name = "hostile objects through a real API server: no process ends, a good policy is carried out beside them"
     made = list(hostile_policies(seed, policies)), list(hostile_nodes(seed, nodes))
     return in_cluster(name, lambda node: storm(node, *made, size=100), seed)
 
 
 def in_cluster(name: str, tries: Callable[[Node], Iterable[Round | Change | Recovered | Batch]], seed: int) -> Proof:
-    """Tries in a cluster made for them; the first violation ends it."""
+    """Run tries in a cluster made for them, up to the first violation."""
     began, tried, violations = time.monotonic(), 0, 0
     cluster = up()
     try:
@@ -108,7 +108,7 @@ def in_cluster(name: str, tries: Callable[[Node], Iterable[Round | Change | Reco
 
 
 def histories(number: int, seed: int) -> Proof:
-    """Random histories on the fake kernel, on every core, in portions with seeds of their own."""
+    """Run random histories on the fake kernel, on every core, in portions with a seed each."""
     began = time.monotonic()
     portions = [(min(PORTION, number - start), seed + start // PORTION) for start in range(0, number, PORTION)]
     counted: Counter[str] = Counter()
@@ -133,19 +133,19 @@ def histories(number: int, seed: int) -> Proof:
 
 
 def _portion(number: int, seed: int) -> tuple[str, Counter[str]]:
-    """What went wrong, or nothing; and how often what happened."""
+    """Run one portion; return the violation, if any, and how often each thing happened."""
     seen.clear()
     hypothesis.seed(seed)(Histories)
     answer = ""
     try:
         run_histories(settings(NOT_TIMED, stateful_step_count=20, max_examples=number))
-    except Exception as error:  # whatever ends a history is a violation, and is told
-        answer = "".join(traceback.format_exception(error))  # its notes are the history
+    except Exception as error:  # any exception in a history is a violation
+        answer = "".join(traceback.format_exception(error))  # the exception's notes are the history
     return answer, Counter(seen)
 
 
 def counter_proofs(number: int, seed: int) -> Proof:
-    """The histories again, a safety dropped: each time a law must break. One that holds is the violation."""
+    """Run the histories with one safety dropped at a time. A law must break; if none does, that is a violation."""
     began = time.monotonic()
     tried = caught = 0
     for dropped, mutation in MUTATIONS.items():
@@ -168,7 +168,7 @@ def counter_proofs(number: int, seed: int) -> Proof:
 
 
 def in_guest(name: str, settings_: str, test: str, seed: int, topology: str = "igb2") -> Proof:
-    """One file of tests, the long way, on a real kernel."""
+    """Run one test file in its long form on a real kernel."""
     began = time.monotonic()
     out = Path(tempfile.mkdtemp(prefix="prove-", dir=run_dir()))
     words = f"VIRTFN_TRIED=/out/tried {settings_} python3 -m pytest -s -p no:cacheprovider --timeout=14400"
@@ -179,7 +179,7 @@ def in_guest(name: str, settings_: str, test: str, seed: int, topology: str = "i
 
 
 def objects(number: int, seed: int) -> Proof:
-    """Hostile policies, specs and statuses beside good ones, on every core, in portions with seeds of their own."""
+    """Try hostile policies, specs and statuses beside good ones, on every core, in portions with a seed each."""
     began = time.monotonic()
     turns = -(-number // OBJECTS)
     portions = [(min(ROUNDS, turns - start), seed + start) for start in range(0, turns, ROUNDS)]
@@ -206,14 +206,14 @@ def objects(number: int, seed: int) -> Proof:
 
 
 def api_server(seconds: float) -> Proof:
-    """Agent and controller, each against an API server that misbehaves in each way that we know."""
+    """Run agent and controller, each against an API server that misbehaves in every way that we know."""
     tried, violations, took = prove_api(seconds)
     name = "a misbehaving API server: 30 requests and lines a minute at most, recovered within 60 s"
     return Proof(name=name, tried=tried, violations=violations, seed=0, seconds=took)
 
 
 def contract(boot: Boot) -> Proof:
-    """The contract on one of our own kernels: what no kernel of Debian has."""
+    """Run the contract on one of our own kernels, with features that Debian's kernels lack."""
     began = time.monotonic()
     results = run_on(boot, Path(tempfile.mkdtemp(prefix="prove-", dir=run_dir())))
     said = [(f"{file}: {name}", what) for file, tests in results.items() for name, what in tests.items()]
@@ -227,9 +227,9 @@ def contract(boot: Boot) -> Proof:
 
 
 def documents(flips: int, generated: int, kills: int, seed: int) -> Proof:
-    """Files of ours that somebody changed, or that are none."""
+    """Try our documents, damaged, changed or replaced."""
     began = time.monotonic()
-    # In memory, for the rights of a file are looked at and not its disk.
+    # In memory: the files' modes matter here, not their disk.
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         counted, violations = tried(kinds(Path(folder)), flips=flips, generated=generated, kills=kills, seed=seed)
     for line in violations[:100]:
@@ -246,7 +246,7 @@ def documents(flips: int, generated: int, kills: int, seed: int) -> Proof:
 
 
 def socket(number: int, seed: int) -> Proof:
-    """Hostile messages; who cannot see what they do has not proved it."""
+    """Send hostile messages; without strace to see their effect, that is a violation."""
     began = time.monotonic()
     outcome = hostile_socket(number, seed, say)
     return Proof(
@@ -290,22 +290,22 @@ PROOFS: Mapping[str, Callable[[], Proof]] = {
     "histories": lambda: histories(100_000, seed=20261124),
     "restarts": lambda: restarts(100, seed=20261124),
 }
-"""By the word that chooses it, the heaviest last."""
+"""Proofs by the word that chooses them, the longest last."""
 
 
 def _carried_out(word: str) -> Proof:
-    """One that cannot come to its end is violated, and the others go on."""
+    """Run one proof. One that does not come to its end counts as violated, and the others go on."""
     began = time.monotonic()
     try:
         return PROOFS[word]()
-    except Exception as error:  # whatever it was, hours of other proofs are not thrown away for it
+    except Exception as error:  # do not throw away hours of other proofs
         traceback.print_exception(error)
         seconds = round(time.monotonic() - began, 1)
         return Proof(name=UNFINISHED.format(word), tried=0, violations=1, seed=0, seconds=seconds)
 
 
 def main(words: Sequence[str]) -> int:
-    """1 when anything was violated, 2 for a word that is no proof."""
+    """Run the proofs; return 1 after a violation, 2 for an unknown word."""
     if unknown := set(words) - set(PROOFS):
         print(f"no such proof: {', '.join(sorted(unknown))}; there are: {', '.join(PROOFS)}", file=sys.stderr)
         return 2
