@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from inventories import a_pod
+from inventories import NEW_LINK, a_pod
 from journal_law import JournalLaw
 from kernel import IGB, FakeKernel
-from netlink import UNSET
 from outsider import Outsider
 
 from virtfn_host.core.turn.plan import plan
@@ -147,7 +146,7 @@ class HistoryNode:
 
     def link(self, vf: PciAddress) -> VfLink:
         """Its settings as its PF has them."""
-        return self.kernel.links.get(vf, UNSET)
+        return self.kernel.links.get(vf, NEW_LINK)
 
     # --- what others do -------------------------------------------------------------------------------------------
 
