@@ -6,7 +6,6 @@ stuck, or while one of an outsider has the lock of all PCI devices. The journal 
 """
 
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from pathlib import Path
 from inventories import NEW_LINK, a_pod
 from journal_law import JournalLaw
 from kernel import IGB, FakeKernel
+from memory import folder_in_memory
 from outsider import Outsider
 
 from virtfn_host.core.turn.plan import plan
@@ -93,7 +93,7 @@ class HistoryNode:
     """The node, its holders and outsiders, and turns of ours."""
 
     def __init__(self, pfs: int) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="history-", dir=_memory()))
+        self.folder = folder_in_memory("history-")
         self.kernel = FakeKernel(self.folder / "root", pfs=pfs, total_vfs=TOTAL_VFS)
         self.machine = self.kernel.machine()
         self.host = WatchingHost(self.machine)
@@ -353,8 +353,3 @@ def pick(found: Iterable[PciAddress], number: int) -> PciAddress | None:
     """One of them, or None where there is none."""
     some = sorted(found)
     return some[number % len(some)] if some else None
-
-
-def _memory() -> str | None:
-    """A folder in memory, where there is one: a history writes a thousand small files."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
