@@ -6,7 +6,6 @@ decides what happens; this file carries it out and checks.
 """
 
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,10 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from inventories import a_pod
+from inventories import NEW_LINK, a_pod
 from journal_law import JournalLaw
 from kernel import IGB, FakeKernel
-from netlink import UNSET
+from memory import folder_in_memory
 from outsider import Outsider
 
 from virtfn_host.core.turn.plan import plan
@@ -94,7 +93,7 @@ class HistoryNode:
     """The node, its holders and outsiders, and turns of ours."""
 
     def __init__(self, pfs: int) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="history-", dir=_memory()))
+        self.folder = folder_in_memory("history-")
         self.kernel = FakeKernel(self.folder / "root", pfs=pfs, total_vfs=TOTAL_VFS)
         self.machine = self.kernel.machine()
         self.host = WatchingHost(self.machine)
@@ -147,7 +146,7 @@ class HistoryNode:
 
     def link(self, vf: PciAddress) -> VfLink:
         """Return a VF's link settings, as its PF has them."""
-        return self.kernel.links.get(vf, UNSET)
+        return self.kernel.links.get(vf, NEW_LINK)
 
     # --- what others do -------------------------------------------------------------------------------------------
 
@@ -354,8 +353,3 @@ def pick(found: Iterable[PciAddress], number: int) -> PciAddress | None:
     """Return one of them by number, or None if there is none."""
     some = sorted(found)
     return some[number % len(some)] if some else None
-
-
-def _memory() -> str | None:
-    """Return a folder in memory, if there is one: a history writes a thousand small files."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None

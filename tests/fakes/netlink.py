@@ -12,10 +12,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inventories import NEW_LINK
+
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import link_text
 from virtfn_host.core.values.mac import ZERO_MAC
-from virtfn_host.core.values.model import LinkState, VfLink
+from virtfn_host.core.values.model import VfLink
 from virtfn_host.linux.errors import NetlinkRefusedError
 from virtfn_host.linux.netlink.asks import Netlink, PfLinks, ShownVf
 
@@ -36,27 +38,14 @@ def driver_address(kernel: FakeKernel, function: PciAddress) -> tuple[str, bool]
         up = any(map(_up, (folder / "physfn/net").iterdir()))
         return (given, False) if up else (made_up, True)
     kernel.made_up.add(function)
-    kernel.links[function] = replace(kernel.links.get(function, UNSET), mac=made_up)
+    kernel.links[function] = replace(kernel.links.get(function, NEW_LINK), mac=made_up)
     return made_up, True
 
 
 def given_address(kernel: FakeKernel, function: PciAddress) -> str | None:
     """Return the MAC that was set for a VF, or None."""
-    mac = kernel.links.get(function, UNSET).mac
+    mac = kernel.links.get(function, NEW_LINK).mac
     return None if mac in (None, ZERO_MAC) or function in kernel.made_up else mac
-
-
-UNSET = VfLink(
-    mac=ZERO_MAC,
-    vlan=0,
-    vlan_qos=0,
-    trust=False,
-    spoof_check=True,
-    min_tx_rate=0,
-    max_tx_rate=0,
-    link_state=LinkState.AUTO,
-)
-"""Link settings of a new VF."""
 
 
 class FakeNetlink(Netlink):
@@ -73,7 +62,7 @@ class FakeNetlink(Netlink):
         return PfLinks(
             up=_up(folder),
             mac=(folder / "address").read_text().strip(),
-            vfs=tuple(ShownVf(index=n, link=self._kernel.links.get(vf, UNSET)) for n, vf in sorted(vfs.items())),
+            vfs=tuple(ShownVf(index=n, link=self._kernel.links.get(vf, NEW_LINK)) for n, vf in sorted(vfs.items())),
         )
 
     def addresses(self) -> Mapping[str, tuple[str, ...]]:
@@ -92,7 +81,7 @@ class FakeNetlink(Netlink):
         if setting.mac is not None:
             self._kernel.made_up.discard(vf)
         given = {f.name: getattr(setting, f.name) for f in fields(setting) if getattr(setting, f.name) is not None}
-        self._kernel.links[vf] = replace(self._kernel.links.get(vf, UNSET), **given)
+        self._kernel.links[vf] = replace(self._kernel.links.get(vf, NEW_LINK), **given)
 
     def _netdev(self, name: str) -> Path:
         for device in os.listdir(self._kernel.devices):

@@ -1,46 +1,29 @@
-"""A node in memory: machine, host process, kubelet, device plugin, files and SriovNode, as the agent meets them."""
+"""A node in memory: machine, host process, kubelet, device plugin, files and SriovNode, as the agent meets them.
+
+The machine is the fake kernel and the host process the real one's code; the rest is simulated here.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import errno
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from host_in_memory import HostInMemory
+from kernel import FakeKernel
+from memory import folder_in_memory
+from outsider import Outsider
 
 from virtfn_host.core.turn.policy import policy_config
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
-from virtfn_host.core.values.holders import Cause, Holder, Pod
-from virtfn_host.core.values.model import (
-    GroupMember,
-    InUse,
-    Inventory,
-    IommuGroup,
-    Observation,
-    Original,
-    PhysicalFunction,
-    Preflight,
-    Stuck,
-    VirtualFunction,
-)
+from virtfn_host.core.values.holders import Pod
+from virtfn_host.core.values.model import Observation, Original, PhysicalFunction
 from virtfn_host.core.values.offered import Ledger, PoolSet
-from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import (
-    Bind,
-    Forget,
-    LoadModule,
-    Outcome,
-    Plan,
-    Probe,
-    Report,
-    SetAutoprobe,
-    SetDriverOverride,
-    SetNumVfs,
-    Step,
-    StepResult,
-    Unbind,
-)
+from virtfn_host.core.values.steps import Outcome, Plan, Report, Step, StepResult
+from virtfn_host.linux.act.machine import look_at
 from virtfn_host.process.client import HostUnreachable
 from virtfn_operator.agent.loop import Agent
 from virtfn_operator.agent.machine import NodeMachine
@@ -55,128 +38,122 @@ SWIFT = Patience(
 )
 
 
-def virtual(index: int, driver: str | None = None) -> VirtualFunction:
-    return VirtualFunction(
-        address=PciAddress(0, 1, 0x10, index),
-        index=index,
-        vendor="8086",
-        device="10ca",
-        driver=driver,
-        driver_override=driver if driver == "vfio-pci" else None,
-        iommu_group=20 + index,
-        vfio_bound=driver == "vfio-pci",
-        netdevs=(),
-    )
-
-
 class FakeNode:
     """Machine, host process, kubelet, device plugin, pool file and SriovNode: everything a turn talks to."""
 
+    made: ClassVar[list["FakeNode"]] = []
+    """All of this test."""
+
     def __init__(self, *drivers: str | None) -> None:
-        self.pf = PhysicalFunction(
-            address=PF,
-            vendor="8086",
-            device="10c9",
-            class_code="020000",
-            driver="igb",
-            netdevs=("ens1f0",),
-            numa_node=0,
-            iommu_group=10,
-            total_vfs=7,
-            autoprobe=True,
-            vfs=tuple(virtual(n, driver) for n, driver in enumerate(drivers)),
-        )
-        self.original: Original | None = None
+        """With one PF, and a VF of somebody else for each driver."""
+        self.made.append(self)
+        self._folder = folder_in_memory("node-")
+        self.kernel = FakeKernel(self._folder / "root", pfs=1)
+        self.kernel.register("vfio-pci")
+        self.host = HostInMemory(self.kernel)
         self.links_asked: list[bool] = []
         self.applied: list[Step] = []
-        self.plans: list[Plan] = []
         self.pods: dict[str, tuple[Pod, ...]] = {}
-        self.open: set[PciAddress] = set()
-        self.refuse: type[Step] | None = None
         self.host_away = self.kubelet_away = self.api_away = self.plugin_away = False
-        self.journal_error: str | None = None
-        self.stuck: Stuck | None = None
-        self.preflight = Preflight()
         self.file: PoolSet | None = None
         self.published_sets: list[PoolSet] = []
         self.handed_out: Ledger | None = None
         self.on_publish: Callable[[PoolSet], None] = lambda _: None
         self.body: dict[str, Any] = {"metadata": {"name": "n1", "uid": "u", "generation": 1}}
         self.statuses: list[dict[str, Any]] = []
+        if drivers:
+            self.remake(*drivers)
+
+    def close(self) -> None:
+        self.host.close()
+        shutil.rmtree(self._folder)
+
+    # machine
+    @property
+    def pf(self) -> PhysicalFunction:
+        return look_at(self.host.machine.sysfs, PF)
+
+    @property
+    def vfs(self) -> list[PciAddress]:
+        return [vf for _, vf in sorted(self.host.machine.sysfs.vf_addresses(PF).items())]
+
+    @property
+    def drivers(self) -> list[str | None]:
+        return [self.host.machine.sysfs.bound_driver(vf) for vf in self.vfs]
+
+    @property
+    def original(self) -> Original | None:
+        return next(iter(self.host.machine.journal.originals()), None)
+
+    @property
+    def boot_id(self) -> str:
+        return self.host.machine.sysfs.boot_id()
+
+    # what others do to it
+    def remake(self, *drivers: str | None) -> None:
+        """Other VFs in the place of those that are there, each on its driver."""
+        folder = self.kernel.devices / str(PF)
+        autoprobe = (folder / "sriov_drivers_autoprobe").read_text()
+        self.kernel.write(folder / "sriov_drivers_autoprobe", "0")
+        for number in (0, len(drivers)):
+            self.kernel.write(folder / "sriov_numvfs", str(number))
+        for index, driver in enumerate(drivers):
+            if driver is not None:
+                self.bind(index, driver)
+        self.kernel.write(folder / "sriov_drivers_autoprobe", autoprobe)
+
+    def unbind(self, index: int) -> None:
+        vf = self.vfs[index]
+        self.kernel.write(self.kernel.devices / str(vf) / "driver/unbind", str(vf))
+
+    def bind(self, index: int, driver: str) -> None:
+        """To vfio-pci by its override, which stays; to another without one in the end."""
+        vf = self.vfs[index]
+        if self.drivers[index] is not None:
+            self.unbind(index)
+        override = self.kernel.devices / str(vf) / "driver_override"
+        self.kernel.write(override, driver)
+        self.kernel.write(self.kernel.drivers / driver / "bind", str(vf))
+        if driver != "vfio-pci":
+            self.kernel.write(override, "\n")
+
+    def open(self, index: int) -> None:
+        if (vf := self.vfs[index]) not in self.kernel.vfio.opened:
+            self.kernel.open_device(vf)
+
+    def write_gets_blocked(self) -> None:
+        """Somebody takes all VFs away, and waits for who has one open."""
+        self.kernel.outsider = Outsider(self.kernel, self.kernel.devices / str(PF) / "sriov_numvfs", "0")
+
+    def rename_netdev(self, *names: str) -> None:
+        """The PF's netdev, or what comes back for it; without a name it goes to another network namespace."""
+        folder = self.kernel.devices / str(PF) / "net"
+        for netdev in folder.iterdir():
+            netdev.rename(self._folder / "netdev")
+        for name in names:
+            (self._folder / "netdev").rename(folder / name)
+
+    def refuse_bind(self) -> None:
+        """The driver says no the next time."""
+        self.kernel.fail["bind"] = errno.EINVAL
 
     # host
     async def observe(self, *, links: bool = False) -> Observation:
         self.links_asked.append(links)
         if self.host_away:
             raise HostUnreachable("no host process")
-        groups = [IommuGroup(number=10, members=(GroupMember(address=PF, driver="igb", vfio_bound=False),))]
-        groups += [
-            IommuGroup(
-                number=20 + vf.index,
-                members=(GroupMember(address=vf.address, driver=vf.driver, vfio_bound=vf.vfio_bound),),
-            )
-            for vf in self.pf.vfs
-        ]
-        holders = [Holder(address=a, cause=Cause.ENABLED) for a in sorted(self.open)]
-        return Observation(
-            inventory=Inventory(
-                boot_id="b1", kernel="6.1", pfs=(self.pf,), groups=tuple(groups), unreadable=(), drivers=("vfio-pci",)
-            ),
-            evidence=InUse(holders=tuple(holders)),
-            originals=(self.original,) if self.original else (),
-            journal_error=self.journal_error,
-            stuck=self.stuck,
-            preflight=self.preflight,
-        )
+        return await self.host.observe(links=links)
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
-        self.plans.append(plan)
-        results: list[StepResult] = []
-        for step in plan.steps:
-            refused = self.refuse is not None and isinstance(step, self.refuse)
-            failed = refused or any(r.outcome is Outcome.FAILED for r in results)
-            if not failed:
-                self._carry_out(step)
-                self.applied.append(step)
-            outcome = Outcome.FAILED if refused else Outcome.NOT_TRIED if failed else Outcome.DONE
-            reason, text = (Reason.BIND_FAILED, "the driver refused") if failed else (None, "")
-            results.append(StepResult(step=step, outcome=outcome, seconds=0.0, reason=reason, message=text))
-            on_result(results[-1])
-        return Report(results=tuple(results))
+        def ended(result: StepResult) -> None:
+            if result.outcome is Outcome.DONE:
+                self.applied.append(result.step)
+            on_result(result)
 
-    async def watch(self) -> AsyncIterator[str]:
-        yield "watching"
-        await asyncio.Event().wait()
+        return await self.host.apply(plan, ended)
 
-    def _carry_out(self, step: Step) -> None:
-        if self.original is None and not isinstance(step, LoadModule):
-            self.original = Original(
-                address=PF, vendor="8086", device="10c9", num_vfs=self.pf.num_vfs, autoprobe=self.pf.autoprobe, vfs=()
-            )
-        match step:
-            case SetNumVfs(value=value, expects=expects):
-                assert self.pf.num_vfs == expects
-                driver = "igbvf" if self.pf.autoprobe else None
-                self.pf = replace(self.pf, vfs=tuple(virtual(n, driver) for n in range(value)))
-            case SetAutoprobe(value=value):
-                self.pf = replace(self.pf, autoprobe=value)
-            case Unbind(function=ref):
-                assert ref.address not in self.open
-                self._change(ref.index, driver=None, vfio_bound=False)
-            case SetDriverOverride(function=ref, value=override):
-                self._change(ref.index, driver_override=override)
-            case Bind(function=ref, driver=driver):
-                self._change(ref.index, driver=driver, vfio_bound=driver == "vfio-pci")
-            case Probe(function=ref):
-                self._change(ref.index, driver="igbvf", vfio_bound=False)
-            case Forget():
-                self.original = None
-            case _:
-                pass
-
-    def _change(self, index: int | None, **fields: Any) -> None:
-        vfs = tuple(replace(vf, **fields) if vf.index == index else vf for vf in self.pf.vfs)
-        self.pf = replace(self.pf, vfs=vfs)
+    def watch(self) -> AsyncIterator[str]:
+        return self.host.watch()
 
     # kubelet and device plugin
     async def allocated(self) -> Mapping[str, tuple[Pod, ...]]:
@@ -231,16 +208,13 @@ class FakeNode:
         return Agent(machine=machine, node=self, patience=patience, version="1")
 
     def hold(self, index: int) -> None:
-        self.pods[str(self.pf.vfs[index].address)] = (Pod(namespace="default", name="dpdk-0"),)
-        self.open.add(self.pf.vfs[index].address)
+        self.pods[str(self.vfs[index])] = (Pod(namespace="default", name="dpdk-0"),)
+        self.open(index)
 
     def release(self) -> None:
         self.pods.clear()
-        self.open.clear()
-
-    @property
-    def drivers(self) -> list[str | None]:
-        return [vf.driver for vf in self.pf.vfs]
+        for vf in sorted(self.kernel.vfio.opened):
+            self.kernel.close_device(vf)
 
     @property
     def healthy(self) -> int:
@@ -275,6 +249,8 @@ class FakeNode:
 
 
 @pytest.fixture
-def fake_node() -> type[FakeNode]:
+def fake_node() -> Iterator[type[FakeNode]]:
     """The class, because tests cannot import from here."""
-    return FakeNode
+    yield FakeNode
+    while FakeNode.made:
+        FakeNode.made.pop().close()

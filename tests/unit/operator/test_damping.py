@@ -13,8 +13,11 @@ from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.agent.damping import LIMIT, Damping, pause_after
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.unit.operator.conftest import FakeNode
 
+    from virtfn_host.core.values.steps import Plan, Report, StepResult
     from virtfn_operator.agent.machine import NodeMachine
 
 
@@ -41,7 +44,7 @@ class Fight:
         await self.agent.turn()
 
     def undo(self, index: int = 0) -> None:
-        self.node._change(index, driver="igbvf", vfio_bound=False, driver_override=None)
+        self.node.bind(index, "igbvf")
 
     @property
     def repaired(self) -> bool:
@@ -103,9 +106,9 @@ async def test_who_has_it_open_is_named(fight: Fight) -> None:
     for _ in range(3):
         await fight.undo_and_wait()
     fight.undo()
-    fight.node.open.add(fight.node.pf.vfs[1].address)
+    fight.node.open(1)
     await fight.turn(0.1)
-    assert "0000:01:10.1: its vfio device is open" in str(fight.node.status["conditions"])
+    assert f"{fight.node.vfs[1]}: its vfio device is open" in str(fight.node.status["conditions"])
 
 
 async def test_an_edit_of_the_policy_ends_it_at_once(fight: Fight) -> None:
@@ -142,19 +145,20 @@ async def test_a_repair_that_lasts_a_minute_ends_it(fight: Fight) -> None:
 async def test_undoing_before_anybody_looks_counts_too(fight: Fight) -> None:
     undone = 0
 
-    def at_once(*_: object) -> None:
+    def at_once() -> None:
         nonlocal undone
         if fight.repaired:
             undone += 1
             fight.undo()
 
-    carry_out = fight.node._carry_out
+    apply = fight.node.apply
 
-    def carried_out(step: object) -> None:
-        carry_out(step)  # type: ignore[arg-type]
+    async def applied(plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
+        report = await apply(plan, on_result)
         at_once()
+        return report
 
-    fight.node._carry_out = carried_out  # type: ignore[method-assign]
+    fight.node.apply = applied  # type: ignore[method-assign]
     fight.undo()
     for _ in range(600):
         await fight.turn(0.1)
@@ -169,7 +173,7 @@ async def test_another_pf_is_not_held_up(fight: Fight) -> None:
     assert [blocked.reason for blocked in found.plan.blocked] == [Reason.DRIFTED]
     assert found.plan.steps == ()
     assert found.plan.displaces == ()
-    assert [blocked.displaces for blocked in found.plan.blocked] == [(fight.node.pf.vfs[0].address,)]
+    assert [blocked.displaces for blocked in found.plan.blocked] == [(fight.node.vfs[0],)]
     assert found.repair_in is not None
 
 
@@ -184,7 +188,7 @@ async def test_a_fight_with_the_chart_s_own_pace_is_quiet(fake_node: type[FakeNo
     while asyncio.get_running_loop().time() < until:
         await asyncio.sleep(0.02)
         if node.drivers == ["vfio-pci", "vfio-pci"] and node.status.get("conditions") and node.ready()[0] == "True":
-            node._change(0, driver="igbvf", vfio_bound=False, driver_override=None)
+            node.bind(0, "igbvf")
             agent.stir()
     agent.stop()
     await running

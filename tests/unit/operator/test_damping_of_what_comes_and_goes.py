@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,14 +16,15 @@ if TYPE_CHECKING:
 
     from tests.unit.operator.conftest import FakeNode
 
-    from virtfn_host.core.values.model import Observation
+NETDEV = "eth1v00"
+"""Of the PF, as the fake kernel calls it."""
 
 MOST = 12
 """Times that VFs may be made or taken in ten minutes of a fight: twice as long between each."""
 
 
 def by_name() -> NodeConfig:
-    spec = {"devices": [{"netdev": "ens1f0"}], "virtualFunctions": {"count": 2, "pools": [{"resourceName": "fast"}]}}
+    spec = {"devices": [{"netdev": NETDEV}], "virtualFunctions": {"count": 2, "pools": [{"resourceName": "fast"}]}}
     policy = policy_config(name="fast", uid="u1", generation=1, spec=spec)
     assert isinstance(policy, PolicyConfig)
     return NodeConfig(policies=(policy,))
@@ -45,20 +45,16 @@ async def ten_minutes(node: FakeNode, undo: Callable[[float], None]) -> int:
 
 async def test_a_pf_that_is_removed_and_found_again(fake_node: type[FakeNode]) -> None:
     node, there = fake_node(), True
-    observe = node.observe
-
-    async def observed(*, links: bool = False) -> Observation:
-        found = await observe(links=links)
-        return found if there else replace(found, inventory=replace(found.inventory, pfs=(), groups=()))
-
-    node.observe = observed  # type: ignore[method-assign]
+    pf = node.pf.address
 
     def undo(_: float) -> None:
         nonlocal there
         if not there:
-            there, node.pf = True, replace(node.pf, vfs=())
+            there = True
+            node.kernel.add_pf(pf)
         elif node.drivers == ["vfio-pci", "vfio-pci"]:
             there = False
+            node.kernel.remove_pf(pf)
 
     assert 3 <= await ten_minutes(node, undo) <= MOST
 
@@ -69,8 +65,8 @@ async def test_a_pf_that_is_renamed_and_named_as_before(fake_node: type[FakeNode
 
     def undo(_: float) -> None:
         if node.drivers == ["vfio-pci", "vfio-pci"]:
-            node.pf = replace(node.pf, netdevs=other)
-        elif not node.pf.vfs:
-            node.pf = replace(node.pf, netdevs=("ens1f0",))
+            node.rename_netdev(*other)
+        elif not node.vfs:
+            node.rename_netdev(NETDEV)
 
     assert 3 <= await ten_minutes(node, undo) <= MOST

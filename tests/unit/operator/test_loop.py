@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from inventories import a_pf
 
 from virtfn_host.core.values.desired import NodeConfig
-from virtfn_host.core.values.model import Original, Preflight, Stuck
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Bind
+from virtfn_host.process.client import HostUnreachable
 from virtfn_operator.agent.ports import Patience
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ async def test_a_converged_node_is_left_alone(fake_node: type[FakeNode]) -> None
 
 async def test_without_a_spec_nothing_is_touched_and_nothing_published(fake_node: type[FakeNode]) -> None:
     node = fake_node("vfio-pci", "vfio-pci")
-    node.original = Original(address=node.pf.address, vendor="8086", device="10c9", num_vfs=0, autoprobe=True, vfs=())
+    node.host.machine.journal.remember(a_pf(0))  # they were made by a process before this one
     await node.agent().turn()
     assert node.applied == []
     assert node.file is None
@@ -60,7 +59,7 @@ async def test_an_object_made_anew_gives_nothing_back_and_the_last_spec_stands(f
     agent = node.agent()
     await agent.turn()
     agent.see({"metadata": {"generation": 1}})
-    node._change(1, driver=None, vfio_bound=False)
+    node.unbind(1)
     await agent.turn()
     assert node.drivers == ["vfio-pci", "vfio-pci"]
 
@@ -114,7 +113,7 @@ async def test_a_vf_that_a_pod_got_between_the_beats_is_not_touched(fake_node: t
     agent.see(node.ask(node.config(4)))
     node.on_publish = lambda _: node.hold(1)
     await agent.turn()
-    assert node.pf.num_vfs == 2
+    assert len(node.vfs) == 2
     assert node.ready() == ("False", "VfsInUse")
     assert node.status["plan"]["blocked"][0]["pods"] == ["its vfio device is open", "pod default/dpdk-0"]
     assert node.status["policies"][0]["state"] == "Blocked"
@@ -126,23 +125,24 @@ async def test_what_was_not_withdrawn_is_not_disturbed(fake_node: type[FakeNode]
     agent = node.agent()
     await agent.turn()
     agent.see(node.ask(node.config(4)))
-    more = fake_node("vfio-pci", "vfio-pci", "vfio-pci").pf
 
     def meddle(_: PoolSet) -> None:
-        node.pf = more
+        node.remake("vfio-pci", "vfio-pci", "vfio-pci")
+        node.on_publish = lambda _: None
 
     node.on_publish = meddle
+    before = list(node.applied)
     await agent.turn()
-    assert node.pf == more
+    assert (node.drivers, node.applied) == (["vfio-pci"] * 3, before)
     assert node.ready() == ("False", "StaleSnapshot")
 
 
 async def test_without_the_journal_nothing_is_touched(fake_node: type[FakeNode]) -> None:
     node = fake_node()
     node.ask(node.config(2))
-    node.journal_error = "journal.json is cut off"
+    node.host.machine.journal.path.write_text('{"version": 1, "origin')
     await node.agent().turn()
-    assert node.applied == []
+    assert node.kernel.writes == []
     assert node.ready() == ("False", "JournalUnreadable")
 
 
@@ -153,7 +153,7 @@ async def test_a_blocked_node_converges_when_the_pod_ends(fake_node: type[FakeNo
     await agent.turn()
     node.hold(0)
     agent.see(node.ask(node.config(4)))
-    running = asyncio.create_task(node.until(agent, lambda: node.pf.num_vfs == 4 and node.ready()[0] == "True"))
+    running = asyncio.create_task(node.until(agent, lambda: len(node.vfs) == 4 and node.ready()[0] == "True"))
     while node.ready() != ("False", "VfsInUse"):
         await asyncio.sleep(0)
     node.release()
@@ -168,13 +168,13 @@ async def test_a_disruptive_plan_waits_for_its_turn(fake_node: type[FakeNode]) -
     await agent.turn()
     agent.see(node.ask(node.config(4), may_change=False))
     await agent.turn()
-    assert node.pf.num_vfs == 2
+    assert len(node.vfs) == 2
     assert node.healthy == 2
     assert node.ready() == ("False", "WaitingForTurn")
     assert node.status["plan"]["disruptive"] is True
     agent.see(node.ask(node.config(4), may_change=True))
     await agent.turn()
-    assert node.pf.num_vfs == 4
+    assert len(node.vfs) == 4
     assert "plan" not in node.status
 
 
@@ -186,7 +186,7 @@ async def test_a_kubelet_that_goes_on_offering_calls_the_change_off(fake_node: t
     node.plugin_away = True
     agent.see(node.ask(node.config(4)))
     await agent.turn()
-    assert node.pf.num_vfs == 2
+    assert len(node.vfs) == 2
     assert node.healthy == 2
     assert node.ready() == ("False", "VfsInUse")
     assert node.status["policies"][0]["state"] == "Blocked"
@@ -200,7 +200,7 @@ async def test_without_the_kubelet_nothing_is_disturbed(fake_node: type[FakeNode
     node.kubelet_away = True
     agent.see(node.ask(node.config(4)))
     await agent.turn()
-    assert node.pf.num_vfs == 2
+    assert len(node.vfs) == 2
     assert node.ready() == ("False", "KubeletUnreachable")
     assert node.status["summary"]["inUse"] == 0
 
@@ -210,7 +210,7 @@ async def test_drift_is_repaired_and_told_of(fake_node: type[FakeNode]) -> None:
     node.ask(node.config(2))
     agent = node.agent()
     await agent.turn()
-    node._change(1, driver=None, vfio_bound=False)
+    node.unbind(1)
     await agent.turn()
     assert node.drivers == ["vfio-pci", "vfio-pci"]
     assert node.readies()[-2:] == ["Drifted", "Converged"]
@@ -219,14 +219,13 @@ async def test_drift_is_repaired_and_told_of(fake_node: type[FakeNode]) -> None:
 async def test_a_failure_is_reported_and_tried_again(fake_node: type[FakeNode]) -> None:
     node = fake_node()
     node.ask(node.config(2))
-    node.refuse = Bind
+    node.refuse_bind()
     agent = node.agent()
     await agent.turn()
     assert node.ready() == ("False", "BindFailed")
     assert node.status["policies"][0]["state"] == "Failed"
     agent.stir()
     assert not agent._woken.is_set()  # what we do ourselves must not defeat the back-off
-    node.refuse = None
     await node.until(agent, lambda: node.ready() == ("True", "Converged"))
 
 
@@ -238,18 +237,17 @@ async def test_no_policy_any_more_gives_everything_back(fake_node: type[FakeNode
     agent.see(node.ask(NodeConfig(policies=())))
     await agent.turn()
     assert (node.pf.num_vfs, node.pf.autoprobe, node.original) == (0, True, None)
-    assert node.file == PoolSet(boot_id="b1", pools=())
+    assert node.file == PoolSet(boot_id=node.boot_id, pools=())
 
 
-@pytest.mark.parametrize("steps", range(8))
-async def test_a_restart_at_any_point_converges(fake_node: type[FakeNode], steps: int) -> None:
+@pytest.mark.parametrize("writes", range(10))
+async def test_a_restart_at_any_point_converges(fake_node: type[FakeNode], writes: int) -> None:
     node = fake_node("igbvf")
     node.ask(node.config(3))
-    running = asyncio.create_task(node.agent().run())
-    while len(node.applied) < steps and node.drivers != ["vfio-pci"] * 3:
-        await asyncio.sleep(0)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    node.kernel.killed_after = writes
+    with pytest.raises(HostUnreachable):
+        await node.agent().turn()
+    node.host.restart()
     await node.until(node.agent(), lambda: bool(node.statuses) and node.ready() == ("True", "Converged"))
     assert node.drivers == ["vfio-pci"] * 3
     assert node.healthy == 3
@@ -293,7 +291,7 @@ async def test_a_restart_without_pool_file_remembers_what_pods_hold(fake_node: t
     await node.agent().turn()
     assert node.file is not None
     held = {d.address: d.reason for pool in node.file.pools for d in pool.devices}
-    assert held == {node.pf.vfs[0].address: Reason.VFS_IN_USE}
+    assert held == {node.vfs[0]: Reason.VFS_IN_USE}
 
 
 async def test_a_stuck_write_is_told_once_with_its_pod_and_all_resumes_by_itself(fake_node: type[FakeNode]) -> None:
@@ -302,22 +300,19 @@ async def test_a_stuck_write_is_told_once_with_its_pod_and_all_resumes_by_itself
     agent = node.agent()
     await agent.turn()
     node.hold(0)
-    held = node.pf.vfs[0].address
-    text = f"/sys/x does not read; {held} is open: process 7 (dpdk) has /dev/vfio/20 open"
-    node.stuck = Stuck(path="/sys/x", value="", seconds=1.0, text=text, held=(held,))
-    node.pf = replace(node.pf, vfs=node.pf.vfs[1:])  # its removal has begun
+    node.write_gets_blocked()
+    assert len(node.vfs) == 1  # the removal of the other has begun
     agent.see(node.ask(node.config(4)))
     written, applied = len(node.statuses), len(node.applied)
-    for seconds in (2.0, 3.0, 4.0):
-        node.stuck = replace(node.stuck, seconds=seconds)
+    for _ in range(3):
         pause = await agent.turn()
+        await asyncio.sleep(0.1)  # it is blocked longer each time
     assert pause == SWIFT_BLOCKED
     assert node.ready() == ("False", "Stuck")
     message = next(c["message"] for c in node.status["conditions"] if c["type"] == "Ready")
-    assert "process 7 (dpdk)" in message
+    assert "process 4242 (python3)" in message
     assert "pod default/dpdk-0" in message
     assert (len(node.statuses), len(node.applied)) == (written + 1, applied)
-    node.stuck, node.pf = None, replace(node.pf, vfs=())
     node.release()
     await node.until(agent, lambda: node.ready() == ("True", "Converged"))
     assert node.drivers == ["vfio-pci"] * 4
@@ -326,18 +321,18 @@ async def test_a_stuck_write_is_told_once_with_its_pod_and_all_resumes_by_itself
 async def test_without_the_lock_what_disturbs_nobody_is_done_and_the_rest_is_not(fake_node: type[FakeNode]) -> None:
     node = fake_node()
     node.ask(node.config(2))
-    node.preflight = Preflight(lock_error="opening /dev/vfio/vfio: Operation not permitted")
+    (node.kernel.root / "sys/class/misc/vfio").mkdir(parents=True)  # and no node to it: /dev is not the host's
     agent = node.agent()
     await agent.turn()
     assert node.drivers == ["vfio-pci", "vfio-pci"]
     agent.see(node.ask(node.config(4)))
     await agent.turn()
-    assert node.pf.num_vfs == 2
+    assert len(node.vfs) == 2
     assert node.healthy == 2
     assert node.ready() == ("False", "Unreadable")
-    node.preflight = Preflight()
+    (node.kernel.root / "dev/vfio/vfio").touch()
     await node.until(agent, lambda: node.ready() == ("True", "Converged"))
-    assert node.pf.num_vfs == 4
+    assert len(node.vfs) == 4
 
 
 def test_no_pause_is_longer_than_a_fault_may_stay_unseen() -> None:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from inventories import a_pf, an_inventory
 
 from virtfn_host.core.values.model import Inventory
 from virtfn_operator.agent.recall import recalled
@@ -18,15 +19,16 @@ GOOD = {"indexes": "0-1", "driver": "vfio-pci", "pool": "virtfn.dev/fast"}
 
 
 @pytest.fixture
-async def machine(fake_node: type[FakeNode]) -> Inventory:
-    return (await fake_node(*["vfio-pci"] * 4).observe()).inventory
+def machine() -> Inventory:
+    return an_inventory(a_pf(0, vfs=4))
 
 
-def offered(inventory: Inventory, *runs: Any, **function: Any) -> dict[str, list[str]]:
-    status = {"bootId": "b1", "functions": [{"address": PF, "vfs": list(runs), **function}]}
+def offered(inventory: Inventory, *runs: Any, **function: Any) -> dict[str, list[int]]:
+    status = {"bootId": inventory.boot_id, "functions": [{"address": PF, "vfs": list(runs), **function}]}
     found = recalled(status, inventory).pools
     assert found is not None
-    return {pool.resource_name: [str(device.address)[-1] for device in pool.devices] for pool in found.pools}
+    indexes = {vf.address: vf.index for vf in inventory.pfs[0].vfs}
+    return {pool.resource_name: [indexes[device.address] for device in pool.devices] for pool in found.pools}
 
 
 @pytest.mark.parametrize(
@@ -47,27 +49,27 @@ def offered(inventory: Inventory, *runs: Any, **function: Any) -> dict[str, list
     ],
 )
 def test_one_bad_run_loses_only_itself(machine: Inventory, bad: Any) -> None:
-    assert offered(machine, bad, GOOD) == {"virtfn.dev/fast": ["0", "1"]}
-    assert offered(machine, GOOD, bad) == {"virtfn.dev/fast": ["0", "1"]}
+    assert offered(machine, bad, GOOD) == {"virtfn.dev/fast": [0, 1]}
+    assert offered(machine, GOOD, bad) == {"virtfn.dev/fast": [0, 1]}
 
 
 def test_a_vf_is_in_one_pool_only_and_its_function_counts_once(machine: Inventory) -> None:
     other = {**GOOD, "indexes": "1-3", "pool": "virtfn.dev/other"}
-    assert offered(machine, GOOD, other) == {"virtfn.dev/fast": ["0", "1"], "virtfn.dev/other": ["2", "3"]}
+    assert offered(machine, GOOD, other) == {"virtfn.dev/fast": [0, 1], "virtfn.dev/other": [2, 3]}
     twice = {"address": PF, "vfs": [GOOD]}
-    found = recalled({"bootId": "b1", "functions": [twice, twice]}, machine).pools
+    found = recalled({"bootId": machine.boot_id, "functions": [twice, twice]}, machine).pools
     assert found is not None
     assert [len(pool.devices) for pool in found.pools] == [2]
 
 
 @pytest.mark.parametrize("functions", [None, 7, "x", {}, [], [None], [7, []]])
 def test_functions_that_are_none_are_no_recollection(machine: Inventory, functions: Any) -> None:
-    assert recalled({"bootId": "b1", "functions": functions}, machine).pools is None
+    assert recalled({"bootId": machine.boot_id, "functions": functions}, machine).pools is None
 
 
 def test_what_could_not_be_read_is_told_in_short(machine: Inventory) -> None:
     runs = [{"pool": "virtfn.dev/x", "indexes": "y" * 10_000}]
-    (line,) = recalled({"bootId": "b1", "functions": [{"address": PF, "vfs": runs}]}, machine).unread
+    (line,) = recalled({"bootId": machine.boot_id, "functions": [{"address": PF, "vfs": runs}]}, machine).unread
     assert line.startswith(f"{PF}: VFs 'yyy")
     assert len(line) < 300
 
@@ -76,7 +78,7 @@ def test_a_status_as_large_as_an_object_may_be_costs_little(machine: Inventory) 
     huge = {**GOOD, "indexes": ",".join(["0-65534"] * 160)}
     many = {"address": PF, "vfs": [{**GOOD, "indexes": "9-65534"}] * 20_000}
     began = time.process_time()
-    recalled({"bootId": "b1", "functions": [{"address": PF, "vfs": [huge] * 500}] + [many] * 500}, machine)
+    recalled({"bootId": machine.boot_id, "functions": [{"address": PF, "vfs": [huge] * 500}] + [many] * 500}, machine)
     assert time.process_time() - began < 0.5
 
 
@@ -84,7 +86,7 @@ async def test_an_agent_with_garbage_in_its_status_goes_on(fake_node: type[FakeN
     node = fake_node("vfio-pci", "vfio-pci")
     node.ask(node.config(2))
     run = {"pool": "virtfn.dev/fast", "driver": "vfio-pci"}
-    node.body = {**node.body, "status": {"bootId": "b1", "functions": [{"address": PF, "vfs": [run, 7]}, None]}}
+    node.body = {**node.body, "status": {"bootId": node.boot_id, "functions": [{"address": PF, "vfs": [run, 7]}, None]}}
     await node.agent().turn()
     assert node.healthy == 2
     assert node.ready() == ("True", "Converged")

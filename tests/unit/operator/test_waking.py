@@ -22,9 +22,9 @@ async def test_an_allocation_is_seen_without_any_other_event(fake_node: type[Fak
     def seen() -> bool:
         nonlocal address
         if node.drivers == ["vfio-pci"] * 2 and node.handed_out is None and node.ready() == ("True", "Converged"):
-            address = node.pf.vfs[0].address
+            address = node.vfs[0]
             allocation = Allocation(address=address, resource_name="virtfn.dev/fast", at=999.0)
-            node.handed_out = Ledger(boot_id="b1", allocations=(allocation,))
+            node.handed_out = Ledger(boot_id=node.boot_id, allocations=(allocation,))
         if "being started" in str(node.status):
             node.pods[str(address)] = (Pod(namespace="default", name="dpdk-0"),)
         return "default/dpdk-0" in str(node.status)

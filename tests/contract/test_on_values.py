@@ -1,0 +1,98 @@
+"""What a plan makes of an inventory by `carried_out` is what it makes of the machine: the same plan on both.
+
+Laws of the pure core are tried on values, by tens of thousands of plans; here the values are held to the kernel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hardware import Lab
+from inventories import a_link_policy, a_policy, carried_out
+
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
+from virtfn_host.core.values.model import GroupMember, Inventory, PhysicalFunction
+from virtfn_host.core.values.steps import Outcome
+from virtfn_host.linux.act.apply import apply
+from virtfn_host.linux.act.journal import has_links
+from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.use.lock import evidence
+
+
+def on(lab: Lab, policy: PolicyConfig, driver: str = "vfio-pci") -> PolicyConfig:
+    """The same for the first PF alone, on another driver."""
+    pools = tuple(replace(pool, driver=driver) for pool in policy.pools)
+    return replace(policy, devices=(DeviceMatcher(address=lab.pf),), pools=pools)
+
+
+def look(lab: Lab, *, links: bool) -> Inventory:
+    """As the host process looks: at links also where they are to be given back."""
+    links = links or has_links(lab.machine.journal.originals())
+    return read_inventory(lab.sysfs, netlink=lab.machine.netlink if links else None)
+
+
+def same_on_both(lab: Lab, *policies: PolicyConfig, links: bool = False) -> None:
+    """One turn that has something to do."""
+    before = look(lab, links=links)
+    desired = resolve(NodeConfig(policies=policies), before, lab.machine.journal.originals()).desired
+    made = plan(before, desired, evidence(lab.sysfs, before))
+    assert made.blocked == ()
+    assert made.steps != ()
+    report = apply(made, lab.machine)
+    assert [result.message for result in report.results if result.outcome is not Outcome.DONE] == []
+    after, on_values = look(lab, links=links), carried_out(made, before)
+    assert after.unreadable == ()
+    assert functions(on_values, links=links) == functions(after, links=links)
+    assert groups(on_values) == groups(after)
+    assert set(on_values.drivers) <= set(after.drivers)  # a probe may load the module of a function's own
+
+
+def functions(inventory: Inventory, *, links: bool) -> Sequence[PhysicalFunction]:
+    """Without names of netdevs and numbers of groups, which the values do not know; `links`: with link settings."""
+    found = []
+    for pf in inventory.pfs:
+        vfs = tuple(replace(vf, netdevs=(), iommu_group=None, link=vf.link if links else None) for vf in pf.vfs)
+        shown = pf if links else replace(pf, netdev_up=None, mac=None)
+        found.append(replace(shown, netdevs=(), iommu_group=None, vfs=vfs))
+    return found
+
+
+def groups(inventory: Inventory) -> Sequence[tuple[GroupMember, ...]]:
+    """Who shares one, on which drivers."""
+    return sorted((group.members for group in inventory.groups), key=lambda members: members[0].address)
+
+
+def test_vfs_that_are_made_resized_and_given_back(lab: Lab) -> None:
+    same_on_both(lab, on(lab, a_policy(count=3)))
+    same_on_both(lab, on(lab, a_policy(count=2)))
+    same_on_both(lab)
+
+
+def test_vfs_that_go_from_their_own_driver_to_vfio_and_back(lab: Lab) -> None:
+    same_on_both(lab, on(lab, a_policy(count=2), driver="kernel"))
+    same_on_both(lab, on(lab, a_policy(count=2)))
+    same_on_both(lab, on(lab, a_policy(count=2), driver="kernel"))
+
+
+def test_vfs_of_somebody_else_that_are_bound_and_given_back(lab: Lab) -> None:
+    lab.machine.modules.load("igbvf", 30)
+    lab.make(lab.pf, 2, autoprobe=True)
+    same_on_both(lab, on(lab, a_policy(count=None)))
+    same_on_both(lab)
+
+
+def test_a_function_itself_that_is_handed_out_and_given_back(lab: Lab) -> None:
+    request = WholeRequest(resource_name="virtfn.dev/card", driver="vfio-pci")
+    matcher = DeviceMatcher(address=lab.pfs[1])
+    same_on_both(lab, a_policy("card", count=None, pools=(), devices=(matcher,), whole=request))
+    same_on_both(lab)
+
+
+def test_link_settings_of_vfs_that_are_new_and_of_those_that_are_there(lab: Lab) -> None:
+    lab.set_up(lab.pf, True)
+    try:
+        same_on_both(lab, on(lab, a_link_policy(count=2, vlan=7, vlan_qos=3)), links=True)
+        same_on_both(lab, on(lab, a_link_policy(count=2, vlan=7, trust=True, spoof_check=False)), links=True)
+    finally:
+        lab.set_up(lab.pf, False)
