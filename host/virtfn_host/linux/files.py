@@ -22,9 +22,9 @@ LIMIT = 4 << 20
 _KINDS = (
     (stat.S_ISLNK, errno.ELOOP, "is a symbolic link and not followed; put the file itself there"),
     (stat.S_ISDIR, errno.EISDIR, "is a folder; move it away"),
-    (stat.S_ISFIFO, errno.EINVAL, "is a fifo and no file; remove it"),
-    (stat.S_ISSOCK, errno.ENXIO, "is a socket and no file; remove it"),
-    (lambda mode: not stat.S_ISREG(mode), errno.EINVAL, "is a device and no file; remove it"),
+    (stat.S_ISFIFO, errno.EINVAL, "is a fifo, not a regular file; remove it"),
+    (stat.S_ISSOCK, errno.ENXIO, "is a socket, not a regular file; remove it"),
+    (lambda mode: not stat.S_ISREG(mode), errno.EINVAL, "is a device, not a regular file; remove it"),
 )
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -64,10 +64,10 @@ def _write(path: Path, document: T, check: Callable[[T], None]) -> None:
         check(document)  # a reader would refuse it
         documents.write(path, document, 0o644)
     except ValueError as error:
-        raise PoolFileError(f"{path} is not written: {error}; the old one stands") from error
+        raise PoolFileError(f"{path} is not written: {error}; the old file is kept") from error
     except DocumentError as error:
-        stands = "" if isinstance(error.__cause__, NotSyncedError) else "the old one stands, "
-        raise PoolFileError(f"{error}; {stands}mend its folder") from error
+        stands = "" if isinstance(error.__cause__, NotSyncedError) else "the old file is kept, "
+        raise PoolFileError(f"{error}; {stands}repair its folder") from error
 
 
 def _read(kind: type[T], path: Path, check: Callable[[T], None]) -> T | None:

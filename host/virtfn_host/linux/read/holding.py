@@ -61,7 +61,7 @@ def _who(sysfs: Sysfs, address: PciAddress, files: Sequence[OpenFile]) -> str:
         return ", ".join(dict.fromkeys(f"{process(sysfs, f.pid)} has {f.target} open" for f in openers[:NAMES]))
     having = (file for file in files if file.target == VFIO_DEVICE or file.target.startswith(CDEVS))
     others = dict.fromkeys(str(process(sysfs, file.pid)) for file in having)
-    return f"by one of those with a vfio device open: {', '.join(others)}" if others else "by whom does not show"
+    return f"by one of those with a vfio device open: {', '.join(others)}" if others else "by an unknown process"
 
 
 def every_open_file(sysfs: Sysfs) -> Iterator[OpenFile]:

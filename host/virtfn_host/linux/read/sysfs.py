@@ -65,7 +65,7 @@ def _contents(path: str | Path, limit: int) -> bytes:
 
 
 def _strange(path: str | Path, text: str, wanted: str) -> SysfsReadError:
-    return SysfsReadError(str(path), OSError(errno.EINVAL, f"{text[:80]!r} is not what a kernel writes: no {wanted}"))
+    return SysfsReadError(str(path), OSError(errno.EINVAL, f"{text[:80]!r} is not what a kernel writes: want {wanted}"))
 
 
 def _parsed(path: str | Path, text: str, wanted: str, parse: Callable[[str], T]) -> T:
