@@ -5,7 +5,7 @@ length. A request has a deadline that single bytes do not extend. The number of 
 the client does not take is given up. Every failure of a request is answered in one line, and the process lives.
 `serve.py` carries out the requests.
 
-A plan is carried out to its end even if its client goes away, because half a plan helps no one. It gives way only if
+A plan is carried out to its end even if its client goes away, because half a plan is of no use. It gives way only if
 the client has gone and another plan waits. Then waiting (for VFs to settle, for a link to come up) ends, the steps that
 depend on it are not tried, and no further PF is begun: 28,000 steps for as many PFs would keep the next agent out for
 hours. A plan that comes back to the same function more often than our own plans do is refused, because its one PF would

@@ -1,9 +1,9 @@
 """The host process: observes the machine, holds the in-use lock, carries out plans. Decides nothing, needs no network.
 
 Each connection has a thread (`connections.py`): a look must be possible while another connection's write is stuck.
-Plans are carried out one at a time and to their end, even if the agent goes away, because half a plan helps no one.
-Only if the client has gone and another plan waits, waiting ends and no further PF is begun. A machine that hangs takes
-only a few threads with it: further looks and plans are refused as busy.
+Plans are carried out one at a time and to their end, even if the agent goes away, because half a plan is of no use. If
+the client has gone and another plan waits, the present one waits for nothing more and begins no further PF. A machine
+that hangs takes only a few threads with it: further looks and plans are refused as busy.
 """
 
 import argparse
