@@ -1,8 +1,8 @@
 """How long to wait: one rule of back-off for every loop of every process, and one source of jitter.
 
-The time is the caller's. Measured against what a strange API server may do (docs/decisions/0016): a loop that fails
-without end tries at most nine times in its first minute and three times in each later one, and tries again at most
-`LIMIT` seconds after the other side is well.
+The caller passes the time. A loop that fails without end tries at most nine times in its first minute and three times
+in each later one. It tries again at most `LIMIT` seconds after the other side is well (docs/decisions/0016; measured:
+`make prove PROOFS=api-server`).
 """
 
 import random
@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 FIRST = 1.0
-"""Seconds after the first failure, where a loop has no reason for another number."""
+"""Seconds to wait after the first failure, unless a loop has a reason for another number."""
 
 LIMIT = 30.0
-"""Seconds at most, likewise."""
+"""Seconds to wait at most, likewise."""
 
 
 def between(least: float, most: float) -> float:
-    """Somewhere between two numbers, so that many nodes do not ask at the same moment."""
+    """Return a random number between two, so that many nodes do not ask at the same moment."""
     return random.uniform(least, most)  # noqa: S311  # jitter is no secret
 
 
@@ -27,26 +27,26 @@ Jitter = Callable[[float, float], float]
 
 @dataclass(slots=True, kw_only=True)
 class Backoff:
-    """Counts failures in a row and says how long to wait after each: 1 s, 2 s, 4 s ... 30 s, each with jitter."""
+    """Counts failures in a row and tells how long to wait after each: 1 s, 2 s, 4 s ... 30 s, each with jitter."""
 
     first: float = FIRST
     """Seconds after the first failure."""
     limit: float = LIMIT
-    """Seconds at most, however many failures there were."""
+    """Seconds at most, after any number of failures."""
     jitter: Jitter = between
     failures: int = 0
 
     def failed(self) -> float:
-        """One more failure; the seconds to wait before the next attempt."""
+        """Count one more failure; return the seconds to wait before the next attempt."""
         self.failures += 1
         return self.delay(self.failures)
 
     def succeeded(self) -> None:
-        """Begin anew with the next failure."""
+        """Start again at `first` with the next failure."""
         self.failures = 0
 
     def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row; none after none."""
+        """Return the seconds to wait after so many failures in a row; 0 after none."""
         if failures < 1:
             return 0.0
         whole = min(self.first * 2.0 ** min(failures - 1, 32), self.limit)
@@ -54,7 +54,7 @@ class Backoff:
 
 
 class Backoffs:
-    """The same delays as an endless iterable, as kopf takes them: an API server that is away ends no watch."""
+    """The same delays as an endless iterable, as kopf takes them, so that no watch gives up on an absent API server."""
 
     def __iter__(self) -> Iterator[float]:
         backoff = Backoff()
@@ -64,7 +64,7 @@ class Backoffs:
 
 @dataclass(slots=True, kw_only=True)
 class Allowance:
-    """So many at once, then one every so many seconds: for what is written because something else moves."""
+    """A rate limit: `burst` at once, then one every so many seconds. For writes that other parties can cause."""
 
     burst: int
     every: float
@@ -73,7 +73,7 @@ class Allowance:
     _at: float = 0.0
 
     def take(self, now: float) -> bool:
-        """Whether one more is allowed at `now` (seconds of a monotonic clock); if so it is used up."""
+        """Return whether one more is allowed at `now` (seconds of a monotonic clock), and if so use it up."""
         left = self.burst if self._left is None else self._left + (now - self._at) / self.every
         self._left, self._at = min(float(self.burst), left), now
         if self._left < 1.0:
@@ -82,13 +82,13 @@ class Allowance:
         return True
 
     def reserve(self, now: float) -> float:
-        """Seconds from `now` until the next that is allowed, which is used up already."""
+        """Use up the next one; return the seconds from `now` until it is allowed."""
         left = self.burst if self._left is None else min(float(self.burst), self._left + (now - self._at) / self.every)
         self._left, self._at = left - 1.0, now
         return max(0.0, -self._left) * self.every
 
     def wait(self, now: float) -> float:
-        """Seconds from `now` until one more is allowed."""
+        """Return the seconds from `now` until one more is allowed; use up nothing."""
         if self._left is None:
             return 0.0
         left = min(float(self.burst), self._left + (now - self._at) / self.every)

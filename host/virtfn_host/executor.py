@@ -1,8 +1,8 @@
-"""Builds what steps touch, asks for blocked writes, and carries out plans: what the command and the host process share.
+"""Builds the machine, asks for blocked writes, and carries out plans: what the command and the host process share.
 
-A PCI write that is blocked on this node holds up every later one, which the kernel then carries out when nobody expects
-it. So the canary is asked once before a plan, and by `apply` before each further PF and each number of VFs. While we
-write, no look asks it: its read would wait for our own write.
+A blocked PCI write on this node holds up every later one, which the kernel then executes at an unknown later time. So
+the canary is asked before a plan, and by `apply` before each further PF and each number of VFs. While virtfn itself
+writes, no look asks the canary, because its read would wait for our own write.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ from virtfn_host.linux.use.canary import Canary
 from virtfn_host.linux.use.stuck import hanging, others_write, pfs_now
 
 WAIT = 10.0
-"""Seconds that a look waits for the one before it, which may hang."""
+"""Seconds that a look waits for the look before it, which may hang."""
 
 
 def machine_of(sysfs: Sysfs, journal: Path, root: Path = Path("/")) -> Machine:
-    """Everything a step may touch; `root` is where modules are looked for."""
+    """Build everything that a step may touch; modules are looked for below `root`."""
     return Machine(
         sysfs=sysfs,
         writer=Writer(functools.partial(who_blocks, sysfs), HELD_AFTER, sysfs.sys),
@@ -41,20 +41,20 @@ def machine_of(sysfs: Sysfs, journal: Path, root: Path = Path("/")) -> Machine:
 
 
 class Executor:
-    """A machine and its canary. Any thread may ask for blocked writes; plans come one at a time."""
+    """A machine and its canary. Any thread may ask for blocked writes; plans must come one at a time."""
 
     def __init__(self, machine: Machine, canary: Canary | None = None) -> None:
         self.machine = machine
         self._canary = canary or Canary()
         self._asking = threading.Lock()
         self._writes = False
-        """Whether a plan is being carried out; under `_asking`."""
+        """Whether a plan is being carried out; guarded by `_asking`."""
 
     def blocked_write(self, inventory: Inventory) -> Stuck | None:
-        """A PCI write that is blocked on this node: ours or, unless a plan is being carried out, another program's.
+        """Return a blocked PCI write of this node: ours or, unless a plan is being carried out, another program's.
 
         Raises:
-            BusyError: another thread is asking, and has no answer yet.
+            BusyError: another thread is asking and has no answer yet.
         """
         if (stuck := self.machine.writer.stuck()) is not None:
             return stuck
@@ -68,7 +68,7 @@ class Executor:
         stopping: Callable[[], bool] = lambda: False,
         unwanted: Callable[[], bool] = lambda: False,
     ) -> Report | Stuck:
-        """The report of `apply`, or the blocked write because of which nothing was tried."""
+        """Return the report of `apply`, or the blocked write because of which no step was tried."""
         sysfs = self.machine.sysfs
         blocked = functools.partial(hanging, sysfs, self._canary, tuple(pfs_now(sysfs)))
         with self._asking:
@@ -96,10 +96,10 @@ def in_turn(lock: threading.Lock, seconds: float) -> Iterator[None]:
     """Hold the lock of a look.
 
     Raises:
-        BusyError: the look that has it does not come back.
+        BusyError: the look that holds it does not return.
     """
     if not lock.acquire(timeout=seconds):
-        raise BusyError(f"busy: another look at this machine has not come back in {seconds:.0f} s")
+        raise BusyError(f"busy: another look at this machine has not returned in {seconds:.0f} s")
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
-"""GET /healthz for the processes of Kubernetes' side; whoever reaches the port cannot wear the process out.
+"""GET /healthz for controller, agent and device plugin; no client can exhaust the process through this port.
 
-Any pod may reach it where no NetworkPolicy is enforced. So what a connection costs is bounded, and so is how many there
-are: the newest always has a place, and the oldest loses its own. The kubelet says its whole question as it connects,
-and is answered before others can push it out. Whoever holds a connection open and says nothing loses it.
+Where no NetworkPolicy is enforced, any pod can reach the port. So the cost of a connection is bounded, and so is the
+number of connections: a new one always gets a place, and the oldest one is closed. The kubelet sends its whole request
+as it connects, and is answered before other clients can push it out. A silent connection is closed.
 """
 
 import asyncio
@@ -11,18 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 CONNECTIONS = 32
-"""At once. No more are accepted in one turn of the loop either, so that one which has asked is answered first."""
+"""Connections at the same time. No more are accepted in one turn of the loop, so that a request is answered first."""
 
 ASKED_IN = 5.0
-"""Seconds in which a question has to be there, and its answer taken."""
+"""Seconds within which the client must send its request and take the answer."""
 
 QUESTION = 4096
-"""Bytes of the longest question; a connection holds twice as many at most."""
+"""Bytes of the longest request; a connection holds at most twice as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How a process is."""
+    """The health of a process."""
 
     alive: bool
     """False: the kubelet should restart the process."""
@@ -31,22 +31,22 @@ class Health:
 
 
 class HealthServer:
-    """Answers until it is closed."""
+    """Answers health requests until it is closed."""
 
     def __init__(self, health: Callable[[], Health]) -> None:
         self._health = health
         self._open: dict[asyncio.StreamWriter, None] = {}
-        """From the oldest to the newest."""
+        """Open connections, from the oldest to the newest."""
         self._server: asyncio.Server | None = None
 
     async def start(self, port: int) -> None:
-        """Listen on every address."""
+        """Start to listen on every address."""
         self._server = await asyncio.start_server(
             self._answer, port=port, limit=QUESTION, backlog=CONNECTIONS, reuse_address=True
         )
 
     async def close(self) -> None:
-        """Listen no more, and end what is open."""
+        """Stop listening and close every connection."""
         if self._server is not None:
             self._server.close()
         for writer in self._open:

@@ -57,7 +57,7 @@ def test_a_vf_in_use_is_left_alone(lab: Lab, vf: PciAddress) -> None:
     step = SetNumVfs(pf=lab.pf, value=0, expects=1)
     with lab.used(vf):
         assert [holder_text(holder) for holder in holders(lab.sysfs, vf)] == ["its vfio device is open"]
-        with pytest.raises(FunctionInUseError, match=r"somebody has .*noiommu-"), held(lab.sysfs, [vf]):
+        with pytest.raises(FunctionInUseError, match=r"another process has .*noiommu-"), held(lab.sysfs, [vf]):
             pytest.fail("locked a VF that is open")
         (result,) = apply(plan_of([step]), lab.machine).results
         assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.VFS_IN_USE)

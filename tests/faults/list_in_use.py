@@ -21,7 +21,7 @@ from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import poolfile
 
 NO_CDEV = "Debian's kernels have no vfio cdev"
-HELD = "is in use: somebody has .*/dev/vfio/{group} open"
+HELD = "is in use: another process has .*/dev/vfio/{group} open"
 
 
 @contextmanager

@@ -180,7 +180,7 @@ FAULTS = (
         after=alone,
         words=DO,
         reason=Reason.BIND_FAILED,
-        message=r"^VF 0 of {pf} \({vf}\): set driver_override pcieport: refused: pcieport is no vfio driver, ",
+        message=r"^VF 0 of {pf} \({vf}\): set driver_override pcieport: refused: pcieport is not a vfio driver, ",
     ),
     Fault(
         name="the IOMMU refuses a device",

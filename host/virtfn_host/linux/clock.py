@@ -1,12 +1,13 @@
-"""The one clock of a node that nobody sets: agent and device plugin compare each other's times by it.
+"""The clock of a node that cannot be set: agent and device plugin compare each other's times by it.
 
-The time of day jumps, by an administrator or by NTP on a node whose battery is empty. A ledger entry of an hour to come
-would hold a function for that hour, and one of an hour ago would free a function whose pod is being started.
+The time of day jumps when an administrator sets it, or NTP on a node with an empty battery. With that clock, a ledger
+entry from an hour ahead would hold a function for an hour, and one from an hour ago would free a function whose pod is
+being started.
 """
 
 import time
 
 
 def since_boot() -> float:
-    """Seconds since this machine booted, asleep or awake; the same in every container of it."""
+    """Return the seconds since this machine booted, asleep or awake; the same in each of its containers."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

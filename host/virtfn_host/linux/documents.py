@@ -1,8 +1,7 @@
 """One reader and one writer for every document of ours: pool file, ledger, journal.
 
-`files.py` says whether the file may be ours, `core/values/codec.py` whether its text is a document of this kind that
-nobody changed, of whatever version. Here the two meet: whatever is there instead of a good document, the answer is one
-exception.
+`files.py` checks that the file may be ours. `core/values/codec.py` checks that its text is an unchanged document of
+this kind, of any version. Here the two meet: every failure is one exception, `DocumentError`.
 """
 
 from pathlib import Path
@@ -16,10 +15,10 @@ T = TypeVar("T")
 
 
 def read(kind: type[T], path: Path) -> T | None:
-    """The document of a file, or None where there is no file.
+    """Return the document of a file, or None where there is no file.
 
     Raises:
-        DocumentError: there is something else than a document of this kind, whole and as it was written.
+        DocumentError: the file is not an unchanged document of this kind.
     """
     try:
         data = read_bounded(path)
@@ -32,8 +31,8 @@ def write(path: Path, value: object, mode: int) -> None:
     """Replace a file by a document; see `write_atomically`.
 
     Raises:
-        DocumentError: it could not be written, or nobody could read it; the old file is as it was, but for a cause of
-            NotSyncedError.
+        DocumentError: the file could not be written, or no reader would accept it. The old file is as it was, except
+            where the cause is NotSyncedError.
     """
     try:
         write_atomically(path, text_of(value), mode)
@@ -42,12 +41,12 @@ def write(path: Path, value: object, mode: int) -> None:
 
 
 def text_of(value: object) -> str:
-    """What is written of a value.
+    """Return the text that is written of a value.
 
     Raises:
-        CodecError: nobody could read it.
+        CodecError: no reader would accept it.
     """
     text = dumps(value) + "\n"
     if len(text) > LIMIT or len(text.encode()) > LIMIT:
-        raise CodecError(f"it would be longer than {LIMIT} bytes, and nobody would read it")
+        raise CodecError(f"it would be longer than {LIMIT} bytes, which no reader accepts")
     return text

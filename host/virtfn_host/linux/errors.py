@@ -1,26 +1,26 @@
-"""What can go wrong on the machine.
+"""The errors of the machine.
 
     HostError
-    +-- SysfsReadError        a file is there and does not read
-    +-- SysfsWriteError       the kernel refused a write; carries its errno
-    +-- FunctionInUseError    a holder has it, or nobody can tell that it has not
-    +-- StaleSnapshotError    the machine moved between planning and applying
-    +-- SettleTimeoutError    the kernel did not show in time what was asked for
-    +-- StuckError            a write blocked past its deadline and is still in the kernel
-    +-- BindFailedError       a driver refused a device
-    +-- ModuleMissingError    modprobe does not know a module
+    +-- SysfsReadError        a file exists and cannot be read
+    +-- SysfsWriteError       the kernel refused a write; has its errno
+    +-- FunctionInUseError    a function is in use, or may be
+    +-- StaleSnapshotError    the machine changed between planning and applying
+    +-- SettleTimeoutError    the kernel did not show the result of a step in time
+    +-- StuckError            a write missed its deadline and is still in the kernel
+    +-- BindFailedError       a driver refused a function
+    +-- ModuleMissingError    modprobe could not load a module
     +-- DocumentError         a file of ours cannot be read or written
     +-- JournalUnreadableError  the originals cannot be read
-    +-- AnotherWriterError    a second process wants to write on this node
-    +-- NetlinkError          netlink does not answer, or there is no library for it
-    |   +-- NetlinkRefusedError   it answered with an errno
+    +-- AnotherWriterError    another process writes on this node
+    +-- NetlinkError          netlink does not answer, or its library is missing
+    |   +-- NetlinkRefusedError   netlink answered with an errno
     +-- LinkSettingRefusedError   a link setting of a VF could not be made
-    +-- NotANameError         what is no name was to become part of a path
-    +-- NeededError           this machine cannot do without a function, or nobody can tell that it can
-    +-- DriverRefusedError    a function is not for that driver
-    +-- BusyError             too much is being asked at once
+    +-- NotANameError         a text that is not a name was to become part of a path
+    +-- NeededError           this machine needs a function, or may need it
+    +-- DriverRefusedError    a driver or module is not allowed for a function
+    +-- BusyError             too many requests at once
 
-Each has its reason from the closed list. The message says what was wanted, where, what the kernel answered and what to
+Each has a reason from the closed list. The message says what was wanted, where, what the kernel answered, and what to
 try next.
 """
 
@@ -31,13 +31,13 @@ from virtfn_host.core.values.reasons import Reason
 
 
 class HostError(Exception):
-    """Base: `reason` is a word of the closed list."""
+    """The base of all; `reason` is a word of the closed list."""
 
     reason: Reason = Reason.WRITE_REFUSED
 
 
 class SysfsReadError(HostError):
-    """A file that exists could not be read."""
+    """A file exists and could not be read."""
 
     reason = Reason.UNREADABLE
 
@@ -60,19 +60,19 @@ class SysfsWriteError(HostError):
 
 
 class FunctionInUseError(HostError):
-    """Somebody holds a function, so nothing was written."""
+    """A function is in use, or may be; nothing was written."""
 
     reason = Reason.VFS_IN_USE
 
 
 class StaleSnapshotError(HostError):
-    """What the step expects is not there any more; look and plan again."""
+    """The machine is not as the step expects; look and plan again."""
 
     reason = Reason.STALE_SNAPSHOT
 
 
 class SettleTimeoutError(HostError):
-    """The kernel did not show in time what was asked for."""
+    """The kernel did not show the result of a step in time."""
 
     reason = Reason.SETTLE_TIMEOUT
 
@@ -84,7 +84,7 @@ class StuckError(HostError):
 
 
 class BindFailedError(HostError):
-    """A driver did not take a device."""
+    """A driver did not take a function."""
 
     reason = Reason.BIND_FAILED
 
@@ -96,7 +96,7 @@ class ModuleMissingError(HostError):
 
 
 class DocumentError(HostError):
-    """A file of ours is there and is no document of ours, or it cannot be written."""
+    """A file of ours exists and is not a document of ours, or cannot be written."""
 
     reason = Reason.UNREADABLE
 
@@ -106,13 +106,13 @@ class DocumentError(HostError):
 
 
 class JournalUnreadableError(HostError):
-    """The journal is there and cannot be read; it is kept, and nothing that depends on it is touched."""
+    """The journal exists and cannot be read, or cannot be written. It is kept, and nothing is touched."""
 
     reason = Reason.JOURNAL_UNREADABLE
 
 
 class AnotherWriterError(HostError):
-    """Another process writes on this node; two writers would undo each other."""
+    """Another process writes on this node; two writers would undo each other's changes."""
 
     reason = Reason.ANOTHER_WRITER
 
@@ -133,47 +133,47 @@ class NetlinkRefusedError(NetlinkError):
 
 
 class LinkSettingRefusedError(HostError):
-    """A link setting of a VF could not be made, so the VF is not offered; nothing else of its PF is held up."""
+    """A link setting of a VF could not be made, so the VF is not offered. No other step of its PF is held up."""
 
     reason = Reason.LINK_SETTING_REFUSED
 
 
 class NotANameError(HostError):
-    """What is no name was to become part of a path."""
+    """A text that is not a name was to become part of a path."""
 
 
 class NeededError(HostError):
-    """This machine cannot do without a function, or nobody can tell that it can; nothing was written."""
+    """This machine needs a function, or may need it; nothing was written."""
 
     reason = Reason.NEEDED_BY_MACHINE
 
 
 class DriverRefusedError(HostError):
-    """No function, or not this one, is bound to that driver by virtfn; nothing was written."""
+    """A driver or module is not allowed for a function; nothing was written."""
 
     reason = Reason.BIND_FAILED
 
 
 class BusyError(HostError):
-    """Too much is being asked at once; nothing was begun."""
+    """Too many requests at once; nothing was begun."""
 
     reason = Reason.HOST_UNREACHABLE
 
 
 def errno_text(number: int) -> str:
-    """`Operation not supported (EOPNOTSUPP)`; Python calls that one ENOTSUP, the kernel and `ip` do not."""
+    """Return text and name of an errno: `Operation not supported (EOPNOTSUPP)`, which Python alone calls ENOTSUP."""
     name = "EOPNOTSUPP" if number == errnos.EOPNOTSUPP else errnos.errorcode.get(number, str(number))
     return f"{os.strerror(number)} ({name})"
 
 
 _HINTS = {
-    errnos.EBUSY: "something else has the device; look who, and try again",
+    errnos.EBUSY: "something else has the device; find out what, and try again",
     errnos.ENODEV: "no such device, the driver does not take it, or driver_override names another",
     errnos.ENOENT: "the driver is not loaded, or it cannot make VFs",
     errnos.EINVAL: "for a bind to vfio-pci: is the IOMMU on?",
     errnos.ERANGE: "more VFs than sriov_totalvfs",
     errnos.EACCES: "run as root",
-    errnos.EPERM: "virtfn writes no such file",
+    errnos.EPERM: "virtfn does not write this file",
     errnos.EROFS: "sysfs is mounted read-only here",
     errnos.EINTR: "the process that wrote it for us was killed; look whether it reached the kernel",
     errnos.ECANCELED: "not begun, because the process that was to write it was killed",

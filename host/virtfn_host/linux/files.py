@@ -1,7 +1,8 @@
-"""Small files of ours: read with bounds and never waiting, written whole or not at all.
+"""Small files of ours: read within bounds and without blocking, written whole or not at all.
 
-Whoever can write beside them may put anything in their place: a fifo, a device, a link, a file without end. So what is
-read is a regular file, of root or of us, that nobody else may write. What it says is `documents.py`'s.
+A program that can write beside them may put anything in their place: a fifo, a device, a link, a file without end. So
+only a regular file is read that belongs to root or to us and that no other user may write. `documents.py` reads what it
+says.
 """
 
 import contextlib
@@ -21,9 +22,9 @@ LIMIT = 4 << 20
 _KINDS = (
     (stat.S_ISLNK, errno.ELOOP, "is a symbolic link and not followed; put the file itself there"),
     (stat.S_ISDIR, errno.EISDIR, "is a folder; move it away"),
-    (stat.S_ISFIFO, errno.EINVAL, "is a fifo and no file; remove it"),
-    (stat.S_ISSOCK, errno.ENXIO, "is a socket and no file; remove it"),
-    (lambda mode: not stat.S_ISREG(mode), errno.EINVAL, "is a device and no file; remove it"),
+    (stat.S_ISFIFO, errno.EINVAL, "is a fifo, not a regular file; remove it"),
+    (stat.S_ISSOCK, errno.ENXIO, "is a socket, not a regular file; remove it"),
+    (lambda mode: not stat.S_ISREG(mode), errno.EINVAL, "is a device, not a regular file; remove it"),
 )
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -32,19 +33,19 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class NotSyncedError(OSError):
-    """A file is written, but a power cut may undo that."""
+    """The file is written, but a power cut may undo that."""
 
 
 def read_bounded(path: Path, limit: int = LIMIT) -> bytes | None:
-    """What a file of ours holds, or None where there is none.
+    """Return the contents of a file of ours, or None where there is no file.
 
     Raises:
-        OSError: it is no regular file, not ours, may be written by others, is longer than `limit` bytes, or does not
-            read; the text says which, and what helps.
+        OSError: the file is not regular, not ours, writable by others, longer than `limit` bytes, or cannot be read.
+            The text says which, and what helps.
     """
     try:
         with _opened(path.parent) as folder:
-            # Before it is opened, because opening some devices does something.
+            # Before it is opened, because to open some devices has an effect.
             _expect_ours(os.stat(path.name, dir_fd=folder, follow_symlinks=False), limit)
             fd = os.open(path.name, _FILE, dir_fd=folder)
     except FileNotFoundError:
@@ -64,13 +65,13 @@ def read_bounded(path: Path, limit: int = LIMIT) -> bytes | None:
 
 
 def write_atomically(path: Path, text: str, mode: int) -> None:
-    """Replace `path` by `text`; a reader, also after a crash, sees the old file or the new one.
+    """Replace the file at `path` by `text`. A reader sees the old file or the new one, also after a crash.
 
-    The folder is made where it is missing. What a killed writer of the same file left behind is removed.
+    A missing folder is made. Temporary files of killed writers of the same file are removed.
 
     Raises:
-        NotSyncedError: it is written, and its folder did not sync.
-        OSError: it could not be written; the old file is as it was.
+        NotSyncedError: the file is written, but its folder did not sync.
+        OSError: the file could not be written; the old one is as it was.
     """
     data = text.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +86,7 @@ def write_atomically(path: Path, text: str, mode: int) -> None:
             os.fsync(fd)
             os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
-            with contextlib.suppress(OSError):  # what went wrong first is told; the next writer removes what is left
+            with contextlib.suppress(OSError):  # the first error is reported; the next writer removes the file
                 os.unlink(temporary, dir_fd=folder)
             raise
         finally:
@@ -99,7 +100,7 @@ def write_atomically(path: Path, text: str, mode: int) -> None:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[int]:
-    """The folder itself, so that what is asked of it next cannot be led elsewhere."""
+    """Open the folder itself, so that no later call through it can be redirected."""
     try:
         fd = os.open(folder, _FOLDER)
     except OSError as error:
@@ -120,7 +121,7 @@ def _expect_ours(found: os.stat_result, limit: int) -> None:
         if is_kind(found.st_mode):
             raise OSError(number, text)
     if found.st_uid not in (0, os.geteuid()):
-        raise OSError(errno.EPERM, f"belongs to user {found.st_uid}, so anybody may have written it; chown it to root")
+        raise OSError(errno.EPERM, f"belongs to user {found.st_uid}, so it cannot be trusted; chown it to root")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         text = f"may be written by others (mode {stat.S_IMODE(found.st_mode):o}); look at it, then chmod go-w"
         raise OSError(errno.EPERM, text)
@@ -132,12 +133,12 @@ def _too_long(limit: int) -> OSError:
     return OSError(errno.EFBIG, f"is longer than {limit} bytes, so it is none of ours")
 
 
-# A writer has its temporary file locked for as long as it lives. So one that can be locked was left by a writer that
-# was killed, whatever process namespace that was in, and however many writers there are.
+# A living writer holds a lock on its temporary file. So a file that can be locked was left by a killed writer, in
+# whatever process namespace it was and however many writers there are.
 
 _SUFFIX = ".new"
 _EARLIER = re.compile(r"[a-z0-9_]{8}")
-"""What follows the dot in the name of one that an earlier version left (mkstemp)."""
+"""The end of the name of a temporary file that an earlier version left (mkstemp)."""
 
 
 def _made(folder: int, name: str) -> tuple[int, str]:
@@ -146,18 +147,18 @@ def _made(folder: int, name: str) -> tuple[int, str]:
         fd = os.open(temporary, _NEW, 0o600, dir_fd=folder)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            if os.fstat(fd).st_nlink:  # not taken for one left behind before it was locked
+            if os.fstat(fd).st_nlink:  # no other writer removed it as left behind before it was locked
                 return fd, temporary
         except BaseException:
             os.close(fd)
-            with contextlib.suppress(OSError):  # what went wrong first is told
+            with contextlib.suppress(OSError):  # the first error is reported
                 os.unlink(temporary, dir_fd=folder)
             raise
         os.close(fd)
 
 
 def _remove_left_behind(folder: int, name: str) -> None:
-    """Only for tidiness: what cannot be removed hinders no write."""
+    """Remove temporary files of killed writers. For tidiness only: a failure stops no write."""
     start = f".{name}."
     with contextlib.suppress(OSError):
         for entry in os.listdir(folder):

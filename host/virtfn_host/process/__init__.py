@@ -1,1 +1,1 @@
-"""The host process: its socket, who may speak on it, and the agent's end of it."""
+"""The host process (`serve`), its socket (`connections`, `protocol`), and the agent's end of it (`client`)."""

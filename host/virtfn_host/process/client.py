@@ -1,4 +1,4 @@
-"""The agent's end of the host process's socket. One connection per request: a request that hangs holds up no other."""
+"""The agent's end of the host process's socket. One connection per request, so a hanging one delays no other."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,17 +14,17 @@ from virtfn_host.linux.errors import HostError
 from virtfn_host.process.protocol import LINE_LIMIT, Look, Refusal, cut, line, parse, value
 
 OBSERVE_DEADLINE = 30.0
-"""Seconds for one look; a look with hanging reads takes a few."""
+"""Seconds for one look; a look with hanging reads takes a few seconds."""
 
 
 class HostUnreachable(HostError):  # noqa: N818 - the reason's own name
-    """The host process does not answer, or not in words of the protocol."""
+    """The host process does not answer, or its answer is not one of the protocol."""
 
     reason = Reason.HOST_UNREACHABLE
 
 
 class HostRefused(HostError):  # noqa: N818
-    """The host process says no; `reason` is its own."""
+    """The host process refused a request; `reason` is its own."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -32,16 +32,16 @@ class HostRefused(HostError):  # noqa: N818
 
 
 class HostClient:
-    """Asks the host process that serves a socket."""
+    """Sends requests to the host process that serves a socket."""
 
     def __init__(self, socket_path: Path | str) -> None:
         self._path = str(socket_path)
 
     async def observe(self, *, links: bool = False) -> Observation:
-        """One look at the machine, with link settings of VFs where `links`.
+        """Look at the machine once; with `links` also at link settings of VFs.
 
         Raises:
-            HostUnreachable: no answer in OBSERVE_DEADLINE seconds.
+            HostUnreachable: no answer within OBSERVE_DEADLINE seconds.
             HostRefused: the machine cannot be read.
         """
         try:
@@ -51,12 +51,12 @@ class HostClient:
             raise HostUnreachable(f"the host process has not answered in {OBSERVE_DEADLINE:.0f} s") from error
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None] = lambda _: None) -> Report:
-        """Carry out a plan, or as much of it as one request takes; `on_result` hears of each step as it ends.
+        """Carry out a plan, or as much of it as fits into one request; `on_result` hears of each step as it ends.
 
-        The report is of what was asked for. The next look finds what is still to be done.
+        The report covers the steps that were sent. The next look finds the rest.
 
         Raises:
-            HostUnreachable: the host process went away; look again, nobody knows how far it came.
+            HostUnreachable: the connection ended, and an unknown part of the plan is done; look again.
         """
         plan = cut(plan)
         deadline = sum(patience(step) for step in plan.steps) + OBSERVE_DEADLINE
@@ -71,7 +71,7 @@ class HostClient:
             raise HostUnreachable(f"the host process has not ended a plan in {deadline:.0f} s") from error
 
     async def watch(self) -> AsyncIterator[str]:
-        """A word for each burst of kernel events, beginning with `watching`.
+        """Yield a word for each burst of kernel events; the first word is `watching`.
 
         Raises:
             HostUnreachable: the connection ended; watch again.
@@ -80,7 +80,7 @@ class HostClient:
             while True:
                 event = await _answer(reader, "event")
                 if not isinstance(event, str):
-                    raise CodecError("an event that is no text")
+                    raise CodecError("sent an event that is not text")
                 yield event
 
     @asynccontextmanager
@@ -109,12 +109,12 @@ def _expected(word: str, body: Any, wanted: str) -> Any:
         refusal = value(Refusal, body)
         raise HostRefused(refusal.reason, refusal.message)
     if word != wanted:
-        raise CodecError(f"answered {word!r} where {wanted!r} was due")
+        raise CodecError(f"answered {word!r} instead of {wanted!r}")
     return body
 
 
 async def _message(reader: asyncio.StreamReader) -> tuple[str, Any]:
     text = await reader.readline()
     if not text.endswith(b"\n"):
-        raise ConnectionResetError("it went away in the middle of an answer")
+        raise ConnectionResetError("closed the connection in the middle of an answer")
     return parse(text)

@@ -1,14 +1,15 @@
-"""The host process's socket: who may speak on it, how much, how long, and that every word is answered.
+"""The host process's socket: who may connect, limits of size, time and number, and one answer for every request.
 
-Whoever speaks there may be the agent or whoever has taken it over, so nothing is trusted: a line has a length, a
-request a deadline that single bytes do not extend, connections have a number, an answer that nobody takes is given up.
-Whatever goes wrong in a request is answered in one line, and the process lives. What the words do is `serve.py`'s.
+The client may be the agent or an attacker who has taken over the agent, so nothing is trusted. A line has a maximal
+length. A request has a deadline that single bytes do not extend. The number of connections is limited. An answer that
+the client does not take is given up. Every failure of a request is answered in one line, and the process lives.
+`serve.py` carries out the requests.
 
-A plan is carried out to its end, also when its client goes away in the middle: half a plan is nobody's wish. It gives
-way only where its client is gone and another plan waits. Then what is only waited for (VFs that settle, a link that
-comes up) is not waited for any more, and the steps that would have followed are not tried; and no further PF is begun,
-or 28,000 steps for as many PFs would keep the next agent out for hours. Nor is a plan taken that comes back to the same
-function more often than one of ours: its one PF would take as long.
+A plan is carried out to its end even if its client goes away, because half a plan is of no use. It gives way only if
+the client has gone and another plan waits. Then waiting (for VFs to settle, for a link to come up) ends, the steps that
+depend on it are not tried, and no further PF is begun: 28,000 steps for as many PFs would keep the next agent out for
+hours. A plan that comes back to the same function more often than our own plans do is refused, because its one PF would
+take as long.
 """
 
 import contextlib
@@ -37,19 +38,19 @@ from virtfn_host.process.protocol import REQUEST_LIMIT, Look, error_line, line, 
 from virtfn_host.process.seldom import Seldom
 
 IDLE = 30.0
-"""Seconds in which a connection has to bring a whole request."""
+"""Seconds within which a connection must bring a whole request."""
 
 SEND = 10.0
-"""Seconds for an answer to be taken."""
+"""Seconds within which the client must take an answer."""
 
 DRAIN = 5.0
-"""Seconds for the rest of a line that is too long: who is still sending would not read that it is."""
+"""Seconds to read the rest of a line that is too long: a client that is still sending would not read the answer."""
 
 CONNECTIONS = 32
-"""At once; an agent has two, and as many more as looks of it hang."""
+"""Connections at the same time. An agent has two, and one more for each of its looks that hangs."""
 
 WATCHERS = 8
-"""Of these at most that listen for events and never end."""
+"""Connections that may listen for events, and so never end."""
 
 PEER = struct.Struct("3i")
 """struct ucred: process, user, group. unix(7)."""
@@ -60,13 +61,13 @@ refusals.addFilter(Seldom())
 
 
 class Answers(Protocol):
-    """Who does what is asked."""
+    """What carries out the requests."""
 
     def observe(self, look: Look) -> Observation:
-        """One look at the machine."""
+        """Look at the machine once."""
 
     def apply(self, plan: Plan, told: Callable[[StepResult], None], gone: Callable[[], bool]) -> Report:
-        """Carry out a plan; `gone` says whether its client is."""
+        """Carry out a plan; `gone` tells whether its client has gone."""
 
 
 class Connection(socketserver.BaseRequestHandler):
@@ -80,7 +81,7 @@ class Connection(socketserver.BaseRequestHandler):
         self.request.settimeout(SEND)
         self._rest = bytearray()
         self._deaf = False
-        """Whether an answer could not be sent: nothing more is."""
+        """Whether an answer could not be sent; then no further one is."""
 
     def handle(self) -> None:
         """Answer every line until the client goes away."""
@@ -89,7 +90,7 @@ class Connection(socketserver.BaseRequestHandler):
                 self._answer(text)
 
     def _line(self) -> bytes | None:
-        """The next request, or None where there will be none."""
+        """Read the next request; None when there will be none."""
         until, searched = time.monotonic() + IDLE, 0
         while (end := self._rest.find(b"\n", searched)) < 0 and len(self._rest) <= REQUEST_LIMIT:
             searched = len(self._rest)
@@ -99,7 +100,7 @@ class Connection(socketserver.BaseRequestHandler):
             part = self.request.recv(65536)
             if not part:
                 if self._rest:
-                    self._refuse("a request without its end")
+                    self._refuse("a request without a newline at its end")
                 return None
             self._rest += part
         if end < 0 or end > REQUEST_LIMIT:
@@ -124,7 +125,7 @@ class Connection(socketserver.BaseRequestHandler):
                 pass
 
     def _answer(self, text: bytes) -> None:
-        """Whatever comes of a request is one line at its end."""
+        """Carry out one request. Its last answer is always one line, whatever happens."""
         try:
             word, body = self.server.read(text)
             match word, body:
@@ -154,22 +155,23 @@ class Connection(socketserver.BaseRequestHandler):
         self.send(error_line(Reason.WRITE_REFUSED, f"refused, nothing was done: {why}"))
 
     def send(self, message: bytes) -> None:
-        """Answer; a client that went away, or does not listen, is not told and is no reason to stop."""
+        """Send a line. A client that has gone or does not read gets nothing more; its plan goes on."""
         if self._deaf:
             return
         try:
             self.request.sendall(message)
-        except OSError:  # gone, or SEND is over; half a line was sent, so nothing may follow it
+        except OSError:  # gone, or SEND is over; half a line may have been sent, so nothing may follow it
             self._deaf = True
 
     def _gone(self) -> bool:
-        """Whether nobody hears the answers; who only has nothing more to say is still there."""
+        """Whether the client has gone. One that has only closed its sending side is still there."""
         poll = select.poll()
         poll.register(self.request, 0)
         return self._deaf or any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
 
     def _watch(self) -> None:
-        """Pass events on until the client goes away; it is told apart from silence, or each that went would stay."""
+        """Pass events on until the client closes the connection, which must be detected, or this thread would never
+        end."""
         with self.server.a_watcher(), open_uevents() as listener:
             self.send(line("event", "watching"))
             poll = select.poll()
@@ -181,21 +183,22 @@ class Connection(socketserver.BaseRequestHandler):
 
 
 def _bounded(plan: Plan) -> Plan:
-    """A plan that does not come back to the same without end: it would be carried out to the end of that PF."""
+    """Return the plan; refuse one that repeats a step on the same function again and again: it could not be stopped
+    inside that PF."""
     if (step := too_often(plan)) is not None:
-        raise CodecError(f"no plan has this so often for the same function: {clipped(describe(step))}")
+        raise CodecError(f"the plan repeats a step too often for the same function: {clipped(describe(step))}")
     return plan
 
 
 def own_folder(path: Path) -> None:
-    """Make the folder of a socket where there is none, and let nobody else into the one that there is.
+    """Make the folder of a socket where it is missing, and keep other users out of an existing one.
 
-    A volume of Kubernetes is everybody's to write until somebody says otherwise. That is said here of a folder that is
-    ours and has nothing else in it; any other one that others may write is left as it is, and refused: whoever may
-    write there may put a socket of his own in the place of ours.
+    Every user may write into a new Kubernetes volume. If the folder is ours and has nothing but the socket in it, its
+    mode is changed. Any other folder that others may write is refused and left as it is: they could put a socket of
+    their own in place of ours.
 
     Raises:
-        OSError: others may write there, it is somebody else's, or is no folder.
+        OSError: others may write there, the folder belongs to another user, or it is not a folder.
     """
     folder = path.parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -222,7 +225,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self._watchers = threading.BoundedSemaphore(WATCHERS)
         self._reading = threading.Lock()
         own_folder(path)
-        # Ours alone while we hold the writer's lock, so a socket that is there is a dead one's.
+        # We hold the writer's lock, so an existing socket was left by a process that has ended.
         path.unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:
@@ -231,10 +234,10 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             os.umask(mask)
 
     def read(self, text: bytes) -> tuple[str, Look | Plan | None]:
-        """The word of a request and what comes with it; one at a time, for a line grows thirtyfold as it is read.
+        """Return the word of a request and its value. One at a time, because a line takes thirty times its size here.
 
         Raises:
-            CodecError: it is no request.
+            CodecError: the text is not a request.
         """
         with self._reading:
             word, body = parse(text, limit=REQUEST_LIMIT)
@@ -249,10 +252,10 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     @contextlib.contextmanager
     def a_watcher(self) -> Iterator[None]:
-        """A place among those that listen for events.
+        """Take one of the WATCHERS places.
 
         Raises:
-            BusyError: there is none.
+            BusyError: all places are taken.
         """
         if not self._watchers.acquire(blocking=False):
             raise BusyError(f"busy: {WATCHERS} connections watch already")
@@ -262,7 +265,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             self._watchers.release()
 
     def process_request(self, request: socket.socket, client_address: Any) -> None:  # type: ignore[override]
-        """One thread a connection, where there is a place for it; never a thread to say that there is none."""
+        """Start a thread for a connection if there is a place for it; a refusal needs no thread."""
         _, user, _ = PEER.unpack(request.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
         if user != os.geteuid():
             self._turn_away(request, f"user {user} may not speak here, only {os.geteuid()}")
@@ -283,7 +286,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             self._places.release()
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        """Logged, and nothing more: the next connection is another matter."""
+        """Log the error and go on with the next connection."""
         refusals.exception("a connection failed")
 
     def _turn_away(self, request: socket.socket, why: str) -> None:

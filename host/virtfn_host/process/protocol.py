@@ -4,7 +4,7 @@
 -> {"apply": Plan}           <- {"result": StepResult} for each step as it ends, then {"report": Report}
 -> {"ping": null}            <- {"pong": null}, at once and without a look at the machine
 -> {"watch": null}           <- {"event": "..."} for each burst of kernel events, for ever
-                             <- {"error": {"reason": "...", "message": "..."}} instead, where it cannot be done
+                             <- {"error": {"reason": "...", "message": "..."}} instead, where a request fails
 """
 
 import json
@@ -19,14 +19,14 @@ LINE_LIMIT = 16 << 20
 """Bytes of the longest answer: an inventory of 2,048 VFs is about 1 MB."""
 
 REQUEST_LIMIT = 1 << 20
-"""Bytes of the longest request without its end; a client cuts a plan that would be longer (`cut`)."""
+"""Bytes of the longest request without its newline; a client cuts a plan that would be longer (`cut`)."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why something is not done."""
+    """Why a request was refused."""
 
     reason: Reason
     message: str
@@ -34,14 +34,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What to look at beside the machine's functions."""
+    """What to look at in addition to the machine's functions."""
 
     links: bool = False
-    """Link settings of VFs; without, only where the journal has some to be given back."""
+    """Look at link settings of VFs. If False, only where the journal has some to give back."""
 
 
 def line(word: str, value: object = None) -> bytes:
-    """One message. What is no Unicode, as the kernel may show it, is said with a question mark."""
+    """Return the line of one message. Text from the kernel that is not Unicode gets question marks."""
     body = value if word in ("event", "error") else None if value is None else encode(value)
     return _json({word: body}) + b"\n"
 
@@ -51,14 +51,14 @@ def _json(value: object) -> bytes:
 
 
 def cut(plan: Plan) -> Plan:
-    """As many of a plan's steps, from the first on, as one request takes; what it blocks and displaces is not said.
+    """Return as many steps of a plan, from the first on, as fit into one request, without what waits or is displaced.
 
-    The rest is planned anew by whoever looks again: a plan is what is missing, not a list that must be worked off.
+    The rest is planned again at the next look: a plan says what is missing, and need not be carried out to its end.
     """
     short = plan_of(plan.steps[:MANY])
     if len(line("apply", short)) <= REQUEST_LIMIT:
         return short
-    # With each PF, and with each step of one, comes a comma, but for the first one.
+    # Each PF and each of its steps comes with a comma, except the first.
     left, fitting = REQUEST_LIMIT - len(line("apply", plan_of(()))) + 1, 0
     for part in short.pfs:
         bare = len(_json(encode(replace(part, steps=()))))
@@ -70,15 +70,15 @@ def cut(plan: Plan) -> Plan:
 
 
 def error_line(reason: Reason, message: str) -> bytes:
-    """The answer where a request cannot be carried out."""
+    """Return the line that answers a request which cannot be carried out."""
     return line("error", {"reason": reason.value, "message": message})
 
 
 def parse(text: bytes, limit: int = LINE_LIMIT) -> tuple[str, Any]:
-    """The word of a message and its JSON.
+    """Return the word of a message and its JSON value.
 
     Raises:
-        CodecError: it is no message.
+        CodecError: the text is not a message.
     """
     message = parse_json(text, limit=limit)
     if not isinstance(message, dict) or len(message) != 1:
@@ -88,10 +88,10 @@ def parse(text: bytes, limit: int = LINE_LIMIT) -> tuple[str, Any]:
 
 
 def value(kind: type[T], body: object) -> T:
-    """The value a message carries.
+    """Return the value that a message carries.
 
     Raises:
-        CodecError: it does not fit.
+        CodecError: the JSON is not of this type.
     """
     found: T = decode(kind, body, kind.__name__)
     return found

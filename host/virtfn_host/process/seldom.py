@@ -1,4 +1,4 @@
-"""A filter for loggers whose messages somebody else can cause, so that he cannot fill a disk with them."""
+"""A log filter with a limit per time, for messages that a client can cause: no client can fill a disk with them."""
 
 import logging
 import threading
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Seldom(logging.Filter):
-    """Lets `most` messages through in `seconds`, and counts those that it does not; the next one says how many."""
+    """Lets at most `most` messages through in `seconds`. It counts the others, and the next message says how many."""
 
     def __init__(self, most: int = 10, seconds: float = 60.0, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 """The host process: observes the machine, holds the in-use lock, carries out plans. Decides nothing, needs no network.
 
-One thread a connection (`connections.py`): an observation must be possible while another connection's write is stuck.
-Plans are carried out one at a time, to their end, also when the agent goes away in the middle: half a plan is nobody's
-wish. Only where its client has gone and another plan waits nothing is waited for any more, and no further PF is begun.
-Nothing that hangs takes more than a few threads with it: looks and plans beyond that are told that it is busy.
+Each connection has a thread (`connections.py`): a look must be possible while another connection's write is stuck.
+Plans are carried out one at a time and to their end, even if the agent goes away, because half a plan is of no use. If
+the client has gone and another plan waits, the present one waits for nothing more and begins no further PF. A machine
+that hangs takes only a few threads with it: further looks and plans are refused as busy.
 """
 
 import argparse
@@ -35,17 +35,17 @@ from virtfn_host.process.protocol import Look, line
 from virtfn_host.process.seldom import Seldom
 
 GRACE = 20.0
-"""Seconds for the step which runs when we are told to end; a pod has 30 in all. A blocked write takes for ever."""
+"""Seconds for the running step when this process is told to end; a pod has 30 in all. A blocked write never ends."""
 
 PLAIN = Look()
-"""What is looked at when nothing more is asked."""
+"""The look without additions."""
 
 LOOKS, PLANS = 4, 4
-"""So many looks at once, and so many plans that wait for their turn: what hangs in the kernel hangs all of them."""
+"""Looks at the same time, and plans that wait. A hanging kernel call hangs all of them."""
 
 DONE = 20_000
-"""Lines of steps that worked in an hour. 1,000 VFs that are made anew with every link setting are 9,000; a request of
-1 MiB may have 17,000 steps that are done by doing nothing, and nobody limits requests (2 MB of log each, measured)."""
+"""Log lines of done steps in an hour. 1,000 VFs made anew with every link setting are 9,000. A request of 1 MiB may
+have 17,000 steps that need no work, and requests are not limited (2 MB of log each, measured by hand)."""
 
 log = logging.getLogger("virtfn.host")
 done = logging.getLogger("virtfn.host.done")
@@ -55,7 +55,7 @@ undone.addFilter(Seldom(300))
 
 
 class Host:
-    """What the requests of all connections share."""
+    """The state that the requests of all connections share."""
 
     def __init__(self, executor: Executor, reader: Reader | None) -> None:
         self._executor = executor
@@ -66,21 +66,21 @@ class Host:
         self._applying = threading.Lock()
         self._plans = threading.BoundedSemaphore(PLANS + 1)
         self._waiting = 0
-        """Plans that wait for the one that is carried out; under `_counting`."""
+        """Plans that wait for the running one; guarded by `_counting`."""
         self._counting = threading.Lock()
         self._ending = threading.Event()
 
     def observe(self, look: Look = PLAIN) -> Observation:
-        """One look at the machine, its users, the journal, the writer, and whether somebody else's write is blocked.
+        """Look once at the machine, its users, the journal, and blocked writes, ours or another program's.
 
-        Link settings of VFs only where they are asked for, or noted to be given back.
+        Link settings of VFs are read only if they are asked for, or if the journal has some to give back.
 
         Raises:
-            BusyError: as many looks as may be hang already.
+            BusyError: LOOKS looks have not returned.
             HostError: not even the list of devices can be read.
         """
         if not self._looks.acquire(timeout=WAIT):
-            raise BusyError(f"busy: {LOOKS} looks at this machine have not come back")
+            raise BusyError(f"busy: {LOOKS} looks at this machine have not returned")
         try:
             return self._look(look)
         finally:
@@ -106,16 +106,17 @@ class Host:
         )
 
     def apply(self, plan: Plan, told: Callable[[StepResult], None], gone: Callable[[], bool] = lambda: False) -> Report:
-        """Carry out a plan, `told` of each step as it ends; all of it is left undone while a write is blocked.
+        """Carry out a plan. While a write is blocked, none of it is done.
 
         Args:
-            gone: whether whoever asked for it is.
+            told: hears of each step as it ends.
+            gone: whether the client has gone.
 
         Raises:
-            BusyError: as many plans as may wait for their turn already.
+            BusyError: PLANS plans wait already.
         """
         if not self._plans.acquire(blocking=False):
-            raise BusyError(f"busy: {PLANS} plans wait for one that is being carried out")
+            raise BusyError(f"busy: {PLANS} plans wait for the one that is being carried out")
         try:
             self._wait(1)
             self._applying.acquire()
@@ -148,13 +149,13 @@ class Host:
     def _ended(self, result: StepResult, told: Callable[[StepResult], None]) -> None:
         level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
         logger = done if result.outcome is Outcome.DONE else undone
-        # A message quotes what was asked for and what a program answered, so it may have anything in it.
+        # A message quotes the request and the answers of programs, so it may contain any character.
         message = result.message if result.message.isprintable() else ascii(result.message)
         logger.log(level, "%s (%s, %.3f s)", message, result.outcome.value, result.seconds)
         told(result)
 
     def end(self, grace: float = GRACE) -> None:
-        """Let the step that runs end and start no other; one that does not end goes on without this process."""
+        """Let the running step end and start no other; a step that does not end goes on without this process."""
         self._ending.set()
         if not self._applying.acquire(timeout=grace):
             log.warning("a write has not returned in %.0f s; the kernel ends it without us", grace)
@@ -163,9 +164,9 @@ class Host:
 
 
 def check(path: Path) -> int:
-    """Exit status of a probe: 0 when a host process answers on the socket within 5 s.
+    """Return the exit status of a probe: 0 when a host process answers on the socket within 5 s.
 
-    It is not asked to look at the machine: a look takes its time behind a blocked write, which no restart mends.
+    The probe asks for no look: behind a blocked write a look takes long, and a restart would not mend that.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
@@ -197,7 +198,7 @@ def main() -> None:
 
 
 def _be_alone() -> None:
-    """Take nothing from where and how this process was started: no folder to look into, no word for what it starts."""
+    """Drop what the caller of this process chose: working folder, umask, and the environment of child processes."""
     os.chdir("/")
     os.umask(0o077)
     os.environ.clear()
@@ -205,10 +206,10 @@ def _be_alone() -> None:
 
 
 def serve(path: Path, host: Host) -> None:
-    """Serve until SIGTERM or SIGINT; the step that runs then is finished first."""
+    """Serve until SIGTERM or SIGINT; the running step is finished first."""
     with Server(path, host) as server:
         for number in (signal.SIGTERM, signal.SIGINT):
-            # shutdown() waits for the loop that this very thread runs, so another one has to say it.
+            # shutdown() waits for the loop that this very thread runs, so another thread must call it.
             signal.signal(number, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
         log.info("serving on %s", path)
         server.serve_forever()
@@ -223,15 +224,15 @@ def _arguments() -> argparse.ArgumentParser:
         (
             "--journal",
             "/var/lib/virtfn/journal.json",
-            "what functions were before the first touch; its folder is locked: one writer per node",
+            "file of what functions were before the first touch; its folder is locked, so that one process writes",
         ),
         ("--sys", "/sys", "the host's sysfs"),
         ("--dev", "/dev", "the host's /dev"),
         ("--proc", "/proc", "the host's /proc"),
     ):
-        # Absolute, because this process leaves the folder that it was started in.
+        # Absolute, because this process leaves its working folder.
         parser.add_argument(name, type=_absolute, default=Path(default), help=f"{text} (default: %(default)s)")
-    parser.add_argument("--check", action="store_true", help="only ask whether a host process answers on the socket")
+    parser.add_argument("--check", action="store_true", help="only check whether a host process answers on the socket")
     return parser
 
 

@@ -193,7 +193,7 @@ def test_a_plan_that_turns_a_pf_back_and_forth_is_refused_and_nothing_is_done(se
         ((word, body),) = answers(client)
     assert word == "error"
     assert "refused, nothing was done: " in body["message"]
-    assert "no plan has this so often for the same function" in body["message"]
+    assert "the plan repeats a step too often for the same function" in body["message"]
     assert kernel.writes == []
 
 

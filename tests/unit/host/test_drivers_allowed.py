@@ -75,7 +75,7 @@ def test_another_driver_is_refused_and_nothing_is_written(kernel: FakeKernel, mo
         for step in steps:
             (result,) = carried_out(kernel, step)
             assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.BIND_FAILED), name
-            assert f"refused: {name} is no vfio driver" in result.message
+            assert f"refused: {name} is not a vfio driver" in result.message
     assert kernel.writes == []
     assert kernel.machine().journal.originals() == ()
 

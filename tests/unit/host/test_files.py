@@ -43,8 +43,8 @@ def of_user(user: int) -> Make:
     ("make", "said"),
     [
         pytest.param(lambda path: path.mkdir(), "is a folder; move it away", id="folder"),
-        pytest.param(os.mkfifo, "is a fifo and no file; remove it", id="fifo"),
-        pytest.param(unix_socket, "is a socket and no file; remove it", id="socket"),
+        pytest.param(os.mkfifo, "is a fifo, not a regular file; remove it", id="fifo"),
+        pytest.param(unix_socket, "is a socket, not a regular file; remove it", id="socket"),
         pytest.param(lambda path: path.symlink_to("nowhere"), "is a symbolic link", id="dangling link"),
         pytest.param(lambda path: path.symlink_to(path), "is a symbolic link", id="link to itself"),
         pytest.param(lambda path: path.symlink_to("/dev/zero"), "is a symbolic link", id="link to a device"),
@@ -75,7 +75,7 @@ def test_what_is_no_file_of_ours_is_refused_at_once_and_says_what_helps(
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/random", "/dev/tty"])
 def test_a_device_is_not_even_opened(device: str) -> None:
     if Path(device).exists():
-        with pytest.raises(OSError, match="is a device and no file"):
+        with pytest.raises(OSError, match="is a device, not a regular file"):
             read_bounded(Path(device))
 
 

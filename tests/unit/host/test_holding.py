@@ -61,4 +61,4 @@ def test_where_nothing_tells_which_of_them_all_are_named(tree: Tree) -> None:
 
 def test_nobody_shows(tree: Tree) -> None:
     tree.opens(7, "sh", "/dev/null")
-    assert tree.told() == f"{VF} is open: by whom does not show"
+    assert tree.told() == f"{VF} is open: by an unknown process"

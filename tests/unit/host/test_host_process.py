@@ -114,7 +114,7 @@ async def test_a_host_process_that_dies_in_its_answer_is_a_word(tmp_path: Path) 
 
     path = tmp_path / "half.sock"
     async with await asyncio.start_unix_server(half, path):
-        with pytest.raises(HostUnreachable, match="went away in the middle"):
+        with pytest.raises(HostUnreachable, match="closed the connection in the middle"):
             await HostClient(path).observe()
 
 

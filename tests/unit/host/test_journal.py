@@ -31,7 +31,7 @@ def test_the_first_look_is_kept(journal: Journal) -> None:
 
 
 def test_a_pf_of_which_vfs_are_being_taken_away_is_not_noted(journal: Journal) -> None:
-    with pytest.raises(StaleSnapshotError, match="shows only VF 1, so somebody is taking its VFs away"):
+    with pytest.raises(StaleSnapshotError, match="shows only VF 1, so another program is removing its VFs"):
         journal.remember(replace(PF, vfs=PF.vfs[1:]))
     assert journal.originals() == ()
 

@@ -1,9 +1,9 @@
 """apply(plan, machine) -> Report: carries out the steps of a plan, each under the safety law, whatever the plan says.
 
-The law: what a step expects is read again before it; a function that is in use is refused; whatever blocks has a
-deadline. The first failure stops the steps of its PF, other PFs go on; a link setting that is refused stops nothing; a
-write that is blocked ends the plan.
-Nothing here decides what should be.
+The law: what a step expects is read again before the step; a function in use is refused; every call that may block has
+a deadline. The first failure stops the steps of its PF, and other PFs go on. A refused link setting stops nothing. A
+blocked write ends the plan. Nothing here decides what should be. The package docstring (`linux/act/__init__.py`) has
+the whole theory.
 """
 
 import time
@@ -48,7 +48,7 @@ from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.use.lock import held
 
 SETTLE_POLL = 0.01
-"""Seconds between two looks while the kernel makes VFs: no event is sure to announce the last link or group."""
+"""Seconds between two looks while the kernel makes VFs: no event reliably announces the last link or group."""
 
 
 def apply(
@@ -59,14 +59,16 @@ def apply(
     blocked: Callable[[], Stuck | None] = lambda: None,
     unwanted: Callable[[], bool] = lambda: False,
 ) -> Report:
-    """Carry out a plan; `on_result` hears of each step as it ends, `stopping` is asked before each.
+    """Carry out a plan.
 
-    `unwanted` is asked while something is only waited for, and before each PF: whoever asked has gone and others wait,
-    so no longer, and no other PF is begun.
-
-    `blocked` is asked for another program's write that is blocked, which ends the plan, too: before a PF is touched,
-    because it may be half taken away, and before each number of VFs, which would queue and be carried out when nobody
-    expects it. For the first PF the caller has asked.
+    Args:
+        on_result: hears of each step as it ends.
+        stopping: whether this process is ending; asked before each portion of steps.
+        blocked: another program's blocked write, which ends the plan, too. Asked before each further PF, because its
+            VFs may be half taken away, and before each number of VFs, because that write would queue and be executed
+            at an unknown later time. For the first PF the caller has asked.
+        unwanted: whether the client has gone and another plan waits. Asked before each PF and during mere waiting:
+            then the waiting ends and no other PF is begun.
     """
     failed: dict[PciAddress, StepResult] = {}
     results: list[StepResult] = []
@@ -83,8 +85,8 @@ def apply(
         portions = portions_of(list(alike))
         for number, portion in enumerate(portions):
             following = portions[number + 1] if number + 1 < len(portions) else None
-            # Also what does not go through the writer: a module that binds, a link setting. And to the end of the plan,
-            # though the write may return before: what follows was planned on what is skipped now.
+            # This stops also steps that do not use the writer (modules, link settings), and to the end of the plan even
+            # if the write returns before: the later steps were planned on what is skipped now.
             stuck = stuck or machine.writer.stuck()
             not_now = _not_now(failed.get(pf), stuck, stopping, given_up)
             for result in _results(portion, following, work, not_now):
@@ -120,7 +122,7 @@ def _not_now(
     if stuck is not None:
         return Reason.STUCK, f"not tried: {stuck.text}"
     if given_up:
-        return Reason.CHANGING, "not tried: whoever asked has gone, and another plan waits"
+        return Reason.CHANGING, "not tried: the client has gone, and another plan waits"
     if stopping():
         return Reason.CHANGING, "not tried, the process is ending"
     return None
@@ -132,7 +134,7 @@ def _result(step: Alone, work: PfApply) -> StepResult:
         _carry_out(step, work)
     except HostError as error:
         return ended(step, Outcome.FAILED, error.reason, f"{describe(step)}: {error}", time.monotonic() - started)
-    except ValueError as error:  # from whoever took what sysfs shows for a number or an address
+    except ValueError as error:  # sysfs shows something else than the number or address that is read there
         text = f"{describe(step)}: not what a kernel writes: {error}"
         return ended(step, Outcome.FAILED, Reason.UNREADABLE, text, time.monotonic() - started)
     return ended(step, Outcome.DONE, None, describe(step), time.monotonic() - started)
@@ -142,7 +144,7 @@ def _carry_out(step: Alone, work: PfApply) -> None:
     match step:
         case LoadModule(pf=pf, module=module):
             work.wall.expect_module(module, pf)
-            remember(work, pf)  # a module may bind what waits for it
+            remember(work, pf)  # a module may bind functions that have no driver
             work.machine.modules.load(module, patience(step))
         case Settle(pf=pf, num_vfs=num_vfs):
             work.places = _settled(work.machine.sysfs, pf, num_vfs, patience(step), work.unwanted)
@@ -188,20 +190,21 @@ def _set_num_vfs(step: SetNumVfs, work: PfApply) -> None:
         machine.writer.write(path, str(step.value), patience(step))
         return
     with held(look, vfs, machine.netlink) as locked:
-        # Not before the lock: a held VF is refused at once, and asking for link settings takes a while the first time.
+        # Under the lock, not before it: a held VF is refused at once, while the first look at link settings takes long.
         remember(work, step.pf, ends_vfs=True)
-        # Side by side, and before the write: destroying bound VFs takes one reset after the other (measured: 6.9 s
-        # against 1.9 s for 127). Each returns at once, because nobody can have the device while we hold the lock.
+        # Side by side, and before the write: the kernel resets bound VFs one after the other as it destroys them
+        # (measured by hand, 127 emulated NVMe VFs: 6.9 s against 1.9 s; docs/decisions/0004). Each unbind returns at
+        # once, because no program can have the device open while we hold the lock.
         bound = [(sysfs.device(vf, "driver/unbind"), str(vf)) for vf in vfs if locked.bound_driver(vf) is not None]
         machine.writer.write_all(bound, patience(step))
-        # Nothing is bound any more, so nothing can be opened and the write cannot block on a user.
+        # No VF is bound any more, so none can be opened and the write cannot block on a user.
         machine.writer.write(path, "0", patience(step))
 
 
 def _settled(
     sysfs: Sysfs, pf: PciAddress, num_vfs: int, seconds: float, unwanted: Callable[[], bool]
 ) -> dict[int, PciAddress]:
-    """Where the VFs are, once all are there."""
+    """Wait until all VFs are there; return their addresses."""
     until = time.monotonic() + seconds
     grouped = sysfs.group(pf) is not None
     while True:
@@ -213,7 +216,7 @@ def _settled(
             raise SettleTimeoutError(f"{text}; see the kernel log")
         if unwanted():
             text = f"{pf} shows {len(vfs)} of {num_vfs} VFs with their IOMMU groups"
-            raise SettleTimeoutError(f"{text}; no longer waited for: whoever asked has gone, and another plan waits")
+            raise SettleTimeoutError(f"{text}; no longer waited for: the client has gone, and another plan waits")
         time.sleep(SETTLE_POLL)
 
 
@@ -221,17 +224,19 @@ def _unbind(step: Unbind, address: PciAddress, work: PfApply) -> None:
     machine = work.machine
     expect(f"driver of {address}", machine.sysfs.bound_driver(address), step.expects)
     look = work.wall.look()
-    # A PF that loses its driver loses its VFs with it, so nobody may have one of those either.
+    # A PF that loses its driver loses its VFs with it, so none of those may be in use either.
     with held(look, [address, *look.vf_addresses(address).values()], machine.netlink):
         machine.writer.write(machine.sysfs.device(address, "driver/unbind"), str(address), patience(step))
 
 
 def _probe(step: Probe, address: PciAddress, machine: Machine) -> None:
-    """With autoprobe off and no override a probe does nothing and says OK (measured), so it is on for this moment."""
+    """Let the kernel pick a driver. Autoprobe is on meanwhile: with autoprobe off and no override, a probe does nothing
+    and reports success (measured: tests/contract/test_writes.py).
+    """
     sysfs = machine.sysfs
     expect(f"driver of {address}", sysfs.bound_driver(address), None)
     alias = sysfs.read(sysfs.device(address, "modalias"))
-    if alias:  # what is no modalias is refused where it would become an argument
+    if alias:  # `modules.load` refuses a text that is not a modalias
         machine.modules.load(alias, patience(step))
     autoprobe = sysfs.device(step.function.pf, "sriov_drivers_autoprobe")
     was = "1" if step.function.index is None else sysfs.read(autoprobe)

@@ -1,7 +1,7 @@
-"""What every PF was before the first touch. Written before that touch, kept over kill -9 and reboot.
+"""The journal: what every PF was before the first touch. Written before that touch, kept over kill -9 and reboot.
 
-A journal that cannot be read or understood is never replaced: whoever mends or removes it decides what becomes of the
-machine.
+A journal that cannot be read or understood is never replaced: the administrator mends or removes it, and so decides
+what becomes of the machine.
 """
 
 from collections.abc import Iterable
@@ -21,16 +21,16 @@ class _Entries:
 
 
 class Journal:
-    """The journal file; every call reads it anew, so two processes never disagree."""
+    """The journal file. Every call reads it again, so two processes never disagree."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def originals(self) -> tuple[Original, ...]:
-        """Every PF's original state, by address; empty when nothing was ever touched.
+        """Return every PF's original state, by address; empty when nothing was ever touched.
 
         Raises:
-            JournalUnreadableError: the file is there and cannot be read or understood.
+            JournalUnreadableError: the file exists and cannot be read or understood.
         """
         try:
             found = documents.read(_Entries, self.path)
@@ -40,13 +40,13 @@ class Journal:
         return () if found is None else found.originals
 
     def remember(self, pf: PhysicalFunction, *, whole: bool = False) -> None:
-        """Note how a PF is, unless it is noted already for this very card.
+        """Note how a PF is, unless the journal already has an entry for this very card.
 
         Args:
             whole: the function itself is about to be touched, not only its VFs.
 
         Raises:
-            StaleSnapshotError: some of its VFs are gone, so somebody takes them away at this moment.
+            StaleSnapshotError: some of its VFs are gone, so another program is removing them.
             JournalUnreadableError: see `originals`, or the file could not be written.
         """
         known = self.originals()
@@ -61,7 +61,7 @@ class Journal:
         self._write([*(original for original in known if original.address != pf.address), entry])
 
     def entry(self, card: Card) -> Original | None:
-        """How this very card was; None where it is not noted.
+        """Return the entry of this very card; None if there is none.
 
         Raises:
             JournalUnreadableError: see `originals`.
@@ -69,10 +69,10 @@ class Journal:
         return next((known for known in self.originals() if known.card == card), None)
 
     def forget(self, pf: PhysicalFunction) -> None:
-        """Drop a PF's entry, now that it is as it was.
+        """Drop the entry of a PF that is again as it was before the first touch.
 
         Raises:
-            StaleSnapshotError: it is not as it was; the entry stays.
+            StaleSnapshotError: the PF is not as it was; the entry stays.
             JournalUnreadableError: see `originals`.
         """
         known = self.originals()
@@ -95,7 +95,7 @@ class Journal:
 
 
 def original_of(pf: PhysicalFunction, *, whole: bool = False) -> Original:
-    """The state of a PF, and of the function itself where `whole`, that giving back restores."""
+    """Return the state of a PF, and with `whole` of the function itself, that giving back restores."""
     own = OriginalOwn(driver=pf.driver, driver_override=pf.driver_override, netdevs=pf.netdevs) if whole else None
     vfs = [
         OriginalVf(index=vf.index, driver=vf.driver, driver_override=vf.driver_override, link=vf.link) for vf in pf.vfs
@@ -112,18 +112,20 @@ def original_of(pf: PhysicalFunction, *, whole: bool = False) -> Original:
 
 
 def _expect_no_gap(pf: PhysicalFunction) -> None:
-    """The kernel takes VFs away from the first one on, waiting for who uses one; the rest could not be given back."""
+    """Refuse a PF whose first VFs are missing. The kernel removes VFs in the order of their indexes and waits at one
+    that is in use; an entry of the rest alone could not be given back.
+    """
     indexes = [vf.index for vf in pf.vfs]
     if indexes != list(range(len(indexes))):
         text = ", ".join(map(str, indexes))
         raise StaleSnapshotError(
-            f"{pf.address} shows only VF {text}, so somebody is taking its VFs away; look and plan again"
+            f"{pf.address} shows only VF {text}, so another program is removing its VFs; look and plan again"
         )
 
 
 def _as_before(entry: Original, now: Original) -> bool:
-    """Names of netdevs are for matching only: which name comes back is udev's affair. Link settings that were not noted
-    (by an earlier version, or because nobody could tell) are not compared."""
+    """Whether a PF is as its entry says. Not compared: names of netdevs, which udev gives, and link settings that the
+    entry does not have (an earlier version wrote it, or they could not be read)."""
     own = replace(now.own, netdevs=entry.own.netdevs) if now.own and entry.own else now.own
     noted = {vf.index for vf in entry.vfs if vf.link is not None}
     vfs = tuple(vf if vf.index in noted else replace(vf, link=None) for vf in now.vfs)
@@ -131,5 +133,5 @@ def _as_before(entry: Original, now: Original) -> bool:
 
 
 def has_links(originals: Iterable[Original]) -> bool:
-    """Whether link settings are to be given back one day."""
+    """Whether an entry has link settings to give back."""
     return any(vf.link is not None for original in originals for vf in original.vfs)

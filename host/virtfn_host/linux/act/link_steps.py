@@ -1,4 +1,4 @@
-"""Sets link settings of VFs, each after a look and under the in-use lock of its VF."""
+"""Sets link settings of VFs, each after a new look and under the in-use lock of its VF."""
 
 import errno
 import time
@@ -25,23 +25,23 @@ from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.use.lock import held
 
 CARRIER_POLL = 0.05
-"""Seconds between two looks while a PF's link comes up; netlink would tell, but to whom: this process asks only."""
+"""Seconds between two looks while a PF's link comes up. This process hears no netlink events; it only asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What link settings are made with."""
+    """The means to set link settings."""
 
     sysfs: Sysfs
     netlink: Netlink | None
     look: Callable[[], OneLook]
-    """A new look that knows what this machine needs."""
+    """Takes a new look that knows what this machine needs."""
     unwanted: Callable[[], bool]
-    """Whether nobody wants to be waited for any more."""
+    """Whether the client has gone and another plan waits, so that waiting must end."""
 
 
 def set_links(steps: Sequence[SetLink], hands: Hands) -> list[HostError | None]:
-    """Carry out steps of one PF: look once, then set one after the other; an answer for each, in their order."""
+    """Carry out steps of one PF: look once, then set one after the other. Return an answer for each, in their order."""
     sysfs, netlink = hands.sysfs, hands.netlink
     pf = steps[0].function.pf
     name = netdev_of(sysfs, pf)
@@ -61,7 +61,7 @@ def set_links(steps: Sequence[SetLink], hands: Hands) -> list[HostError | None]:
 def _set_vf(
     steps: Sequence[SetLink], name: str, shown: PfLinks, hands: Hands, netlink: Netlink
 ) -> list[HostError | None]:
-    """All steps of one VF under one lock, so that nobody gets it with half of its settings."""
+    """Carry out all steps of one VF under one lock, so that no pod gets the VF with half of its settings."""
     sysfs = hands.sysfs
     function = steps[0].function
     index = function.index
@@ -79,7 +79,7 @@ def _set_vf(
 
 
 def _set(step: SetLink, address: PciAddress, index: int, name: str, link: VfLink, netlink: Netlink) -> HostError | None:
-    """`link`: what is shown of the VF."""
+    """Carry out one step; `link` is what the PF shows of the VF."""
     if len(list(groups_of(step.value))) != 1:
         return LinkSettingRefusedError(f"{link_text(step.value) or 'nothing'} is not one setting; each is a step")
     found = mentioned(link, step.value)
@@ -99,7 +99,8 @@ def _set(step: SetLink, address: PciAddress, index: int, name: str, link: VfLink
 
 
 def _whole_group(value: VfLink, shown: VfLink) -> VfLink:
-    """Netlink takes both rates, and VLAN with priority, so what is not asked for is said again as it is."""
+    """The setting with its partner: netlink wants both rates together, and VLAN with priority. The partner that is not
+    asked for is repeated as it is shown."""
     if is_rate(value):
         least = value.min_tx_rate if value.min_tx_rate is not None else shown.min_tx_rate or 0
         most = value.max_tx_rate if value.max_tx_rate is not None else shown.max_tx_rate or 0
@@ -110,8 +111,9 @@ def _whole_group(value: VfLink, shown: VfLink) -> VfLink:
 
 
 def _await_carrier(hands: Hands, pf: PciAddress, name: str, seconds: float) -> None:
-    """A rate is a share of the link's speed: igb refuses it without a link, and loses the link for 1.4 s whenever VFs
-    are made (measured). Where none comes, the driver is asked all the same, and its answer is the one that counts."""
+    """Wait for the PF's link. A rate is a share of its speed: igb refuses a rate without a link, and loses the link for
+    1.4 s whenever VFs are made (measured by hand on emulated igb, Linux 6.1 and 6.12). If no link comes, the driver is
+    asked all the same, and its answer counts."""
     sysfs, until = hands.sysfs, time.monotonic() + seconds
     while time.monotonic() < until and not hands.unwanted():
         up = sysfs.netdev_up(sysfs.device(pf, "net", name))

@@ -1,4 +1,4 @@
-"""What steps touch, how it is remembered before the first touch, and that one process does so at a time."""
+"""What steps touch (`Machine`, `PfApply`), the note before the first touch (`remember`), one writer (`only_writer`)."""
 
 import fcntl
 import os
@@ -24,37 +24,37 @@ from virtfn_host.linux.touch.writer import Writer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Everything a step may touch."""
+    """Everything that a step may touch."""
 
     sysfs: Sysfs
     writer: Writer
     journal: Journal
     modules: Modules
     netlink: Netlink | None = None
-    """None: this machine has no link settings and no addresses."""
+    """None: link settings and addresses of netdevs are not looked at."""
 
 
 class PfApply:
-    """One PF within one apply: the machine, and what is known of the PF while its steps are carried out."""
+    """One PF within one apply: the machine, and what is known of the PF during its steps."""
 
     def __init__(self, machine: Machine, unwanted: Callable[[], bool] = lambda: False) -> None:
         self.machine = machine
         self.unwanted = unwanted
-        """Whether whoever asked has gone and others wait."""
+        """Whether the client has gone and another plan waits."""
         self.wall = Wall(machine.sysfs, machine.journal)
-        """What is refused whatever a plan says."""
+        """Refuses what must not be done, whatever a plan says."""
         self.remembered: set[bool] = set()
-        """That the journal has its entry: False, of its VFs; True, of the function itself."""
+        """What the journal has of the PF: False, its VFs; True, the function itself."""
         self.places: dict[int, PciAddress] | None = None
-        """Where its VFs are: an index has one address as long as the number of VFs stands."""
+        """Addresses of its VFs by index: they are fixed as long as the number of VFs is."""
 
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Be the one process that writes on this node, by a lock on the folder of its journal, which leaves no file.
+    """Be the one process that writes on this node. The lock is on the journal's folder, so it leaves no file.
 
     Raises:
-        AnotherWriterError: another one has the lock.
+        AnotherWriterError: another process has the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -70,14 +70,17 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def remember(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bool = False) -> None:
-    """Before the first touch of a PF, or of the function itself: how it was, with the link settings of its VFs.
+    """Note how a PF is, with the link settings of its VFs, before its first touch, or before that of the function.
 
-    Where those cannot be told, only a step that ends the VFs, and their settings with them, is refused.
+    Args:
+        whole: the function itself is about to be touched.
+        ends_vfs: the step ends the VFs, and their link settings with them. Only then it fails where these settings
+            cannot be read.
     """
     if whole in work.remembered:
         return
     machine = work.machine
-    # To look at 127 VFs for an entry that is there already would cost more than to unbind ten of them.
+    # A look at 127 VFs, for an entry that exists already, would take longer than ten unbinds.
     if (known := machine.journal.entry(machine.sysfs.card(pf))) is None or whole:
         found = look_at(machine.sysfs, pf)
         if found.vfs and machine.netlink is not None and known is None:
@@ -96,11 +99,11 @@ def _seen_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink, *, needed:
 
 
 def look_at(sysfs: Sysfs, pf: PciAddress, netlink: Netlink | None = None) -> PhysicalFunction:
-    """A PF as it is at this moment.
+    """Read a PF as it is at this moment.
 
     Raises:
-        StaleSnapshotError: there is none.
-        SysfsReadError: it does not read.
+        StaleSnapshotError: the PF is gone.
+        SysfsReadError: something of it cannot be read.
     """
     found = read_pf(sysfs, pf, netlink)
     if found is None:
@@ -109,10 +112,10 @@ def look_at(sysfs: Sysfs, pf: PciAddress, netlink: Netlink | None = None) -> Phy
 
 
 def address_of(work: PfApply, function: FunctionRef) -> PciAddress:
-    """Where a function of a step is.
+    """Return the address of a step's function.
 
     Raises:
-        StaleSnapshotError: not there, or not where the plan was made for.
+        StaleSnapshotError: the function is not there, or has another address than in the plan.
     """
     if function.index is None:
         return function.pf

@@ -1,4 +1,4 @@
-"""Steps that are carried out together, because one by one waiting costs more than the work (docs/decisions/0009)."""
+"""Steps that are carried out together: one by one, waiting would take longer than the work (docs/decisions/0009)."""
 
 import time
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.writer import MAX_CHILDREN
 
 PORTION = 32
-"""Overrides or binds that are written in one go: a stop or a failure is noticed between two portions."""
+"""Overrides or binds that are written in one go. A stop or a failure is noticed only between two portions."""
 
 
 class Portion:
-    """Overrides or binds of one PF that are checked, then written in one go, then looked at."""
+    """Overrides or binds of one PF that are checked, then written in one go, then verified."""
 
     def __init__(self, steps: Sequence[SetDriverOverride | Bind]) -> None:
         self.steps = steps
@@ -42,7 +42,10 @@ class Portion:
         self.errors: dict[int, HostError] = {}
 
     def check(self, work: PfApply) -> dict[int, tuple[PciAddress, tuple[str, str]]]:
-        """Number of each step that may be carried out to its address and write; only the first call looks."""
+        """Check every step. Return address and write of each that may be carried out, by its number in the portion.
+
+        Only the first call looks at the machine.
+        """
         if self.ready is None:
             self.ready = {}
             for number, step in enumerate(self.steps):
@@ -73,7 +76,7 @@ Alone = LoadModule | Settle | Forget | SetAutoprobe | SetNumVfs | Unbind | Probe
 
 
 def portions_of(alike: list[Step]) -> list[Portion | Links | Alone]:
-    """What is carried out together: overrides, binds and link settings of one PF; everything else goes one by one."""
+    """Cut alike steps into portions: overrides, binds and link settings go together, all other steps one by one."""
     if together := [step for step in alike if isinstance(step, SetDriverOverride | Bind)]:
         return [Portion(together[start : start + PORTION]) for start in range(0, len(together), PORTION)]
     if links := [step for step in alike if isinstance(step, SetLink)]:
@@ -82,7 +85,7 @@ def portions_of(alike: list[Step]) -> list[Portion | Links | Alone]:
 
 
 def together(portion: Portion, following: Portion | None, work: PfApply) -> list[StepResult]:
-    """Check each, write all, look at each; the next portion is checked meanwhile. Seconds are a share of the time."""
+    """Check each step, write all, verify each; check the next portion meanwhile. A step's seconds are its share."""
     started = time.monotonic()
     steps, ready, errors = portion.steps, portion.check(work), portion.errors
     answers = work.machine.writer.write_each(
@@ -104,7 +107,8 @@ def together(portion: Portion, following: Portion | None, work: PfApply) -> list
 
 
 def _at_once(step: SetDriverOverride | Bind) -> int:
-    """Children for such steps: a bind to a vfio driver is pure CPU, and slower side by side (measured); others wait."""
+    """Children for such steps. Overrides and binds to a vfio driver are pure CPU, and slower side by side (measured by
+    hand; docs/decisions/0009). Other binds mostly wait."""
     return MAX_CHILDREN if isinstance(step, Bind) and "vfio" not in step.driver else 1
 
 
@@ -115,7 +119,7 @@ def _expect_driver(step: SetDriverOverride | Bind, address: PciAddress, work: Pf
 
 
 def set_links(steps: Sequence[SetLink], work: PfApply) -> list[StepResult]:
-    """One look for all, then one setting after the other; a step's seconds are its share of the time."""
+    """Look once, then make one setting after the other; a step's seconds are its share of the time."""
     started = time.monotonic()
     errors: Sequence[HostError | None]
     try:
@@ -137,19 +141,19 @@ def set_links(steps: Sequence[SetLink], work: PfApply) -> list[StepResult]:
 
 
 def _write_of(step: SetDriverOverride | Bind, address: PciAddress, sysfs: Sysfs) -> tuple[str, str]:
-    """Path and value, when what the step expects is there."""
+    """Check what the step expects, then return path and value of its write."""
     if isinstance(step, Bind):
         expect(f"driver of {address}", sysfs.bound_driver(address), None)
         return sysfs.driver(step.driver, "bind"), str(address)
     expect(f"driver_override of {address}", sysfs.override(address), step.expects)
-    # A newline clears it; an empty string does nothing at all (measured).
+    # A newline clears it; an empty string does nothing at all (measured: tests/contract/test_writes.py).
     return sysfs.device(address, "driver_override"), step.value or "\n"
 
 
 def _wrong(
     step: SetDriverOverride | Bind, address: PciAddress, answer: HostError | None, sysfs: Sysfs
 ) -> HostError | None:
-    """What went wrong, looking also where the kernel said yes."""
+    """The error of a step, or None. A bind is verified even where the kernel reported success."""
     if not isinstance(step, Bind) or isinstance(answer, StuckError):
         return answer
     try:

@@ -1,8 +1,8 @@
-"""What the host process refuses by itself, whatever a plan says: what the machine needs, strange drivers and modules.
+"""The wall: refuses what would be fatal, whatever a plan says (functions the machine needs, foreign drivers, modules).
 
-The agent decides, and whoever has taken the agent over decides otherwise. So what would be fatal is asked of the
-machine here, at the moment of the step: nothing of what this machine lives on is touched, and a function goes to a vfio
-driver, to the driver that it had before the first touch, or to one that this kernel names for it (docs/decisions/0013).
+The agent decides, and an attacker who has taken over the agent decides otherwise. So the machine itself is asked here,
+at the moment of the step. No function that this machine needs is touched. A function goes only to a vfio driver, to the
+driver that it had before the first touch, or to one that this kernel names for it (docs/decisions/0013).
 """
 
 import os
@@ -22,14 +22,14 @@ from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
 
 VFIO_CORE = "vfio-pci-core"
-"""The module that every vfio driver of PCI functions is built on (Linux 5.16); before, vfio-pci was the only one."""
+"""The module that all vfio drivers of PCI functions use, from Linux 5.16 on; before, vfio-pci was the only driver."""
 
 MODULE_INDEXES = ("modules.dep", "modules.dep.bin")
-"""The list of modules that we read, and the one that kmod reads: without the first it may still load anything."""
+"""The index of modules that we read, and the one that kmod reads: without the first, kmod may still load any module."""
 
 
 class Wall:
-    """Asked before each step of one PF: one look serves them all, so a later PF needs another wall."""
+    """Checks each step of one PF. One look serves all its steps, so each PF needs a new wall."""
 
     def __init__(self, sysfs: Sysfs, journal: Journal) -> None:
         self._sysfs = sysfs
@@ -40,27 +40,27 @@ class Wall:
         self._entries: dict[tuple[PciAddress, bool], Original | None] = {}
 
     def look(self) -> OneLook:
-        """A new look at the machine that knows already what is needed."""
+        """Take a new look that already knows what this machine needs."""
         look = OneLook(self._sysfs)
         share(self._look, look)
         return look
 
     def expect_spare(self, address: PciAddress) -> None:
-        """Go on only where this machine can do without a function.
+        """Refuse a function that this machine needs.
 
         Raises:
-            NeededError: it cannot, or nobody can tell.
+            NeededError: this machine needs it, or may need it.
         """
         refuse_needed(address, why_needed(self._look, address))
 
     # --- drivers --------------------------------------------------------------------------------------------------
 
     def expect_driver(self, name: str, function: FunctionRef, address: PciAddress) -> None:
-        """Go on only where a function may be bound to a driver.
+        """Refuse a driver that a function may not be bound to.
 
         Raises:
-            DriverRefusedError: it is none of those that may have this function.
-            HostError: nobody can tell.
+            DriverRefusedError: the driver is not allowed for this function.
+            HostError: the machine does not say.
         """
         if name == VFIO_PCI or name in self._before(function):
             return
@@ -70,17 +70,17 @@ class Wall:
             raise DriverRefusedError(f"refused: {error}; nothing was written") from error
         if self._is_vfio(name) or self._is_named_for(name, address):
             return
-        text = f"{name} is no vfio driver, not what {address} had before the first touch, and not named for it by"
+        text = f"{name} is not a vfio driver, not what {address} had before the first touch, and not named for it by"
         raise DriverRefusedError(f"refused: {text} this kernel's modules.alias; nothing was written")
 
     def expect_module(self, name: str, pf: PciAddress) -> None:
-        """Go on only where a module may be loaded for a PF, its VFs included.
+        """Refuse a module that may not be loaded for a PF and its VFs.
 
-        Where the modules of this kernel are not to be seen modprobe sees none either, and says so.
+        Where this kernel's modules cannot be seen nothing is refused: modprobe sees none either, and says so.
 
         Raises:
-            DriverRefusedError: it is none of those that a function of this PF may need.
-            HostError: nobody can tell.
+            DriverRefusedError: no function of this PF may need the module.
+            HostError: the machine does not say.
         """
         folder = self._sysfs.modules_folder()
         if not any(os.path.exists(folder / index) for index in MODULE_INDEXES) or self._is_vfio(name):
@@ -89,17 +89,17 @@ class Wall:
         functions = (pf, *self._sysfs.vf_addresses(pf).values())
         if name in _drivers_of(entry) or any(self._is_named_for(name, address) for address in functions):
             return
-        text = f"{name} brings no vfio driver, and no driver that {pf} or a VF of it had or that this kernel names"
-        raise DriverRefusedError(f"refused: {text} for it; nothing was loaded")
+        text = f"module {name} brings no vfio driver and none that {pf} or its VFs had before or this kernel names"
+        raise DriverRefusedError(f"refused: {text} for them; nothing was loaded")
 
     def _is_vfio(self, name: str) -> bool:
-        """By what the kernel says of a driver, never by what it is called."""
+        """Whether a driver is a vfio driver: by the kernel's evidence, never by its name."""
         if name == VFIO_PCI:
             return True
         return name in self._vfio_of_modules() or self._vfio_now(name)
 
     def _vfio_of_modules(self) -> frozenset[str]:
-        """Drivers with a `vfio_pci:` alias, or of a module that needs vfio-pci-core, among the modules on the disk."""
+        """Drivers of modules on the disk that have a `vfio_pci:` alias or need vfio-pci-core."""
         if self._of_modules is None:
             found = set(vfio_modules(self._aliases()))
             for line in (self._sysfs.read(self._sysfs.modules_folder() / "modules.dep") or "").splitlines():
@@ -109,7 +109,7 @@ class Wall:
         return self._of_modules
 
     def _vfio_now(self, name: str) -> bool:
-        """A registered driver of a loaded module that uses vfio-pci-core, or one that has a function on vfio now."""
+        """Whether a registered driver uses vfio-pci-core, or has a function on vfio now."""
         sysfs = self._sysfs
         module = sysfs.link(sysfs.driver(name, "module"))
         core = VFIO_CORE.replace("-", "_")
@@ -120,7 +120,7 @@ class Wall:
         )
 
     def _before(self, function: FunctionRef) -> frozenset[str]:
-        """What the journal has as driver and override of this very function."""
+        """Driver and override that the journal has of this very function."""
         entry = self._entry(function.pf, whole=function.index is None)
         if entry is None:
             return frozenset()
@@ -131,13 +131,13 @@ class Wall:
         return frozenset() if vf is None else _names(vf.driver, vf.driver_override)
 
     def _entry(self, pf: PciAddress, *, whole: bool) -> Original | None:
-        """The journal's entry of this very card; `whole`: looked up apart, because `own` may be noted later."""
+        """The journal's entry of this very card. With `whole` it is kept apart, because `own` may be noted later."""
         if (pf, whole) not in self._entries:
             self._entries[pf, whole] = self._journal.entry(self._sysfs.card(pf))
         return self._entries[pf, whole]
 
     def _is_named_for(self, name: str, address: PciAddress) -> bool:
-        """Whether a module with an alias that fits the function brings this driver."""
+        """Whether a module whose alias fits the function brings this driver."""
         text = self._sysfs.read(self._sysfs.device(address, "modalias")) or ""
         modules = {module.replace("-", "_") for module in modules_for(self._aliases(), text)}
         if not modules:

@@ -1,1 +1,1 @@
-"""One look at the machine: its functions, what it needs, what it is able to do."""
+"""One look at the machine: its functions, what it needs them for, and what it is able to do."""

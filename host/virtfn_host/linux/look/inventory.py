@@ -1,8 +1,8 @@
 """read_inventory(sysfs) -> Inventory: one look at every function that can be handed out, of any class and vendor.
 
-One bad device, attribute, name or group never fails the list: what could not be read is listed as such, once, and who
-depends on it does not guess. Reads that can hang behind a blocked write of somebody else (`driver_override` on Linux
-6.1) go through a reader with a deadline.
+One bad device, attribute, name or group never fails the list: it becomes one `unreadable` entry, and no reader of the
+inventory guesses. Reads that may hang behind another program's blocked write (`driver_override` on Linux 6.1) go
+through a reader with a deadline.
 """
 
 import contextlib
@@ -36,28 +36,28 @@ class _Look:
     sysfs: OneLook
     reader: Reader | None
     needs: bool = False
-    """Whether to tell also what this machine needs a function for."""
+    """Whether to look also for what this machine needs a function."""
     netlink: Netlink | None = None
     unreadable: list[Unreadable] = field(default_factory=list)
     ahead: dict[PciAddress, str | SysfsReadError | None] = field(default_factory=dict)
-    """What `driver_override` of some VFs says, read by the reader in one go."""
+    """`driver_override` of some functions, read by the reader in one go."""
 
     def read_ahead(self, addresses: Iterable[PciAddress]) -> None:
-        """Ask for the override of all of these in one message, not one by one; meanwhile read what is asked next."""
+        """Ask for the override of all of these in one message; meanwhile read what is needed next."""
         if self.reader is not None:
             wanted = [address for address in addresses if address not in self.ahead]
             paths = [self.sysfs.device(address, "driver_override") for address in wanted]
 
             def meanwhile() -> None:
                 for address in wanted:
-                    with contextlib.suppress(SysfsReadError, ValueError):  # whoever needs it asks again, and is told
+                    with contextlib.suppress(SysfsReadError, ValueError):  # the later read raises it again
                         self.sysfs.bound_driver(address)
                         self.sysfs.group(address)
 
             self.ahead |= zip(wanted, self.reader.read_each(paths, meanwhile), strict=True)
 
     def override(self, address: PciAddress) -> str | None:
-        """`driver_override`, which hangs on Linux 6.1 while somebody's write is blocked."""
+        """Read `driver_override`, which hangs on Linux 6.1 while a write is blocked."""
         try:
             if self.reader is None:
                 return self.sysfs.override(address)
@@ -75,7 +75,7 @@ class _Look:
         self.unreadable.append(Unreadable(device=device, path=error.path, error=error.answer))
 
     def links(self, pf: PhysicalFunction) -> PhysicalFunction:
-        """With what its netdev shows of its VFs, where that is asked."""
+        """Return the PF with the link settings of its VFs, if this look asks for them."""
         if self.netlink is None:
             return pf
         try:
@@ -92,10 +92,12 @@ def read_inventory(
     netlink: Netlink | None = None,
     only: Iterable[PciAddress] | None = None,
 ) -> Inventory:
-    """Look at the machine once; `reader` takes the reads that may hang, `netlink` tells link settings of VFs.
+    """Look at the machine once.
 
     Args:
-        only: look at these functions and their VFs alone, and not at what the machine needs: enough for `verify`.
+        reader: takes the reads that may hang.
+        netlink: tells link settings of VFs.
+        only: look at these functions and their VFs alone, and not at what the machine needs; enough for `verify`.
 
     Raises:
         SysfsReadError: not even the list of PCI devices can be read.
@@ -125,7 +127,7 @@ def read_inventory(
 
 
 def _groups(look: _Look, pfs: Iterable[PhysicalFunction]) -> Iterator[IommuGroup]:
-    """Those of all functions; one that does not read is lost to each PF that has functions in it."""
+    """The groups of all functions. One that cannot be read is an unreadable entry of each PF with members in it."""
     owners: dict[int, set[PciAddress]] = {}
     for pf in pfs:
         for number in {pf.iommu_group, *(vf.iommu_group for vf in pf.vfs)}:
@@ -140,7 +142,8 @@ def _groups(look: _Look, pfs: Iterable[PhysicalFunction]) -> Iterator[IommuGroup
 
 
 def _drivers(sysfs: Sysfs) -> tuple[str, ...]:
-    """What does not read is asked for anew: modprobe answers for a driver that is there already."""
+    """Registered PCI drivers. If the list cannot be read it is empty: a plan then loads drivers that may be there,
+    which changes nothing."""
     try:
         return sysfs.names(sysfs.sys / "bus/pci/drivers") or ()
     except SysfsReadError:
@@ -164,7 +167,7 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
     sysfs = look.sysfs
     class_code = sysfs.hex_digits(address, "class")
     total = sysfs.number(sysfs.device(address, "sriov_totalvfs"))
-    # A bridge is part of the way to others; a VF belongs to its PF.
+    # A bridge only leads to other functions. A VF is listed with its PF.
     if not class_code or class_code.startswith(BRIDGE) or sysfs.link(sysfs.device(address, "physfn")) is not None:
         return None
     addresses = {} if total is None else sysfs.vf_addresses(address)
@@ -190,7 +193,7 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
 
 
 def _vf_ids(sysfs: Sysfs, addresses: dict[int, PciAddress]) -> tuple[str, str]:
-    """Vendor and device of the VFs of one PF: the card has one register for all of them (PCIe 6.0, 9.3.3.11)."""
+    """Vendor and device ID of the VFs of one PF: one register of the PF has them for all (PCIe 6.0, 9.3.3.11)."""
     if not addresses:
         return "", ""
     first = addresses[min(addresses)]
@@ -217,12 +220,12 @@ def _vf(look: _Look, index: int, address: PciAddress, ids: tuple[str, str]) -> V
 def netdevs(
     sysfs: Sysfs, address: PciAddress, lose: Callable[[PciAddress, SysfsReadError], object] = lambda *_: None
 ) -> tuple[str, ...]:
-    """Names of a function's netdevs in the network namespace that this sysfs was mounted in, aliases included.
+    """Return names and aliases of a function's netdevs in the network namespace that this sysfs was mounted in.
 
-    An alias is whatever somebody wrote: one that does not read is told to `lose`, and the names are there without it.
+    An alias may be any text. One that cannot be read goes to `lose`, and the names are returned without it.
 
     Raises:
-        SysfsReadError: it cannot be told which there are.
+        SysfsReadError: the netdevs cannot be listed.
     """
     folder = sysfs.net_folder(address)
     found = set(sysfs.names(folder) or ())
@@ -236,7 +239,7 @@ def netdevs(
 
 
 def read_group(sysfs: Sysfs, number: int) -> IommuGroup:
-    """An IOMMU group and the drivers of its members."""
+    """Read an IOMMU group and the drivers of its members."""
     return IommuGroup(
         number=number,
         members=tuple(
@@ -247,7 +250,7 @@ def read_group(sysfs: Sysfs, number: int) -> IommuGroup:
 
 
 def read_pf(sysfs: Sysfs, address: PciAddress, netlink: Netlink | None = None) -> PhysicalFunction | None:
-    """One PF and its VFs as they are now, or None where there is none.
+    """Read one PF and its VFs as they are now; None where there is no such PF.
 
     Raises:
         SysfsReadError: something of it cannot be read.

@@ -1,7 +1,7 @@
-"""What this machine cannot do without: functions that carry a mounted file system, swap, the default route, a console.
+"""What this machine needs: functions that carry a mounted file system, swap, the default route, a console.
 
-Such a function is never handed out. The host's view counts, not that of a container: mounts, routes and consoles are
-those of process 1 under the given /proc. Where one of these does not read, every function may be needed, and says so.
+These functions are never handed out. The host's view counts, not a container's: mounts, routes and consoles are those
+of process 1 under the given /proc. If one of these tables cannot be read, every function counts as needed.
 """
 
 import errno
@@ -21,16 +21,16 @@ _BLOCK_NUMBER = re.compile(r"(?!0:)[0-9]{1,10}:[0-9]{1,10}")
 _WORD = re.compile(r"[^ \t]+")
 _FRAME_BUFFER = re.compile(r"fb[0-9]{1,5}")
 _NO_TEXT = "\ufffd"
-"""What stands for bytes that are no UTF-8 (sysfs.py)."""
+"""The character that replaces bytes that are not UTF-8 (sysfs.py)."""
 _RTF_REJECT = 0x0200
-"""Flag of a route that leads nowhere (linux/route.h); the kernel lists one of these where IPv6 has no default."""
+"""Flag of a route that leads nowhere (linux/route.h). The kernel lists one where IPv6 has no default route."""
 
 
-NOBODY_CAN_TELL = "nobody can tell what this machine needs"
+NOBODY_CAN_TELL = "cannot tell what this machine needs"
 
 
 def needed_for(look: OneLook, address: PciAddress) -> str | None:
-    """What one function is needed for, in words; None: for nothing that can be seen.
+    """Say what this machine needs one function for; None: for nothing that can be seen.
 
     Raises:
         SysfsReadError: an attribute of the function itself cannot be read.
@@ -38,17 +38,17 @@ def needed_for(look: OneLook, address: PciAddress) -> str | None:
     needs = look.once(_needs)
     if (text := needs.known.get(address) or needs.trouble) is not None:
         return text
-    # Asked of the one function and not in `needed`: to ask every VF of the machine cost more than all the rest of it.
+    # Read of this function only, not in `needed`: to read it of every VF took longer than all the rest of the look.
     return "the firmware's display is on it" if look.read(look.device(address, "boot_vga")) == "1" else None
 
 
 def needed(sysfs: Sysfs) -> Mapping[PciAddress, str]:
-    """Functions below what this machine lives on, and in words what that is; not yet the firmware's display."""
+    """Return the functions that this machine needs, and what for; the firmware's display is not among them."""
     return _needs(sysfs).known
 
 
 def share(found: OneLook, look: OneLook) -> None:
-    """Let a new look know what another one has found of all this, so that it need not look."""
+    """Hand the needs that one look has found to a new look, so that it need not search again."""
     look.told(_needs, found.once(_needs))
 
 
@@ -56,7 +56,7 @@ def share(found: OneLook, look: OneLook) -> None:
 class _Needs:
     known: Mapping[PciAddress, str]
     trouble: str | None
-    """Why something may be missing: then every function may be needed."""
+    """Why `known` may be incomplete; then every function counts as needed."""
 
 
 def _needs(sysfs: Sysfs) -> _Needs:
@@ -73,13 +73,13 @@ def _needs(sysfs: Sysfs) -> _Needs:
 
 def _file_systems(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
     """Functions below mounted file systems. /proc/PID/mountinfo: proc(5)."""
-    # Nine, because a source without a name shows as nothing at all.
+    # Nine words and not ten, because a source without a name shows as nothing at all.
     for words in _of_init(sysfs, "mountinfo", words=9):
-        # After a dash, which comes later where there are optional fields: type, source, options.
+        # Type, source and options follow a dash, which comes later where there are optional fields.
         source = words[words.index("-", 6) + 2] if "-" in words[6:-2] else ""
         text = f"the file system on {words[4]} is on it"
-        # Some file systems (btrfs) have a number of their own; then the source names the device.
-        # Major 0 is no block device (most mounts: proc, cgroups), so there is nothing to look for.
+        # Some file systems (btrfs) have a device number of their own; then the source names the device.
+        # Major 0 is not a block device (most mounts: proc, cgroups), so there is nothing to look for.
         number = _BLOCK_NUMBER.fullmatch(words[2])
         name = sysfs.link(f"{sysfs.sys}/dev/block/{words[2]}") if number else None
         for address in _block_functions(sysfs, name or _block_device(sysfs, source)):
@@ -93,7 +93,7 @@ def _swap(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
 
 
 def _block_device(sysfs: Sysfs, source: str) -> str | None:
-    """What the kernel calls `/dev/mapper/root`; None for what is no device."""
+    """The kernel's name of a device like `/dev/mapper/root`; None for a source that is not a device."""
     if not source.startswith("/dev/"):
         return None
     return os.path.basename(os.path.realpath(f"{sysfs.dev}/{source.removeprefix('/dev/')}"))
@@ -137,18 +137,18 @@ def _net_functions(sysfs: Sysfs, name: str) -> Iterator[PciAddress]:
     """Functions below a netdev, through bridges, bonds and VLANs.
 
     Raises:
-        SysfsReadError: its name is no text, so it was not read as it is, and could not be found.
+        SysfsReadError: the name is not UTF-8 text, so the netdev cannot be found by it.
     """
     if _NO_TEXT in name:
         path = f"{sysfs.sys}/class/net"
-        raise SysfsReadError(path, OSError(errno.EILSEQ, f"the name of the netdev {name!a} is no text"))
+        raise SysfsReadError(path, OSError(errno.EILSEQ, f"the name of the netdev {name!a} is not text"))
     yield from _functions_below(sysfs, "class/net", name, _lowers)
 
 
 def _functions_below(
     sysfs: Sysfs, kind: str, name: str, lower: Callable[[Sysfs, str], Iterable[str]]
 ) -> Iterator[PciAddress]:
-    """Each device once, however they lead to each other."""
+    """Functions of a device and of all devices below it; each device is visited once."""
     waiting, seen = [name], {name}
     while waiting:
         folder = _real(sysfs, kind, waiting.pop())
@@ -170,16 +170,16 @@ def _lowers(sysfs: Sysfs, folder: str) -> Iterator[str]:
 
 
 def _real(sysfs: Sysfs, folder: str, name: str) -> str:
-    """The folder that a link of sysfs leads to: one step, so `realpath`, which asks for every part, is not needed."""
+    """The folder that a link of sysfs leads to. Links of sysfs are one step, so `realpath` is not needed."""
     link = f"{sysfs.sys}/{folder}/{name}"
     try:
         return os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
-    except OSError:  # No such thing, or no link: whoever looks into it will see.
+    except OSError:  # There is no such link; later reads below it find nothing, or raise.
         return link
 
 
 def _ancestors(path: str) -> Iterator[PciAddress]:
-    """PCI functions on the way to a device: `/sys/devices/pci0000:00/0000:00:1d.0/0000:02:00.0/nvme/...`."""
+    """PCI functions in the path of a device: `/sys/devices/pci0000:00/0000:00:1d.0/0000:02:00.0/nvme/...`."""
     for part in path.split("/"):
         try:
             yield PciAddress.parse(part)
@@ -188,7 +188,7 @@ def _ancestors(path: str) -> Iterator[PciAddress]:
 
 
 def _of_init(sysfs: Sysfs, name: str, *, words: int, head: str = "") -> list[list[str]]:
-    """A table of process 1; an ordinary user may not read its mounts, and sees those of his own process instead."""
+    """Read a table of process 1. A user without root may not read its mounts; then this process's own table counts."""
     try:
         return _lines(sysfs, sysfs.proc / "1" / name, words=words, head=head)
     except SysfsReadError as error:
@@ -198,14 +198,13 @@ def _of_init(sysfs: Sysfs, name: str, *, words: int, head: str = "") -> list[lis
 
 
 def _lines(sysfs: Sysfs, path: Path, *, words: int, head: str = "") -> list[list[str]]:
-    """The words of each line of a table in /proc, without the one that begins with `head`, where there is one; a line
-    with fewer than there have always been may be one that counts.
+    """Split each line of a table in /proc into words; a first line that begins with `head` is left out.
 
     Raises:
-        SysfsReadError: it does not read, or is no such table.
+        SysfsReadError: the table cannot be read, or a line has fewer than `words` words, so that it may hide a need.
     """
-    # Not splitlines, which knows more ends of lines than the kernel escapes in the name of a mount point.
-    # Nor split() without a word, which knows more blanks than the kernel refuses in the name of a netdev.
+    # Not splitlines(): it knows more ends of lines than the kernel escapes in the name of a mount point.
+    # Not split(): it knows more blanks than the kernel refuses in the name of a netdev.
     found = [_WORD.findall(line) for line in (sysfs.read(path) or "").split("\n") if line]
     if head and found and found[0][:1] == [head]:
         del found[0]

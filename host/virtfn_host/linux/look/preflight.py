@@ -1,6 +1,6 @@
-"""What has to be so before anything may be changed: is the in-use lock usable here, which vfio drivers could be loaded.
+"""Preconditions of any change: whether the in-use lock works here, and which vfio drivers could be loaded.
 
-A group's own node is never opened for this: a pod that starts at that moment would find it busy.
+No group's own node is opened for this, because a pod that starts at that moment would find it busy.
 """
 
 import os
@@ -12,43 +12,43 @@ from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.read.sysfs import Sysfs
 
 MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
-"""The name of a module; a line of a table that names something else names none."""
+"""The name of a module. Lines of a table with other names are ignored."""
 
 _ALIAS = "vfio_pci:"
-"""What a vfio driver calls the devices it takes in modules.alias, vfio-pci itself too (Linux 5.16)."""
+"""Prefix of the aliases of vfio drivers in modules.alias, vfio-pci itself included (from Linux 5.16 on)."""
 
 ALIAS_TABLES = ("modules.alias", "modules.builtin.modinfo")
-"""Which devices modules take: of those on the disk, and of those that are part of the kernel image."""
+"""Tables of the devices that modules take: modules on the disk, and modules built into the kernel image."""
 
 
 def read_preflight(sysfs: Sysfs) -> Preflight:
-    """What this process may and may not do here."""
+    """Read what this process may do here."""
     return Preflight(lock_error=lock_error(sysfs))
 
 
 def lock_error(sysfs: Sysfs) -> str | None:
-    """Why no group can be opened from here, or None; the container's device cgroup mostly.
+    """Return why no group can be opened from here, or None. The usual cause is the container's device cgroup.
 
-    Tried on `/dev/vfio/vfio`, which any number may have open; the rule that lets us is the same.
+    The test opens `/dev/vfio/vfio`, which any number of processes may have open and which the same rule allows.
     """
     if sysfs.names(sysfs.sys / "class/misc/vfio") is None:
-        return None  # vfio is not loaded, or has iommufd alone: there is nothing to try it on, and no group to lock.
+        return None  # vfio is not loaded, or has iommufd only: there is no node to test and no group to lock.
     node = sysfs.dev / "vfio/vfio"
     try:
         os.close(os.open(node, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:
-        return f"there is no {node}, so nobody can tell what is in use; mount /dev of the host here"
+        return f"there is no {node}, so virtfn cannot tell what is in use; mount /dev of the host here"
     except OSError as error:
-        text = f"opening {node}: {error.strerror}, so nobody can tell what is in use"
+        text = f"opening {node}: {error.strerror}, so virtfn cannot tell what is in use"
         return f"{text}; run this as root, in a privileged container or in none"
     return None
 
 
 def loadable_drivers(sysfs: Sysfs) -> tuple[str, ...] | None:
-    """vfio drivers, by the names that `driver_override` wants, that the running kernel's modules bring.
+    """Return the vfio drivers that the running kernel's modules bring, by the names that `driver_override` takes.
 
-    None where its modules are not to be seen (no `modules.dep`, or one of its tables does not read), which is not the
-    same as there being none.
+    None where its modules cannot be seen (no `modules.dep`, or a table cannot be read); an empty tuple where there are
+    none.
     """
     folder = sysfs.modules_folder()
     names = ("modules.dep", "modules.builtin", *ALIAS_TABLES)
@@ -61,11 +61,11 @@ def loadable_drivers(sysfs: Sysfs) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=2)
 def _drivers(folder: str, stamps: tuple[int | None, ...]) -> tuple[str, ...]:  # noqa: ARG001
-    """Kept until a file changes: modules.alias has a megabyte or two, and a look comes every few seconds."""
-    sysfs = Sysfs()  # not the one of this look, which is another each time, and would be kept with the answer
+    """Parse the tables; cached until a file changes, because modules.alias has a megabyte or two."""
+    sysfs = Sysfs()  # not that of the present look: the cache would keep each of them
     listed = "\n".join(sysfs.read(f"{folder}/{name}") or "" for name in ("modules.dep", "modules.builtin"))
     modules = {module_name(line) for line in listed.splitlines()}
-    # Drivers are mlx5_vfio_pci and the like, vfio_iommu_type1 and the like are parts of vfio itself.
+    # mlx5_vfio_pci and the like are drivers; vfio_iommu_type1 and the like are parts of vfio itself.
     found = {
         name for name in modules if "vfio" in name and (not name.startswith("vfio") or _driver(name) == "vfio-pci")
     }
@@ -74,30 +74,30 @@ def _drivers(folder: str, stamps: tuple[int | None, ...]) -> tuple[str, ...]:  #
 
 
 def alias_lines(sysfs: Sysfs, folder: str) -> str:
-    """`modules.alias` in a folder of modules, and the aliases of what is built in; empty: neither is there.
+    """Return `modules.alias` of a folder of modules and the aliases of built-in modules; empty where neither exists.
 
     Raises:
-        SysfsReadError: one of the two does not read.
+        SysfsReadError: one of the two cannot be read.
     """
     listed, built_in = (sysfs.read(f"{folder}/{name}") or "" for name in ALIAS_TABLES)
-    # `vfio_pci.alias=vfio_pci:v*d*...`: modules.alias has only what is no part of the kernel image itself.
+    # `vfio_pci.alias=vfio_pci:v*d*...`: modules.alias does not have the modules that are built into the kernel image.
     pairs = [line.partition(".alias=") for line in built_in.split("\0") if ".alias=" in line]
     return "\n".join([listed, *(f"alias {pattern} {module}" for module, _, pattern in pairs)]).strip()
 
 
 def vfio_modules(aliases: str) -> frozenset[str]:
-    """The modules that say of themselves, by a `vfio_pci:` alias, that they bring a vfio driver."""
+    """Return the modules with a `vfio_pci:` alias, which means that they bring a vfio driver."""
     lines = (line.split() for line in aliases.splitlines())
     return frozenset(words[2] for words in lines if len(words) == 3 and words[1].startswith(_ALIAS))
 
 
 def module_name(line: str) -> str:
-    """A line of modules.dep or modules.builtin: `kernel/drivers/vfio/pci/vfio-pci.ko.xz: other.ko` is `vfio-pci`."""
+    """Return the module of a line of modules.dep or modules.builtin: `vfio-pci` of `.../vfio-pci.ko.xz: other.ko`."""
     return line.partition(":")[0].rpartition("/")[2].partition(".")[0]
 
 
 def _driver(module: str) -> str:
-    """A module's name has `_` for `-` in places; of the drivers only vfio-pci itself is written with `-`."""
+    """The driver of a module. A module's name may have `-` for `_`; of the drivers only vfio-pci has a `-`."""
     name = module.replace("-", "_")
     return "vfio-pci" if name == "vfio_pci" else name
 

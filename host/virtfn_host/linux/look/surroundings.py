@@ -1,4 +1,4 @@
-"""Reads what `core/tell/explain.py` asks: one PCI function of any kind, and what the machine offers for passthrough."""
+"""Reads for `core/tell/explain.py`: one PCI function of any kind, and what the machine offers for passthrough."""
 
 import os
 from dataclasses import replace
@@ -21,18 +21,18 @@ PACKAGES = {
     "suse": "kernel-default",
     "arch": "linux",
 }
-"""Which package has vfio-pci and the drivers of cards, by the ID or ID_LIKE of os-release(5)."""
+"""The package that has vfio-pci and the drivers of cards, by the ID or ID_LIKE of os-release(5)."""
 
 
 def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Described | None:
-    """One function, or None where there is none.
+    """Read one function; None where there is none.
 
     Args:
-        inventory: a look at the machine. What it has is taken from it, as `bind` does; bridges and what did not read
-            are in none, and are read here.
+        inventory: a look at the machine. Functions in it are taken from it, as `bind` does. Bridges and functions that
+            could not be read are not in it, and are read here.
 
     Raises:
-        SysfsReadError: something of it cannot be read.
+        SysfsReadError: something of the function cannot be read.
     """
     if (known := described(inventory, address)) is not None:
         return replace(known, modalias=modalias(sysfs, address), lock_trouble=_lock_trouble(sysfs, known))
@@ -64,12 +64,12 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> De
 
 
 def modalias(sysfs: Sysfs, address: PciAddress) -> str:
-    """What the kernel asks user space for when it looks for a function's driver; empty where nobody can tell."""
+    """Return the alias by which the kernel asks for a function's driver; empty where it cannot be read."""
     return _text(sysfs, sysfs.device(address, "modalias"))
 
 
 def _text(sysfs: Sysfs, path: str | Path) -> str:
-    """What only tells people more: it is not to be seen where there is none, and where it does not read."""
+    """Read a text that is only shown to people; empty where it is absent or cannot be read."""
     try:
         return sysfs.read(path) or ""
     except SysfsReadError:
@@ -84,7 +84,7 @@ def _tables(sysfs: Sysfs) -> tuple[str, ...] | None:
 
 
 def read_aliases(sysfs: Sysfs) -> str:
-    """`modules.alias` of the running kernel, and the aliases of what is built in; empty: not to be seen."""
+    """Return the module aliases of the running kernel, built-in modules included; empty where they cannot be seen."""
     try:
         return alias_lines(sysfs, str(sysfs.modules_folder()))
     except SysfsReadError:
@@ -92,10 +92,10 @@ def read_aliases(sysfs: Sysfs) -> str:
 
 
 def read_surroundings(sysfs: Sysfs) -> Surroundings:
-    """What the machine offers for passthrough.
+    """Read what the machine offers for passthrough.
 
     Raises:
-        SysfsReadError: it cannot be told whether there are IOMMUs, or which drivers.
+        SysfsReadError: the IOMMUs or the drivers cannot be listed.
     """
     folder = sysfs.modules_folder()
     tables = _tables(sysfs)
@@ -122,9 +122,9 @@ def _package(sysfs: Sysfs) -> str | None:
 
 
 def _lock_trouble(sysfs: Sysfs, function: Described) -> str | None:
-    """Why the in-use lock cannot be taken from here; the group's own node is looked at and not opened.
+    """Why the in-use lock cannot be taken from here, or None.
 
-    Opening it would make a pod that starts at that moment find it busy.
+    The group's own node is not opened, because a pod that starts at that moment would find it busy.
     """
     if not function.vfio_bound or function.group is None:
         return None

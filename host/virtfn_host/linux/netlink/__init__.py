@@ -1,1 +1,1 @@
-"""rtnetlink: link settings of VFs and addresses of netdevs, asked by a child process."""
+"""Speaks rtnetlink in a child process: link settings of VFs and addresses of netdevs."""

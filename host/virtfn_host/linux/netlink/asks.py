@@ -1,7 +1,7 @@
-"""What rtnetlink knows of network functions: link settings of VFs through their PF, and IP addresses.
+"""Asks rtnetlink about network functions: link settings of VFs, through their PF, and IP addresses.
 
-Asked of a child process (`child.py`) with a deadline, because rtnetlink's lock can be held for ever by a driver
-that hangs. The child is started when first asked, so a node without link settings pays nothing.
+A child process (`child.py`) asks, with a deadline, because a driver that hangs may hold rtnetlink's lock for ever. The
+child starts with the first question, so a node without link settings pays nothing.
 """
 
 import errno as errnos
@@ -23,17 +23,17 @@ from virtfn_host.linux.errors import NetlinkError, NetlinkRefusedError
 from virtfn_host.linux.touch.child import ENVIRONMENT, make_pipes
 
 START_DEADLINE = 30.0
-"""Seconds for the child to load its library: 0.4 s as a rule, ten times as long on a loaded or emulated CPU."""
+"""Seconds for the child to load its library. It takes 0.4 s, and ten times as long on a loaded or emulated CPU."""
 
 ASK_DEADLINE = 5.0
-"""Seconds for one answer; it takes a few milliseconds."""
+"""Seconds for one answer, which takes a few milliseconds."""
 
 _PROGRAM = Path(__file__).with_name("child.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownVf:
-    """What a PF's netdev shows of one VF."""
+    """One VF as its PF's netdev shows it."""
 
     index: int
     link: VfLink
@@ -41,20 +41,20 @@ class ShownVf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PfLinks:
-    """A PF's netdev: one question, because a plan needs all of it at once."""
+    """A PF's netdev and its VFs: one answer, because a plan needs all of it at once."""
 
     up: bool
     mac: str | None
-    """The permanent address; the present one where the driver tells none."""
+    """The permanent address; the present one where the driver does not tell a permanent one."""
     vfs: tuple[ShownVf, ...]
 
     def vf(self, index: int) -> VfLink | None:
-        """What it shows of a VF, or None."""
+        """The link settings of a VF, or None where the VF is not shown."""
         return next((vf.link for vf in self.vfs if vf.index == index), None)
 
 
 class Netlink:
-    """Asks about netdevs of the host's network namespace, that of process 1 under `proc`. Safe to use from threads."""
+    """Asks about netdevs of the host's network namespace, which is that of process 1. Safe to use from threads."""
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._namespace = proc / "1/ns/net"
@@ -62,16 +62,16 @@ class Netlink:
         self._child: _Child | None = None
 
     def links(self, netdev: str) -> PfLinks:
-        """A netdev and its VFs.
+        """Return a netdev and its VFs.
 
         Raises:
-            NetlinkRefusedError: no such netdev, or another errno.
+            NetlinkRefusedError: there is no such netdev, or another errno.
             NetlinkError: no answer.
         """
         return _read(PfLinks, self._ask({"links": netdev}))
 
     def addresses(self) -> Mapping[str, tuple[str, ...]]:
-        """IPv4 and IPv6 addresses by netdev, those without any left out.
+        """Return IPv4 and IPv6 addresses by netdev; netdevs without addresses are left out.
 
         Raises:
             NetlinkError: no answer.
@@ -79,11 +79,11 @@ class Netlink:
         return {str(name): tuple(texts) for name, texts in self._ask({"addresses": None}).items()}
 
     def set_vf(self, netdev: str, index: int, setting: VfLink) -> None:
-        """Set one group of link settings of a VF, every field of the group given.
+        """Set one group of link settings of a VF; every field of the group is given.
 
         Raises:
             NetlinkRefusedError: the kernel or the PF's driver refused.
-            NetlinkError: no answer; nobody knows whether it was or will be carried out.
+            NetlinkError: no answer; the setting may have been made, or be made later.
         """
         fields = {key: value for key, value in encode(setting).items() if value is not None}
         self._ask({"set": {"netdev": netdev, "index": index, "setting": fields}})
@@ -121,7 +121,7 @@ class Netlink:
             try:
                 self._namespace.stat()
             except OSError as error:
-                text = f"{self._namespace}: {error.strerror}, so nobody can tell which netdevs are the host's"
+                text = f"{self._namespace}: {error.strerror}, so virtfn cannot tell which netdevs are the host's"
                 raise NetlinkError(f"{text}; run it as root of this machine") from error
             try:
                 child = _Child(str(self._namespace), str(Path(found.origin).parent.parent))
@@ -144,17 +144,17 @@ class Netlink:
 
 
 class Addresses:
-    """Addresses by netdev, looked up once, when first asked."""
+    """Addresses by netdev; the first question looks them up, further ones use that answer."""
 
     def __init__(self, netlink: Netlink) -> None:
         self._netlink = netlink
         self._found: Mapping[str, tuple[str, ...]] | None = None
 
     def of(self, netdev: str) -> tuple[str, ...]:
-        """Addresses of one netdev.
+        """Return the addresses of one netdev.
 
         Raises:
-            NetlinkError: no answer, so nobody can tell.
+            NetlinkError: no answer.
         """
         if self._found is None:
             self._found = self._netlink.addresses()
@@ -162,7 +162,7 @@ class Addresses:
 
 
 class _Child:
-    """The process, its two pipes, and how many answers it owes: one that comes too late answers nobody."""
+    """The process, its two pipes, and how many late answers it still owes: those are thrown away."""
 
     def __init__(self, namespace: str, folder: str) -> None:
         (read_end, self._questions), (self._answers, write_end) = make_pipes(2)
@@ -189,7 +189,7 @@ class _Child:
         self._rest = b""
 
     def ask(self, question: Mapping[str, object]) -> dict[str, Any] | None:
-        """The answer, or None when it does not come in time; then further ones fail at once until it is back."""
+        """Return the answer, or None when it is late; then further questions get None at once until it has come."""
         while self._owes:
             if self.answer(0) is None:
                 return None
@@ -200,7 +200,7 @@ class _Child:
         return answer
 
     def answer(self, seconds: float) -> dict[str, Any] | None:
-        """The next line, or None."""
+        """Return the next line, or None when it does not come within so many seconds."""
         while b"\n" not in self._rest:
             if not self._answered.poll(seconds * 1000):
                 return None
@@ -213,14 +213,14 @@ class _Child:
         return answer
 
     def end(self) -> None:
-        """Kill it; one that is blocked in the kernel dies when the kernel lets it go."""
+        """Kill the process; a blocked one ends when its call returns."""
         self._process.kill()
         os.close(self._questions)
         os.close(self._answers)
         try:
             self._process.wait(1.0)
         except subprocess.TimeoutExpired:
-            self._process.returncode = -9  # Not ours to wait for: it sits in the kernel.
+            self._process.returncode = -9  # Do not wait for it: it is blocked in the kernel.
 
 
 def _read(kind: type[PfLinks], value: object) -> PfLinks:

@@ -1,8 +1,8 @@
-"""The process that speaks rtnetlink for `netlink.py`: one JSON value a line in, one a line out. Started as a file.
+"""The process that speaks rtnetlink for `asks.py`: one JSON value a line in, one a line out. Started as a file.
 
-In a process of its own because rtnetlink's lock can be held for ever by a driver that hangs, because entering the
-host's network namespace must not move the host process (whose sysfs and sockets are elsewhere), and because pyroute2
-is 27 MiB that a node without link settings need not load. Imports nothing of virtfn.
+It is a process of its own for three reasons. A driver that hangs may hold rtnetlink's lock for ever. Entering the
+host's network namespace must not move the host process, whose sysfs and sockets are elsewhere. And pyroute2 takes 27
+MiB, which a node without link settings need not load. Imports nothing of virtfn.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ CLONE_NEWNET = 0x40000000
 """<sched.h>; os.setns came with Python 3.12."""
 
 EXT_MASK_VF = 1
-"""RTEXT_FILTER_VF, <linux/rtnetlink.h>: say what is set for each VF."""
+"""RTEXT_FILTER_VF, <linux/rtnetlink.h>: include the settings of each VF."""
 
 IFF_UP = 1
 LINK_STATES = ("auto", "enable", "disable")
@@ -25,7 +25,7 @@ LINK_STATES = ("auto", "enable", "disable")
 
 
 def enter(namespace: str) -> None:
-    """Go to a network namespace, unless this is it."""
+    """Enter a network namespace, unless this process is in it."""
     fd = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if os.path.samestat(os.fstat(fd), os.stat("/proc/self/ns/net")):
@@ -37,7 +37,7 @@ def enter(namespace: str) -> None:
 
 
 def vf_link(attributes: Any) -> dict[str, Any]:
-    """What one IFLA_VF_INFO says; None where the driver does not say."""
+    """The settings in one IFLA_VF_INFO; None for those that the driver does not tell."""
     mac, vlan, rate = (attributes.get_attr(f"IFLA_VF_{name}") for name in ("MAC", "VLAN", "RATE"))
     spoof_check, trust = attributes.get_attr("IFLA_VF_SPOOFCHK"), attributes.get_attr("IFLA_VF_TRUST")
     state = attributes.get_attr("IFLA_VF_LINK_STATE")
@@ -54,7 +54,7 @@ def vf_link(attributes: Any) -> dict[str, Any]:
 
 
 def links(route: Any, netdev: str) -> dict[str, Any]:
-    """A PF's netdev and what it shows of its VFs."""
+    """A PF's netdev and the settings of its VFs."""
     (link,) = route.link("get", ifname=netdev, ext_mask=EXT_MASK_VF)
     listed = link.get_attr("IFLA_VFINFO_LIST")
     vfs = listed.get_attrs("IFLA_VF_INFO") if listed else []
@@ -67,7 +67,7 @@ def links(route: Any, netdev: str) -> dict[str, Any]:
 
 def addresses(route: Any) -> dict[str, list[str]]:
     """IPv4 and IPv6 addresses of every netdev that has some."""
-    # Not asked of pyroute2: to take apart what the kernel tells of every link took four times as long (measured).
+    # Names do not come from pyroute2: parsing every link took it four times as long (measured by hand).
     names = dict(socket.if_nameindex())
     found: dict[str, list[str]] = {}
     for entry in route.get_addr():
@@ -77,7 +77,7 @@ def addresses(route: Any) -> dict[str, list[str]]:
 
 
 def set_vf(route: Any, netdev: str, index: int, setting: dict[str, Any]) -> None:
-    """One setting of a VF."""
+    """Make one setting of a VF."""
     (number,) = route.link_lookup(ifname=netdev) or (None,)
     if number is None:
         raise OSError(19, os.strerror(19), netdev)
@@ -85,7 +85,7 @@ def set_vf(route: Any, netdev: str, index: int, setting: dict[str, Any]) -> None
 
 
 def wire(setting: dict[str, Any]) -> dict[str, Any]:
-    """A group of settings in pyroute2's words."""
+    """A group of settings as pyroute2 takes it."""
     match setting:
         case {"vlan": vlan, "vlanQos": qos}:
             return {"vlan": {"vlan": vlan, "qos": qos}}
@@ -103,7 +103,7 @@ def wire(setting: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer(route: Any, question: dict[str, Any]) -> Any:
-    """What is asked for."""
+    """Carry out one question and return its answer."""
     match question:
         case {"links": str(netdev)}:
             return links(route, netdev)
@@ -115,8 +115,8 @@ def answer(route: Any, question: dict[str, Any]) -> Any:
 
 
 def main(namespace: str, folder: str) -> None:
-    """Answer until the other end is closed; the first line out says that it is ready."""
-    # At the end: -I leaves PYTHONPATH out, and what stands in `folder` beside pyroute2 must hide no other module.
+    """Answer until the other end is closed. The first line out says that this process is ready."""
+    # At the end of the path: -I leaves PYTHONPATH out, and modules beside pyroute2 must hide no other module.
     sys.path.append(folder)
     from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError
@@ -135,13 +135,13 @@ def main(namespace: str, folder: str) -> None:
             say({"errno": error.code, "text": ""})
         except OSError as error:
             say({"errno": error.errno or 5, "text": ""})
-        # Whatever the library makes of a question that it cannot put into bytes: the next one is another matter.
+        # The library may raise anything for a question that it cannot encode; the next question must still be answered.
         except Exception as error:
             say({"errno": errno.EINVAL, "text": f"{type(error).__name__}: {error}"[:300]})
 
 
 def say(message: object) -> None:
-    """One line."""
+    """Write one line."""
     os.write(1, json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
 

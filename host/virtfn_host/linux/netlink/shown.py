@@ -1,7 +1,6 @@
 """Link settings of VFs as their PF shows them.
 
-The PF's netdev is found by sysfs, so its name is the host's; it may be in another network namespace, and then there is
-none here.
+The PF's netdev is found in sysfs, so its name is the host's. A netdev in another network namespace is not found.
 """
 
 from dataclasses import replace
@@ -15,21 +14,21 @@ from virtfn_host.linux.netlink.asks import Netlink, PfLinks
 from virtfn_host.linux.read.sysfs import Sysfs
 
 MADE_UP = "1"
-"""NET_ADDR_RANDOM in `addr_assign_type` (<linux/netdevice.h>): the driver made the address up."""
+"""NET_ADDR_RANDOM in `addr_assign_type` (<linux/netdevice.h>): the driver made up the address."""
 
 
 def netdev_of(sysfs: Sysfs, pf: PciAddress) -> str | None:
-    """Name of a PF's netdev in the host's network namespace, or None where it has none there."""
+    """Return the name of a PF's netdev in the host's network namespace, or None where it has none there."""
     name = next(iter(sysfs.names(sysfs.device(pf, "net")) or ()), None)
     return None if name is None else netdev_name(name)
 
 
 def with_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink) -> PhysicalFunction:
-    """A PF and its VFs with what its netdev shows of them; as it is where there is no netdev.
+    """Return a PF with the link settings that its netdev shows; unchanged where there is no netdev.
 
     Raises:
-        NetlinkError: there is one, and nobody can tell.
-        SysfsReadError: a VF's own netdev does not read.
+        NetlinkError: there is a netdev, and netlink does not answer.
+        SysfsReadError: a VF's own netdev cannot be read.
     """
     name = netdev_of(sysfs, pf.address)
     if name is None or not pf.class_code.startswith(NETWORK_CLASS):
@@ -40,10 +39,12 @@ def with_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink) -> Physical
 
 
 def administrative(sysfs: Sysfs, vf: PciAddress, index: int, shown: PfLinks) -> VfLink | None:
-    """What the PF shows of a VF; igb shows an address that its driver made up as if one had been set (measured).
+    """Return what the PF shows of a VF, but with no MAC where the VF's driver made the address up: igb shows such an
+    address as if it had been set (measured: tests/contract/test_links.py).
 
-    The mark of a made-up address is not enough: igbvf makes one up when its first reset finds the PF busy, takes the
-    one that was set at the next reset, and leaves the mark (measured). Ours is known by itself.
+    The kernel's mark of a made-up address is not enough. igbvf makes one up when its first reset finds the PF busy,
+    takes the set address at the next reset, and leaves the mark (measured by hand on emulated igb). So an address that
+    virtfn sets is known by its value (`stable_mac`).
     """
     link = shown.vf(index)
     if link is None or (shown.mac is not None and link.mac == stable_mac(shown.mac, index)):

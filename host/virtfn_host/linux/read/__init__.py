@@ -1,1 +1,1 @@
-"""What is there: files of /sys and /proc that answer at once."""
+"""Reads files of /sys and /proc that answer at once, and kernel events. No other room opens /sys."""

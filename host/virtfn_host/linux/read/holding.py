@@ -1,7 +1,7 @@
-"""Who has functions open through vfio, for people: by name where /proc shows it.
+"""Names the processes that have functions open through vfio, for messages, where /proc shows them.
 
-Everything here is safe behind a blocked write: links, `enable`, `sriov_offset` and /proc are read, nothing that takes a
-device's lock. /proc is looked through only when something hangs, because it is every open file of the machine.
+Safe to use behind a blocked write: it reads links, `enable`, `sriov_offset` and /proc, nothing that takes a device's
+lock. /proc is searched only when something hangs, because the search reads every open file of the machine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,31 +13,31 @@ from virtfn_host.linux.read.open_files import OpenFile, open_files, pids, proces
 from virtfn_host.linux.read.sysfs import Sysfs
 
 VFIO_DEVICE = "anon_inode:[vfio-device]"
-"""An open vfio device; which one /proc does not say (measured; from Linux 6.18 on it does)."""
+"""An open vfio device. /proc does not say which one (measured by hand on Linux 6.1 and 6.12; from 6.18 on it does)."""
 
 CDEVS, DELETED = "/dev/vfio/devices/", " (deleted)"
-"""Where cdevs are, and what /proc adds to the path of an open file that is gone."""
+"""The folder of cdevs, and what /proc adds to the path of an open file that is gone."""
 
 NAMES = 3
-"""Holders and writers that a text names, so that it stays a line."""
+"""Holders and writers that a message names, so that it stays one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """Functions that are open, and by whom."""
+    """Functions that are open, and the processes that have them open."""
 
     functions: tuple[PciAddress, ...]
     text: str
 
 
 def who_blocks(sysfs: Sysfs, path: str, value: str) -> Holding | None:
-    """Who holds what a write of ours waits for, or None where nothing shows."""
+    """Return who holds the function that our write waits for, or None where no holder shows."""
     names = [*path.split("/"), value.strip()]
     return holders_of(sysfs, [address for name in names if (address := _address(name)) is not None])
 
 
 def holders_of(sysfs: Sysfs, functions: Sequence[PciAddress]) -> Holding | None:
-    """Who has one of these functions or their VFs open: `0000:01:10.0 is open: process 7 (dpdk) has ... open`."""
+    """Return who has these functions or their VFs open: `0000:01:10.0 is open: process 7 (dpdk) has ... open`."""
     affected = [*functions, *(vf for function in functions for vf in _vfs(sysfs, function))]
     opened = [address for address in dict.fromkeys(affected) if _open(sysfs, address)]
     if not opened:
@@ -52,42 +52,43 @@ def _who(sysfs: Sysfs, address: PciAddress, files: Sequence[OpenFile]) -> str:
     group = sysfs.group(address)
     nodes = set() if group is None else {f"/dev/vfio/{sysfs.group_name(group)}"}
     cdevs = {f"{CDEVS}{name}" for name in sysfs.names(sysfs.device(address, "vfio-dev")) or ()}
-    # A pod has its own /dev, so the path is the same one there.
+    # A pod has its own /dev, in which the path is the same.
     openers = [file for file in files if file.target.removesuffix(DELETED) in nodes | cdevs]
-    # While a function is unbound its cdev has lost its name already, and its node, but not whoever has it open.
+    # While a function is being unbound its cdev has lost its name and its node, but is still open.
     if not openers and not cdevs:
         openers = [file for file in files if file.target.startswith(CDEVS) and file.target.endswith(DELETED)]
     if openers:
         return ", ".join(dict.fromkeys(f"{process(sysfs, f.pid)} has {f.target} open" for f in openers[:NAMES]))
     having = (file for file in files if file.target == VFIO_DEVICE or file.target.startswith(CDEVS))
     others = dict.fromkeys(str(process(sysfs, file.pid)) for file in having)
-    return f"by one of those with a vfio device open: {', '.join(others)}" if others else "by whom does not show"
+    return f"by one of those with a vfio device open: {', '.join(others)}" if others else "by an unknown process"
 
 
 def every_open_file(sysfs: Sysfs) -> Iterator[OpenFile]:
-    """Of every process that may be looked at."""
+    """The open files of every process that may be looked at."""
     for pid in pids(sysfs):
         try:
             yield from open_files(sysfs, pid)
         except SysfsReadError:
-            continue  # One that may not be looked at is not named; the text says that it does not show.
+            continue  # A process that may not be looked at is not named; the text says that it does not show.
 
 
 def _open(sysfs: Sysfs, address: PciAddress) -> bool:
-    """Opened through vfio; a network driver enables its device too. One that is being unbound has no driver left."""
+    """Whether a function is open through vfio. A network driver enables its device, too, so the driver is looked at; a
+    function that is being unbound has no driver any more."""
     return enabled(sysfs, address) and (sysfs.bound_driver(address) is None or sysfs.vfio_bound(address))
 
 
 def enabled(sysfs: Sysfs, address: PciAddress) -> bool:
-    """Whether somebody has the device enabled: a driver of its own, or who opened it through vfio."""
+    """Whether the device is enabled, by its driver or by a program that opened it through vfio."""
     try:
         return sysfs.read(sysfs.device(address, "enable")) not in (None, "0")
     except SysfsReadError:
-        return False  # Only asked to name who; whether it is in use is decided in lock.py.
+        return False  # This only names holders; lock.py decides whether a function is in use.
 
 
 def _vfs(sysfs: Sysfs, pf: PciAddress) -> list[PciAddress]:
-    """By arithmetic (PCIe SR-IOV: first VF offset, VF stride): `virtfnN` of the one that blocks is gone already."""
+    """A PF's VFs, computed from first VF offset and VF stride (PCIe SR-IOV): `virtfnN` of a blocking VF is gone."""
     total, offset, stride = (
         int(text) if (text := sysfs.read(sysfs.device(pf, name))) and text.isdigit() else 0
         for name in ("sriov_totalvfs", "sriov_offset", "sriov_stride")

@@ -1,7 +1,7 @@
-"""A sysfs in which every file is read once: for one look at the machine, thrown away after it.
+"""A sysfs in which every file is read once: made for one look at the machine and thrown away after it.
 
-One look asks for the same driver link, group and folder several times, each for its own question; for 127 VFs that was
-half of the look. What must be fresh, as after the in-use lock is taken, is read by a new one.
+One look needs the same driver link, group and folder several times; for 127 VFs that was half of its time. Facts that
+must be fresh, for example after the in-use lock is taken, are read by a new `OneLook`.
 """
 
 import os
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class OneLook(Sysfs):
-    """Reads through another one, and remembers."""
+    """Reads through another Sysfs and remembers the answers."""
 
     def __init__(self, sysfs: Sysfs) -> None:
         super().__init__(sysfs.sys, sysfs.dev, sysfs.proc)
@@ -31,7 +31,7 @@ class OneLook(Sysfs):
         self._found: dict[Callable[[Sysfs], Any], Any] = {}
 
     def device(self, address: PciAddress, *names: str) -> str:
-        """See Sysfs; by the folder that the bus's link leads to, because following it was half of every read."""
+        """See Sysfs. The path is the folder behind the bus's link: to follow the link was half of every read."""
         folder = self._folders.get(address)
         if folder is None:
             folder = self._folders[address] = self._folder(super().device(address))
@@ -50,13 +50,13 @@ class OneLook(Sysfs):
         return found
 
     def _are_beside(self, pf: PciAddress, vfs: Iterable[PciAddress]) -> None:
-        """A VF's folder is beside its PF's (pci_iov_add_virtfn in the kernel), so nobody need ask for it."""
+        """Note the folders of VFs without reading them: they are beside the PF's (pci_iov_add_virtfn in the kernel)."""
         folder = self.device(pf).rpartition("/")[0]
         for vf in vfs:
             self._folders.setdefault(vf, f"{folder}/{vf}")
 
     def again(self) -> "OneLook":
-        """A new look that has read nothing yet, but knows where functions are: that stays as long as they do."""
+        """Return a new look that has read nothing but knows the functions' folders, which do not move."""
         look = OneLook(self._behind)
         look._folders |= self._folders
         return look
@@ -64,7 +64,7 @@ class OneLook(Sysfs):
     def _folder(self, path: str) -> str:
         try:
             target = os.readlink(path)
-        except OSError:  # No such function, or a folder and no link: whoever reads in it will see.
+        except OSError:  # No such function, or a folder instead of a link; later reads below it find out.
             return path
         return f"{self.sys}/{target.removeprefix('../../../')}"
 
@@ -87,7 +87,7 @@ class OneLook(Sysfs):
         return self._names[path]
 
     def bound_driver(self, address: PciAddress) -> str | None:
-        """See Sysfs; by address, because this and the group are asked for most, and to make the path costs too."""
+        """See Sysfs. Kept by address, because driver and group are read most often and making the path takes time."""
         if address not in self._bound:
             self._bound[address] = super().bound_driver(address)
         return self._bound[address]
@@ -99,7 +99,7 @@ class OneLook(Sysfs):
         return self._group_of[address]
 
     def vfio_bound(self, address: PciAddress) -> bool:
-        """See Sysfs; asked once for a driver, because a driver is a vfio driver for all of its devices or for none."""
+        """See Sysfs. Read once for each driver: a driver is a vfio driver for all of its devices or for none."""
         driver = self.bound_driver(address)
         if driver is None:
             return False
@@ -109,18 +109,18 @@ class OneLook(Sysfs):
 
     @classmethod
     def of(cls, sysfs: Sysfs) -> "OneLook":
-        """This one, if it is one look already: inventory and evidence of use then agree."""
+        """Return `sysfs` itself if it is one look already, so that inventory and evidence of use agree."""
         return sysfs if isinstance(sysfs, cls) else cls(sysfs)
 
     def once(self, find: Callable[[Sysfs], T]) -> T:
-        """What `find` finds by this look; only the first call looks."""
+        """Return what `find` finds by this look; only the first call searches."""
         if find not in self._found:
             self._found[find] = find(self)
         found: T = self._found[find]
         return found
 
     def told(self, find: Callable[[Sysfs], T], found: T) -> None:
-        """What `find` finds, from another look, so that this one need not look."""
+        """Store what `find` found by another look, so that this one need not search."""
         self._found[find] = found
 
     def open_group(self, node: str) -> int:

@@ -1,4 +1,4 @@
-"""Which files the processes of this machine have open, as /proc shows them."""
+"""The files that the processes of this machine have open, as /proc shows them."""
 
 import os
 import stat
@@ -21,15 +21,15 @@ class OpenFile:
 
 
 def pids(sysfs: Sysfs) -> Iterator[str]:
-    """Every process."""
+    """The numbers of all processes."""
     return (name for name in sysfs.names(sysfs.proc) or () if name.isdecimal())
 
 
 def open_files(sysfs: Sysfs, pid: str) -> Iterator[OpenFile]:
-    """What one process has open; nothing where it is gone.
+    """The open files of one process; none where it has ended.
 
     Raises:
-        SysfsReadError: it may not be looked at.
+        SysfsReadError: the process may not be looked at.
     """
     for link in _links(sysfs, pid):
         try:
@@ -39,13 +39,14 @@ def open_files(sysfs: Sysfs, pid: str) -> Iterator[OpenFile]:
             continue
         except OSError as error:
             raise SysfsReadError(link, error) from error
-        # Whoever opened it chose its name, which has to be told to others as text.
+        # The name may be any bytes; messages need text.
         target = os.fsencode(target).decode(errors="replace")
         yield OpenFile(pid=pid, target=target, writable=bool(mode & stat.S_IWUSR))
 
 
 def _links(sysfs: Sysfs, pid: str) -> Iterator[str]:
-    """Shown by the first thread; a process that was killed has lost it while another one still sits in the kernel."""
+    """Links to the open files. The first thread shows them; a killed process may have lost that thread while another
+    one is still blocked in the kernel, and then each thread is read."""
     folders = [f"{sysfs.proc}/{pid}/fd"]
     if not sysfs.names(folders[0]):
         folders = [f"{sysfs.proc}/{pid}/task/{thread}/fd" for thread in sysfs.names(f"{sysfs.proc}/{pid}/task") or ()]
@@ -53,6 +54,6 @@ def _links(sysfs: Sysfs, pid: str) -> Iterator[str]:
 
 
 def process(sysfs: Sysfs, pid: str) -> Process:
-    """Which one it is; its command may have ended meanwhile."""
+    """Name a process; the command is None if it has ended meanwhile."""
     command = sysfs.read(sysfs.proc / pid / "comm")
     return Process(pid=int(pid), command=command.strip() if command else None)

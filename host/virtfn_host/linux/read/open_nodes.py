@@ -1,5 +1,5 @@
-"""Who has which device node open, as /proc shows it. For names in messages, and the only trace of a cdev that is open
-and not bound. What may not be looked at is not nobody.
+"""Tells which process has a device node open, as /proc shows it: for names in messages, and to find cdevs that are open
+but not bound, which show nowhere else. A process that may not be looked at is an error, never "no user".
 """
 
 import errno
@@ -11,28 +11,28 @@ from virtfn_host.linux.read.open_files import open_files, pids, process
 from virtfn_host.linux.read.sysfs import Sysfs
 
 MACHINES_OWN = "pid:[4026531836]"
-"""The first PID namespace, whose number is fixed (PROC_PID_INIT_INO in the kernel's proc_ns.h)."""
+"""The first PID namespace; its number is fixed (PROC_PID_INIT_INO in the kernel's proc_ns.h)."""
 
 
 class OpenNodes:
-    """Who has which file open on this machine; looked up once, when first asked."""
+    """The users of the device nodes of this machine; the first question looks them up."""
 
     def __init__(self, sysfs: Sysfs) -> None:
         self._sysfs = sysfs
         self._users: dict[str, Process] | None = None
 
     def user(self, path: str) -> Process | None:
-        """The process that has it open, or None.
+        """Return the process that has a node open, or None.
 
         Raises:
-            SysfsReadError: some process may not be looked at, so nobody can tell.
+            SysfsReadError: a process may not be looked at, so the answer is unknown.
         """
         if self._users is None:
             self._users = dict(self._found())
         return self._users.get(path)
 
     def user_among_all(self, path: str) -> Process | None:
-        """The same where nobody may be missed: another PID namespace's /proc shows only its own processes.
+        """See `user`, where no process may be missed: the /proc of another PID namespace shows only its own processes.
 
         Raises:
             SysfsReadError: not every process of the machine can be looked at.
@@ -50,5 +50,5 @@ class OpenNodes:
         for pid in known:
             for file in open_files(self._sysfs, pid):
                 if file.target.startswith("/dev/"):
-                    # A node that was removed meanwhile is as open as before.
+                    # A node that was removed meanwhile is still open.
                     yield file.target.removesuffix(" (deleted)"), process(self._sysfs, pid)

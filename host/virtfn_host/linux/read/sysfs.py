@@ -1,8 +1,8 @@
 """The only file that opens /sys. Knows paths and bytes, not what they mean.
 
-Absent is not unreadable: a missing file gives None, anything else that goes wrong raises with the path, also what no
-kernel writes. `sriov_numvfs` is never read here: reading it hangs behind a blocked write of anybody (measured).
-`canary.py` does, in a child.
+Absent is not unreadable: a missing file gives None. Every other failure raises with the path, and so does a text that
+no kernel writes. `sriov_numvfs` is never read here, because the read hangs behind any blocked write (measured:
+tests/contract/test_stuck.py). `canary.py` reads it, in a child.
 """
 
 import contextlib
@@ -22,39 +22,39 @@ from virtfn_host.linux.errors import NotANameError, SysfsReadError
 
 
 def override_text(text: str | None) -> str | None:
-    """What `driver_override` says: the kernel prints a cleared one as `(null)`, which must never be written back."""
+    """Return a `driver_override`. The kernel shows a cleared one as `(null)`, which must never be written back."""
     return None if text in (None, "", "(null)") else text
 
 
 T = TypeVar("T")
 
 ATTRIBUTE_LIMIT = 1 << 16
-"""Bytes of the longest attribute: the kernel's are a page at most."""
+"""Bytes of the longest attribute; the kernel's have one page at most."""
 FILE_LIMIT = 32 << 20
-"""Bytes of the longest other file: modules.alias has a megabyte or two, a mountinfo of 10,000 mounts as much."""
+"""Bytes of the longest other file; modules.alias has a megabyte or two, as has the mountinfo of 10,000 mounts."""
 
 UNKNOWN = "unknown"
-"""A boot id that could not be read."""
+"""Stands for a boot ID that could not be read."""
 
 _IFF_UP = 1
 _NUMBER = re.compile(r"-?[0-9]{1,10}")
 _HEX = re.compile(r"[0-9a-f]{1,16}")
 _VF_LINK = re.compile(r"virtfn([0-9]{1,5})")
 _CDEV = re.compile(r"vfio[0-9]{1,10}")
-"""What the kernel calls a cdev: it becomes a path that a container is given."""
+"""The kernel's name of a cdev. It becomes part of a path that a container is given."""
 _BOOT_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+~-]{0,64}")
 
 
 def _contents(path: str | Path, limit: int) -> bytes:
-    # Not blocking, and bounded: in a place that others can write a fifo or a device may have any name.
+    # Non-blocking and bounded: where others can write, the path may be a fifo or a device.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         parts = [os.read(fd, 65536)]
         size = len(parts[0])
         if not size and not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "is no file")
-        # An attribute is less than a page, so what is shorter is complete; other files go on.
+            raise OSError(errno.EINVAL, "is not a file")
+        # An attribute has less than a page, so a shorter read is complete. Other files go on.
         while len(parts[-1]) >= 4096:
             if size > limit:
                 raise OSError(errno.EFBIG, f"is longer than {limit} bytes")
@@ -66,7 +66,7 @@ def _contents(path: str | Path, limit: int) -> bytes:
 
 
 def _strange(path: str | Path, text: str, wanted: str) -> SysfsReadError:
-    return SysfsReadError(str(path), OSError(errno.EINVAL, f"{text[:80]!r} is not what a kernel writes: no {wanted}"))
+    return SysfsReadError(str(path), OSError(errno.EINVAL, f"{text[:80]!r} is not what a kernel writes: want {wanted}"))
 
 
 def _parsed(path: str | Path, text: str, wanted: str, parse: Callable[[str], T]) -> T:
@@ -77,9 +77,9 @@ def _parsed(path: str | Path, text: str, wanted: str, parse: Callable[[str], T])
 
 
 def _plain(path: str | Path, name: str) -> str:
-    """A name that can be told: one that is no text, or has control characters, could be sent and shown to nobody."""
+    """Return a name that can be shown; refuse one that is not text or has control characters."""
     if not name.isprintable():
-        raise SysfsReadError(str(path), OSError(errno.EILSEQ, f"the name {name[:80]!a} is no text"))
+        raise SysfsReadError(str(path), OSError(errno.EILSEQ, f"the name {name[:80]!a} is not text"))
     return name
 
 
@@ -90,7 +90,7 @@ class Sysfs:
         self.sys = sys
         self.dev = dev
         self.proc = proc
-        # Text, not Path: a look at 256 VFs makes ten thousand paths, and making them was half of its time (measured).
+        # Text, not Path: a look at 256 VFs makes ten thousand paths, which took half of its time (measured by hand).
         self._devices = f"{sys}/bus/pci/devices"
         self._drivers = f"{sys}/bus/pci/drivers"
         self._groups = f"{sys}/kernel/iommu_groups"
@@ -99,14 +99,14 @@ class Sysfs:
         self._noiommu_mode = f"{sys}/module/vfio/parameters/enable_unsafe_noiommu_mode"
 
     def device(self, address: PciAddress, *names: str) -> str:
-        """Path of an attribute of a PCI function."""
+        """Return the path of a PCI function's attribute."""
         return f"{self._devices}/{address}/{'/'.join(names)}" if names else f"{self._devices}/{address}"
 
     def driver(self, name: str, *names: str) -> str:
-        """Path of an attribute of a PCI driver.
+        """Return the path of a PCI driver's attribute.
 
         Raises:
-            NotANameError: no driver can be called so.
+            NotANameError: the name cannot be that of a driver.
         """
         try:
             return "/".join((self._drivers, driver_name(name), *names))
@@ -114,18 +114,18 @@ class Sysfs:
             raise NotANameError(str(error)) from error
 
     def read(self, path: str | Path) -> str | None:
-        """Contents without trailing white space, or None where there is no such file.
+        """Return the contents without trailing white space, or None where there is no such file.
 
         Raises:
-            SysfsReadError: it is there and does not read.
+            SysfsReadError: the file exists and cannot be read.
         """
         try:
             if str(path).startswith(self._attributes):
                 return _contents(path, ATTRIBUTE_LIMIT).decode().rstrip()
-            # A mount point or a process may be called anything, and one odd line of many is no reason to see none.
+            # A mount point or a process may have any name, and one odd line must not hide all the others.
             return _contents(path, FILE_LIMIT).decode(errors="replace").rstrip()
         except UnicodeDecodeError as error:
-            raise SysfsReadError(str(path), OSError(errno.EILSEQ, f"is no text: {error.reason}")) from error
+            raise SysfsReadError(str(path), OSError(errno.EILSEQ, f"is not text: {error.reason}")) from error
         except (FileNotFoundError, ProcessLookupError):
             return None
         except OSError as error:
@@ -135,7 +135,7 @@ class Sysfs:
             raise SysfsReadError(str(path), error) from error
 
     def link(self, path: str | Path) -> str | None:
-        """Last part of a link's target, or None where there is no link."""
+        """Return the last part of a link's target, or None where there is no link."""
         try:
             return _plain(path, os.readlink(path).rpartition("/")[2])
         except FileNotFoundError:
@@ -144,7 +144,7 @@ class Sysfs:
             raise SysfsReadError(str(path), error) from error
 
     def names(self, path: str | Path) -> tuple[str, ...] | None:
-        """Sorted entries of a folder, or None where there is none."""
+        """Return the sorted entries of a folder, or None where there is no folder."""
         try:
             return tuple(sorted(_plain(path, name) for name in os.listdir(path)))
         except (FileNotFoundError, ProcessLookupError):
@@ -153,13 +153,13 @@ class Sysfs:
             raise SysfsReadError(str(path), error) from error
 
     def functions(self) -> Iterator[PciAddress]:
-        """Every PCI function of the machine, sorted by what the kernel calls it."""
+        """Yield every PCI function of the machine, sorted by the kernel's name."""
         for name in self.names(self._devices) or ():
-            with contextlib.suppress(ValueError):  # whatever that is, it is no PCI function
+            with contextlib.suppress(ValueError):  # not a PCI function
                 yield PciAddress.parse(name)
 
     def hex_digits(self, address: PciAddress, name: str) -> str:
-        """`vendor`, `device` or `class` without its 0x; empty where there is no such function."""
+        """Return `vendor`, `device` or `class` without its 0x; empty where there is no such function."""
         path = self.device(address, name)
         text = self.read(path)
         if text is None:
@@ -173,10 +173,10 @@ class Sysfs:
         return address, self.hex_digits(address, "vendor"), self.hex_digits(address, "device")
 
     def number(self, path: str | Path) -> int | None:
-        """A decimal number, or None where there is no such file.
+        """Return a decimal number, or None where there is no such file.
 
         Raises:
-            SysfsReadError: it is there and does not read, or is no number.
+            SysfsReadError: the file exists and cannot be read, or has no number in it.
         """
         text = self.read(path)
         if text is None:
@@ -186,10 +186,10 @@ class Sysfs:
         return int(text)
 
     def switch(self, path: str | Path) -> bool | None:
-        """`0` or `1`, or None where there is no such file.
+        """Return whether a file says `1` and not `0`, or None where there is no such file.
 
         Raises:
-            SysfsReadError: it is there and does not read, or is neither.
+            SysfsReadError: the file exists and cannot be read, or says neither.
         """
         text = self.read(path)
         if text not in (None, "0", "1"):
@@ -197,22 +197,22 @@ class Sysfs:
         return None if text is None else text == "1"
 
     def numa_node(self, address: PciAddress) -> int | None:
-        """NUMA node of a function, or None where the kernel knows none (-1)."""
+        """Return the NUMA node of a function, or None where the kernel knows none (-1)."""
         number = self.number(path := self.device(address, "numa_node"))
         if number is not None and number >= MOST_NUMA_NODES:
             raise _strange(path, str(number), "NUMA node")
         return None if number is None or number < 0 else number
 
     def bound_driver(self, address: PciAddress) -> str | None:
-        """The driver that has a function, or None."""
+        """Return the driver that a function is bound to, or None."""
         return self.link(self.device(address, "driver"))
 
     def override(self, address: PciAddress) -> str | None:
-        """`driver_override`, None when it is cleared."""
+        """Return `driver_override`, or None when it is cleared."""
         return override_text(self.read(self.device(address, "driver_override")))
 
     def group(self, address: PciAddress) -> int | None:
-        """IOMMU group of a function, or None: no IOMMU for it."""
+        """Return the IOMMU group of a function, or None where there is no IOMMU for it."""
         path = self.device(address, "iommu_group")
         name = self.link(path)
         try:
@@ -221,11 +221,11 @@ class Sysfs:
             raise _strange(path, name or "", "number of a group") from error
 
     def vfio_bound(self, address: PciAddress) -> bool:
-        """Whether its driver is a vfio driver of any name: those own `vfio-dev/` (Linux 6.1 and later)."""
+        """Return whether its driver is a vfio driver of any name: these make `vfio-dev/` (Linux 6.1 and later)."""
         return self.bound_driver(address) is not None and self.names(self.device(address, "vfio-dev")) is not None
 
     def vf_addresses(self, pf: PciAddress) -> dict[int, PciAddress]:
-        """Index to address of every VF, from the `virtfnN` links: safe to read also behind a blocked write."""
+        """Return the addresses of all VFs by index. The `virtfnN` links are safe to read behind a blocked write."""
         found, folder = {}, self.device(pf)
         for name in self.names(folder) or ():
             if (vf := _VF_LINK.fullmatch(name)) and (target := self.link(path := f"{folder}/{name}")) is not None:
@@ -233,24 +233,24 @@ class Sysfs:
         return found
 
     def pf_of(self, vf: PciAddress) -> PciAddress | None:
-        """The PF of a VF, or None: it is no VF."""
+        """Return the PF of a VF, or None for a function that is not a VF."""
         target = self.link(path := self.device(vf, "physfn"))
         return None if target is None else _parsed(path, target, "PCI address", PciAddress.parse)
 
     def vf_address(self, pf: PciAddress, index: int) -> PciAddress | None:
-        """Address of one VF, or None where there is none of this index."""
+        """Return the address of one VF, or None where there is no VF of this index."""
         target = self.link(path := self.device(pf, f"virtfn{index}"))
         return None if target is None else _parsed(path, target, "PCI address", PciAddress.parse)
 
     def net_folder(self, address: PciAddress) -> str:
-        """Folder of a function's netdevs: `net`, which on a virtio card lies below its `virtioN`; it may not exist."""
+        """Return the folder of a function's netdevs: `net`, on a virtio card below its `virtioN`. It may not exist."""
         for name in self.names(self.device(address)) or () if self.bound_driver(address) == "virtio-pci" else ():
             if name.startswith("virtio"):
                 return self.device(address, name, "net")
         return self.device(address, "net")
 
     def netdev_up(self, folder: str) -> bool:
-        """Whether a netdev is set up; one whose flags are gone, or no flags, counts as up."""
+        """Return whether a netdev is up; one whose flags are gone or unreadable counts as up."""
         flags = self.read(f"{folder}/flags")
         try:
             return flags is None or bool(int(flags, 16) & _IFF_UP)
@@ -258,7 +258,7 @@ class Sysfs:
             return True
 
     def device_nodes(self, address: PciAddress) -> tuple[str, ...]:
-        """`/dev/nvme0n1` and the like: the nodes of every device below a function."""
+        """Return the nodes of every device below a function: `/dev/nvme0n1` and the like."""
         return tuple(sorted(self._nodes_below(self.device(address))))
 
     def _nodes_below(self, folder: str) -> Iterator[str]:
@@ -266,40 +266,40 @@ class Sysfs:
             if not isinstance(error, FileNotFoundError | ProcessLookupError):
                 raise SysfsReadError(error.filename or folder, error) from error
 
-        # By what the listing itself says is a folder: to ask for each entry took ten times as long (measured).
+        # The listing itself says what is a folder: to ask for each entry took ten times as long (measured by hand).
         for path, _, files in os.walk(folder, onerror=unreadable):
             if "dev" in files:
                 lines = (self.read(f"{path}/uevent") or "").splitlines()
                 yield from (f"/dev/{line.removeprefix('DEVNAME=')}" for line in lines if line.startswith("DEVNAME="))
 
     def group_name(self, number: int) -> str:
-        """What vfio calls a group: `N`, or `noiommu-N` where it runs without an IOMMU."""
-        # Without this file vfio was built without that mode (measured), and no group's name need be read.
+        """Return vfio's name of a group: `N`, or `noiommu-N` where vfio runs without an IOMMU."""
+        # Without this file vfio was built without that mode (measured by hand), and no group's name need be read.
         possible = self.read(self._noiommu_mode) is not None
         name = self.read(f"{self._groups}/{number}/name") if possible else None
         return f"{'noiommu-' if name == 'vfio-noiommu' else ''}{number}"
 
     def group_node(self, number: int) -> str:
-        """`/dev/vfio/N`, or `/dev/vfio/noiommu-N`."""
+        """Return `/dev/vfio/N`, or `/dev/vfio/noiommu-N`."""
         return f"{self.dev}/vfio/{self.group_name(number)}"
 
     def group_members(self, number: int) -> tuple[PciAddress, ...]:
-        """Every function of an IOMMU group."""
+        """Return every function of an IOMMU group."""
         folder = f"{self._groups}/{number}/devices"
         names = self.names(folder) or ()
         return tuple(_parsed(f"{folder}/{name}", name, "PCI function", PciAddress.parse) for name in names)
 
     def has_group_node(self, number: int) -> bool:
-        """Whether this kernel made a device node for a group: without CONFIG_VFIO_GROUP it makes none."""
-        # Not by a list of all: in one look at the machine that would be older than what is asked of this one.
+        """Return whether this kernel made a device node for a group: without CONFIG_VFIO_GROUP it makes none."""
+        # Read for this group, not from a list of all groups: one look keeps lists, and this answer must be newer.
         return self.names(f"{self.sys}/class/vfio/{self.group_name(number)}") is not None
 
     def has_cdevs(self) -> bool:
-        """Whether this kernel may make cdevs: with iommufd only (Kconfig: VFIO_DEVICECDEV depends on IOMMUFD)."""
+        """Return whether this kernel may make cdevs: only with iommufd (VFIO_DEVICE_CDEV depends on IOMMUFD)."""
         return self.names(self._iommufd) is not None
 
     def cdev(self, address: PciAddress) -> str | None:
-        """`vfioN` where the kernel made /dev/vfio/devices/vfioN of it; the folder alone is there without cdevs too."""
+        """Return `vfioN` if a function has /dev/vfio/devices/vfioN. Without cdevs only the folder exists."""
         if not self.has_cdevs():
             return None
         for name in self.names(self.device(address, "vfio-dev")) or ():
@@ -308,15 +308,15 @@ class Sysfs:
         return None
 
     def boot_id(self) -> str:
-        """What this boot is called; UNKNOWN where nobody can tell, which is no boot's name."""
+        """Return the ID of this boot, or UNKNOWN, which no boot has, where it cannot be read."""
         return self._proc_word("sys/kernel/random/boot_id", _BOOT_ID) or UNKNOWN
 
     def kernel_release(self) -> str:
-        """What `uname -r` prints."""
+        """Return what `uname -r` prints."""
         return self._proc_word("sys/kernel/osrelease", _RELEASE) or os.uname().release
 
     def _proc_word(self, name: str, pattern: re.Pattern[str]) -> str | None:
-        """None where there is none, or none that is one: it becomes part of paths and documents."""
+        """Read a word that becomes part of paths and documents; None where it is absent or has another form."""
         try:
             text = self.read(self.proc / name)
         except SysfsReadError:
@@ -324,14 +324,14 @@ class Sysfs:
         return text if text is not None and pattern.fullmatch(text) else None
 
     def modules_folder(self) -> Path:
-        """Where the running kernel's modules are, on the disk that this /sys belongs to."""
+        """Return the folder of the running kernel's modules, on the root that this /sys belongs to."""
         return self.sys.parent / "lib/modules" / self.kernel_release()
 
     def open_group(self, node: str) -> int:
         """Open a group's device node; the caller closes it.
 
         Raises:
-            OSError: EBUSY when somebody has it.
+            OSError: EBUSY when another process has it open.
         """
-        # Close-on-exec: a child that kept the group open would hold it after we let go.
+        # Close-on-exec: otherwise a child would hold the group after we have closed it.
         return os.open(node, os.O_RDWR | os.O_CLOEXEC)

@@ -1,9 +1,10 @@
-"""Children that touch sysfs files in another process, so that a touch that blocks is not ours.
+"""Children that read and write sysfs files in another process, so that a call that blocks does not block ours.
 
-A blocked read or write cannot be killed, and a thread of ours in it would keep this process, and so its pod, from
-ending. The process holds none of our file descriptors and lives in a session of its own. A child is a thread of it that
-is reused and takes a whole list at a time; a crew of them is one process, because going from process to process cost
-more than the touches (measured: 127 unbinds by 32 processes 0.44 s, by 32 threads of one 0.37 s).
+A blocked read or write cannot be killed, and one of our threads in it would keep this process, and so its pod, from
+ending. The other process holds none of our file descriptors and has a session of its own. A child is a thread of that
+process: it is reused and takes a whole list at a time. A crew is one process with many children, because switching
+between processes took longer than the calls (measured by hand, emulated NVMe: 127 unbinds by 32 processes 0.44 s, by 32
+threads of one process 0.37 s; docs/decisions/0009).
 """
 
 import errno
@@ -20,25 +21,25 @@ from typing import IO, cast
 from virtfn_host.linux.touch.child_program import HEAD, TOUCH
 
 _PROGRAM = Path(__file__).with_name("child_program.py").read_text(encoding="utf-8")
-"""What they run, and what is said to them and by them; read once, as this process began."""
+"""The program of the other process; read once, when this process starts."""
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-"""All that a program which we start finds: nothing of what somebody told us is configuration of it."""
+"""The whole environment of the programs that we start: nothing that this process was given configures them."""
 
 START = 60.0
-"""Seconds for the start of a crew. A node that is short of CPU took 3 (measured), so it must not count as writing."""
+"""Seconds for the start of a crew, which is in no write's deadline: a node short of CPU took 3 s (measured by hand)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What a child answers."""
+    """A child's answer to one read or write."""
 
     errno: int
-    """0: it worked."""
+    """0: success."""
     at: float
-    """When it returned, by time.monotonic."""
+    """When the call returned, by time.monotonic."""
     data: bytes
-    """What was read."""
+    """The data read."""
 
 
 def _readable(fd: int, seconds: float) -> bool:
@@ -48,16 +49,16 @@ def _readable(fd: int, seconds: float) -> bool:
 
 
 def _told(touch: tuple[str, str | None]) -> bytes:
-    """One touch in the child's words; what is no Unicode is said as the kernel says it."""
+    """One touch as the child reads it; names that are not Unicode keep their bytes."""
     path, value = os.fsencode(touch[0]), None if touch[1] is None else os.fsencode(touch[1])
     return TOUCH.pack(len(path), -1 if value is None else len(value)) + path + (value or b"")
 
 
 def make_pipes(number: int) -> list[tuple[int, int]]:
-    """Pipes to a child, each its reading and its writing end: all, or none where there is no room for the last.
+    """Make so many pipes, each a pair of reading and writing end; all or none.
 
     Raises:
-        OSError: there is none.
+        OSError: a pipe could not be made; no pipe is left open.
     """
     pipes: list[tuple[int, int]] = []
     try:
@@ -71,7 +72,7 @@ def make_pipes(number: int) -> list[tuple[int, int]]:
 
 
 class Child:
-    """One of them; `ask`, wait until it is `done`, take as many `answers` as were asked for."""
+    """One child: `ask`, wait until it is `done`, take as many `answers` as were asked for."""
 
     def __init__(self, commands: int, answers: int, done: int) -> None:
         self._commands: int | None = commands
@@ -80,7 +81,7 @@ class Child:
         self._heard = b""
 
     def ask(self, touches: Sequence[tuple[str, str | None]]) -> None:
-        """Begin one write(2) of each value to its file, in this order; None: one read(2) of at most 64 KiB.
+        """Begin one write(2) of each value to its file, in this order; a value None is one read(2) of at most 64 KiB.
 
         Raises:
             ChildProcessError: the child had died, so nothing was begun.
@@ -108,9 +109,9 @@ class Child:
         return _readable(self._answers, seconds)
 
     def answers(self) -> list[Touched] | None:
-        """What has returned; blocks until there is something.
+        """The answers so far; blocks until there is one.
 
-        None: the child has ended, and what it has not answered was not begun, but for the first if it was killed.
+        None: the child has ended. Unanswered touches were not begun. The first one may have been, if it was killed.
         """
         part = os.read(self._answers, 65536)
         if not part:
@@ -123,30 +124,30 @@ class Child:
         return found
 
     def hang_up(self) -> None:
-        """Let it begin nothing more, and end when what it is at returns; what returned before is still heard."""
+        """Tell it to begin nothing more and to end when its present call returns; earlier answers are still heard."""
         if self._commands is not None:
             os.close(self._commands)
             self._commands = None
 
     def end(self) -> None:
-        """Hang up and hear nothing more. No signal: a blocked write would get worse by it (docs/decisions/0009)."""
+        """Hang up and hear nothing more. No signal is sent: it makes a blocked write worse (docs/decisions/0009)."""
         self.hang_up()
         os.close(self._answers)
         os.close(self._done)
 
 
 class Crew:
-    """Children of one start, in one process that ends with the last of them."""
+    """Children that are started together, in one process that ends with the last of them."""
 
     def __init__(self, size: int, below: os.PathLike[str] | str | None = None) -> None:
-        """Start them, and wait until they are there.
+        """Start the children and wait until they are ready.
 
         Args:
             below: they write attributes of `child_program.ATTRIBUTES` below this folder and nothing else; None: any
                 file that exists.
 
         Raises:
-            OSError: there are too many processes or open files, or it is not there within `START` seconds.
+            OSError: there are too many processes or open files, or they are not ready within `START` seconds.
         """
         folder = "" if below is None else os.path.abspath(below)
         theirs: list[tuple[int, int, int]] = []
@@ -162,7 +163,7 @@ class Crew:
                 env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                # Not ours: whoever reads what we print to its end would wait for a touch that blocks.
+                # Not our own: a program that reads our output to its end would wait for a call that blocks.
                 stderr=subprocess.DEVNULL,
                 pass_fds=[fd for ends in theirs for fd in ends],
                 start_new_session=True,
@@ -180,7 +181,7 @@ class Crew:
     def _wait_until_there(self) -> None:
         with cast("IO[bytes]", self._process.stdout) as there:
             if not _readable(there.fileno(), START):
-                self._process.kill()  # it has been asked for nothing yet
+                self._process.kill()  # safe: it has been asked for nothing yet
                 self.leave(1.0)
                 raise TimeoutError(errno.ETIMEDOUT, "a process that touches sysfs for us has not started")
             if not there.read(1):
@@ -188,12 +189,12 @@ class Crew:
                 raise OSError(errno.EAGAIN, "a process that touches sysfs for us has ended as it started")
 
     def ended(self) -> bool:
-        """Whether its last child is gone."""
+        """Whether its last child has ended."""
         return self._process.poll() is not None
 
     def leave(self, seconds: float) -> None:
-        """Wait for its end at most so long; one that is blocked is left to whoever becomes its parent."""
+        """Wait for the end of the process at most so long; a blocked one is left to its next parent."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self._process.returncode = -9  # Not ours to wait for: a touch of it sits in the kernel.
+            self._process.returncode = -9  # Do not wait for it: one of its calls is blocked in the kernel.

@@ -1,13 +1,13 @@
-"""The process that touches sysfs files for `child.py`: a thread for each three pipes.
+"""The process that reads and writes sysfs files for `child.py`: one thread for each three pipes.
 
-It is told in lengths, never in separators, so no path and no value can be taken for more than one. A message is its
-length, and for each touch of it the length of a path, the length of a value, the path and the value; no value (-1) is
-a read. What is asked for is checked here once more, because this is the one process that writes: a value goes only to
-an attribute that virtfn writes at all, below the folder that this process was started for. Imports nothing of virtfn.
+Messages carry lengths, never separators, so no path and no value can be taken for two. A message is its own length,
+then for each touch the length of the path, the length of the value, the path and the value; the length -1 (no value)
+asks for a read. This is the one process that writes, so it checks every request again: a value goes only to an
+attribute in ATTRIBUTES, below the folder that this process was started for. Imports nothing of virtfn.
 
-For each touch a line comes back: errno (0 for success), when it returned, the data read in hex; after the last of a
-list a byte on a second pipe, so that nobody need wake up for every answer. The process says when all threads are there,
-and then only waits for them.
+Each touch is answered by a line: errno (0 for success), the time when it returned, the data read, in hex. The end of a
+list is a byte on a second pipe, so that the caller need not wake up for every answer. The process says when all threads
+have started, and then only waits for them.
 """
 
 import errno
@@ -20,15 +20,15 @@ from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Iterator
 
 HEAD = struct.Struct("!I")
-"""Bytes of a message without this."""
+"""Length of a message without this head."""
 
 TOUCH = struct.Struct("!Ii")
-"""Bytes of a path and of a value; -1: there is no value."""
+"""Lengths of a path and of a value; -1: there is no value."""
 
 ATTRIBUTES = frozenset(
     (b"sriov_numvfs", b"sriov_drivers_autoprobe", b"driver_override", b"bind", b"unbind", b"drivers_probe")
 )
-"""What is written at all."""
+"""The only attributes that are written."""
 
 PATH_LIMIT, VALUE_LIMIT = 4095, 4095
 """Bytes: PATH_MAX and the page of an attribute, without the last."""
@@ -37,9 +37,9 @@ READ_LIMIT = 65536
 
 
 def forbidden(path: bytes, below: bytes) -> bool:
-    """Whether nothing may be written there, because it is no attribute of ATTRIBUTES below this folder.
+    """Whether a path may not be written, because it is not an attribute in ATTRIBUTES below this folder.
 
-    A component of dots alone leads elsewhere, and one that is empty is nobody's who means what he says.
+    A component of dots alone leads elsewhere, and no honest request has an empty one.
     """
     if not path.startswith(below + b"/") or b"\0" in path or len(path) > PATH_LIMIT:
         return True
@@ -61,7 +61,7 @@ def touches(message: bytes) -> Iterator[tuple[bytes, bytes | None]]:
 
 
 def touch(path: bytes, value: bytes | None, below: bytes | None) -> bytes:
-    """One read(2) or write(2); the data read. `below`: None: anything that exists may be written."""
+    """Do one read(2) or write(2); return the data read. With `below` None any file that exists may be written."""
     if value is None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     elif len(value) > VALUE_LIMIT or (below is not None and forbidden(path, below)):
@@ -79,7 +79,7 @@ def touch(path: bytes, value: bytes | None, below: bytes | None) -> bytes:
 
 def work(commands: int, answers: int, done: int, below: bytes | None) -> None:
     """Carry out list after list until the other end hangs up."""
-    # Told before the next touch is begun, so whoever hangs up and then hears nothing knows that nothing was begun.
+    # Looked at before each touch: a caller that hangs up and then hears nothing knows that nothing more was begun.
     hung_up = select.poll()
     hung_up.register(commands, 0)
     with open(commands, "rb", closefd=False) as messages:
@@ -102,11 +102,11 @@ def work(commands: int, answers: int, done: int, below: bytes | None) -> None:
 
 
 def live(ends: tuple[int, int, int], below: bytes | None, ended: LockType) -> None:
-    """One thread's life."""
+    """Run one thread: serve its pipes until the caller hangs up."""
     try:
         work(*ends, below)
     except BrokenPipeError:
-        pass  # Nobody waits for the answer any more.
+        pass  # The caller no longer waits for the answer.
     finally:
         for fd in ends:
             os.close(fd)
@@ -114,7 +114,7 @@ def live(ends: tuple[int, int, int], below: bytes | None, ended: LockType) -> No
 
 
 def main(below: bytes | None, crew: list[tuple[int, int, int]]) -> None:
-    """Start a thread for each, say so, and wait for all of them."""
+    """Start one thread for each three pipes, say so, and wait for all of them."""
     lives: list[LockType] = []
     for ends in crew:
         lives.append(allocate_lock())

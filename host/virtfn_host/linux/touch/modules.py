@@ -1,8 +1,9 @@
-"""Loads kernel modules by kmod's modprobe, which knows soft dependencies; nothing else here starts programs.
+"""Loads kernel modules with kmod's modprobe, which knows soft dependencies. No other file starts a foreign program.
 
-Busybox's modprobe ignores soft dependencies: vfio-pci then comes without vfio_iommu_type1, and the pod gets ENODEV when
-it sets up its container (measured). kmod's takes a path for a module (from version 31 on) and options of its own from
-the environment (MODPROBE_OPTIONS), so it gets a name behind `--`, and an environment that nobody else wrote.
+Busybox's modprobe ignores soft dependencies: it loads vfio-pci without vfio_iommu_type1, and the pod gets ENODEV when
+it sets up its container (measured by hand on Linux 6.1 and 6.12). kmod's modprobe accepts a path as a module (from
+version 31 on) and options from the environment (MODPROBE_OPTIONS). So it gets a name behind `--` and an environment of
+ours.
 """
 
 import os
@@ -17,20 +18,21 @@ from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.child import ENVIRONMENT
 
 ALSO = {"vfio-pci": ("vfio_iommu_type1",)}
-"""Asked for by name, because not every distribution's module carries the soft dependency."""
+"""Modules loaded by name as well, because not every distribution's module declares the soft dependency."""
 
 CONTAINERS = "class/misc/vfio"
-"""/dev/vfio/vfio, once vfio is loaded. A kernel whose vfio has no groups has no containers and none of ALSO either."""
+"""The device of /dev/vfio/vfio, once vfio is loaded. A kernel without vfio groups has no containers, and needs none of
+ALSO."""
 
 ANSWER = 500
-"""Characters of modprobe's answer that are told."""
+"""Characters of modprobe's answer that a message quotes."""
 
 
 class Modules(Protocol):
-    """Loads a module by the name of its driver."""
+    """Loads modules by the name of their driver."""
 
     def load(self, driver: str, deadline: float) -> None:
-        """Make the driver known to the kernel.
+        """Load the module of a driver.
 
         Raises:
             ModuleMissingError: there is no such module, or it does not load.
@@ -41,14 +43,14 @@ class Modprobe:
     """The machine's own modprobe."""
 
     def __init__(self, sysfs: Sysfs | None = None, root: Path = Path("/")) -> None:
-        """`root`: where the machine's files are. Where its /sys is not that of the running kernel nothing is loaded:
-        it would be loaded into a kernel that nobody asked about.
+        """Use the machine's files below `root`. If the /sys there is not that of the running kernel, nothing is
+        loaded: modprobe would change the running kernel instead.
         """
         self._sysfs = sysfs or Sysfs()
         self._root = root
 
     def load(self, driver: str, deadline: float) -> None:
-        """See Modules; `driver` may be a function's modalias, too."""
+        """See Modules; `driver` may also be a function's modalias."""
         modprobe = shutil.which("modprobe", path=ENVIRONMENT["PATH"])
         if modprobe is None:
             raise ModuleMissingError(f"cannot load the module of {driver}: there is no modprobe here; install kmod")
@@ -59,7 +61,7 @@ class Modprobe:
                 _run(command, module, deadline)
 
     def _elsewhere(self, driver: str) -> list[str]:
-        """Options for the modules of another root."""
+        """modprobe's options for the modules of another root."""
         if self._root == Path("/"):
             return []
         if not _is_sysfs(self._sysfs.sys):
@@ -98,7 +100,7 @@ def _run(command: list[str], module: str, deadline: float) -> None:
 
 
 def _leave(process: subprocess.Popen[bytes]) -> None:
-    """Not waited for where it sits in the kernel, which no signal ends."""
+    """Wait a second for a killed process; one that is blocked in the kernel ends later."""
     try:
         process.wait(1.0)
     except subprocess.TimeoutExpired:
@@ -106,7 +108,7 @@ def _leave(process: subprocess.Popen[bytes]) -> None:
 
 
 def _is_sysfs(path: Path) -> bool:
-    """Whether a sysfs is mounted there; every sysfs of a machine is that of its one kernel. proc(5): mountinfo."""
+    """Whether a sysfs is mounted there: every sysfs of a machine belongs to the running kernel. proc(5): mountinfo."""
     real = os.path.realpath(path)
     try:
         with open("/proc/self/mountinfo", errors="surrogateescape") as lines:

@@ -1,4 +1,4 @@
-"""Reads of attributes that hang behind a blocked write (`driver_override` on Linux 6.1), with a deadline."""
+"""Reads attributes that may hang behind a blocked write (`driver_override` on Linux 6.1), with a deadline."""
 
 import errno as errnos
 import os
@@ -11,11 +11,11 @@ READ_DEADLINE = 2.0
 """Seconds; a read that does not hang takes well under a millisecond."""
 
 NOTHING = "/dev/null"
-"""Below it there is nothing, so this child writes nowhere."""
+"""No file is below it, so this child can write nothing."""
 
 
 class Reader:
-    """Reads through a child; after one read hangs the next ones fail at once until it comes back."""
+    """Reads through a child; after one read hangs, further ones fail at once until that one returns."""
 
     def __init__(self, deadline: float = READ_DEADLINE) -> None:
         self._deadline = deadline
@@ -27,7 +27,7 @@ class Reader:
         """Contents without trailing white space, or None where there is no such file.
 
         Raises:
-            SysfsReadError: it does not read, or not in time.
+            SysfsReadError: the read failed, or did not return in time.
         """
         (answer,) = self.read_each([path])
         if isinstance(answer, SysfsReadError):
@@ -36,13 +36,13 @@ class Reader:
 
     @property
     def hangs(self) -> bool:
-        """Whether the last read has not come back yet."""
+        """Whether the last read has not returned yet."""
         return self._hangs
 
     def read_each(
         self, paths: Sequence[os.PathLike[str] | str], meanwhile: Callable[[], object] = lambda: None
     ) -> list[str | SysfsReadError | None]:
-        """The same for several, asked for in one message; an error in the place of what does not read.
+        """Read several files, asked for in one message; an answer for each, an error where the read failed.
 
         `meanwhile` is called while they are read.
         """
@@ -57,7 +57,7 @@ class Reader:
         return answers + [SysfsReadError(name, lost) for name in names[len(found) :]]
 
     def _answers(self, names: list[str], meanwhile: Callable[[], object]) -> list[Touched]:
-        """What was answered in time, the first ones of `names`."""
+        """The answers that came in time, for the first of `names`."""
         if not names:
             return []
         if self._hangs:
@@ -73,7 +73,7 @@ class Reader:
             meanwhile()
             while len(found) < len(names):
                 if not self._child.heard(self._deadline):
-                    # What it has not begun is not wanted any more when it comes back.
+                    # It must not begin the others when this read returns: their answers are no longer wanted.
                     self._child.hang_up()
                     self._hangs = True
                     return found
@@ -82,7 +82,7 @@ class Reader:
                 found += some
             self._child.done()
         except BaseException:
-            self._let_go()  # what it still answers would be taken for answers to the next question
+            self._let_go()  # its late answers would be taken for answers to the next question
             raise
         return found
 
@@ -105,5 +105,5 @@ def _read(name: str, touched: Touched) -> str | SysfsReadError | None:
         return SysfsReadError(name, OSError(touched.errno, os.strerror(touched.errno)))
     try:
         return touched.data.decode().rstrip()
-    except UnicodeDecodeError as error:  # it could not be written back as it was
-        return SysfsReadError(name, OSError(errnos.EILSEQ, f"is no text: {error.reason}"))
+    except UnicodeDecodeError as error:  # such a value could not be written back unchanged
+        return SysfsReadError(name, OSError(errnos.EILSEQ, f"is not text: {error.reason}"))

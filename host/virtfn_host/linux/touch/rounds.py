@@ -1,6 +1,6 @@
 """Lists of writes, one for each child, carried out side by side until every write has an answer or its child is late.
 
-Knows nothing of who else writes on this node; linux/touch/writer.py does.
+Knows only its own round; `writer.py` knows the writes that are blocked since earlier rounds.
 """
 
 import errno as errnos
@@ -14,28 +14,28 @@ from virtfn_host.linux.errors import StuckError, SysfsWriteError
 from virtfn_host.linux.read.holding import Holding
 from virtfn_host.linux.touch.child import Child
 
-NOBODY = "nobody shows that has the device open"
+NOBODY = "no process can be seen that has the device open"
 
 Who = Callable[[str, str], Holding | None]
-"""Who holds what a write of this value to this path waits for; None: nobody shows."""
+"""Tells who holds the function that a write of this value to this path waits for; None: no holder shows."""
 
 Answer = SysfsWriteError | StuckError | None
-"""What became of a write; None: it worked."""
+"""The outcome of a write; None: success."""
 
 
 @dataclass(slots=True, kw_only=True)
 class WriteList:
-    """What one child writes, one after the other."""
+    """The writes of one child, done one after the other."""
 
     child: Child
     left: deque[int]
-    """Numbers of the writes that it has not answered, in its order."""
+    """Numbers of the writes that the child has not answered, in its order."""
     since: float = field(default_factory=time.monotonic)
-    """When the first of these began: when the one before it returned."""
+    """When the first of these began, which is when the write before it returned."""
 
 
 class Lists:
-    """One round of writes; `carry_out` fills the rest."""
+    """One round of writes; `carry_out` fills `answers`, `free` and `blocked`."""
 
     def __init__(self, writes: Sequence[tuple[str, str]], deadline: float, who: Who, held_after: float) -> None:
         self._writes = writes
@@ -43,21 +43,21 @@ class Lists:
         self._who = who
         self._held_after = min(held_after, deadline)
         self._slow: set[int] = set()
-        """Writes that have taken `held_after` seconds while nobody showed that holds them up."""
+        """Writes that have taken `held_after` seconds while no holder showed."""
         self._working: dict[int, WriteList] = {}
         self._hung_up = False
         self.answers: dict[int, Answer] = {}
-        """By number; a write without an answer was never begun, because of one that is late."""
+        """By number. A write without an answer was never begun, because another one was late."""
         self.free: list[Child] = []
         self.blocked: list[WriteList] = []
-        """Those whose first write is still in the kernel."""
+        """Lists whose first write is still in the kernel."""
 
     def add(self, child: Child, numbers: Sequence[int]) -> None:
-        """A child that was asked for these writes."""
+        """Add a child that was asked for these writes."""
         self._working[child.fileno()] = WriteList(child=child, left=deque(numbers))
 
     def carry_out(self) -> None:
-        """Hear every child to its end; after the first that is late, let all begin nothing more."""
+        """Hear every child to its end; after the first late write, tell all to begin nothing more."""
         poll = select.poll()
         for fileno in self._working:
             poll.register(fileno, select.POLLIN)
@@ -85,10 +85,10 @@ class Lists:
         return some.since + patience
 
     def _is_late(self, some: WriteList) -> bool:
-        """Whether the write it is at began too long ago.
+        """Whether the child's present write began too long ago.
 
-        A child looks for a hang-up after it has answered and before it begins the next write. So whoever is late
-        after it was hung up on is at the write that it has not answered, and has begun no other.
+        A child looks for a hang-up after an answer and before the next write. So a child that is late after the
+        hang-up is at the first write that it has not answered, and has begun no other.
         """
         while some.left and some.child.heard() and self._hear(some):
             pass
@@ -96,20 +96,20 @@ class Lists:
             return False
         if time.monotonic() >= some.since + self._deadline:
             return True
-        # One that somebody holds up is known to be so long before the slowest healthy one is through.
+        # A holder that shows decides at once. Without one, a slow card keeps its whole deadline.
         if self._who(*self._writes[some.left[0]]) is not None:
             return True
         self._slow.add(some.left[0])
         return False
 
     def _is_silent(self, some: WriteList) -> bool:
-        """Whether it has answered all and does not say that it is through: it was killed in between, and its process
-        lives on in the kernel, so its end does not show.
+        """Whether the child has answered everything but does not report the end of its list: it was killed in between,
+        and its process lives on in the kernel, so that its end does not show.
         """
         return not some.left and time.monotonic() >= self._due(some)
 
     def _hear(self, some: WriteList) -> bool:
-        """Take what was answered; False when the child has ended."""
+        """Take the answers so far; False when the child has ended."""
         found = some.child.answers()
         for touched in found or ():
             number = some.left.popleft()
@@ -118,7 +118,7 @@ class Lists:
         return found is not None
 
     def _finish(self, some: WriteList) -> None:
-        """The child is through with its list, or has ended before."""
+        """Close the list of a child that is done with it or has ended early."""
         some.child.done()
         while some.left and self._hear(some):
             pass
@@ -130,7 +130,7 @@ class Lists:
             self._was_killed(some)
 
     def _was_killed(self, some: WriteList) -> None:
-        """Killed by somebody: what it was at may have reached the kernel, the rest was not begun."""
+        """Answer for a child that was killed: its present write may have reached the kernel, the rest was not begun."""
         for place, number in enumerate(some.left):
             errno = errnos.ECANCELED if place else errnos.EINTR
             self.answers[number] = SysfsWriteError(*self._writes[number], errno)

@@ -1,7 +1,8 @@
-"""Every write to the kernel that may block, in a child process with a deadline.
+"""Writes to sysfs in child processes with a deadline, because every such write may block.
 
-A child that misses its deadline is abandoned; until its write comes back no further write starts on this node, because
-it would queue behind the same node-wide lock, and be executed when that lock is freed, killed or not (measured).
+A child that misses its deadline is abandoned. Until its write returns, no further write starts on this node: it would
+queue behind the same node-wide lock and be executed when that lock is freed (measured: tests/contract/test_stuck.py).
+The package docstring (`linux/touch/__init__.py`) has the whole theory.
 """
 
 import errno as errnos
@@ -19,15 +20,15 @@ from virtfn_host.linux.touch.rounds import NOBODY, Lists, Who
 from virtfn_host.linux.touch.rounds import Answer as Answer
 
 MAX_CHILDREN = 32
-"""Unbinding side by side pays: the time is mostly waiting (measured with 127 VFs: 0.44 s by 16 children, 0.36 s by 32,
-and no less by 64 or 127)."""
+"""Unbinding side by side is faster, because the time is mostly waiting (measured by hand, 127 emulated NVMe VFs: 0.44 s
+by 16 children, 0.36 s by 32, no less by 64 or 127; docs/decisions/0009)."""
 
 HELD_AFTER = 5.0
-"""Seconds after which a write counts as blocked, whatever its deadline, when somebody shows who holds what it wants."""
+"""Seconds after which a write counts as blocked, whatever its deadline, if a function that it waits for is open."""
 
 
 class Writer:
-    """Writes with deadlines; refuses to start one while another is stuck. Safe to use from several threads."""
+    """Writes with deadlines; starts no write while another one is stuck. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -35,8 +36,8 @@ class Writer:
         held_after: float = HELD_AFTER,
         below: os.PathLike[str] | str | None = None,
     ) -> None:
-        """`below`: the sysfs, of which nothing but the attributes in `child_program.ATTRIBUTES` is written; None: any
-        file that exists, for who has no sysfs.
+        """Write attributes of `child_program.ATTRIBUTES` in the sysfs `below` and nothing else; None: any file that
+        exists, for callers without a sysfs.
         """
         self._named = who
         self._held_after = held_after
@@ -50,17 +51,17 @@ class Writer:
         """One write(2) of `value` to an existing file, at most `deadline` seconds.
 
         Raises:
-            SysfsWriteError: the kernel refused.
-            StuckError: it, or an earlier write, is blocked inside the kernel.
+            SysfsWriteError: refused by the kernel.
+            StuckError: this or an earlier write is blocked inside the kernel.
         """
         self.write_all([(path, value)], deadline)
 
     def write_all(self, writes: Sequence[tuple[os.PathLike[str] | str, str]], deadline: float) -> None:
-        """Several writes side by side, at most MAX_CHILDREN at once; `deadline` is for each.
+        """Do several writes side by side, at most MAX_CHILDREN at once; `deadline` is for each.
 
         Raises:
-            StuckError: one is blocked, or was before.
-            SysfsWriteError: the first refusal in their order; all were tried.
+            StuckError: one of them, or an earlier write, is blocked.
+            SysfsWriteError: the first refusal, in their order; all were tried.
         """
         errors = [error for error in self.write_each(writes, deadline) if error is not None]
         for error in sorted(errors, key=lambda error: not isinstance(error, StuckError)):
@@ -73,9 +74,10 @@ class Writer:
         at_once: int = MAX_CHILDREN,
         meanwhile: Callable[[], object] = lambda: None,
     ) -> list[Answer]:
-        """The same with an answer for each, at most `at_once` side by side; after one that is late none is begun.
+        """Do several writes, at most `at_once` side by side, and return an answer for each; after a late write no
+        other is begun.
 
-        A child gets its whole share in one message: waiting for every single answer cost more than the writes.
+        A child gets its whole share in one message: to wait for every single answer took longer than the writes.
         `meanwhile` is called while they write.
         """
         if (stuck := self.stuck()) is not None:
@@ -95,7 +97,7 @@ class Writer:
         try:
             meanwhile()
         finally:
-            # Whatever became of that: a write that is not heard to its end is one that nobody knows to be blocked.
+            # Even if that failed: a write that is not heard to its end could block without our knowing.
             lists.carry_out()
             with self._lock:
                 self._idle += lists.free
@@ -105,20 +107,20 @@ class Writer:
         return [lists.answers.get(number, missing) for number in range(len(texts))]
 
     def _who(self, path: str, value: str) -> Holding | None:
-        """Only a name for people: where it cannot be told, a blocked write is counted as one all the same."""
+        """The holder that a message names. If it cannot be found, the write still counts as late."""
         try:
             return None if self._named is None else self._named(path, value)
         except (HostError, OSError, ValueError):
             return None
 
     def _forbids(self, path: str, value: str) -> bool:
-        """Asked before the child, which asks again: one wall that has a hole is none."""
+        """Whether the write is refused before the child gets it; the child checks again."""
         if len(os.fsencode(value)) > VALUE_LIMIT:
             return True
         return self._below is not None and forbidden(os.fsencode(path), os.fsencode(self._below))
 
     def _asked(self, writes: list[tuple[str, str]], at_once: int) -> Child:
-        """A child that begins these; one that was killed while it had nothing to do is not noticed by anybody."""
+        """A child that begins these writes. An idle child may have been killed, which shows only now."""
         while True:
             with self._lock:
                 fresh = not self._idle
@@ -141,7 +143,7 @@ class Writer:
         self._idle += crew.children
 
     def stuck(self) -> Stuck | None:
-        """The longest blocked write, or None; a write that came back meanwhile is forgotten here."""
+        """The longest blocked write, or None; writes that have returned since are forgotten."""
         with self._lock:
             for child in [child for child in self._stuck if child.heard()]:
                 del self._stuck[child]
@@ -155,7 +157,7 @@ class Writer:
         return Stuck(path=path, value=value, seconds=round(seconds), text=text, held=who.functions if who else ())
 
     def close(self) -> None:
-        """End the children; a stuck one ends when the kernel lets it go."""
+        """End the children; a stuck one ends when its write returns."""
         with self._lock:
             for child in (*self._idle, *self._stuck):
                 child.end()

@@ -1,7 +1,8 @@
-"""Reads every PF's `sriov_numvfs`, the read that hangs behind a blocked write of anybody, in children that may hang.
+"""Finds blocked writes: reads every PF's `sriov_numvfs`, which hangs behind any blocked write, in child processes.
 
-This is the one place that reads it (see sysfs.py). A child whose read hangs is kept for that PF and only polled until
-it comes back: a fresh one each time would hang too, and pile up. Not for use while we write it ourselves.
+No other file reads `sriov_numvfs` (see sysfs.py). A child whose read hangs is kept for that PF and only polled until
+the read returns: a new child each time would hang too, and they would pile up. Do not use it while virtfn itself writes
+the attribute.
 """
 
 import time
@@ -14,15 +15,15 @@ from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.reader import Reader
 
 DEADLINE = 1.0
-"""Seconds for one read, which takes well under a millisecond unless somebody writes."""
+"""Seconds for one read, which takes well under a millisecond unless a program writes the attribute."""
 
 ROUND = 2.0
-"""Seconds for those that hang and are not known to; what there is no time for is read the next time."""
+"""Seconds to wait for reads that newly hang. PFs not read in time are read in the next round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hang:
-    """A PF of which `sriov_numvfs` does not read."""
+    """A PF whose `sriov_numvfs` does not read."""
 
     pf: PciAddress
     path: str
@@ -30,7 +31,7 @@ class Hang:
 
 
 class Canary:
-    """One round of reads after the other; one child serves all PFs as long as none hangs."""
+    """Reads all PFs in rounds; one child serves all of them as long as none hangs."""
 
     def __init__(self, deadline: float = DEADLINE) -> None:
         self._deadline = deadline
@@ -38,12 +39,12 @@ class Canary:
         self._hanging: dict[PciAddress, tuple[Reader, float]] = {}
 
     def look(self, sysfs: Sysfs, pfs: Iterable[PciAddress]) -> tuple[Hang, ...]:
-        """The PFs that hang now, those first that have hung the longest."""
-        # Counted, not timed: on a node short of CPU the start of the child alone takes seconds, and is nobody's hang.
+        """The PFs that hang now, the longest hang first."""
+        # Counted, not timed: on a node short of CPU the start of the child alone takes seconds, and that is no hang.
         left = max(1, int(ROUND / self._deadline))
         for pf in dict.fromkeys((*self._hanging, *pfs)):
             known = pf in self._hanging
-            # One that hangs already is only polled, so it is always asked.
+            # A PF that hangs already is only polled, which takes no time.
             if known or left:
                 self._ask(pf, sysfs.device(pf, "sriov_numvfs"))
                 left -= pf in self._hanging and not known
@@ -64,14 +65,14 @@ class Canary:
             if reader.hangs:
                 self._hanging[pf] = reader, since
                 return
-            # Refused is answered: whatever is wrong with this PF, nothing hangs.
+            # A refused read is an answer, so nothing hangs.
         if self._free is None:
             self._free = reader
         else:
             reader.close()
 
     def close(self) -> None:
-        """End the children; one that hangs ends when the kernel lets it go."""
+        """End the children; a hanging child ends when its read returns."""
         for reader in (self._free, *(reader for reader, _ in self._hanging.values())):
             if reader is not None:
                 reader.close()

@@ -1,6 +1,6 @@
-"""That a PCI write is blocked on this node, whoever made it, and who holds what it waits for.
+"""Detects a blocked PCI write on this node (ours or another program's) and names the process it waits for.
 
-Seen by reads that hang behind it (`canary.py`); who writes and who holds is looked for only then.
+A read that hangs behind the write shows it (`canary.py`). Only then are writers and holders searched in /proc.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,18 +15,18 @@ from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.use.canary import Canary, Hang
 
 PCI_WRITES = frozenset({"sriov_numvfs", "unbind", "bind", "remove", "rescan", "drivers_probe"})
-"""Attributes a write to which takes the locks of PCI devices."""
+"""Attributes whose writes take the locks of PCI devices."""
 
 
 def others_write(sysfs: Sysfs, canary: Canary, inventory: Inventory) -> Stuck | None:
-    """A write of somebody else that is blocked or still running, or None; asks for at most `canary.ROUND` seconds.
+    """Another program's write that is blocked or still running, or None; waits for at most `canary.ROUND` seconds.
 
-    A write that is merely slow looks the same from outside, and is in the way of ours just so.
+    A slow write looks the same from outside, and our writes would wait for it in the same way.
     """
     pfs = [pf.address for pf in inventory.pfs if pf.total_vfs is not None]
     if (stuck := hanging(sysfs, canary, pfs)) is not None:
         return stuck
-    # A blocked unbind of a VF holds the lock of that VF only. What shows is one without driver that is enabled.
+    # A blocked unbind of a VF holds only that VF's lock, so no read hangs. The VF has no driver and is enabled.
     loose = [pf.address for pf in inventory.pfs if pf.driver is None]
     loose += [vf.address for pf in inventory.pfs for vf in pf.vfs if vf.driver is None]
     halves = [address for address in loose if enabled(sysfs, address)]
@@ -34,7 +34,7 @@ def others_write(sysfs: Sysfs, canary: Canary, inventory: Inventory) -> Stuck | 
 
 
 def blocked_write(sysfs: Sysfs, inventory: Inventory) -> Stuck | None:
-    """The same, asked once, by a program that ends soon."""
+    """See `others_write`; for a program that asks once and ends."""
     canary = Canary()
     try:
         return others_write(sysfs, canary, inventory)
@@ -43,40 +43,42 @@ def blocked_write(sysfs: Sysfs, inventory: Inventory) -> Stuck | None:
 
 
 def hanging(sysfs: Sysfs, canary: Canary, pfs: Iterable[PciAddress]) -> Stuck | None:
-    """The same, only by what `sriov_numvfs` of these PFs shows."""
+    """The write behind which `sriov_numvfs` of one of these PFs hangs, or None."""
     hangs = canary.look(sysfs, pfs)
     if not hangs:
         return None
-    # Writes of other PFs queue behind the first one; the one with a holder is the one to name.
+    # Writes of other PFs queue behind the blocked one. The PF with a holder is the one to name.
     held = {hang: who for hang in hangs if (who := holders_of(sysfs, [hang.pf])) is not None}
     hang = next(iter(held), hangs[0])
     return _stuck(hang, _writers(sysfs), held.get(hang))
 
 
 def pfs_now(sysfs: Sysfs) -> Iterator[PciAddress]:
-    """Every function of this machine that can make VFs, without a look at anything else."""
+    """Every function of this machine that can make VFs; reads nothing else."""
     return (a for a in sysfs.functions() if sysfs.read(sysfs.device(a, "sriov_totalvfs")) is not None)
 
 
 def refused(plan: Plan, stuck: Stuck) -> Report:
-    """A plan of which nothing is tried, because its writes would queue and be executed when nobody expects it."""
+    """The report of a plan that is not tried: its writes would queue and be executed at an unknown later time."""
     return Report(results=tuple(not_tried(step, Reason.STUCK, f"not tried: {stuck.text}") for step in plan.steps))
 
 
 def _stuck(hang: Hang, writers: Sequence[str], who: Holding | None) -> Stuck:
-    doing = ", ".join(writers) or "no process shows that writes"
-    text = f"{hang.path} does not read, so a write of somebody is blocked or still running: {doing}"
+    doing = ", ".join(writers) or "no writing process can be seen"
+    text = f"reading {hang.path} hangs, so another program's write is blocked or still running: {doing}"
     return _told(hang.path, "", hang.seconds, text, who)
 
 
 def _told(path: str, value: str, seconds: float, text: str, who: Holding | None) -> Stuck:
     held = who.functions if who else ()
-    text = f"{text}; {who.text if who else 'nobody shows that has a function of it open'}"
+    text = f"{text}; {who.text if who else 'no process can be seen that has one of its functions open'}"
     return Stuck(path=path, value=value, seconds=seconds, text=text, held=held)
 
 
 def _unbinding(sysfs: Sysfs, halves: Sequence[PciAddress]) -> Stuck | None:
-    """A VF may be enabled without a driver, so only a process that is writing makes it a blocked unbind."""
+    """The unbind that waits for one of these functions, or None. A VF may be enabled without a driver for other
+    reasons, so only a process with an `unbind` open for writing shows that an unbind is blocked.
+    """
     writers = _writers(sysfs, frozenset({"unbind"}))
     if not writers:
         return None
