@@ -49,12 +49,17 @@ def same_on_both(lab: Lab, *policies: PolicyConfig, links: bool = False) -> None
 
 
 def functions(inventory: Inventory, *, links: bool) -> Sequence[PhysicalFunction]:
-    """Without names of netdevs and numbers of groups, which the values do not know; `links`: with link settings."""
+    """Return them without what the values do not know: netdev names, group numbers and, if not `links`, link settings.
+
+    Nor do they know the limit of VFs (`sriov_totalvfs`) of a PF that is not on its own driver: igb lowers it, and the
+    kernel takes the device's own again when igb lets go of the PF.
+    """
     found = []
     for pf in inventory.pfs:
         vfs = tuple(replace(vf, netdevs=(), iommu_group=None, link=vf.link if links else None) for vf in pf.vfs)
         shown = pf if links else replace(pf, netdev_up=None, mac=None)
-        found.append(replace(shown, netdevs=(), iommu_group=None, vfs=vfs))
+        total_vfs = None if pf.driver is None or pf.vfio_bound else pf.total_vfs
+        found.append(replace(shown, netdevs=(), iommu_group=None, vfs=vfs, total_vfs=total_vfs))
     return found
 
 
