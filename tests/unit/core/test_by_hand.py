@@ -59,7 +59,7 @@ def test_restore_of_a_pf_forgets_it_afterwards() -> None:
 @pytest.mark.parametrize(
     ("address", "reason", "text"),
     [
-        (PF.address, Reason.FUNCTION_TAKEN, "has 2 VFs, which would end with its driver"),
+        (PF.address, Reason.FUNCTION_TAKEN, "has 2 VFs, which would disappear with its driver"),
         (a_vf(5, 0).address, Reason.NO_MATCHING_DEVICE, "is no function that can be handed out"),
     ],
 )
