@@ -175,7 +175,7 @@ FAULTS = (
         asked=other_too,
         after=the_same,
         reason=Reason.UNREADABLE,
-        message="^{other}: .*/{other}/vendor could not be read: .*; nobody can tell whether the policy means it",
+        message="^{other}: .*/{other}/vendor could not be read: .*; it is unknown whether the policy matches it",
     ),
     Fault(
         name="another virtfn process writes on this node",
