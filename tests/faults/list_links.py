@@ -27,7 +27,7 @@ FAULTS = (
         asked=and_other(count=2, driver="vfio-pci", link={"maxTxRate": 100}),
         after=the_same,
         reason=Reason.LINK_SETTING_REFUSED,
-        message=r"^{other}: cannot set the rate of VF 0-1 while \w+ is down; ip link set \w+ up",
+        message=r"^{other}: cannot set the rate of VF 0-1 while \w+ is down; run `ip link set \w+ up`",
     ),
     Fault(
         name="the driver of the PF does not know a link setting",

@@ -145,7 +145,7 @@ FAULTS = (
         asked=of_pf(count=3, driver="vfio-pci"),
         after=the_same,
         reason=Reason.COUNT_CONFLICT,
-        message="^{pf}: wants 3 VFs, but policy fast has claimed the number 2",
+        message="^{pf}: wants 3 VFs, but policy fast has set count to 2",
     ),
     Fault(
         name="two policies want the same VF",
@@ -190,7 +190,7 @@ FAULTS = (
         asked=other_whole,
         after=the_same,
         reason=Reason.FUNCTION_TAKEN,
-        message="^{other}: has 1 VFs, which would end with its driver; end them first: `virtfn restore`",
+        message="^{other}: has 1 VFs, which would disappear with its driver; remove them first: `virtfn restore`",
     ),
     Fault(
         name="a card that the machine needs is to be handed out whole",
@@ -219,7 +219,7 @@ FAULTS = (
         words=("bind", "0000:7f:00.0"),
         status=4,
         reason=Reason.NO_MATCHING_DEVICE,
-        message="^0000:7f:00.0: is no function that can be handed out; `virtfn list --all` shows those that are there",
+        message="^0000:7f:00.0: is not a function that can be handed out; `virtfn list --all` shows those that can",
         told=(Reason.NO_MATCHING_DEVICE, "^no SR-IOV device of this node has address 0000:7f:00.0"),
     ),
     Fault(

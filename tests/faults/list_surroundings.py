@@ -147,7 +147,7 @@ FAULTS = (
         section="13.13",
         provoke=journal_says(of_a_newer_version),
         reason=Reason.JOURNAL_UNREADABLE,
-        message="the journal .*/journal.json cannot be read: .*'originals.eswitch', which a newer version knows",
+        message="the journal .*/journal.json cannot be read: .*'originals.eswitch', which only a newer version",
     ),
     Fault(
         name="the journal cannot be written",
@@ -175,7 +175,7 @@ FAULTS = (
         asked=other_too,
         after=the_same,
         reason=Reason.UNREADABLE,
-        message="^{other}: .*/{other}/vendor could not be read: .*; nobody can tell whether the policy means it",
+        message="^{other}: .*/{other}/vendor could not be read: .*; it is unknown whether the policy matches it",
     ),
     Fault(
         name="another virtfn process writes on this node",
@@ -202,7 +202,7 @@ FAULTS = (
         asked=on_kernel,
         words=(),
         reason=KUBELET,
-        message="^{vf}: cannot go .*the kubelet does not answer, so nobody can tell who",
+        message="^{vf}: cannot go .*the kubelet does not answer, so the holder is unknown",
     ),
     Fault(
         name="the ledger of the device plugin is broken",

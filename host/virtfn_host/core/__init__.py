@@ -1,4 +1,4 @@
-"""Decisions as values.
+"""Pure decisions: frozen values in, frozen values out.
 
-Nothing in this room reads a clock, a file or a socket, or logs; the import contracts hold it to that.
+No module here reads a clock, a file or a socket, or writes a log. The import contracts enforce it.
 """

@@ -59,8 +59,8 @@ def test_restore_of_a_pf_forgets_it_afterwards() -> None:
 @pytest.mark.parametrize(
     ("address", "reason", "text"),
     [
-        (PF.address, Reason.FUNCTION_TAKEN, "has 2 VFs, which would end with its driver"),
-        (a_vf(5, 0).address, Reason.NO_MATCHING_DEVICE, "is no function that can be handed out"),
+        (PF.address, Reason.FUNCTION_TAKEN, "has 2 VFs, which would disappear with its driver"),
+        (a_vf(5, 0).address, Reason.NO_MATCHING_DEVICE, "is not a function that can be handed out"),
     ],
 )
 def test_a_pf_with_vfs_or_a_stranger_cannot_be_bound(address: PciAddress, reason: Reason, text: str) -> None:

@@ -126,8 +126,8 @@ def test_a_variant_driver_is_named_by_its_driver_and_offered() -> None:
         ((), ("IVRS",), "amd_iommu=off quiet", False, "started with amd_iommu=off: remove it"),
         ((), ("DMAR",), "intel_iommu=on intel_iommu=off", False, "started with intel_iommu=off: remove it"),
         ((), ("DMAR",), "intel_iommu=off intel_iommu=on", False, "start the kernel with intel_iommu=on"),
-        ((), None, "iommu=pt", False, "not to be seen here"),
-        (("dmar0",), ("DMAR",), "intel_iommu=on", False, "behind no IOMMU"),
+        ((), None, "iommu=pt", False, "cannot be seen here"),
+        (("dmar0",), ("DMAR",), "intel_iommu=on", False, "this machine's IOMMU does not cover it"),
     ],
 )
 def test_without_a_group_it_says_where_to_switch_the_iommu_on(
@@ -153,7 +153,7 @@ def test_two_functions_of_one_card_are_told_to_go_together() -> None:
     both = group(member(0, "e1000e"), member(0, "e1000e", 1))
     found = explain(replace(PF, total_vfs=None, group=both), MACHINE, ())
     assert words(found) == [Reason.GROUP_NOT_VIABLE]
-    assert "give those to a vfio driver too" in found.hindrances[0].remedy
+    assert "bind those of the same card to a vfio driver too" in found.hindrances[0].remedy
 
 
 def test_a_kernel_without_vfio_names_the_package() -> None:
@@ -232,7 +232,7 @@ def test_a_pf_with_vfs_cannot_be_handed_out_whole() -> None:
     [
         (MACHINE, "`modprobe igb`"),
         (replace(MACHINE, aliases="alias pci:v0000FFFFd*sv*sd*bc*sc*i* other"), "no module of the running kernel"),
-        (replace(MACHINE, aliases=""), "not to be seen"),
+        (replace(MACHINE, aliases=""), "cannot see the modules"),
     ],
 )
 def test_a_pf_without_driver_makes_no_vfs_and_says_which_module(around: Surroundings, hint: str) -> None:

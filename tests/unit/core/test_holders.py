@@ -30,9 +30,9 @@ TOLD = {
     ),
     "the file system on / is on it": Holder(address=VF, cause=Cause.NEEDED, said="the file system on / is on it"),
     "/proc/1/fd could not be read": Holder(address=VF, cause=Cause.UNREADABLE, said="/proc/1/fd could not be read"),
-    "its enable count is not there, so nobody can tell": Holder(address=VF, cause=Cause.NO_ENABLE_COUNT),
-    "the kubelet does not answer, so nobody can tell who": Holder(address=VF, cause=Cause.KUBELET_SILENT),
-    "the device plugin's ledger cannot be read, so nobody can tell who": Holder(
+    "the kernel shows no enable count for it, so its use is unknown": Holder(address=VF, cause=Cause.NO_ENABLE_COUNT),
+    "the kubelet does not answer, so the holder is unknown": Holder(address=VF, cause=Cause.KUBELET_SILENT),
+    "the device plugin's ledger cannot be read, so the holder is unknown": Holder(
         address=VF, cause=Cause.LEDGER_UNREADABLE
     ),
 }

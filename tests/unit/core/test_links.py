@@ -135,7 +135,7 @@ def test_a_rate_waits_for_a_pf_that_is_down_and_says_how_to_end_that() -> None:
     assert sum(isinstance(step, Bind) for step in made.steps) == 2
     (blocked,) = made.blocked
     assert blocked.reason is Reason.LINK_SETTING_REFUSED
-    assert blocked.message.endswith("cannot set the rate of VF 0-1 while eth0 is down; ip link set eth0 up")
+    assert blocked.message.endswith("cannot set the rate of VF 0-1 while eth0 is down; run `ip link set eth0 up`")
 
 
 def test_a_pf_without_a_netdev_here_holds_up_link_settings_only() -> None:
@@ -148,7 +148,7 @@ def test_a_device_that_is_no_network_device_has_no_link() -> None:
     inventory = an_inventory(a_pf(0, class_code="010802"))
     (rejected,) = resolve(NodeConfig(policies=(a_link_policy(vlan=5),)), inventory, ()).rejected
     assert rejected.reason is Reason.LINK_SETTING_REFUSED
-    assert "no network device" in rejected.message
+    assert "not a network device" in rejected.message
 
 
 # --- given back ------------------------------------------------------------------------------------------------------

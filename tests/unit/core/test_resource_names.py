@@ -63,5 +63,5 @@ def test_kubernetes_domains_are_refused_even_if_somebody_allows_them(name: str) 
 def test_domains_are_read_from_a_line() -> None:
     assert read_domains(" vendor.example, b.example ,", "V") == {"vendor.example", "b.example"}
     assert read_domains("", "V") == NONE
-    with pytest.raises(PolicyError, match=r"^V: 'Vendor' is no domain"):
+    with pytest.raises(PolicyError, match=r"^V: 'Vendor' is not a domain"):
         read_domains("Vendor", "V")

@@ -89,7 +89,7 @@ async def test_what_is_refused_is_said_and_the_pool_beside_it_is_served(node: No
     node.publish(node.pool("virtfn.dev/../../x", 1), node.pool())
     await node.all_healthy()
     assert list(node.manager.servers) == ["virtfn.dev/fast"]
-    assert "is no resource name" in node.manager.complaint
+    assert "is not a resource name" in node.manager.complaint
     node.publish(node.pool())
     async with asyncio.timeout(5):
         while node.manager.complaint:

@@ -39,11 +39,11 @@ TROUBLE: dict[str, tuple[Callable[[PoolSet, Any], str], str]] = {
     "half": (lambda pools, told: dumps(pools)[:90], "it is cut off"),
     "of a version that nobody can read": (
         lambda pools, told: sealed(pools, [told], version=3),
-        "; it is of version 3, this program knows 2: upgrade it",
+        "; it has version 3, this program knows 2: upgrade virtfn",
     ),
     "with a field that is needed": (
         lambda pools, told: sealed(pools, {**told, "pools": []}, needs=["pools.gate"]),
-        "without 'pools.gate', which a newer version knows: upgrade this one",
+        "needs 'pools.gate', which only a newer version of virtfn knows: upgrade virtfn",
     ),
 }
 

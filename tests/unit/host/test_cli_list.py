@@ -136,7 +136,7 @@ def test_explain_says_what_a_function_is_and_why_not(tmp_path: Path, capsys: pyt
     assert run(["explain", PF, "--root", str(root)]) == MACHINE_SAID_NO
     shown = capsys.readouterr().out
     assert "a PF with 0 of 7 VFs" in shown
-    assert "NoIommu: has no IOMMU group; no IOMMU is at work" in shown
+    assert "NoIommu: has no IOMMU group; no IOMMU is on" in shown
     assert "could drive it  the kernel's modules are not to be seen from here" in shown
 
 

@@ -50,7 +50,7 @@ def test_what_was_written_by_no_flip_of_a_bit_passes_for_an_earlier_version(numb
     with pytest.raises(Exception, match="a document of version 1 has kind, value, version and nothing else"):
         kind.read()
     kind.path.write_text(of_version_1(kind.value).replace('"version":1', '"version":2'))
-    with pytest.raises(Exception, match="its checksum does not fit"):
+    with pytest.raises(Exception, match="its checksum does not match"):
         kind.read()
 
 

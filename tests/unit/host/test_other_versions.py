@@ -62,7 +62,7 @@ def test_a_journal_with_fields_more_is_used_and_ended(host: Host) -> None:
     [
         (lambda path: path.write_text(""), "it is empty"),
         (lambda path: path.write_bytes(path.read_bytes()[:50]), "it is cut off"),
-        (lambda path: path.write_text(path.read_text().replace('"version":2', '"version":3')), "it is of version 3"),
+        (lambda path: path.write_text(path.read_text().replace('"version":2', '"version":3')), "it has version 3"),
     ],
 )
 def test_nothing_is_touched_by_a_journal_that_cannot_be_read(
@@ -84,7 +84,7 @@ def test_nothing_is_touched_where_the_original_state_needs_what_nobody_here_know
     field = "originals.eswitch"
     before = rewrite(host, lambda told: told["originals"][0].update(eswitch="legacy"), needs=[field])
     look = host.observe()
-    assert f"it cannot be understood without '{field}', which a newer version knows" in (look.journal_error or "")
+    assert f"it needs '{field}', which only a newer version of virtfn knows" in (look.journal_error or "")
     assert look.originals == ()
     assert Outcome.DONE not in outcomes(host, *GIVE_BACK)
     kept = json.loads(host.machine.journal.path.read_text())

@@ -46,8 +46,11 @@ async def test_an_entry_with_a_field_more_counts(files: PoolFiles, tmp_path: Pat
     [
         ("", "it is empty"),
         (dumps(LEDGER)[:70], "it is cut off"),
-        (sealed(LEDGER, {"bootId": "b1"}, version=3), "missing field allocations; it is of version 3"),
-        (sealed(LEDGER, needs=["allocations.until"]), "without 'allocations.until', which a newer version knows"),
+        (sealed(LEDGER, {"bootId": "b1"}, version=3), "missing field allocations; it has version 3"),
+        (
+            sealed(LEDGER, needs=["allocations.until"]),
+            "needs 'allocations.until', which only a newer version of virtfn knows",
+        ),
     ],
 )
 async def test_one_that_cannot_be_read_says_so_until_it_is_good_again(

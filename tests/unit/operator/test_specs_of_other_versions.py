@@ -161,7 +161,7 @@ async def test_an_agent_leaves_the_node_as_it_is_until_it_can_read_the_spec(fake
     assert machine.published_sets == []
     assert machine.ready() == ("False", "InvalidPolicy")
     message = next(c["message"] for c in machine.status["conditions"] if c["type"] == "Ready")
-    assert message.startswith("spec: it cannot be understood without 'policies.pools.shared', which a newer version")
+    assert message.startswith("spec: it needs 'policies.pools.shared', which only a newer version")
     agent.see(machine.ask(machine.config(2)))
     await agent.turn()
     assert machine.ready() == ("True", "Converged")
@@ -180,7 +180,7 @@ def test_a_status_that_needs_what_nobody_knows_counts_as_changing() -> None:
     status = {**STATUS, "needs": ["plan.reboots"]}
     state = read_node(node(status=status))
     assert state.unknown
-    assert "without 'plan.reboots', which a newer version knows: upgrade this one" in state.unreadable
+    assert "needs 'plan.reboots', which only a newer version of virtfn knows: upgrade virtfn" in state.unreadable
     policy_status = told(decided(node(status=status), policy()))
     assert (policy_status["nodes"]["changing"], policy_status["problems"][0]["reason"]) == (1, "Unreadable")
     assert recalled(status, INVENTORY).pools is None

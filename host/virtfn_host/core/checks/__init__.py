@@ -1,1 +1,1 @@
-"""Pure checks of what can be handed out: one check, one sentence, used by every caller."""
+"""Pure checks of what can be handed out. Each check has one sentence, and every caller uses it."""

@@ -1,7 +1,7 @@
-"""modules.alias -> modules and vfio drivers that could drive a device, as `modprobe -R` would find them.
+"""Find the modules and vfio drivers for a device in the text of modules.alias, as `modprobe -R` does.
 
-Pure: text in, names out. Variant drivers say what they drive by `vfio_pci:` aliases (since Linux 5.16), so no table of
-devices is kept here.
+Pure: text in, names out. Variant drivers list their devices as `vfio_pci:` aliases (since Linux 5.16), so this module
+needs no table of devices.
 """
 
 import re
@@ -13,7 +13,7 @@ VFIO_PCI = "vfio-pci"
 _OWN, _VFIO = "pci:", "vfio_pci:"
 _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 _LONGEST_LINE = 512
-"""Characters; one of a PCI device has about 80."""
+"""Characters; the alias of a PCI device has about 80."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +27,27 @@ class _Alias:
 
 
 def modules_for(aliases: str, modalias: str) -> tuple[str, ...]:
-    """Modules with a driver of their own for it, the most specific alias first; what `lspci -k` calls kernel modules.
+    """Return the modules with a native driver for a device, the most specific alias first: lspci's "kernel modules".
 
     Args:
         aliases: the text of `modules.alias` of the running kernel.
-        modalias: the function's own `modalias`, like `pci:v00008086d000010CAsv...`.
+        modalias: the function's `modalias`, like `pci:v00008086d000010CAsv...`.
     """
     return tuple(dict.fromkeys(alias.module for alias in _matching(aliases, _OWN, modalias)))
 
 
 def vfio_drivers(aliases: str, modalias: str) -> tuple[str, ...]:
-    """Drivers for passing it through, the most specific first; vfio-pci has an alias that fits every device.
+    """Return the vfio drivers for a device, the most specific first; an alias of vfio-pci matches every device.
 
-    Sorted by wildcards, as libvirt does it (Documentation/PCI/pci.rst leaves the order to user space).
+    Sorted by the number of wildcards, as in libvirt (Documentation/PCI/pci.rst leaves the order to user space).
     """
     return tuple(dict.fromkeys(driver_of(alias.module) for alias in _matching(aliases, _VFIO, modalias)))
 
 
 def driver_of(module: str) -> str:
-    """The PCI driver that a module registers, as far as its name tells.
+    """Return the name of the PCI driver that a module registers, derived from the module's name.
 
-    Variant drivers register under the module's own name (`mlx5_vfio_pci`, with underscores); `vfio_pci` alone does not.
+    Variant drivers register under the module's name (`mlx5_vfio_pci`, with underscores); only `vfio_pci` does not.
     """
     return VFIO_PCI if module.replace("-", "_") == "vfio_pci" else module
 
@@ -64,14 +64,14 @@ def _matching(aliases: str, prefix: str, modalias: str) -> tuple[_Alias, ...]:
 
 @lru_cache(maxsize=8)
 def _by_vendor(aliases: str, prefix: str) -> dict[str, list[_Alias]]:
-    """Entries of one prefix by `v0000XXXX`; under "" those for any vendor. A file has twenty thousand lines."""
+    """Return the aliases with one prefix by `v0000XXXX`, those for any vendor under "": a file has 20,000 lines."""
     found: dict[str, list[_Alias]] = {}
     start = f"alias {prefix}"
     for line in aliases.splitlines():
         if line.startswith(start):
             pattern, _, module = line[len(start) : _LONGEST_LINE].partition(" ")
             if not _MODULE.fullmatch(module.strip()):
-                continue  # one bad line costs itself alone
+                continue  # a bad line must not hide the others
             vendor = "" if pattern.startswith("v*") else pattern[:9].upper()
             found.setdefault(vendor, []).append(_Alias(pattern, module.strip()))
     return found

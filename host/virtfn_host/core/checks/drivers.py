@@ -1,6 +1,6 @@
-"""What hinders before anything is changed: drivers that this kernel has not and cannot load. Pure.
+"""Checks, before any change, that this kernel has a driver or can load it. Pure.
 
-What hinders a single function is `usable.py`.
+`usable.py` has the checks of a single function.
 """
 
 from virtfn_host.core.checks.usable import Hindrance
@@ -10,19 +10,19 @@ from virtfn_host.core.values.reasons import Reason
 
 
 def driver_trouble(inventory: Inventory, driver: str) -> Hindrance | None:
-    """Why no function of this machine can be bound to a driver; None where it can, or where nobody can tell."""
+    """Return why no function of this machine can be bound to a driver; None if one can, or if that is unknown."""
     if driver in inventory.drivers or inventory.loadable is None or driver in inventory.loadable:
         return None
     if "vfio" in driver:
         text = f"the running kernel ({inventory.kernel}) has no module for {driver}"
-        remedy = f"install the package that has it, or name another of {_known(inventory)}"
+        remedy = f"install the package that has it, or name one of these drivers: {_known(inventory)}"
         return Hindrance(reason=Reason.MODULE_MISSING, message=text, remedy=remedy)
     remedy = f"vfio drivers of this kernel: {_known(inventory)}"
     return Hindrance(reason=Reason.DRIVER_MISSING, message=f"no driver is called {driver}", remedy=remedy)
 
 
 def wanted_driver_trouble(inventory: Inventory, wanted: DesiredPf) -> Hindrance | None:
-    """The first trouble with a driver that somebody asks for; what is given back goes to whatever it had."""
+    """Return the first trouble with a driver that a policy asks for. Functions that are given back are not checked."""
     asked = [vf.driver for vf in (*wanted.vfs, *((wanted.own,) if wanted.own else ())) if vf.policy is not None]
     for driver in dict.fromkeys(asked):
         if driver is not None and driver != KERNEL_DRIVER and (found := driver_trouble(inventory, driver)) is not None:

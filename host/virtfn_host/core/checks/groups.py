@@ -1,4 +1,4 @@
-"""Which IOMMU groups VFIO will hand out. A group is the unit: one wrong member spoils it for all."""
+"""Whether VFIO hands out an IOMMU group. It hands out whole groups: one member on a wrong driver spoils the group."""
 
 from collections.abc import Set
 
@@ -6,13 +6,13 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import GroupMember, IommuGroup
 
 HARMLESS_DRIVERS = frozenset({"pcieport", "pci-stub"})
-"""Drivers that leave DMA ownership alone (`driver_managed_dma`); measured against the kernel's own answer."""
+"""Drivers that leave DMA ownership alone (`driver_managed_dma`; measured by hand: VFIO accepts groups with them)."""
 
 
 def spoilers(group: IommuGroup | None, exempt: Set[PciAddress]) -> tuple[GroupMember, ...]:
-    """Members whose driver keeps VFIO from using the group; `exempt` are those that will be on a vfio driver.
+    """Return the members whose driver keeps VFIO from using the group; `exempt` will be on a vfio driver.
 
-    Binding a VF of such a group succeeds; the pod's VFIO_GROUP_SET_CONTAINER then fails with EPERM (measured).
+    Binding a VF of such a group succeeds, but the pod's VFIO_GROUP_SET_CONTAINER fails with EPERM (measured by hand).
     """
     if group is None:
         return ()

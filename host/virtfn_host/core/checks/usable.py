@@ -1,20 +1,20 @@
-"""Whether a function can be passed through: one check, one sentence, asked by all that want to know.
+"""Checks of whether a function can be passed through. Each check has one sentence, and every caller uses it.
 
-A check gets facts and answers None, or a Hindrance: the reason, what is in the way, and what removes it. The sentence
-has no subject; whoever tells it names the function before it. A check knows nothing of policies, plans or people.
+A check takes facts and returns None or a Hindrance: the reason, the problem and the remedy. Its sentence has no
+subject; the caller puts the name of the function in front. A check knows nothing of policies and plans.
 
-Who asks what, in this order, which is the order of remedies (what no holder's end would help comes first):
+The checks and their callers, in the order of the remedies (first the problems that remain when a holder has ended):
 
     the function itself  needed, has_vfs                                 resolve, by_hand, explain
     its VFs              offers_no_vfs, no_pf_driver, behind_port        resolve, explain
-    vfio at all          no_iommu                                        all, preflight of a node included
-    the look             unreadable                                      plan, verify, explain
+    vfio as such         no_iommu                                        all, also the preflight of a node
+    reading the machine  unreadable                                      plan, verify, explain
     the kernel           drivers.driver_trouble                          plan, explain, preflight of a node
     its group            shared_group                                    plan, verify, pools, explain
-    its users            held                                            plan, explain
+    its holders          held                                            plan, explain
 
-The law is a property test (tests/unit/core/test_usable.py): `explain` says "works" exactly where `bind` plans it, and
-its first reason is the one with which `bind` refuses.
+A property test (tests/unit/core/test_usable.py) holds the law: `explain` says "works" exactly where `bind` plans it,
+and its first reason is the one with which `bind` refuses.
 """
 
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -27,28 +27,28 @@ from virtfn_host.core.values.model import Function, Inventory, IommuGroup, Physi
 from virtfn_host.core.values.reasons import Reason
 
 SWITCH_ON = "switch the IOMMU on in the firmware, and on the kernel command line if it needs it"
-APART = "a group is handed out as one: free those from their drivers, or put the card into a slot with ACS"
-TOGETHER = "a group is handed out as one: they are of one card, so give those to a vfio driver too (`virtfn bind`)"
+APART = "VFIO hands out a group as a whole: unbind those from their drivers, or move the card to a slot with ACS"
+TOGETHER = "VFIO hands out a group as a whole: bind those of the same card to a vfio driver too (`virtfn bind`)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hindrance:
-    """One thing in the way of passing a function through."""
+    """A problem that keeps a function from being passed through."""
 
     reason: Reason
     message: str
-    """What it is, without a subject: `has no IOMMU group`."""
+    """The problem, without a subject: `has no IOMMU group`."""
     remedy: str
-    """What would remove it."""
+    """The way to remove the problem."""
 
     @property
     def text(self) -> str:
-        """The whole sentence."""
+        """The whole sentence: problem and remedy."""
         return f"{self.message}; {self.remedy}"
 
 
 def first(*found: Hindrance | None) -> Hindrance | None:
-    """The first of these that is there."""
+    """Return the first that is not None, or None."""
     return next(filter(None, found), None)
 
 
@@ -56,7 +56,7 @@ def first(*found: Hindrance | None) -> Hindrance | None:
 
 
 def needed(needed_for: str | None) -> Hindrance | None:
-    """This machine cannot do without it."""
+    """Check that the machine itself does not need the function."""
     if needed_for is None:
         return None
     text = f"is never handed out, because this machine needs it: {needed_for}"
@@ -64,11 +64,14 @@ def needed(needed_for: str | None) -> Hindrance | None:
 
 
 def has_vfs(num_vfs: int) -> Hindrance | None:
-    """Its VFs would end with its driver; one on vfio-pci with VFs opens for none that has no VF token (measured)."""
+    """Check that the function has no VFs.
+
+    They would disappear with its driver, and a PF on vfio-pci with VFs opens only with a VF token (measured by hand).
+    """
     if not num_vfs:
         return None
-    text = f"has {num_vfs} VFs, which would end with its driver"
-    remedy = "end them first: `virtfn restore` if virtfn made them, else write 0 to its sriov_numvfs"
+    text = f"has {num_vfs} VFs, which would disappear with its driver"
+    remedy = "remove them first: `virtfn restore` if virtfn made them, else write 0 to its sriov_numvfs"
     return Hindrance(reason=Reason.FUNCTION_TAKEN, message=text, remedy=remedy)
 
 
@@ -76,7 +79,7 @@ def has_vfs(num_vfs: int) -> Hindrance | None:
 
 
 def offers_no_vfs(total_vfs: int | None) -> Hindrance | None:
-    """Its firmware, or its driver, has SR-IOV switched off."""
+    """Check that firmware and driver of the PF offer VFs."""
     if total_vfs:
         return None
     text = "its driver or firmware offers no VFs (sriov_totalvfs is 0)"
@@ -85,7 +88,7 @@ def offers_no_vfs(total_vfs: int | None) -> Hindrance | None:
 
 
 def no_pf_driver(driver: str | None, *, vfio_bound: bool) -> Hindrance | None:
-    """Only the PF's own driver makes VFs."""
+    """Check that the PF is on its own driver: only that driver makes VFs."""
     if driver is not None and not vfio_bound:
         return None
     text, remedy = "has no driver, so it can make no VFs", "load the driver of the PF"
@@ -95,8 +98,11 @@ def no_pf_driver(driver: str | None, *, vfio_bound: bool) -> Hindrance | None:
 
 
 def behind_port(address: PciAddress, group: IommuGroup | None) -> Hindrance | None:
-    """Behind a switch without ACS the port, the PF and all its VFs are one group, never viable while the PF has its
-    driver (measured)."""
+    """Check that the PF does not share its group with a port.
+
+    Behind a switch without ACS, the port, the PF and all its VFs are one group, and VFIO refuses the group while the PF
+    is on its driver (measured by hand).
+    """
     members = group.members if group is not None else ()
     port = next((m for m in members if m.address != address and m.driver in HARMLESS_DRIVERS), None)
     if group is None or port is None:
@@ -109,14 +115,14 @@ def behind_port(address: PciAddress, group: IommuGroup | None) -> Hindrance | No
 
 
 def no_iommu(iommu_group: int | None) -> Hindrance | None:
-    """No vfio driver can have it (`bind` answers EINVAL, measured)."""
+    """Check that the function has an IOMMU group: without one, a bind to vfio gives EINVAL (measured by hand)."""
     if iommu_group is not None:
         return None
     return Hindrance(reason=Reason.NO_IOMMU, message="has no IOMMU group", remedy=SWITCH_ON)
 
 
 def no_iommu_at_all(inventory: Inventory) -> Hindrance | None:
-    """No function of the machine has an IOMMU group."""
+    """Check that some function of the machine has an IOMMU group."""
     if not inventory.pfs or inventory.groups:
         return None
     return Hindrance(reason=Reason.NO_IOMMU, message="no function has an IOMMU group", remedy=SWITCH_ON)
@@ -125,7 +131,7 @@ def no_iommu_at_all(inventory: Inventory) -> Hindrance | None:
 def shared_group(
     address: PciAddress, group: IommuGroup | None, exempt: Set[PciAddress] = frozenset(), *, is_vf: bool
 ) -> Hindrance | None:
-    """Members of its group keep VFIO from using it; `exempt` are those that will be on a vfio driver, beside itself."""
+    """Check that no other member keeps VFIO from using the group; members in `exempt` will be on a vfio driver."""
     others = spoilers(group, exempt | {address})
     if group is None or not others:
         return None
@@ -137,38 +143,38 @@ def shared_group(
 
 
 def on_vfio(function: Function, inventory: Inventory) -> Hindrance | None:
-    """Why a function that is on its vfio driver cannot be opened all the same."""
+    """Return why a function on its vfio driver cannot be opened; None if it can."""
     group, is_vf = inventory.group(function.iommu_group), isinstance(function, VirtualFunction)
     return first(no_iommu(function.iommu_group), shared_group(function.address, group, is_vf=is_vf))
 
 
-# --- the look --------------------------------------------------------------------------------------------------------
+# --- reading the machine ---------------------------------------------------------------------------------------------
 
 
 def unreadable(inventory: Inventory, pf: PhysicalFunction) -> Iterator[tuple[Unreadable, Hindrance]]:
-    """What of a PF or its VFs could not be read, so that nothing of it is guessed."""
+    """Yield every file of a PF or its VFs that could not be read: the PF is left alone then."""
     family = {function.address for function in pf.family}
     for lost in inventory.unreadable:
         if lost.device in family:
             text = f"{lost.path} could not be read: {lost.error}"
-            yield lost, Hindrance(reason=Reason.UNREADABLE, message=text, remedy="left alone until it reads")
+            yield lost, Hindrance(reason=Reason.UNREADABLE, message=text, remedy="left alone until it can be read")
 
 
-# --- its users -------------------------------------------------------------------------------------------------------
+# --- its holders -----------------------------------------------------------------------------------------------------
 
 
 def held(holders: Sequence[Holder], driver: str | None, wanted: str | None) -> Hindrance | None:
-    """Somebody has it, or nobody can tell."""
+    """Check that no pod or process holds the function, and that its use is known."""
     if not holders:
         return None
     text = f"cannot go from {driver or 'no driver'} to {wanted or 'no driver'} while {names_of(holders)}"
     unknown = all(holder.unknown for holder in holders)
-    remedy = "what cannot be told counts as in use" if unknown else "end that use first"
+    remedy = "unknown use counts as in use" if unknown else "end that use first"
     return Hindrance(reason=Reason.VFS_IN_USE, message=text, remedy=remedy)
 
 
 def names_of(holders: Iterable[Holder]) -> str:
-    """`pod a/b holds 0000:01:10.0`, at most three, so that a message stays one line."""
+    """Return `pod a/b holds 0000:01:10.0` for at most three holders, so that a message stays one line."""
     texts = list(dict.fromkeys(map(_held, holders)))
     more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
     return ", ".join(texts[:3]) + more

@@ -1,6 +1,6 @@
-"""A function handed out itself: what it should then look like, and how it was before.
+"""The desired state of a whole function: while it is handed out, and when it is given back.
 
-When that must not be is `usable.py`; what of a PF is claimed by whom is `resolve.py`.
+`usable.py` checks whether a function may be handed out; `resolve.py` decides which policy gets it.
 """
 
 from virtfn_host.core.values.desired import KERNEL_DRIVER, DesiredFunction, DesiredPf
@@ -8,7 +8,7 @@ from virtfn_host.core.values.model import Original, PhysicalFunction
 
 
 def whole_pf(pf: PhysicalFunction, driver: str, resource_name: str | None, policy: str) -> DesiredPf:
-    """A function handed out itself: without VFs, on one driver."""
+    """Return the desired state of a function that is handed out whole: without VFs, on one driver."""
     override = None if driver == KERNEL_DRIVER else driver
     return DesiredPf(
         address=pf.address,
@@ -21,7 +21,7 @@ def whole_pf(pf: PhysicalFunction, driver: str, resource_name: str | None, polic
 
 
 def given_back_own(original: Original) -> DesiredFunction | None:
-    """The function as it was before it was handed out; None where it never was."""
+    """Return the function's state before it was handed out; None if it never was."""
     if original.own is None:
         return None
     override = original.own.driver_override

@@ -1,1 +1,1 @@
-"""What people are told about functions: rows, explanations, names."""
+"""Descriptions of functions for people: rows of a list, explanations, names."""

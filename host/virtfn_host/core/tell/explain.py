@@ -1,6 +1,7 @@
-"""explain(function, ...) -> what a function is, and whether it can be passed through; if not, why and what would help.
+"""explain(function, ...) -> a description of a function, and whether it can be passed through; if not, why, and the
+remedy.
 
-Pure: `linux/look/surroundings.py` reads what is asked here. Nothing is ever changed: no boot command line, no reboot.
+Pure: `linux/look/surroundings.py` reads the facts. Nothing is changed: no boot command line, no reboot.
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ BRIDGE = Hindrance(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """A PCI function of any kind, a bridge too, with what `explain` tells of it."""
+    """A PCI function of any kind, bridges included, with the facts for `explain`."""
 
     address: PciAddress
     vendor: str
@@ -48,80 +49,80 @@ class Described:
     group: IommuGroup | None
     vfio_bound: bool
     pf: PciAddress | None
-    """Its PF, when it is a VF."""
+    """The PF of a VF; None: not a VF."""
     index: int | None
-    """Its VF index."""
+    """The VF index; None: not a VF."""
     total_vfs: int | None
-    """How many VFs it can make; None: it has no SR-IOV."""
+    """The largest number of VFs; None: it has no SR-IOV."""
     num_vfs: int
     netdevs: tuple[str, ...]
     bridge: bool = False
-    """A PCI bridge: it leads to other functions and is never handed out."""
+    """Whether it is a PCI bridge: it leads to other functions and is never handed out."""
     needed_for: str | None = None
-    """What this machine cannot do without it."""
+    """Why this machine needs it; None: it does not."""
     lock_trouble: str | None = None
-    """It is on a vfio driver and its `/dev/vfio` node cannot be used from here, so nobody can tell who uses it."""
+    """Why its `/dev/vfio` node cannot be used here, so that its holders are unknown; only on a vfio driver."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the machine offers for passthrough."""
+    """Facts about the machine and its kernel that matter for passthrough."""
 
     iommus: tuple[str, ...]
-    """`/sys/class/iommu`: IOMMUs that are at work."""
+    """IOMMUs that are on: names in `/sys/class/iommu`."""
     firmware_tables: tuple[str, ...] | None
-    """`DMAR` (Intel), `IVRS` (AMD), `IORT` (Arm) of the firmware; None: not to be seen."""
+    """The firmware's `DMAR` (Intel), `IVRS` (AMD), `IORT` (Arm); None: they cannot be seen here."""
     command_line: str
     """`/proc/cmdline`."""
     modules: tuple[str, ...]
-    """Names of all modules of the running kernel, built in ones included; empty: not to be seen."""
+    """Names of all modules of the running kernel, also of those built in; empty: they cannot be seen here."""
     aliases: str
-    """`modules.alias` of the running kernel; empty: not to be seen."""
+    """`modules.alias` of the running kernel; empty: it cannot be seen here."""
     drivers: tuple[str, ...]
     """PCI drivers that are registered now."""
     virtual_machine: bool = False
-    """This machine is a guest, so its IOMMU is its hypervisor's to give."""
+    """Whether this machine is a guest, whose hypervisor must give it an IOMMU."""
     package: str | None = None
-    """What a person installs here to get a module that is missing, where that is known."""
+    """The package that has the kernel's modules here; None: not known."""
 
     @property
     def module_package(self) -> str:
-        """The package, or words for it."""
+        """The package's name, or a description of it."""
         return f"the package {self.package}" if self.package else "the package with the modules of the running kernel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What there is to say of one function."""
+    """The explanation of one function."""
 
     function: Described
     holders: tuple[Holder, ...]
     could_drive: tuple[str, ...]
-    """Drivers it could be on: its own, then vfio drivers, the most specific first."""
+    """Drivers that support it: its own, then vfio drivers, the most specific first."""
     variants: tuple[str, ...]
-    """Those of them that are vfio drivers made for devices like this one."""
+    """The vfio drivers among them that are made for this device."""
     modules_seen: bool
-    """False: the running kernel's modules are not to be seen from here, so `could_drive` may lack some."""
+    """False: the running kernel's modules cannot be seen here, so `could_drive` may lack some."""
     hindrances: tuple[Hindrance, ...]
-    """What is in the way of passing the function itself through; empty: it can be."""
+    """Problems that keep the function itself from being passed through; empty: it can be."""
     vf_hindrances: tuple[Hindrance, ...] | None
-    """What is in the way of making VFs of it and passing those through; None: it has no SR-IOV."""
+    """Problems that keep VFs of it from being made and passed through; None: it has no SR-IOV."""
 
     @property
     def possible(self) -> bool:
-        """It, or VFs of it, can be passed through."""
+        """Whether the function, or VFs of it, can be passed through."""
         return not self.hindrances or self.vf_hindrances == ()
 
 
 def described(inventory: Inventory, address: PciAddress) -> Described | None:
-    """A function as a look at the machine shows it; None where it is not among those that can be handed out."""
+    """Return a function of the inventory with its facts; None if it is not one that can be handed out."""
     found = inventory.find(address)
     if found is None:
         return None
     pf, shown = found
     vf = shown if isinstance(shown, VirtualFunction) else None
     number = shown.iommu_group
-    # A group that did not read is told as such, and is a group all the same.
+    # A group that could not be read is reported as unreadable, and still counts as a group.
     group = None if number is None else inventory.group(number) or IommuGroup(number=number, members=())
     return Described(
         address=address,
@@ -146,7 +147,7 @@ def described(inventory: Inventory, address: PciAddress) -> Described | None:
 def explain(
     function: Described, inventory: Inventory, surroundings: Surroundings, holders: tuple[Holder, ...]
 ) -> Explanation:
-    """All that hinders, the most basic first: the first of it is what `virtfn bind` would say."""
+    """Return all problems of a function, the most basic first; `virtfn bind` would report the first."""
     vfio = _vfio_here(function, surroundings)
     own = [driver_of(module) for module in modules_for(surroundings.aliases, function.modalias)]
     whole = [BRIDGE] if function.bridge else _whole(function, inventory, surroundings, holders)
@@ -169,9 +170,9 @@ def _found(checked: Sequence[Hindrance | None]) -> tuple[Hindrance, ...]:
 def _whole(
     function: Described, inventory: Inventory, around: Surroundings, holders: tuple[Holder, ...]
 ) -> list[Hindrance | None]:
-    """What is in the way of passing the function itself through."""
+    """Check the function itself."""
     wanted = (function.driver if function.vfio_bound else None) or VFIO_PCI
-    # Said already: what the machine needs is told a second time, as a holder.
+    # `needed` reports this already, and a holder repeats it.
     users = [h for h in holders if function.needed_for is None or h.cause is not Cause.NEEDED]
     return [
         needed(function.needed_for),
@@ -180,13 +181,13 @@ def _whole(
         _unread(function, inventory),
         _no_vfio(inventory, around, wanted),
         shared_group(function.address, function.group, is_vf=function.pf is not None),
-        # On a vfio driver already: it is passed through, to whoever holds it.
+        # On a vfio driver it is passed through already, to its holder.
         None if function.vfio_bound else held(users, function.driver, wanted),
     ]
 
 
 def _vfs(function: Described, inventory: Inventory, around: Surroundings, own: list[str]) -> list[Hindrance | None]:
-    """What is in the way of making VFs of it and passing those through."""
+    """Check the VFs that it could make."""
     return [
         offers_no_vfs(function.total_vfs),
         _no_pf_driver(function, around, own),
@@ -197,7 +198,7 @@ def _vfs(function: Described, inventory: Inventory, around: Surroundings, own: l
     ]
 
 
-# --- remedies that explain knows better: it reads the firmware's tables, the command line, the list of modules -------
+# --- better remedies, from the firmware's tables, the command line and the list of modules ---------------------------
 
 
 def _no_iommu(function: Described, around: Surroundings) -> Hindrance | None:
@@ -227,9 +228,9 @@ def _no_pf_driver(function: Described, around: Surroundings, own: list[str]) -> 
     if own:
         remedy = f"`modprobe {own[0]}`" + (", then bind it" if any(name in around.drivers for name in own) else "")
     elif around.aliases:
-        remedy = f"no module of the running kernel knows it; install its driver, or {around.module_package}"
+        remedy = f"no module of the running kernel supports it; install its driver, or {around.module_package}"
     else:
-        remedy = "load its driver; the modules of the running kernel are not to be seen from here"
+        remedy = "load its driver; virtfn cannot see the modules of the running kernel here"
     return replace(found, remedy=remedy)
 
 
@@ -239,7 +240,7 @@ def _unread(function: Described, inventory: Inventory) -> Hindrance | None:
 
 
 def _vfio_here(function: Described, around: Surroundings) -> tuple[str, ...]:
-    """vfio drivers that this kernel has for it: by their aliases, and vfio-pci also built in or already loaded."""
+    """Return this kernel's vfio drivers for a function, by their aliases; vfio-pci may also be built in or loaded."""
     found = vfio_drivers(around.aliases, function.modalias)
     known = {driver_of(name) for name in (*around.modules, *around.drivers)}
     return tuple(dict.fromkeys((*found, *([VFIO_PCI] if VFIO_PCI in known else []))))

@@ -1,6 +1,6 @@
-"""listing(inventory, ...) -> one row for each function that is shown: what `virtfn list` prints and `--json` encodes.
+"""listing(inventory, ...) -> one row for each function, for `virtfn list` and its `--json`.
 
-Pure; `show.py` makes a table of the rows, `linux/` reads what goes into them.
+Pure. `show.py` makes a table of the rows; `linux/` reads the facts in them.
 """
 
 import re
@@ -19,7 +19,7 @@ _SUBSYSTEM = re.compile(r"sv0000([0-9A-F]{4})sd0000([0-9A-F]{4})", re.IGNORECASE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One function, and all that is known of it."""
+    """One function with all its facts."""
 
     address: PciAddress
     ids: Ids
@@ -28,27 +28,27 @@ class Row:
     driver_override: str | None
     vfio_bound: bool
     modules: tuple[str, ...]
-    """Modules with a driver of their own for it; what `lspci -k` prints."""
+    """Modules with a native driver for it, as `lspci -k` prints them."""
     vfio_drivers: tuple[str, ...]
-    """vfio drivers for it that the running kernel has as modules, the most specific first."""
+    """vfio drivers for it among the running kernel's modules, the most specific first."""
     iommu_group: int | None
     numa_node: int | None
     pf: PciAddress | None
-    """Its PF, when it is a VF."""
+    """The PF of a VF; None: not a VF."""
     index: int | None
-    """Its VF index."""
+    """The VF index; None: not a VF."""
     total_vfs: int | None
     """None: it has no SR-IOV."""
     num_vfs: int
     netdevs: tuple[str, ...]
     touched: bool
-    """The journal knows how it was before virtfn's first touch."""
+    """Whether the journal has its original state."""
     needed_for: str | None
     holders: tuple[Holder, ...]
 
     @property
     def of_interest(self) -> bool:
-        """It can make VFs, is one, is on a vfio driver, or somebody touched it."""
+        """Whether `virtfn list` shows it without `--all`: it has SR-IOV, is a VF, is on vfio, or was changed."""
         return (
             self.pf is not None
             or self.total_vfs is not None
@@ -59,22 +59,22 @@ class Row:
 
     @property
     def could_drive(self) -> tuple[str, ...]:
-        """Modules worth a column: vfio-pci is left out, for it fits every function."""
+        """Modules for the MODULES column; vfio-pci is left out, because it supports every function."""
         return tuple(dict.fromkeys((*self.modules, *(name for name in self.vfio_drivers if name != VFIO_PCI))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """What rows say beyond the inventory."""
+    """Sources of the facts that the inventory does not have."""
 
     modalias: Callable[[PciAddress], str]
     aliases: str
-    """`modules.alias` of the running kernel; empty: not to be seen."""
+    """`modules.alias` of the running kernel; empty: it cannot be seen here."""
     touched: AbstractSet[PciAddress]
 
 
 def ids(vendor: str, device: str, class_code: str, modalias: str) -> Ids:
-    """The numbers of a function; the subsystem's stand in its modalias."""
+    """Return the ids of a function; those of the subsystem are in its modalias."""
     match = _SUBSYSTEM.search(modalias)
     return Ids(
         vendor=vendor,
@@ -86,7 +86,7 @@ def ids(vendor: str, device: str, class_code: str, modalias: str) -> Ids:
 
 
 def listing(inventory: Inventory, in_use: InUse, lookup: Lookup) -> tuple[Row, ...]:
-    """Every function, the VFs of a PF after it by index; without names, which cost a look into pci.ids."""
+    """Return a row for each function, VFs after their PF by index. Names are left empty: pci.ids is large to read."""
     return tuple(_rows(inventory, in_use, lookup))
 
 
@@ -123,9 +123,9 @@ def _row(function: Function, pf: PhysicalFunction, in_use: InUse, lookup: Lookup
 def chosen(
     rows: tuple[Row, ...], addresses: AbstractSet[PciAddress], *, everything: bool
 ) -> tuple[tuple[Row, ...], tuple[PciAddress, ...]]:
-    """The rows to show, and addresses that were asked for and are not among them.
+    """Return the rows to show, and the requested addresses that have no row.
 
-    A PF that is named comes with its VFs; without names, those of interest, or with `everything` all.
+    A requested PF comes with its VFs. Without addresses, the rows of interest are shown, with `everything` all.
     """
     if not addresses:
         return tuple(row for row in rows if everything or row.of_interest), ()

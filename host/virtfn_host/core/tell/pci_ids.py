@@ -1,6 +1,6 @@
-"""Names of vendors, devices and classes out of the text of pci.ids, which pciutils and hwdata bring along.
+"""Names of vendors, devices and classes from the text of pci.ids, a file of pciutils and hwdata.
 
-Pure: lines in, names out. The file is read once and only what was asked is kept, for it has forty thousand lines.
+Pure: lines in, names out. The file has 40,000 lines, so it is read once and only the wanted names are kept.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ids:
-    """The numbers of a function, hex without `0x`."""
+    """The ids of a function, in hex without `0x`."""
 
     vendor: str
     device: str
@@ -20,7 +20,7 @@ class Ids:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """The names of those numbers; None where pci.ids has none, or is not there."""
+    """The names for a function's ids; None where pci.ids has none, or does not exist."""
 
     vendor: str | None = None
     device: str | None = None
@@ -28,13 +28,13 @@ class Names:
     class_name: str | None = None
 
     def __str__(self) -> str:
-        """As lspci writes it: `Ethernet controller: Intel Corporation 82576 Gigabit Network Connection`."""
+        """The text that lspci prints: `Ethernet controller: Intel Corporation 82576 Gigabit Network Connection`."""
         parts = " ".join(part for part in (self.vendor, self.device) if part)
         return ": ".join(part for part in (self.class_name, parts) if part)
 
 
 class PciIds:
-    """The part of pci.ids that names these numbers."""
+    """The names in pci.ids for the wanted ids."""
 
     def __init__(self, lines: Iterable[str], wanted: Iterable[Ids]) -> None:
         ids = list(wanted)
@@ -64,7 +64,7 @@ class PciIds:
                 self._named[(*second, *number.split())] = name.strip()
 
     def names(self, ids: Ids) -> Names:
-        """The names of one function's numbers."""
+        """Return the names for one function's ids."""
         sub = (ids.subsystem_vendor or "", ids.subsystem_device or "")
         major, minor = ids.class_code[:2], ids.class_code[2:4]
         return Names(

@@ -1,1 +1,1 @@
-"""From what is asked to what is done: policy, resolve, plan, verify, pools."""
+"""From a policy to the steps on the machine: policy, resolve, plan, verify, pools."""

@@ -1,6 +1,6 @@
-"""What a person at the node asks of one function -> Desired, so that hand steps are planned like everything else.
+"""The desired state for `virtfn bind` and `virtfn restore`, so that both are planned like policies.
 
-`virtfn bind` wants one function on a driver; `virtfn restore` wants a PF, or one VF, as the journal says it was.
+`virtfn bind` binds one function to a driver. `virtfn restore` returns a PF or one VF to its state in the journal.
 """
 
 from virtfn_host.core.checks.usable import first, has_vfs, needed, no_iommu
@@ -12,11 +12,11 @@ from virtfn_host.core.values.model import Inventory, Original, PhysicalFunction,
 from virtfn_host.core.values.reasons import Reason
 
 BIND, RESTORE = "virtfn bind", "virtfn restore"
-"""Who asks, where a policy would be named."""
+"""Names of the commands, used in place of a policy's name."""
 
 
 def bound(inventory: Inventory, address: PciAddress, driver: str) -> Resolution:
-    """One function on a driver, everything else as it is."""
+    """Return the desired state with one function on a driver and everything else unchanged."""
     found = inventory.find(address)
     if found is None:
         return _not_there(inventory, address)
@@ -29,7 +29,7 @@ def bound(inventory: Inventory, address: PciAddress, driver: str) -> Resolution:
         )
         made = _only(pf, wanted, BIND)
     else:
-        # The VFs of a PF are not ended by the way: who wants that says so, with a policy or `restore`.
+        # A bind never removes a PF's VFs: the user must ask for that with a policy or `restore`.
         hindrance = first(needed(pf.needed_for), has_vfs(pf.num_vfs), hindrance)
         made = Resolution(desired=Desired(pfs=(whole_pf(pf, driver, None, BIND),)), rejected=())
     return made if hindrance is None else _refused(BIND, address, hindrance.reason, hindrance.text)
@@ -39,12 +39,12 @@ def _not_there(inventory: Inventory, address: PciAddress) -> Resolution:
     lost = next((it for it in inventory.unreadable if it.device == address), None)
     if lost is not None:
         return _refused(BIND, address, Reason.UNREADABLE, f"{lost.path} could not be read: {lost.error}")
-    text = "is no function that can be handed out; `virtfn list --all` shows those that are there"
+    text = "is not a function that can be handed out; `virtfn list --all` shows those that can"
     return _refused(BIND, address, Reason.NO_MATCHING_DEVICE, text)
 
 
 def restored(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress | None) -> Resolution:
-    """A PF with all its VFs, or one VF, as before the first touch; without an address, all that was ever touched."""
+    """Return the original state of a PF with all its VFs, or of one VF; without address, of all that was touched."""
     everything = resolve(NodeConfig(policies=()), inventory, originals)
     if address is None:
         return everything
@@ -52,7 +52,7 @@ def restored(inventory: Inventory, originals: tuple[Original, ...], address: Pci
         return Resolution(desired=Desired(pfs=(whole,)), rejected=())
     pf, vf = inventory.find(address) or (None, None)
     if pf is None or not isinstance(vf, VirtualFunction):
-        text = "was never touched by virtfn, or is not there any more; `virtfn list` shows what is there"
+        text = "was never touched by virtfn, or is gone; `virtfn list` shows the functions of this machine"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
     if everything.desired.pf(pf.address) is None:
         text = f"was never touched by virtfn, and neither was its PF {pf.address}"

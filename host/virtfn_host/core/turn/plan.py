@@ -1,10 +1,10 @@
-"""plan(inventory, desired, in_use) -> Plan: the ordered steps from what is to what should be.
+"""plan(inventory, desired, in_use) -> Plan: the ordered steps from the present state to the desired one.
 
 Laws, each with a property test: the same input gives the same plan; a converged machine gives no steps; a held VF is
-never a target; a number of VFs changes through 0 in two visible steps. Order inside one PF, after libvirt: detach all,
-resize, settle, then every driver override, then every bind: alike steps in a row are carried out side by side.
-A write of 0 detaches the VFs itself, all under one lock
-(docs/decisions/0004): as single steps a holder could come between two of them.
+never a target; the number of VFs changes through 0 in two visible steps. Order inside one PF, as in libvirt: detach
+all, resize, settle, then every driver override, then every bind. Consecutive steps of one kind are carried out in
+parallel. A write of 0 detaches the VFs itself, all under one lock (docs/decisions/0004): with single steps, a process
+could open a VF between two of them.
 """
 
 from collections.abc import Sequence
@@ -46,20 +46,20 @@ from virtfn_host.core.values.steps import (
 
 
 def plan(inventory: Inventory, desired: Desired, in_use: InUse) -> Plan:
-    """Every step that brings the machine to `desired` without touching what is in use; what must wait is `blocked`."""
+    """Return the steps to `desired` that touch no function in use; changes that must wait are `blocked`."""
     made = (_Draft(inventory, wanted, in_use).decided(desired) for wanted in desired.pfs)
     return Plan(pfs=tuple(part for part in made if part.steps or part.blocked))
 
 
 def in_place(wanted: DesiredFunction, function: Function) -> bool:
-    """Whether a function is on the driver that is wanted for it."""
+    """Return whether a function is on its wanted driver."""
     if wanted.driver == KERNEL_DRIVER:
         return function.driver is not None and not function.vfio_bound
     return function.driver == wanted.driver
 
 
 class _Draft:
-    """The plan of one PF, while it is being decided."""
+    """The plan of one PF while it is made."""
 
     def __init__(self, inventory: Inventory, wanted: DesiredPf, in_use: InUse) -> None:
         self.inventory = inventory
@@ -73,7 +73,7 @@ class _Draft:
         self.cleared: list[Step] = []
         self.own: list[Step] = []
         self.last: list[Step] = []
-        # Before anything is unbound or bound: a bound VF netdev sees a new MAC only after the next bind (measured).
+        # Before any unbind or bind: a bound VF's netdev takes a new MAC only at the next bind (measured by hand).
         self.links: list[Step] = []
         self.new_links: list[Step] = []
         self.rates: list[Step] = []
@@ -83,7 +83,7 @@ class _Draft:
 
     @property
     def steps(self) -> list[Step]:
-        """Modules first: one that does not load leaves everything as it was."""
+        """All steps in order. Modules come first: if one does not load, nothing has changed."""
         vfs = [*self.links, *self.detach, *self.resize, *self.new_links, *self.overrides, *self.binds, *self.cleared]
         vfs += self.rates
         parts = [*self.own, *vfs] if self._returns else [*vfs, *self.own]
@@ -91,11 +91,11 @@ class _Draft:
 
     @property
     def _returns(self) -> bool:
-        """Whether the function itself comes first: a PF needs its own driver before it can make VFs."""
+        """Whether the PF itself is given back. It then comes first: it needs its own driver to make VFs."""
         return self.wanted.own is not None and self.wanted.own.policy is None
 
     def decided(self, desired: Desired) -> PfPlan:
-        """What is to do, what must wait, and whom it displaces."""
+        """Return the finished plan of this PF."""
         self._decide(desired)
         return PfPlan(
             pf=self.wanted.address,
@@ -107,7 +107,7 @@ class _Draft:
     def _decide(self, desired: Desired) -> None:
         pf = self.inventory.pf(self.wanted.address)
         if pf is None:
-            self._block(self.wanted.address, Reason.DEVICE_GONE, "is not there any more")
+            self._block(self.wanted.address, Reason.DEVICE_GONE, "is gone; check whether the card was removed")
             return
         lost = next((hindrance for _, hindrance in unreadable(self.inventory, pf)), None)
         if (trouble := lost or wanted_driver_trouble(self.inventory, self.wanted)) is not None:
@@ -115,7 +115,7 @@ class _Draft:
             return
         parts = [self._decide_own, self._decide_vfs] if self._returns else [self._decide_vfs, self._decide_own]
         for part in parts:
-            # What comes second builds on the first: VFs of a PF that somebody still has as a whole are not to be made.
+            # The second part builds on the first: no VFs are made while a process still holds the PF as a whole.
             if not self.blocked:
                 part(pf, desired)
         if not self.blocked:
@@ -133,7 +133,7 @@ class _Draft:
             self._set_links(pf, [(wanted, vf) for wanted in self.wanted.vfs if (vf := pf.vf(wanted.index))])
 
     def _recreate(self, pf: PhysicalFunction) -> None:
-        """n to m is n to 0 to m: every VF of the PF ends, so every one must be free."""
+        """Change n VFs to m through 0. Every VF of the PF is removed, so all must be free."""
         holders = [holder for vf in pf.vfs for holder in self._holders(vf)]
         number = self.wanted.num_vfs or 0
         vfs = [vf.address for vf in pf.vfs]
@@ -154,14 +154,14 @@ class _Draft:
         self._set_links(pf, [(wanted, None) for wanted in self.wanted.vfs])
 
     def _rearrange(self, pf: PhysicalFunction, desired: Desired) -> None:
-        """The number of VFs stands; only VFs on the wrong driver are touched."""
+        """Keep the number of VFs and touch only VFs on a wrong driver or override."""
         for wanted in self.wanted.vfs:
             vf = pf.vf(wanted.index)
             if vf is not None:
                 self._arrange(vf, _ref(pf, vf), wanted, desired)
 
     def _arrange(self, function: Function, ref: FunctionRef, wanted: DesiredFunction, desired: Desired) -> None:
-        """One function that is there to the driver and override that are wanted for it."""
+        """Bring one existing function to its wanted driver and override."""
         override = function.driver_override
         if in_place(wanted, function):
             self._override(self.overrides, ref, wanted.driver_override, override)
@@ -191,17 +191,17 @@ class _Draft:
         return first(no_iommu(function.iommu_group), shared_group(function.address, group, exempt, is_vf=is_vf))
 
     def _attach(self, ref: FunctionRef, wanted: DesiredFunction, override: str | None) -> None:
-        """From no driver to the wanted one, and the override to what it should read in the end."""
+        """Bring a function without driver to the wanted driver, and its override to the wanted final value."""
         overrides, binds, cleared = self.overrides, self.binds, self.cleared
         if ref.index is None:
-            overrides = binds = cleared = self.own  # one function: no steps of others to go side by side with
+            overrides = binds = cleared = self.own  # one function has no steps to run in parallel
         if wanted.driver in (None, KERNEL_DRIVER):
             override = self._override(overrides, ref, None, override)
             if wanted.driver == KERNEL_DRIVER:
                 binds.append(Probe(function=ref))
         elif wanted.driver is not None:
-            # With autoprobe off a bind without override is refused with ENODEV (measured), so it is set for the bind
-            # also where it does not stay.
+            # With autoprobe off, a bind without override gives ENODEV (measured: tests/contract/test_writes.py). So
+            # the override is set for the bind even if it is cleared afterwards.
             override = self._override(overrides, ref, wanted.driver, override)
             self.loading.add(wanted.driver)
             binds.append(Bind(function=ref, driver=wanted.driver))
@@ -222,19 +222,19 @@ class _Draft:
             self.last.append(Forget(pf=pf.address))
 
     def _set_links(self, pf: PhysicalFunction, vfs: list[tuple[DesiredVf, VirtualFunction | None]]) -> None:
-        """Link settings of VFs that are there, or (None) that are made by then, lost as they are with every VF."""
+        """Set the link settings of existing VFs, or (None) of VFs that this plan makes: they end with each VF."""
         unseen: list[int] = []
         without_rate: list[int] = []
         for wanted, vf in vfs:
             if wanted.link is None:
                 continue
-            # A PF that comes back from vfio gets its netdev with its driver, before this.
+            # A PF that is given back from vfio gets its netdev with its driver, before these steps.
             shown = vf.link if vf is not None else self._returns or pf.netdev_up
             if shown is None:
                 unseen.append(wanted.index)
                 continue
             groups = self._to_set(wanted.link, vf)
-            # Refused while the PF is down (measured on igb); that a VF has no rate when it is made needs no saying.
+            # A PF that is down refuses a rate (measured: tests/contract/test_links.py). A new VF has no rate anyway.
             rates = [group for group in groups if is_rate(group) and (vf is not None or limits(group))]
             if rates and pf.netdev_up is False:
                 without_rate.append(wanted.index)
@@ -242,23 +242,23 @@ class _Draft:
             for group in groups:
                 self._set_link(pf, wanted, vf, group)
         if unseen:
-            text = f"cannot set link settings of VF {indexes_text(unseen)}: its driver {pf.driver} shows none of them"
+            text = f"cannot set link settings of VF {indexes_text(unseen)}: the PF's driver {pf.driver} shows none"
             if not pf.netdevs:
                 text = (
-                    f"cannot set link settings of VF {indexes_text(unseen)}: it has no netdev in the host's namespace"
+                    f"cannot set link settings of VF {indexes_text(unseen)}: PF has no netdev in the host's namespace"
                 )
             self._block_link(pf.address, Reason.LINK_SETTING_REFUSED, text)
         if without_rate:
             name = pf.netdevs[0] if pf.netdevs else "its netdev"
             text = f"cannot set the rate of VF {indexes_text(without_rate)} while {name} is down"
-            self._block_link(pf.address, Reason.LINK_SETTING_REFUSED, f"{text}; ip link set {name} up")
+            self._block_link(pf.address, Reason.LINK_SETTING_REFUSED, f"{text}; run `ip link set {name} up`")
 
     def _to_set(self, link: VfLink, vf: VirtualFunction | None) -> list[VfLink]:
         if vf is None:
             return list(groups_of(link))
         groups = list(differing(link, vf.link)) if vf.link is not None else []
         if groups and (holders := list(self.in_use.of(vf.address))):
-            # A new VLAN or MAC under a running pod would cut it off.
+            # A new VLAN or MAC would cut a running pod off.
             text = f"cannot set {', '.join(map(link_text, groups))} while {names_of(holders)}"
             self._block_link(vf.address, Reason.VFS_IN_USE, text, holders)
             return []
@@ -271,7 +271,7 @@ class _Draft:
         steps.append(SetLink(function=ref, value=group, expects=expects))
 
     def _block_link(self, device: PciAddress, reason: Reason, text: str, holders: Sequence[Holder] = ()) -> None:
-        """Kept apart: nothing else of the PF waits for it."""
+        """Record a link setting that must wait. It is kept apart, because nothing else of the PF waits for it."""
         self.blocked_links.append(replace(_blocked(device, reason, text, holders), only_links=True))
 
     def _modules(self) -> list[Step]:
@@ -279,7 +279,7 @@ class _Draft:
         return [LoadModule(pf=self.wanted.address, module=driver) for driver in missing]
 
     def _holders(self, function: Function) -> list[Holder]:
-        """Who holds it or, as a group is handed out as one, a member of its group on a vfio driver."""
+        """Return the holders of the function and, if it is on vfio, of its group's members on vfio drivers."""
         group = self.inventory.group(function.iommu_group) if function.vfio_bound else None
         siblings = {m.address for m in group.members if m.vfio_bound} if group else set()
         return [holder for address in sorted({function.address} | siblings) for holder in self.in_use.of(address)]
@@ -296,7 +296,7 @@ class _Draft:
 
 
 def _blocked(device: PciAddress, reason: Reason, text: str, holders: Sequence[Holder]) -> Blocked:
-    once = tuple(dict.fromkeys(holders))  # VFs of one IOMMU group have the same
+    once = tuple(dict.fromkeys(holders))  # VFs of one IOMMU group have the same holders
     return Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=once)
 
 
@@ -305,7 +305,7 @@ def _ref(pf: PhysicalFunction, vf: VirtualFunction) -> FunctionRef:
 
 
 def _bound_for_vfio(desired: Desired, inventory: Inventory) -> set[PciAddress]:
-    """Functions that will be on a vfio driver, so that they cannot spoil a group they share."""
+    """Return the functions that will be on a vfio driver and so do not spoil their group."""
     found = {pf.address for pf in desired.pfs if pf.own and pf.own.policy and pf.own.driver != KERNEL_DRIVER}
     for wanted in desired.pfs:
         pf = inventory.pf(wanted.address)

@@ -1,7 +1,7 @@
-"""A policy's spec as the user wrote it to a PolicyConfig. The command line and the operator share it.
+"""Read a policy's spec, as the user wrote it, into a PolicyConfig. The command line and the operator share this code.
 
-The CRD's schema says no to most of this at `kubectl apply`; it is said again here because the command line has no API
-server, and because an object can be older than its schema. Every refusal names the field.
+The CRD's schema refuses most faults at `kubectl apply`. They are checked again here, because the command line has no
+API server and an object can be older than its schema. Every refusal names the field.
 """
 
 import re
@@ -38,20 +38,20 @@ __all__ = [
 ]
 
 POLICY_LIMIT = 64 * 1024
-"""Bytes of one policy's spec as JSON. 64 matchers and 64 pools with all that may be said of them are a third of it."""
+"""Most bytes of one policy's spec as JSON. 64 matchers and 64 pools with every field set need a third of it."""
 
 POLICY_RANGES = 1024
-"""Ranges of indexes in all pools of one policy; the CRD's rule stops at 256."""
+"""Most ranges of indexes in all pools of one policy; the CRD's rule allows 256."""
 
 MAX_PRIORITY = 1000
-"""And as far below 0."""
+"""The lowest priority is -1000."""
 
 MAX_NUMA_NODE = 65535
 MAX_NETDEV = 128
-"""Characters of an alternative name (ALTIFNAMSIZ)."""
+"""Most characters of an alternative name (ALTIFNAMSIZ)."""
 
 MAX_VLAN, MAX_QOS, MAX_RATE = 4094, 7, 2**32 - 1
-"""IEEE 802.1Q keeps 4095; a priority has 3 bits; a rate is 32 bits wide in netlink, in Mbit/s."""
+"""IEEE 802.1Q reserves VLAN 4095; a priority has 3 bits; netlink has 32 bits for a rate, in Mbit/s."""
 
 MATCHER_FIELDS = ("vendor", "device", "class", "driver", "address", "netdev", "numaNode")
 POOL_FIELDS = ("resourceName", "indexes", "driver", "link")
@@ -60,16 +60,16 @@ WHOLE_FIELDS = ("resourceName", "driver")
 
 _HEX4 = re.compile(r"[0-9a-f]{4}")
 _CLASS = re.compile(r"([0-9a-f]{2}){1,3}")
-_DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,54}")  # its module is loaded by this name, too: names.py
+_DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,54}")  # also the name of the module to load: names.py
 
 
 def policy_config(
     *, name: str, uid: str, generation: int, spec: Mapping[str, object], domains: Domains | None = None
 ) -> PolicyConfig | Rejected:
-    """Read `spec` of a SriovPolicy; a spec that cannot be carried out comes back as Rejected, never as an exception.
+    """Read `spec` of a SriovPolicy. A bad spec is returned as Rejected, never raised.
 
     Args:
-        domains: what resource names may lie in beside virtfn.dev; None: anything, as on a node without a cluster.
+        domains: domains that resource names may have beside virtfn.dev; None allows any, as on a node without cluster.
     """
     try:
         return _policy_config(name, uid, generation, spec, domains)
@@ -82,8 +82,8 @@ def _policy_config(
     name: str, uid: str, generation: int, spec: Mapping[str, object], domains: Domains | None
 ) -> PolicyConfig:
     if (size := weight(spec, "spec")) > POLICY_LIMIT:
-        text = f"{size} bytes are more than the {POLICY_LIMIT} that one policy may have"
-        raise TooLargeError(f"spec: {text}; make two policies of it")
+        text = f"{size} bytes are more than the {POLICY_LIMIT} of one policy"
+        raise TooLargeError(f"spec: {text}; split it into two policies")
     fields = _spec_fields(spec)
     devices = tuple(
         _matcher(item, f"spec.devices[{n}]") for n, item in enumerate(read_list(fields.get("devices"), "spec.devices"))
@@ -113,23 +113,23 @@ def _spec_fields(spec: object) -> Mapping[str, object]:
 
 
 def read_priority(spec: Mapping[str, object]) -> int:
-    """Which policy claims first: the one with the highest priority.
+    """Return `spec.priority`; the policy with the highest number has precedence.
 
     Raises:
-        PolicyError: it is no number from -1000 to 1000.
+        PolicyError: the priority is not a number from -1000 to 1000.
     """
     return read_number(spec.get("priority", 0), MAX_PRIORITY, "spec.priority", lowest=-MAX_PRIORITY)
 
 
 def read_disruption(spec: Mapping[str, object]) -> Mapping[str, object]:
-    """`spec.disruption`; `maxUnavailable` is for the controller to read.
+    """Return `spec.disruption`; the controller reads `maxUnavailable` from it.
 
     Raises:
-        PolicyError: it is no object, has other fields, or asks for more than waiting for holders.
+        PolicyError: it is not an object, has other fields, or `whenInUse` is not `Wait`.
     """
     disruption = read_object(spec.get("disruption", {}), "spec.disruption", ("whenInUse", "maxUnavailable"))
     if disruption.get("whenInUse", "Wait") != "Wait":
-        raise PolicyError("spec.disruption.whenInUse: only Wait is carried out by this version")
+        raise PolicyError("spec.disruption.whenInUse: this version supports only Wait")
     return disruption
 
 
@@ -198,7 +198,7 @@ def _link_state(value: object, path: str) -> LinkState | None:
     if value is None:
         return None
     if not isinstance(value, str) or value not in tuple(LinkState):
-        raise PolicyError(f"{path}: {shown(value)} is none of {', '.join(LinkState)}")
+        raise PolicyError(f"{path}: {shown(value)} is not one of {', '.join(LinkState)}")
     return LinkState(value)
 
 
@@ -212,7 +212,7 @@ def _check_pools(pools: tuple[PoolRequest, ...], count: int | None) -> None:
     drivers: dict[str, str] = {}
     for n, pool in enumerate(pools):
         if drivers.setdefault(pool.resource_name, pool.driver) != pool.driver:
-            text = f"{pool.resource_name} has driver {drivers[pool.resource_name]} already"
+            text = f"{pool.resource_name} already has driver {drivers[pool.resource_name]}"
             raise PolicyError(f"{path}[{n}].driver: {text}")
         if count is not None and pool.ranges and pool.ranges[-1][1] >= count:
             beyond = max(count, pool.ranges[-1][0])
@@ -221,13 +221,13 @@ def _check_pools(pools: tuple[PoolRequest, ...], count: int | None) -> None:
 
 
 def _check_overlap(pools: tuple[PoolRequest, ...], path: str) -> None:
-    """Between ranges, sorted: every pool against every other would be 64 * 64 * 128 * 128 comparisons."""
+    """Search sorted ranges: comparing each pool with each other would be 64 * 64 * 128 * 128 comparisons."""
     ranges = sorted(one for pool in pools for one in pool.ranges)
     if len(ranges) > POLICY_RANGES:
         raise TooLargeError(f"{path}: {len(ranges)} ranges of indexes are more than the {POLICY_RANGES} of one policy")
     if (index := clash(ranges)) is not None:
         first, second = [n for n, pool in enumerate(pools) if index in Indexes(pool.ranges)][:2]
-        text = f"{index} belongs to {pools[first].resource_name} already"
+        text = f"{index} already belongs to {pools[first].resource_name}"
         raise PolicyError(f"{path}[{second}].indexes: {text}")
 
 
@@ -256,7 +256,7 @@ def _address(value: object, path: str) -> PciAddress:
 def _netdev(value: object, path: str) -> str:
     bad = not isinstance(value, str) or not 0 < len(value) <= MAX_NETDEV or "/" in value or not value.isprintable()
     if bad or not isinstance(value, str):
-        raise PolicyError(f"{path}: {shown(value)} is no netdev name")
+        raise PolicyError(f"{path}: {shown(value)} is not a netdev name like eth0")
     return value
 
 

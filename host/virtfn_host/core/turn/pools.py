@@ -1,7 +1,7 @@
-"""pools(...) -> PoolSet: what pods of this node are offered, from a fresh look at the machine.
+"""pools(...) -> PoolSet: the functions that pods of this node are offered, from a fresh inventory.
 
-Two laws keep the kubelet honest. A function that a pod may hold never leaves its pool: it turns unhealthy, and leaves
-once nobody holds it. A PF whose resize waits for a holder keeps offering what it offered, because nothing was changed.
+Two laws keep the kubelet's view correct. A function that a pod may hold never leaves its pool: it becomes unhealthy
+and leaves when it is free. A PF whose resize waits for a holder keeps its functions on offer: nothing has changed yet.
 """
 
 from collections import defaultdict
@@ -28,11 +28,11 @@ def pools(
     previous: PoolSet,
     withdrawn: Set[PciAddress],
 ) -> PoolSet:
-    """Decide what to publish.
+    """Decide which functions to publish.
 
     Args:
-        plan: what is still to be done; PFs that it blocks or has yet to displace keep what they offered in `previous`.
-        previous: what was published last; of another boot it counts for nothing.
+        plan: the steps that remain. PFs that it blocks, or that it still has to change, keep their offer in `previous`.
+        previous: the last published pools; ignored if they are of another boot.
         withdrawn: functions that a change is about to touch: offered as unhealthy, reason Reconfiguring.
     """
     before = _by_address(previous if previous.boot_id == inventory.boot_id else _nothing(inventory))
@@ -57,7 +57,7 @@ def pools(
 
 
 def _to_come(part: PfPlan | None) -> bool:
-    """Whether a PF is yet to change as a whole; link settings that wait hold up nothing else of it."""
+    """Return whether a PF still has to change as a whole. Link settings that wait do not count."""
     if part is None:
         return False
     return bool(part.displaces) or any(b.device == part.pf and not b.only_links for b in part.blocked)
@@ -66,7 +66,7 @@ def _to_come(part: PfPlan | None) -> bool:
 def _out_of_sight(
     before: Mapping[PciAddress, tuple[str, PoolDevice]], inventory: Inventory
 ) -> dict[PciAddress, tuple[str, PoolDevice]]:
-    """What was offered and is not seen while some function does not read: it may be there, and a pod may have it."""
+    """Return earlier offers that are missing while some function cannot be read: they may still be in use by a pod."""
     seen = {function.address for pf in inventory.pfs for function in pf.family}
     if all(lost.device in seen for lost in inventory.unreadable):
         return {}
@@ -74,7 +74,7 @@ def _out_of_sight(
 
 
 def _claims(pf: PhysicalFunction, wanted: DesiredPf | None) -> list[tuple[Function, DesiredFunction | None]]:
-    """The function itself and its VFs, each with what is desired of it."""
+    """Return the PF itself and its VFs, each with its desired state."""
     own: list[tuple[Function, DesiredFunction | None]] = [(pf, wanted.own if wanted else None)]
     return own + [(vf, wanted.vf(vf.index) if wanted else None) for vf in pf.vfs]
 

@@ -1,7 +1,7 @@
-"""Policies meet the PFs of one node: NodeConfig + Inventory -> Desired + Rejected.
+"""Match policies with the PFs of one node: NodeConfig + Inventory -> Desired + Rejected.
 
-The first policy wins (docs/architecture.md, merging). A claim that cannot stand is returned, never raised, so that one
-bad policy stops no other. PFs that no policy claims any more but that the journal knows are to be given back.
+The first policy wins (docs/architecture.md, merging). A claim that is refused is returned, never raised, so that one
+bad policy does not stop the others. A PF that is in the journal and that no policy claims any more is given back.
 """
 
 from collections import defaultdict
@@ -39,15 +39,15 @@ from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import environment_keys
 
 _MATCHED = {"class_code": "class", "numa_node": "numaNode"}
-"""Fields of a matcher that a policy names otherwise."""
+"""Names in a policy of matcher fields that have another name here."""
 
 _LEAVE = "change one of the two so that it names another device"
 NETWORK_CLASS = "02"
-"""Beginning of the PCI class code of network controllers."""
+"""The first two digits of the PCI class code of network controllers."""
 
 
 class RefusalError(Exception):
-    """A claim on one PF cannot stand. Raised and caught here."""
+    """A claim on one PF is refused. Raised and caught in this module."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class RefusalError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """What the node should look like, and every claim that could not stand."""
+    """The desired state of a node, and every claim that was refused."""
 
     desired: Desired
     rejected: tuple[Rejected, ...]
@@ -64,7 +64,7 @@ class Resolution:
 
 @dataclass(slots=True)
 class _Claims:
-    """What policies, first to last, have of one PF so far."""
+    """The claims on one PF so far, by the policies in order of precedence."""
 
     count: int | None = None
     count_policy: str = ""
@@ -75,19 +75,19 @@ class _Claims:
 
 @dataclass(slots=True)
 class _Names:
-    """Who has which resource name, and what that is called in a container."""
+    """Resource names that are taken, and their environment variables in a container."""
 
     drivers: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Resource name to the first policy that has it, and its driver there."""
+    """Resource name to the first policy that uses it, and the driver in that policy."""
     keys: dict[str, str] = field(default_factory=dict)
-    """Name in the environment to the resource name that has it."""
+    """Name of an environment variable to its resource name."""
 
     def refusal(self, policy: str, name: str, driver: str) -> tuple[Reason, str] | None:
-        """Enter the name for this policy, or say why it cannot have it."""
+        """Take the name for this policy, or return why the policy cannot have it."""
         if name not in self.drivers:
             other = next((self.keys[key] for key in environment_keys(name) if key in self.keys), None)
             if other is not None:
-                text = f"{name} has the same name in a container's environment as {other}"
+                text = f"{name} becomes the same environment variable in a container as {other}"
                 return Reason.NAME_TAKEN, f"{text} of policy {self.drivers[other][0]}; rename one"
             self.drivers[name] = (policy, driver)
             self.keys |= dict.fromkeys(environment_keys(name), name)
@@ -101,12 +101,12 @@ class _Names:
 
 
 def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original, ...]) -> Resolution:
-    """Decide what every claimed or once touched PF should look like.
+    """Decide the desired state of every PF that a policy claims or that virtfn touched before.
 
     Args:
-        config: the node's policies, the first to claim first.
+        config: the node's policies, ordered by precedence, highest first.
         inventory: the machine as it is.
-        originals: the journal: how PFs were before the first touch.
+        originals: the journal: the states of PFs before the first touch.
     """
     claims: dict[PciAddress, _Claims] = defaultdict(_Claims)
     drivers = _Names()
@@ -132,7 +132,7 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
                 accepted.append((policy, pf))
                 for pool in policy.pools:
                     drivers.refusal(policy.name, pool.resource_name, pool.driver)
-    # Only now, when every number of VFs stands: a pool without indexes reaches up to it.
+    # Only now is the number of VFs of every PF known, and a pool without indexes takes all that are left.
     for policy, pf in accepted:
         rejected += _claim_pools(policy, pf, claims[pf.address], drivers)
     pfs = [
@@ -144,7 +144,7 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
 
 
 def _desired_pf(pf: PhysicalFunction, claims: _Claims, refused: list[str], original: Original | None) -> DesiredPf:
-    """An edit that is refused takes nothing away: only a PF that no policy means any more is given back."""
+    """Return the desired state of one PF. A refused edit changes nothing: only a PF without policy is given back."""
     if claims.policies or original is None:
         return _claimed_pf(pf, claims, original)
     if refused:
@@ -159,14 +159,14 @@ def _candidates(policy: PolicyConfig, inventory: Inventory) -> list[PhysicalFunc
 
 
 def _matches_any(policy: PolicyConfig, pf: PhysicalFunction, original: Original | None) -> bool:
-    """By what the function was before the first touch: while it is handed out, its driver and netdev are gone."""
+    """Match the function's original state: while it is handed out whole, its driver and netdevs are gone."""
     if original is not None and original.own is not None:
         pf = replace(pf, driver=original.own.driver, netdevs=original.own.netdevs)
     return any(matches(matcher, pf) for matcher in policy.devices)
 
 
 def matches(matcher: DeviceMatcher, pf: PhysicalFunction) -> bool:
-    """Whether every given field of the matcher holds for this PF."""
+    """Return whether every given field of the matcher matches this PF."""
     return (
         matcher.vendor in (None, pf.vendor)
         and matcher.device in (None, pf.device)
@@ -179,11 +179,11 @@ def matches(matcher: DeviceMatcher, pf: PhysicalFunction) -> bool:
 
 
 def _unmatched(policy: PolicyConfig, inventory: Inventory) -> Rejected:
-    """Nothing matches, as far as could be read."""
+    """Return the rejection of a policy that matches nothing, or nothing that could be read."""
     lost = [it for it in inventory.unreadable if inventory.pf(it.device) is None]
     if lost:
         text = f"{lost[0].device}: {lost[0].path} could not be read: {lost[0].error}"
-        return _rejection(policy, None, Reason.UNREADABLE, f"{text}; nobody can tell whether the policy means it")
+        return _rejection(policy, None, Reason.UNREADABLE, f"{text}; it is unknown whether the policy matches it")
     return _rejection(policy, None, Reason.NO_MATCHING_DEVICE, _none_matches(policy))
 
 
@@ -203,25 +203,25 @@ def _none_matches(policy: PolicyConfig) -> str:
 def _check(
     policy: PolicyConfig, pf: PhysicalFunction, inventory: Inventory, claims: _Claims, original: Original | None
 ) -> None:
-    """Raise RefusalError when the policy can have nothing of this PF."""
+    """Raise RefusalError if the policy cannot claim any VF of this PF."""
     if claims.whole is not None:
         raise RefusalError(Reason.FUNCTION_TAKEN, f"is handed out whole by policy {claims.policies[0]}; {_LEAVE}")
     count = policy.count
     if count is not None and claims.count is not None and count != claims.count:
-        text = f"wants {count} VFs, but policy {claims.count_policy} has claimed the number {claims.count}"
-        raise RefusalError(Reason.COUNT_CONFLICT, f"{text}; ask for the same, or leave count out")
+        text = f"wants {count} VFs, but policy {claims.count_policy} has set count to {claims.count}"
+        raise RefusalError(Reason.COUNT_CONFLICT, f"{text}; ask for the same count, or leave count out")
     if count:
         _refuse(offers_no_vfs(pf.total_vfs))
     if count is not None and count > (pf.total_vfs or 0):
         text = f"wants {count} VFs, the device offers {pf.total_vfs} (sriov_totalvfs); ask for fewer"
         raise RefusalError(Reason.TOO_MANY_VFS, text)
-    handed_out = original is not None and original.own is not None  # and gets its own driver back first
+    handed_out = original is not None and original.own is not None  # then it gets its own driver back first
     if count and not handed_out:
         _refuse(no_pf_driver(pf.driver, vfio_bound=pf.vfio_bound))
     if any(pool.driver != KERNEL_DRIVER for pool in policy.pools):
         _refuse(first(no_iommu(pf.iommu_group), behind_port(pf.address, inventory.group(pf.iommu_group))))
     if any(pool.link is not None for pool in policy.pools) and not pf.class_code.startswith(NETWORK_CLASS):
-        text = f"is no network device (class {pf.class_code}), so its VFs have no link; leave link out"
+        text = f"is not a network device (class {pf.class_code}), so its VFs have no link; leave link out"
         raise RefusalError(Reason.LINK_SETTING_REFUSED, text)
 
 
@@ -238,11 +238,11 @@ def _claim_whole(
     original: Original | None,
     drivers: _Names,
 ) -> None:
-    """Enter the function itself, or raise RefusalError."""
+    """Claim the function itself, or raise RefusalError."""
     if claims.policies:
         what = "is handed out whole by" if claims.whole else "has its VFs claimed by"
         raise RefusalError(Reason.FUNCTION_TAKEN, f"{what} policy {claims.policies[0]}; {_LEAVE}")
-    ours = original is not None and original.num_vfs == 0  # its VFs, which end first
+    ours = original is not None and original.num_vfs == 0  # virtfn made its VFs and removes them first
     _refuse(first(needed(pf.needed_for), None if ours else has_vfs(pf.num_vfs)))
     if whole.driver != KERNEL_DRIVER:
         _refuse(no_iommu(pf.iommu_group))
@@ -259,7 +259,7 @@ def _claim_count(policy: PolicyConfig, claims: _Claims) -> None:
 
 
 def _claim_pools(policy: PolicyConfig, pf: PhysicalFunction, claims: _Claims, drivers: _Names) -> list[Rejected]:
-    """Enter what the policy gets of this PF; return what it does not get."""
+    """Claim the VFs that the policy gets of this PF, and return the rejections of those that it does not get."""
     rejected = []
     number = pf.num_vfs if claims.count is None else claims.count
     named = {index for pool in policy.pools for index in pool.claimed(number)}
@@ -282,20 +282,22 @@ def _unmet(
     free: list[int],
     wanted: Sequence[int],
 ) -> list[Rejected]:
-    """What a pool asked and does not get."""
+    """Return the rejections of the VFs that a pool asks for and does not get."""
     if pool.indexes is None:
         if free:
             return []
         winners = sorted({name for name, _ in claims.vfs.values()})
         text = f"no VF is left for {pool.resource_name}" + (f"; taken by {', '.join(winners)}" if winners else "")
-        text += "; ask for more VFs, or for another device"
+        text += "; raise count, or name another device"
         return [_rejection(policy, pf, Reason.NOTHING_LEFT, text)]
     lost: dict[str, list[int]] = defaultdict(list)
     for index in wanted:
         if index in claims.vfs:
             lost[claims.vfs[index][0]].append(index)
     return [
-        _rejection(policy, pf, Reason.INDEX_TAKEN, f"VF {indexes_text(taken)} belongs to policy {winner}; name others")
+        _rejection(
+            policy, pf, Reason.INDEX_TAKEN, f"VF {indexes_text(taken)} belongs to policy {winner}; name other indexes"
+        )
         for winner, taken in sorted(lost.items())
     ]
 
@@ -319,11 +321,11 @@ def _claimed_pf(pf: PhysicalFunction, claims: _Claims, original: Original | None
     return DesiredPf(
         address=pf.address,
         num_vfs=claims.count,
-        # Off, so that a VF goes to its driver directly: probing each VF first costs half the time (measured).
+        # Off, so that a VF goes to its driver directly: probing each VF first costs half the time (measured by hand).
         autoprobe=None if claims.count is None else False,
         vfs=tuple(sorted(ours + stale, key=lambda vf: vf.index)),
         policies=tuple(claims.policies),
-        own=given_back_own(original) if original else None,  # it was handed out whole before
+        own=given_back_own(original) if original else None,  # the PF was handed out whole before
     )
 
 
@@ -340,7 +342,7 @@ def _claimed_vf(pf: PhysicalFunction, index: int, policy: str, pool: PoolRequest
 
 
 def _touched(vf: VirtualFunction, original: Original, claims: _Claims) -> bool:
-    """Whether a VF that nobody claims any more is on a vfio driver because of us."""
+    """Return whether a VF that no policy claims any more is on a vfio driver because of virtfn."""
     if not vf.vfio_bound or vf.driver_override is None:
         return False
     before = next((o for o in original.vfs if o.index == vf.index), None)
@@ -348,7 +350,7 @@ def _touched(vf: VirtualFunction, original: Original, claims: _Claims) -> bool:
 
 
 def given_back_vf(index: int, original: Original) -> DesiredVf:
-    """A VF as it was before the first touch; one that was not there then had no driver."""
+    """Return the original state of a VF; a VF that did not exist then gets no driver."""
     before = next((o for o in original.vfs if o.index == index), None)
     return DesiredVf(
         index=index,

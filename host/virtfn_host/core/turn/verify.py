@@ -1,4 +1,4 @@
-"""verify(desired, inventory) -> every difference: success in a status comes from here, never from "no exception"."""
+"""verify(desired, inventory) -> every difference. A status reports success only if there is none."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from virtfn_host.core.values.reasons import Reason
 
 
 def verify(desired: Desired, inventory: Inventory) -> tuple[Mismatch, ...]:
-    """Compare what should be with a fresh look; empty means converged."""
+    """Return the differences between the desired state and a fresh inventory; empty means converged."""
     return tuple(mismatch for wanted in desired.pfs for mismatch in _pf(wanted, inventory))
 
 
@@ -44,7 +44,7 @@ def _function(wanted: DesiredFunction, function: Function, inventory: Inventory)
         if half and wanted.driver not in inventory.drivers:
             why = "; that driver is not loaded any more"
         elif half:
-            why = "; driver_override names it already, so a bind was cut short or somebody unbound it"
+            why = "; driver_override names it already, so a bind was interrupted or it was unbound by hand"
         yield _differs(function, f"is on {function.driver or 'no driver'}, wanted {wanted.driver or 'no driver'}{why}")
     elif function.driver_override != wanted.driver_override:
         now, then = function.driver_override or "empty", wanted.driver_override or "empty"
@@ -60,7 +60,7 @@ def _link(wanted: DesiredVf, vf: VirtualFunction) -> Iterator[Mismatch]:
     if wanted.link is None:
         return
     if vf.link is None:
-        yield _differs(vf, f"its PF shows nothing of its link, wanted {link_text(wanted.link)}")
+        yield _differs(vf, f"its PF shows no link settings of it, wanted {link_text(wanted.link)}")
         return
     if groups := differing(wanted.link, vf.link):
         now = ", ".join(link_text(mentioned(vf.link, group)) for group in groups)

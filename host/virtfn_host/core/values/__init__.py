@@ -1,1 +1,1 @@
-"""Frozen values, and how text becomes one: nothing in this room decides anything."""
+"""Frozen values, and the parsers that make them from text. No module here decides anything."""

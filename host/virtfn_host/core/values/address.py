@@ -1,4 +1,4 @@
-"""PCI addresses, printed as the kernel prints them. Knows nothing of what sits at an address."""
+"""PCI addresses, printed as the kernel prints them; nothing about the device at an address."""
 
 import re
 from functools import lru_cache
@@ -8,10 +8,10 @@ _PATTERN = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([01][0-9a-f])\.([0-7])")
 
 
 class PciAddress(NamedTuple):
-    """Domain, bus, device and function of a PCI function ("BDF" elsewhere); orders as the numbers do.
+    """Domain, bus, device and function of a PCI function ("BDF" elsewhere), ordered by these numbers.
 
-    A domain has four hex digits or more: firmware domains behind Intel VMD start at 0x10000. A tuple, because a look
-    at 127 VFs compares and looks up addresses thousands of times, and Python's own classes do it in C.
+    A domain has four or more hex digits: domains behind Intel VMD start at 0x10000. The class is a tuple because one
+    inventory of 127 VFs compares and looks up addresses thousands of times, and tuples do that in C.
     """
 
     domain: int
@@ -21,10 +21,10 @@ class PciAddress(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `0000:3b:00.0`; upper case is accepted, a missing domain is not.
+        """Parse `0000:3b:00.0`. Upper case is accepted, a missing domain is not.
 
         Raises:
-            ValueError: the text is no full PCI address.
+            ValueError: the text is not a full PCI address.
         """
         return cls(*_numbers(text))
 
@@ -32,7 +32,7 @@ class PciAddress(NamedTuple):
         return _text(self.domain, self.bus, self.device, self.function)
 
 
-# Remembered, because a look at 127 VFs prints and reads the same addresses thousands of times (measured).
+# Cached: one inventory of 127 VFs prints and parses the same addresses thousands of times (measured by hand).
 @lru_cache(maxsize=8192)
 def _numbers(text: str) -> tuple[int, ...]:
     match = _PATTERN.fullmatch(text.lower())

@@ -1,9 +1,9 @@
-"""The model's values to JSON and back: lowerCamelCase keys, addresses as text, version and checksum on every document.
+"""Convert the model's values to JSON and back: lowerCamelCase keys, addresses as text, a checksum on each document.
 
-A message (`decode`) comes from a process of the same version, so a field too many is an error. A document (`dumps`,
-`loads`) may come from another version: its reader ignores a field that it does not know, unless the document says that
-the field is needed (decision 0020). For both, a field without default too few or a value of another type is an error
-that names its path. What JSON is kept in (a socket, a file) is the caller's.
+A message (`decode`) comes from a process of the same version, so an unknown field is an error. A document (`dumps`,
+`loads`) may come from another version, so the reader ignores an unknown field, unless the document lists the field as
+needed (decision 0020). In both, a missing field without default or a value of another type is an error that names the
+path of the field. The caller owns the socket or the file.
 """
 
 import hashlib
@@ -23,25 +23,26 @@ from virtfn_host.core.values.strict_json import NotJsonError, clipped
 from virtfn_host.core.values.strict_json import parse_json as parse_json
 
 VERSION = 2
-"""Of the documents that are written: with a checksum. Only another envelope is another version, never another field."""
+"""Version of the documents that `dumps` writes; 2 added the checksum. It changes with the envelope, never with a
+field."""
 
 _ENVELOPE = ("version", "kind", "value")
-"""What every document has. One of version 1 has nothing else; a later one has a checksum, and whatever else it says."""
+"""Keys that every document has. Version 1 has no others; later versions have `checksum` and may have more."""
 
 NEEDED = types.MappingProxyType({"needed": True})
-"""Metadata of a dataclass field: a document in which it is not its default says that its reader must know it."""
+"""Metadata of a dataclass field that readers must know: a document lists it in `needs` if it is not its default."""
 
 DOCUMENT_LIMIT = 4 << 20
-"""Bytes of the longest document that `loads` reads: a pool file of 2,048 devices is about 0.4 MB."""
+"""Bytes of the longest document that `loads` accepts. A pool file of 2,048 devices has about 0.4 MB."""
 
 T = TypeVar("T")
 
 
 def dumps(value: object) -> str:
-    """One line of JSON: `{"version":2,"kind":"Plan","value":{...},"checksum":"sha256:..."}`; equal values, equal text.
+    """Return `{"version":2,"kind":"Plan","value":{...},"checksum":"sha256:..."}` on one line; equal values, equal text.
 
     Raises:
-        CodecError: it holds a number or text that JSON cannot carry.
+        CodecError: the value has a number or text that JSON cannot represent.
     """
     kind, encoded = type(value).__name__, encode(value)
     document = {"version": VERSION, "kind": kind, "value": encoded}
@@ -57,22 +58,22 @@ def dumps(value: object) -> str:
 
 
 def loads(kind: type[T], text: str | bytes, *, limit: int = DOCUMENT_LIMIT) -> T:
-    """Read back what `dumps` wrote, of this version or of another.
+    """Read a document that `dumps` wrote, in this version or another.
 
     Raises:
-        CodecError: no JSON, too long, another kind, a checksum that does not fit, a field that is needed and not known,
-            or a value that does not fit the type.
+        CodecError: the text is not JSON or too long; the kind, the checksum or the type of a value is wrong; or the
+            document needs a field that this program does not know.
     """
     document = _parsed(text, limit)
     version = document["version"]
     if type(version) is not int or version < 1:
-        raise CodecError(f"version {clipped(version)} is none; this program reads version 1 and later ones")
+        raise CodecError(f"version {clipped(version)} is not valid; this program reads version 1 and later ones")
     try:
         return _value(kind, document)
     except CodecError as error:
         if version <= VERSION:
             raise
-        raise CodecError(f"{error}; it is of version {version}, this program knows {VERSION}: upgrade it") from error
+        raise CodecError(f"{error}; it has version {version}, this program knows {VERSION}: upgrade virtfn") from error
 
 
 def _parsed(text: str | bytes, limit: int) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def _parsed(text: str | bytes, limit: int) -> dict[str, Any]:
     try:
         document = parse_json(text, limit=limit)
     except NotJsonError as error:
-        raise CodecError(f"it is cut off, or never was a document: {error}") from error
+        raise CodecError(f"it is cut off, or not a virtfn document: {error}") from error
     if not isinstance(document, dict) or "version" not in document:
         raise CodecError("not a virtfn document: want version, kind and value")
     return document
@@ -90,14 +91,14 @@ def _parsed(text: str | bytes, limit: int) -> dict[str, Any]:
 def _value(kind: type[T], document: Mapping[str, Any]) -> T:
     if not document.keys() >= set(_ENVELOPE):
         raise CodecError("not a virtfn document: want version, kind and value")
-    # Version 1 has no checksum, and no later version writes it: there, a field too many is damage.
+    # Version 1 has no checksum, and later programs do not write it, so an extra key in it is damage.
     strict = document["version"] == 1
     if strict and len(document) != len(_ENVELOPE):
         raise CodecError("a document of version 1 has kind, value, version and nothing else")
     if document["kind"] != kind.__name__:
         raise CodecError(f"kind {clipped(document['kind'])}, wanted {kind.__name__}")
     if not strict and document.get("checksum") != checksum_of(document):
-        raise CodecError("its checksum does not fit: it was changed, or damaged, after it was written")
+        raise CodecError("its checksum does not match: it was edited or damaged after it was written")
     if "needs" in document:
         expect_known(document["needs"], field_paths(kind))
     value: T = _decoded(kind, document["value"], kind.__name__, strict)
@@ -105,9 +106,9 @@ def _value(kind: type[T], document: Mapping[str, Any]) -> T:
 
 
 def checksum_of(document: Mapping[str, Any]) -> str:
-    """The checksum over everything else that a document says, known or not, and not over its spelling.
+    """Return the checksum over all other keys of a document, known or not. White space and key order do not matter.
 
-    What only some documents say comes last and is left out where there is none of it, as before there was any.
+    Keys beyond the envelope come last and are left out if there are none: documents without them keep their checksum.
     """
     more = {key: item for key, item in document.items() if key not in (*_ENVELOPE, "checksum")}
     said = [*(document[key] for key in _ENVELOPE), *([more] if more else [])]
@@ -119,24 +120,24 @@ def checksum_of(document: Mapping[str, Any]) -> str:
 
 
 def expect_known(needs: object, known: Collection[str]) -> None:
-    """Refuse a document that says that its reader must know a field, where this program does not know it.
+    """Refuse a document that needs a field which this program does not know.
 
     Args:
-        needs: the list of their paths that the document has.
+        needs: the document's list of needed field paths.
         known: the paths of all fields that this program knows.
 
     Raises:
-        CodecError: one is not known, or it is no list of paths.
+        CodecError: a needed field is unknown, or `needs` is not a list of paths.
     """
     if not isinstance(needs, list) or not all(isinstance(path, str) for path in needs):
         raise CodecError(f"needs: want a list of fields, got {clipped(needs)}")
     if unknown := {clipped(path) for path in needs} - {repr(path) for path in known}:
         names = _few(unknown)
-        raise CodecError(f"it cannot be understood without {names}, which a newer version knows: upgrade this one")
+        raise CodecError(f"it needs {names}, which only a newer version of virtfn knows: upgrade virtfn")
 
 
 def field_paths(kind: Any) -> Mapping[str, Field[Any]]:
-    """Every field that a value of this dataclass can have, by its path: `pools.devices.reason`, whatever the index."""
+    """Return every field of this dataclass and of those inside it, by path without indexes: `pools.devices.reason`."""
     found: dict[str, Field[Any]] = {}
     for one in fields(kind):
         path = camel(one.name)
@@ -159,7 +160,7 @@ def _needs(kind: Any, encoded: object) -> list[str]:
 
 
 def _says(encoded: object, path: Sequence[str], field: Field[Any]) -> bool:
-    """Whether something else than the field's default stands at the path, in any item of the lists on the way."""
+    """Return whether the value at the path is not the field's default, in any item of the lists on the way."""
     if isinstance(encoded, list):
         return any(_says(item, path, field) for item in encoded)
     if path:
@@ -171,16 +172,16 @@ def _says(encoded: object, path: Sequence[str], field: Field[Any]) -> bool:
 
 
 def encode(value: object) -> Any:
-    """JSON-able form of a value of the model; a member of a union carries its class as `kind`."""
+    """Return the JSON form of a value of the model. A member of a union has its class name as `kind`."""
     kind: Any = type(value)
     return _encoder(kind)(value)
 
 
 def decode(hint: Any, value: object, path: str) -> Any:
-    """The value of type `hint` that `encode` turned into `value`; `path` begins every error message.
+    """Return the value of type `hint` that `encode` turned into `value`; `path` begins every error message.
 
     Raises:
-        CodecError: it does not fit.
+        CodecError: `value` does not fit the type.
     """
     return _decoded(hint, value, path, strict=True)
 
@@ -192,15 +193,15 @@ def _decoded(hint: Any, value: object, path: str, strict: bool) -> Any:
         raise CodecError(f"{path}{error.path}: {error.text}") from error.__cause__
 
 
-# What has to be done for a type is found out once for each: an observation has thousands of fields, and to ask for all
-# of them what they are took longer than to look at the machine (measured).
+# Encoders and decoders are built once for each type: an observation has thousands of fields, and inspecting the type of
+# each took longer than reading the machine (measured by hand).
 
 _Encode = Callable[[Any], Any]
 _Decode = Callable[[object], Any]
 
 
 class _MisfitError(Exception):
-    """A value that does not fit; whoever it is part of puts its own part of the path before."""
+    """A value that does not fit its type. Each enclosing decoder adds its part in front of the path."""
 
     def __init__(self, text: str, path: str = "") -> None:
         super().__init__(text)
@@ -242,7 +243,7 @@ def _is_tagged(hint: Any) -> bool:
 
 @cache
 def _decoder(hint: Any, strict: bool) -> _Decode:
-    """What decodes a type; `strict` refuses fields and reasons that it does not know."""
+    """Return the decoder of a type; `strict` refuses unknown fields and unknown reasons."""
     origin = get_origin(hint)
     if origin is Annotated:
         return _bounded_decoder(strict, *get_args(hint))
@@ -262,7 +263,7 @@ def _decoder(hint: Any, strict: bool) -> _Decode:
 
 
 def _bounded_decoder(strict: bool, hint: Any, *bounds: Parsed | Within | AtMost) -> _Decode:
-    """A field whose type says more than what kind of value it is (`names.py`)."""
+    """Return the decoder of a field whose type has a bound (`names.py`)."""
     (bound,) = bounds
     plain = _decoder(hint, strict)
     if isinstance(bound, Parsed):
@@ -281,7 +282,7 @@ def _bounded_decoder(strict: bool, hint: Any, *bounds: Parsed | Within | AtMost)
 
 def _short_list_decoder(plain: _Decode, bound: AtMost) -> _Decode:
     def decoder(value: object) -> Any:
-        if isinstance(value, list):  # before any item of it is looked at
+        if isinstance(value, list):  # before any item is decoded
             if len(value) > bound.items:
                 raise _MisfitError(f"want at most {bound.items} items, got {len(value)}")
             if bound.together is not None and (number := _together(value, bound.together)) > bound.items:
@@ -324,7 +325,7 @@ def _tuple_decoder(item: _Decode) -> _Decode:
         found: list[Any] = []
         try:
             for one in value:
-                found.append(item(one))  # noqa: PERF401  # how many there are tells which of them does not fit
+                found.append(item(one))  # noqa: PERF401  # their number is the index of the item that does not fit
         except _MisfitError as error:
             error.path = f"[{len(found)}]{error.path}"
             raise
@@ -335,7 +336,7 @@ def _tuple_decoder(item: _Decode) -> _Decode:
 
 def _dataclass_decoder(kind: Any, strict: bool) -> _Decode:
     known = {camel(name): (name, _decoder(hint, strict)) for name, hint in _hints(kind).items()}
-    # A field with a default may be missing: a journal or pool file of an earlier version has never heard of it.
+    # A field with a default may be missing: a journal or pool file of an earlier version does not have it.
     needed = {camel(f.name) for f in fields(kind) if f.default is MISSING}
 
     def decoder(value: object) -> Any:
@@ -383,7 +384,7 @@ def _scalar_decoder(hint: Any) -> _Decode:
 
 
 def _few(names: Collection[str]) -> str:
-    """The first ones: whoever sends a thousand unknown fields is not told all of them."""
+    """Return the first three names and the number of the others: a document may have thousands of unknown fields."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(_short(name) for name in sorted(names)[:3]) + more
 
@@ -393,7 +394,7 @@ def _short(text: str) -> str:
 
 
 def camel(name: str) -> str:
-    """`num_vfs` to `numVfs`, the wire's spelling."""
+    """Convert `num_vfs` to `numVfs`, the spelling in JSON."""
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
 
@@ -404,6 +405,6 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def _classes(hint: Any) -> dict[str, Any]:
-    """The dataclasses of a union, by name: two or more make it a tagged one."""
+    """Return the dataclasses of a union, by name; with two or more, its JSON has a `kind`."""
     members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else ()
     return {m.__name__: m for m in members if is_dataclass(m) and isinstance(m, type)}

@@ -1,6 +1,6 @@
-"""What is asked (NodeConfig), and what should be for it (Desired).
+"""What policies ask of a node (NodeConfig), and the state that its functions should have (Desired).
 
-Frozen values only; every tuple is sorted by its maker. `policy.py` makes the first, `resolve.py` the second.
+Frozen values only. `policy.py` makes the first and `resolve.py` the second, with every tuple sorted.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from virtfn_host.core.values.model import LinkRequest, VfLink, of_index
 from virtfn_host.core.values.reasons import Reason
 
 KERNEL_DRIVER = "kernel"
-"""In a pool: the driver that the kernel picks by itself."""
+"""The `driver` of a pool that leaves the choice of driver to the kernel."""
 
 
-# --- what is asked ---------------------------------------------------------------------------------------------------
+# --- what policies ask -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceMatcher:
-    """A PF matches when every given field holds. `class_code` is a prefix."""
+    """A device matcher: a PF matches when every field that is not None does. `class_code` is a prefix."""
 
     vendor: str | None = None
     device: str | None = None
@@ -33,33 +33,33 @@ class DeviceMatcher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRequest:
-    """VF indexes that one policy offers under one resource name; `indexes` None means all that are left."""
+    """VF indexes that one policy offers under one resource name; `indexes` None takes all that are left."""
 
     resource_name: str
-    """Always with its domain: `virtfn.dev/fast`."""
+    """With its domain: `virtfn.dev/fast`."""
     indexes: Sequence[int] | None
-    """Kept as ranges whatever it was made from: one pool may name 65,535."""
+    """Stored as ranges: one pool may name 65,535 indexes."""
     driver: str
     link: LinkRequest | None = None
 
     def __post_init__(self) -> None:
-        """One form, so that equal requests compare equal."""
+        """Convert `indexes` to one form, so that equal requests compare equal."""
         if self.indexes is not None:
             object.__setattr__(self, "indexes", Indexes.of(self.indexes))
 
     @property
     def ranges(self) -> tuple[Range, ...]:
-        """The indexes as ranges, ascending; none where all that are left are meant."""
+        """The indexes as ascending ranges; empty where `indexes` is None."""
         return self.indexes.ranges if isinstance(self.indexes, Indexes) else ()
 
     def claimed(self, number: int) -> Sequence[int]:
-        """The indexes that it names, as far as a PF with so many VFs has them."""
+        """Return the named indexes that a PF with `number` VFs has."""
         return tuple(Indexes(self.ranges).below(number))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeRequest:
-    """The matched function itself is offered under a resource name."""
+    """A request to offer the matched function itself under a resource name."""
 
     resource_name: str
     driver: str
@@ -67,7 +67,7 @@ class WholeRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyConfig:
-    """One policy as it reaches a node; `count` None means that the number of VFs is somebody else's."""
+    """One policy as it reaches a node; `count` None means that the policy leaves the number of VFs alone."""
 
     name: str
     uid: str
@@ -76,19 +76,19 @@ class PolicyConfig:
     count: int | None
     pools: tuple[PoolRequest, ...]
     whole: WholeRequest | None = None
-    """Instead of VFs; then `count` is None and there are no pools."""
+    """The whole-function request; with it, `count` is None and there are no pools."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
-    """All policies of a node, the one that claims first first."""
+    """All policies of a node, ordered by precedence, highest first."""
 
     policies: tuple[PolicyConfig, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """A policy, or its claim on one device, that cannot be carried out as it stands: the user must change input."""
+    """A policy, or its claim on one device, that cannot be carried out until the user changes a policy."""
 
     policy: str
     device: str | None
@@ -96,65 +96,66 @@ class Rejected:
     message: str
 
 
-# --- what should be --------------------------------------------------------------------------------------------------
+# --- what should be there --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredFunction:
-    """A function that somebody claims. `driver` None means no driver at all (only when given back)."""
+    """The state that one function should have. `driver` None means no driver (only when it is given back)."""
 
     driver: str | None
     driver_override: str | None
-    """What `driver_override` should read when all is done; ours name the vfio driver, originals what they had."""
+    """The final `driver_override`: the vfio driver for a claimed function, the original value for one given back."""
     resource_name: str | None
     policy: str | None
-    """None: given back to what it was before the first touch."""
+    """None: the function is given back to its original state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredVf(DesiredFunction):
-    """One VF that somebody claims."""
+    """The state that one VF should have."""
 
     index: int
     link: VfLink | None = None
-    """What its PF should show of it; None: left alone."""
+    """Link settings that its PF should show; None: leave them alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredPf:
-    """What one PF should look like."""
+    """The state that one PF should have."""
 
     address: PciAddress
     num_vfs: int | None
-    """None: somebody else's number."""
+    """None: leave the number of VFs alone."""
     autoprobe: bool | None
-    """None: leave it as it is."""
+    """None: leave it alone."""
     vfs: tuple[DesiredVf, ...]
     policies: tuple[str, ...]
-    """Every policy with a claim on it; empty when it is given back."""
+    """Every policy with a claim on the PF; empty when the PF is given back."""
     own: DesiredFunction | None = None
-    """What the function itself should be on; None: left alone."""
+    """The state of the PF's own function; None: leave it alone."""
     refused: bool = False
-    """Every claim on it is refused, and it was touched before: it stays as it is, and offers what it did."""
+    """True for a PF that virtfn touched before and whose claims are all refused now: nothing changes, and its
+    functions stay on offer."""
 
     @property
     def given_back(self) -> bool:
-        """No policy claims it any more: it returns to its original state."""
+        """Whether no policy claims the PF any more, so that it returns to its original state."""
         return not self.policies
 
     def vf(self, index: int) -> DesiredVf | None:
-        """The claim on this VF index, or None."""
+        """Return the desired state of this VF index, or None."""
         return of_index(self.vfs, index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """What the node should look like: only PFs that somebody claims or that must be given back."""
+    """The state that a node should have: only PFs that a policy claims or that must be given back."""
 
     pfs: tuple[DesiredPf, ...]
 
     def pf(self, address: PciAddress) -> DesiredPf | None:
-        """What is desired of this PF, or None."""
+        """Return the desired state of this PF, or None."""
         return next((pf for pf in self.pfs if pf.address == address), None)
 
 

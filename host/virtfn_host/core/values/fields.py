@@ -1,7 +1,7 @@
-"""Reads fields of a document that nobody vouches for. Every refusal names the field and is short, whatever is there.
+"""Read fields of an untrusted document. Every refusal names the field and stays short, however large the value is.
 
-A null is refused wherever a value may stand: who writes `vendor:` and nothing behind it meant something, and to take it
-for "not mentioned" would widen what the policy is about.
+A null is refused: a user who writes `vendor:` without a value meant to limit the policy, and reading it as "not
+mentioned" would make the policy match more devices.
 """
 
 import json
@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 LIST_LIMIT = 64
-"""Entries of a list in a policy: matchers, pools, requirements."""
+"""Most entries of a list in a policy: matchers, pools, requirements."""
 
 SHOWN_LIMIT = 60
-"""Characters of a foreign value that a message repeats."""
+"""Characters of a user's value that a message repeats."""
 
 
 class PolicyError(ValueError):
@@ -20,11 +20,11 @@ class PolicyError(ValueError):
 
 
 class TooLargeError(PolicyError):
-    """The object costs more than one object may."""
+    """The object is larger than one object may be."""
 
 
 def shown(value: object) -> str:
-    """A foreign value as a message repeats it: short, printable, and never an exception itself."""
+    """Return a user's value for a message: short and printable. It never raises."""
     match value:
         case str():
             return repr(value if len(value) <= SHOWN_LIMIT else f"{value[:SHOWN_LIMIT]}…")
@@ -41,10 +41,10 @@ def shown(value: object) -> str:
 
 
 def weight(value: object, path: str) -> int:
-    """Bytes of the value as JSON: what an object costs to read, before anything of it is read.
+    """Return the bytes of the value as JSON: the size of an object, before any of its fields is read.
 
     Raises:
-        PolicyError: it is nothing that JSON has, or nested too deeply.
+        PolicyError: the value has no JSON form, or is nested too deeply.
     """
     try:
         return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
@@ -53,10 +53,10 @@ def weight(value: object, path: str) -> int:
 
 
 def read_object(value: object, path: str, known: tuple[str, ...]) -> Mapping[str, object]:
-    """An object with no other fields than `known`, none of them null.
+    """Return an object with no other fields than `known`, none of them null.
 
     Raises:
-        PolicyError: it is none.
+        PolicyError: the value is something else.
     """
     fields = read_mapping(value, path)
     for field, item in fields.items():
@@ -68,10 +68,10 @@ def read_object(value: object, path: str, known: tuple[str, ...]) -> Mapping[str
 
 
 def read_mapping(value: object, path: str) -> Mapping[str, object]:
-    """An object, whatever its fields.
+    """Return an object with any fields.
 
     Raises:
-        PolicyError: it is none.
+        PolicyError: the value is not an object.
     """
     if not isinstance(value, Mapping):
         raise PolicyError(f"{path}: {'is missing' if value is None else f'want an object, got {shown(value)}'}")
@@ -83,10 +83,10 @@ def _name(field: object) -> str:
 
 
 def read_list(value: object, path: str, limit: int = LIST_LIMIT) -> Sequence[object]:
-    """A list of at most `limit` entries.
+    """Return a list of at most `limit` entries.
 
     Raises:
-        PolicyError: it is none, or longer.
+        PolicyError: the value is not a list, or is longer.
     """
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise PolicyError(f"{path}: {'is missing' if value is None else f'want a list, got {shown(value)}'}")
@@ -96,43 +96,43 @@ def read_list(value: object, path: str, limit: int = LIST_LIMIT) -> Sequence[obj
 
 
 def read_text(value: object, path: str, limit: int) -> str:
-    """Text of 1 to `limit` characters.
+    """Return text of 1 to `limit` characters.
 
     Raises:
-        PolicyError: it is none.
+        PolicyError: the value is not text, or its length is out of range.
     """
     if not isinstance(value, str) or not 0 < len(value) <= limit:
-        raise PolicyError(f"{path}: {shown(value)} is no text of 1 to {limit} characters")
+        raise PolicyError(f"{path}: {shown(value)} is not a text of 1 to {limit} characters")
     return value
 
 
 def read_number(value: object, highest: int, path: str, what: str = "number", lowest: int = 0) -> int:
-    """A whole number from `lowest` to `highest`.
+    """Return a whole number from `lowest` to `highest`; `what` names it in the message.
 
     Raises:
-        PolicyError: it is none.
+        PolicyError: the value is not a whole number, or is out of range.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
-        raise PolicyError(f"{path}: {shown(value)} is no {what} from {lowest} to {highest}")
+        raise PolicyError(f"{path}: {shown(value)} is out of range; write a {what} from {lowest} to {highest}")
     return value
 
 
 def read_switch(value: object, path: str) -> bool:
-    """true or false.
+    """Return true or false.
 
     Raises:
-        PolicyError: it is neither.
+        PolicyError: the value is neither.
     """
     if not isinstance(value, bool):
-        raise PolicyError(f"{path}: {shown(value)} is neither true nor false")
+        raise PolicyError(f"{path}: {shown(value)} is not true or false")
     return value
 
 
 def read_matching(value: object, pattern: re.Pattern[str], path: str, want: str) -> str:
-    """Text that the pattern, which bounds its length, matches as a whole.
+    """Return text that the whole pattern matches, a pattern that limits the length; the message has `want`.
 
     Raises:
-        PolicyError: it does not.
+        PolicyError: the value is not text, or does not match.
     """
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise PolicyError(f"{path}: {shown(value)} is not {want}")

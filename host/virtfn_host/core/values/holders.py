@@ -1,7 +1,7 @@
-"""Who holds a function, as facts: what shows that it is in use, and which pod or process that is where it shows.
+"""Holders of functions, as typed facts: the evidence that a function is in use, and the pod or process if it is known.
 
-`holder_text` alone makes a sentence of them, for people. Nothing is decided by a sentence, and none is compared.
-Who holds which function of a machine is `InUse` in `model.py`.
+Only `holder_text` makes a sentence of them, for people. No code decides by a sentence or compares sentences.
+`InUse` in `model.py` has the holders of all functions of a machine.
 """
 
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from virtfn_host.core.values.names import Sentence, Within
 
 
 class Cause(StrEnum):
-    """What shows that a function is in use, or why nobody can tell. Unknown counts as in use."""
+    """The evidence that a function is in use, or the reason why its use is unknown. Unknown counts as in use."""
 
     KUBELET = "kubelet"  # the kubelet lists a pod that has it
-    LEDGER = "ledger"  # the device plugin handed it out a moment ago; the kubelet lists no pod for it yet
+    LEDGER = "ledger"  # the device plugin allocated it a moment ago; the kubelet lists no pod for it yet
     GROUP_OPEN = "groupOpen"  # a process has the node of its IOMMU group open
     CDEV_OPEN = "cdevOpen"  # a process has its vfio cdev open
-    ENABLED = "enabled"  # its enable count: the vfio device is open, by whom does not show
+    ENABLED = "enabled"  # its enable count: a process that is not visible has the vfio device open
     NETDEV_AWAY = "netdevAway"  # its netdev is in another network namespace
     NETDEV_UP = "netdevUp"
     NETDEV_MASTER = "netdevMaster"  # its netdev belongs to a bridge, bond or VRF
     NETDEV_ADDRESS = "netdevAddress"  # its netdev has an IP address
-    NEEDED = "needed"  # this machine cannot do without it
+    NEEDED = "needed"  # this machine needs it: a mounted file system, the default route, a console
     NODE_OPEN = "nodeOpen"  # a process has a device node of its own driver open
-    UNREADABLE = "unreadable"  # unknown: what would show it could not be read
+    UNREADABLE = "unreadable"  # unknown: the evidence could not be read
     NO_ENABLE_COUNT = "noEnableCount"  # unknown: the kernel shows no enable count
     KUBELET_SILENT = "kubeletSilent"  # unknown: the kubelet does not answer
     LEDGER_UNREADABLE = "ledgerUnreadable"  # unknown: the device plugin's ledger cannot be read
@@ -53,7 +53,7 @@ class Process:
 
     pid: Annotated[int, Within(0, (1 << 31) - 1)]
     command: Sentence | None
-    """None: it was gone when it was asked for."""
+    """None: the process had ended before its command was read."""
 
     def __str__(self) -> str:
         return f"process {self.pid} ({self.command or 'gone'})"
@@ -61,32 +61,32 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """One reason to leave a function alone. What does not go with its cause is None."""
+    """One reason to leave a function alone. Fields that do not apply to its cause are None."""
 
     address: PciAddress
     cause: Cause
     pod: Pod | None = None
     process: Process | None = None
     member: PciAddress | None = None
-    """The other function of its IOMMU group that shows it; None: it shows on the function itself."""
+    """The other function of its IOMMU group that is in use; None: the function itself is."""
     at: Sentence | None = None
     """The netdev, or the path of the device node."""
     said: Sentence | None = None
-    """The netdev's IP address; what this machine needs it for; or what reading answered."""
+    """The netdev's IP address, what the machine needs the function for, or the error of the read."""
 
     @property
     def by_pod(self) -> bool:
-        """A pod has it, known by name or not."""
+        """Whether a pod has the function, even if the pod's name is not known."""
         return self.cause in _BY_PODS
 
     @property
     def unknown(self) -> bool:
-        """Nobody can tell, so it counts as in use."""
+        """Whether the use of the function is unknown, so that it counts as in use."""
         return self.cause in _UNKNOWN
 
 
 def holder_text(holder: Holder) -> str:
-    """The one sentence of a holder: `pod default/dpdk-0`, `its vfio device is open`."""
+    """Return a holder's sentence for people: `pod default/dpdk-0`, `its vfio device is open`."""
     text = _text(holder)
     return text if holder.member is None else f"{holder.member} of the same IOMMU group: {text}"
 
@@ -114,10 +114,10 @@ def _text(holder: Holder) -> str:
         case Cause.NEEDED | Cause.UNREADABLE:
             return f"{holder.said}"
         case Cause.NO_ENABLE_COUNT:
-            return "its enable count is not there, so nobody can tell"
+            return "the kernel shows no enable count for it, so its use is unknown"
         case Cause.KUBELET_SILENT:
-            return "the kubelet does not answer, so nobody can tell who"
+            return "the kubelet does not answer, so the holder is unknown"
         case Cause.LEDGER_UNREADABLE:
-            return "the device plugin's ledger cannot be read, so nobody can tell who"
+            return "the device plugin's ledger cannot be read, so the holder is unknown"
         case _:
             assert_never(holder.cause)

@@ -1,7 +1,7 @@
-"""VF indexes as people write them: `0-3,6`. Kept as ranges, because 7 characters may name 65,535 VFs.
+"""VF indexes as users write them: `0-3,6`. Stored as ranges, because 7 characters may name 65,535 VFs.
 
-Nothing here costs more than the text is long: overlap is looked for between ranges, and only what a PF really has is
-ever counted out (`Indexes.below`).
+The work grows with the length of the text only: overlaps are searched between ranges, and `Indexes.below` lists only
+the indexes that a PF really has.
 """
 
 import re
@@ -17,10 +17,10 @@ MAX_VFS = 65535
 """`sriov_numvfs` is 16 bits wide (PCIe SR-IOV capability)."""
 
 TEXT_LIMIT = 1024
-"""Characters of `indexes`, the bound of SriovNode's schema; SriovPolicy's has 128."""
+"""Most characters of `indexes`: the limit in SriovNode's schema. SriovPolicy's schema has 128."""
 
 RANGE_LIMIT = 128
-"""Ranges of one pool."""
+"""Most ranges of one pool."""
 
 Range = tuple[int, int]
 """First and last index."""
@@ -30,18 +30,18 @@ _PART = re.compile(r"\s*([0-9]{1,5})(?:-([0-9]{1,5}))?\s*")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Indexes(Sequence[int]):
-    """A set of VF indexes in ascending order; equal to a tuple of the same numbers."""
+    """A set of VF indexes in ascending order. It equals a tuple of the same numbers."""
 
     ranges: tuple[Range, ...]
-    """Ascending, no two of which touch or overlap."""
+    """Ascending; no two ranges touch or overlap."""
 
     @classmethod
     def of(cls, numbers: Iterable[int]) -> "Indexes":
-        """From single numbers, in whatever order."""
+        """Make one from single numbers in any order."""
         return numbers if isinstance(numbers, Indexes) else cls(_joined([(n, n) for n in sorted(numbers)]))
 
     def below(self, limit: int) -> Iterator[int]:
-        """Those below `limit`: what a PF with so many VFs has of them."""
+        """Yield the indexes below `limit`: those that a PF with `limit` VFs has."""
         for first, last in self.ranges:
             if first >= limit:
                 return
@@ -81,11 +81,11 @@ class Indexes(Sequence[int]):
 def read_indexes(
     text: object, path: str = "indexes", *, text_limit: int = TEXT_LIMIT, range_limit: int = RANGE_LIMIT
 ) -> Indexes:
-    """`0-3,6` to the indexes that it names.
+    """Parse `0-3,6`.
 
     Raises:
-        PolicyError: it is no text, too long, a part is no index or range, a range runs backwards, or an index stands
-            twice.
+        PolicyError: the value is not text or is too long, a part is not an index or a range, a range runs backwards,
+            or an index appears twice.
     """
     if not isinstance(text, str):
         raise PolicyError(f"{path}: want text like 0-3,6, got {shown(text)}")
@@ -101,7 +101,7 @@ def read_indexes(
 
 
 def parse_indexes(text: str, path: str = "indexes") -> tuple[int, ...]:
-    """`0-3,6` to (0, 1, 2, 3, 6): at most 65,535 numbers, whatever the text says.
+    """Parse `0-3,6` to (0, 1, 2, 3, 6): at most 65,535 numbers.
 
     Raises:
         PolicyError: as `read_indexes`.
@@ -110,12 +110,12 @@ def parse_indexes(text: str, path: str = "indexes") -> tuple[int, ...]:
 
 
 def indexes_text(indexes: Iterable[int]) -> str:
-    """(0, 1, 2, 3, 6) to `0-3,6`: the shortest text that is read back."""
+    """Convert (0, 1, 2, 3, 6) to `0-3,6`, the shortest text that `parse_indexes` reads back."""
     return str(Indexes.of(indexes))
 
 
 def clash(ranges: Sequence[Range]) -> int | None:
-    """The first index that stands in two of these ascending ranges, or None."""
+    """Return the first index that is in two of these ascending ranges, or None."""
     for (_, last), (first, _) in pairwise(ranges):
         if first <= last:
             return first
@@ -125,17 +125,17 @@ def clash(ranges: Sequence[Range]) -> int | None:
 def _range(part: str, path: str) -> Range:
     match = _PART.fullmatch(part)
     if match is None:
-        raise PolicyError(f"{path}: {shown(part)} is no VF index or range; write it like 0-3,6")
+        raise PolicyError(f"{path}: {shown(part)} is not a VF index or range; write indexes like 0-3,6")
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first:
-        raise PolicyError(f"{path}: the range {part.strip()} runs backwards")
+        raise PolicyError(f"{path}: the range {part.strip()} runs backwards; write the lower index first")
     if last >= MAX_VFS:
-        raise PolicyError(f"{path}: {last} is no VF index, the highest is {MAX_VFS - 1}")
+        raise PolicyError(f"{path}: {last} is out of range (0 to {MAX_VFS - 1})")
     return first, last
 
 
 def _joined(ranges: Sequence[Range]) -> tuple[Range, ...]:
-    """Neighbours as one; `ranges` ascend."""
+    """Join ascending ranges that touch or overlap."""
     found: list[Range] = []
     for first, last in ranges:
         if found and first <= found[-1][1] + 1:

@@ -1,6 +1,6 @@
-"""Link settings of VFs as values: which belong together, where two differ, and what to call them.
+"""Link settings of VFs as values: their groups, the differences between two of them, and their names in text.
 
-A PF's driver takes settings one by one and refuses each for a reason of its own, so every group here is one step.
+A PF's driver takes settings one by one and refuses each for its own reason, so each group here is one step.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("link_state",),
     ("min_tx_rate", "max_tx_rate"),
 )
-"""Fields that the kernel takes together. Rates last: a driver wants the PF's link up for them, which takes a while
-after VFs were made (measured on igb: 1.4 s)."""
+"""Groups of fields that the kernel takes together. Rates come last: a driver refuses them until the PF's link is up,
+which takes a while after VFs were made (1.4 s, measured by hand on an emulated igb)."""
 
 _WORDS = {
     "mac": "mac",
@@ -30,13 +30,14 @@ _WORDS = {
     "min_tx_rate": "min_tx_rate",
     "max_tx_rate": "max_tx_rate",
 }
-"""As `ip link set PF vf N` calls them."""
+"""Names of the fields in `ip link set PF vf N`."""
 
 
 def wanted_link(request: LinkRequest, pf: PhysicalFunction, index: int) -> VfLink:
-    """What a VF should show: what the pool asks, and a MAC that stays.
+    """Return the link settings that a VF should have: those that the pool asks for, and a stable MAC.
 
-    One that is set is kept; else it is made. None where neither can be told, because the PF shows nothing of its VFs.
+    A MAC that is set is kept; otherwise `stable_mac` makes one. The MAC is None if none is set and the PF shows no
+    permanent address.
     """
     there = pf.vf(index)
     shown = there.link.mac if there is not None and there.link is not None else None
@@ -44,7 +45,7 @@ def wanted_link(request: LinkRequest, pf: PhysicalFunction, index: int) -> VfLin
     return VfLink(
         mac=mac,
         vlan=request.vlan,
-        # A priority belongs to a tag: without one asked for, none is left over from an earlier VLAN.
+        # A VLAN without priority clears the priority: otherwise that of an earlier VLAN would stay.
         vlan_qos=0 if request.vlan is not None and request.vlan_qos is None else request.vlan_qos,
         trust=request.trust,
         spoof_check=request.spoof_check,
@@ -55,7 +56,7 @@ def wanted_link(request: LinkRequest, pf: PhysicalFunction, index: int) -> VfLin
 
 
 def groups_of(link: VfLink) -> Iterator[VfLink]:
-    """What is mentioned in `link`, one group at a time."""
+    """Yield the fields that are set in `link`, one group at a time."""
     for group in GROUPS:
         values = {name: getattr(link, name) for name in group}
         if any(value is not None for value in values.values()):
@@ -63,32 +64,32 @@ def groups_of(link: VfLink) -> Iterator[VfLink]:
 
 
 def mentioned(link: VfLink, by: VfLink) -> VfLink:
-    """The fields of `link` that are mentioned in `by`, and no others."""
+    """Return `link` with only the fields that are set in `by`."""
     return replace(link, **{name: None for name in _WORDS if getattr(by, name) is None})
 
 
 def differing(wanted: VfLink, shown: VfLink) -> tuple[VfLink, ...]:
-    """The groups of `wanted` that `shown` does not have. What a driver does not show counts as not there."""
+    """Return the groups of `wanted` that differ in `shown`. A setting that the driver does not show differs."""
     return tuple(group for group in groups_of(wanted) if mentioned(shown, group) != group)
 
 
 def unmet(wanted: VfLink | None, vf: VirtualFunction) -> bool:
-    """Whether link settings are wanted of this VF that it does not show."""
+    """Return whether this VF lacks some of the wanted link settings."""
     return wanted is not None and (vf.link is None or bool(differing(wanted, vf.link)))
 
 
 def is_rate(link: VfLink) -> bool:
-    """Whether a group is the one that needs the PF's link."""
+    """Return whether this is the group of rates, which needs the PF's link."""
     return link.min_tx_rate is not None or link.max_tx_rate is not None
 
 
 def limits(link: VfLink) -> bool:
-    """Whether it asks for a rate; 0 is none."""
+    """Return whether it sets a rate; 0 sets none."""
     return bool(link.min_tx_rate or link.max_tx_rate)
 
 
 def link_text(link: VfLink) -> str:
-    """`vlan 100 qos 0`: the words of `ip link`."""
+    """Return `vlan 100 qos 0`, in the words of `ip link`."""
     texts = [
         f"{word} {_value(getattr(link, name))}" for name, word in _WORDS.items() if getattr(link, name) is not None
     ]

@@ -1,24 +1,24 @@
-"""The MAC address that a VF gets where nobody gave it one: the same after re-creation, reboot, and on every turn.
+"""The stable MAC address of a VF without an administrative one: the same after re-creation and after a reboot.
 
-Without an administrative address each bind of a VF's network driver makes up a new one (measured on igb), and a guest
-would be another machine to its switch after every resize. So it is made of what does not change: the address that the
-PF was built with, and the VF's index. There is nothing to remember, so there is nothing to lose.
+Without an administrative address, each bind of a VF's network driver makes up a new one (measured by hand on igb), and
+a switch would see another machine after every resize. So the address is made from two things that do not change: the
+PF's permanent address and the VF's index. virtfn need not store it.
 """
 
 from hashlib import blake2b
 
 ZERO_MAC = "00:00:00:00:00:00"
-"""What a PF shows of a VF without an administrative address."""
+"""The address that a PF shows for a VF without an administrative one."""
 
 _LOCAL, _GROUP = 0x02, 0x01
-"""Bits of the first octet (IEEE 802-2014, 8.2.2): locally administered; a group, which is no address of a device."""
+"""Bits of the first octet (IEEE 802-2014, 8.2.2): locally administered; a group (multicast) address."""
 
 
 def stable_mac(pf_mac: str, index: int) -> str:
-    """A unicast, locally administered address for VF `index` of the PF whose permanent address is `pf_mac`.
+    """Return a unicast, locally administered address for VF `index` of the PF whose permanent address is `pf_mac`.
 
-    46 bits of a hash: two of a million VFs in one network are alike with a chance of one in a hundred, and counting
-    up from the PF's own address, as some drivers do, collides as soon as two cards bear neighbouring addresses.
+    It has 46 bits of a hash: in a network of a million VFs, the chance that two have the same address is one in a
+    hundred. Counting up from the PF's address, as some drivers do, collides when two cards have neighbouring addresses.
     """
     octets = bytearray(blake2b(f"{pf_mac.lower()} {index}".encode(), digest_size=6, person=b"virtfn-vf-mac").digest())
     octets[0] = (octets[0] | _LOCAL) & ~_GROUP

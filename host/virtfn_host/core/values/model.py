@@ -1,8 +1,9 @@
-"""What is (Inventory), what was (Original) and what may not be touched (InUse): all that the host process sees.
+"""The machine as it is (Inventory), as it was (Original), and the functions in use (InUse): all that the host process
+sees.
 
-What a pool asks of a VF's link is here too, because what is shown of one has the same fields.
-Frozen values only; every tuple is sorted by its maker, so that equal machines are equal bytes.
-Reading the machine is `linux/look/inventory.py`; what is wanted is `desired.py`, what pods are offered `offered.py`.
+The link settings that a pool asks for are here too, because those that a PF shows have the same fields.
+Frozen values only; their maker sorts every tuple, so that equal machines are equal bytes.
+`linux/look/inventory.py` reads the machine; `desired.py` has the wanted state, `offered.py` what pods are offered.
 """
 
 from bisect import bisect_left
@@ -16,20 +17,20 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Holder
 from virtfn_host.core.values.names import MacAddress, Rate, Vlan, VlanPriority
 
-# --- what is ---------------------------------------------------------------------------------------------------------
+# --- the machine as it is and as it was ------------------------------------------------------------------------------
 
 
 class LinkState(StrEnum):
-    """What a VF sees of the link."""
+    """The link state that a VF sees."""
 
-    AUTO = "auto"  # the PF's own
+    AUTO = "auto"  # the PF's own state
     ENABLE = "enable"  # always up, so that VFs of one PF reach each other without a cable
     DISABLE = "disable"  # always down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRequest:
-    """Link settings that a pool asks for its VFs; None: not mentioned, keep. `{}` asks for a MAC that stays."""
+    """Link settings that a pool asks for its VFs; None: not mentioned, keep. `{}` asks only for a stable MAC."""
 
     vlan: Vlan | None = None
     """0: untagged."""
@@ -37,7 +38,7 @@ class LinkRequest:
     trust: bool | None = None
     spoof_check: bool | None = None
     min_tx_rate: Rate | None = None
-    """Mbit/s; 0: none."""
+    """Mbit/s; 0: no guaranteed rate."""
     max_tx_rate: Rate | None = None
     """Mbit/s; 0: no limit."""
     link_state: LinkState | None = None
@@ -45,21 +46,21 @@ class LinkRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VfLink(LinkRequest):
-    """Link settings of a VF: what its PF's netdev shows (None: the driver does not say), or what it should show
-    (None: not mentioned)."""
+    """Link settings of a VF: those that its PF's netdev shows (None: the driver does not show it), or those that it
+    should show (None: not mentioned)."""
 
     mac: MacAddress | None = None
-    """The administrative address, lower case with colons; zero where none is set. One that the VF's own network driver
-    made up is none: it is another one after the next bind."""
+    """The administrative address, lower case with colons; zero if none is set. An address that the VF's own network
+    driver made up does not count: it changes at the next bind."""
 
 
 Card: TypeAlias = tuple[PciAddress, str, str]
-"""Address, vendor and device: another card may come to the address of one that was pulled out."""
+"""Address, vendor and device: another card may be put in the slot of one that was pulled out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """A function as sysfs shows it. `None` means that the kernel shows nothing there, never "could not read"."""
+    """A function as sysfs shows it. `None` means that the kernel has no value there, never "could not read"."""
 
     address: PciAddress
     vendor: str
@@ -69,64 +70,64 @@ class Function:
     driver_override: str | None
     iommu_group: int | None
     vfio_bound: bool
-    """Its driver owns `vfio-dev/`: true for vfio-pci and every variant driver."""
+    """Whether it has a `vfio-dev/` folder: true on vfio-pci and on every variant driver."""
     netdevs: tuple[str, ...]
-    """Names and alternative names of its netdevs as the host's network namespace shows them."""
+    """Names and alternative names of its netdevs in the host's network namespace."""
 
     @property
     def card(self) -> Card:
-        """What it is known by."""
+        """The identity of the card."""
         return self.address, self.vendor, self.device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualFunction(Function):
-    """One VF. It has its PF's class and NUMA node: the kernel takes both from the PF (measured for the node)."""
+    """One VF. It has its PF's class and NUMA node: the kernel takes both from the PF (the node: measured by hand)."""
 
     index: int
     link: VfLink | None = None
-    """None: not looked at, or its PF has no netdev that shows it."""
+    """None: not read, or its PF has no netdev that shows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhysicalFunction(Function):
-    """A PF and its VFs by index; or a function that makes none, is no VF and no bridge, and can be handed out whole."""
+    """A PF and its VFs by index; or another function without SR-IOV, neither VF nor bridge, to hand out whole."""
 
     class_code: str
     """Six hex digits."""
     numa_node: int | None
     total_vfs: int | None
-    """None: it has no SR-IOV capability (no `sriov_totalvfs`), so it is no PF."""
+    """None: it has no SR-IOV capability (no `sriov_totalvfs`), so it is not a PF."""
     autoprobe: bool
     vfs: tuple[VirtualFunction, ...]
-    # The first version did not tell these of a PF.
+    # With defaults, because the first version had no such fields for a PF.
     driver_override: str | None = None
     vfio_bound: bool = False
     needed_for: str | None = None
-    """What this machine cannot do without it: a mounted file system, the default route, a console."""
+    """Why this machine needs it: a mounted file system, the default route, a console; None: it does not."""
     netdev_up: bool | None = None
-    """Whether its netdev is set up; None: not looked at, or it has none."""
+    """Whether its netdev is set up; None: not read, or it has no netdev."""
     mac: str | None = None
-    """The permanent address of its netdev, which stays when it joins a bond; None as above."""
+    """The permanent address of its netdev, which does not change in a bond; None: not read, or it has no netdev."""
 
     @property
     def num_vfs(self) -> int:
-        """Counted by `virtfnN` links: reading `sriov_numvfs` hangs behind a blocked write (docs/architecture.md)."""
+        """The number of `virtfnN` links: reading `sriov_numvfs` hangs behind a blocked write (docs/architecture.md)."""
         return len(self.vfs)
 
     @property
     def family(self) -> tuple[Function, ...]:
-        """Itself, and its VFs after it."""
+        """The PF, then its VFs."""
         return (self, *self.vfs)
 
     def vf(self, index: int) -> VirtualFunction | None:
-        """The VF of this index, or None where there is none."""
+        """Return the VF with this index, or None."""
         return of_index(self.vfs, index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupMember:
-    """A device of an IOMMU group and the driver that has it."""
+    """A device of an IOMMU group and the driver that it is bound to."""
 
     address: PciAddress
     driver: str | None
@@ -135,7 +136,7 @@ class GroupMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IommuGroup:
-    """The unit VFIO hands out. Its number is no identity: it changes when VFs are made anew."""
+    """A set of functions that VFIO hands out together. Its number changes when VFs are made anew: never an identity."""
 
     number: int
     members: tuple[GroupMember, ...]
@@ -143,7 +144,7 @@ class IommuGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """Something that exists but could not be read; whoever depends on it must not guess."""
+    """A file that exists but could not be read. Code that depends on it must not guess."""
 
     device: PciAddress
     path: str
@@ -152,32 +153,32 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """One look at the machine's PCI functions, bridges left out."""
+    """The machine's PCI functions at one moment, without bridges."""
 
     boot_id: str
     kernel: str
     drivers: tuple[str, ...]
-    """PCI drivers that are registered now (`/sys/bus/pci/drivers`), so that a plan knows which module to load."""
+    """PCI drivers that are registered now (`/sys/bus/pci/drivers`); a plan loads the modules of the others."""
     pfs: tuple[PhysicalFunction, ...]
     groups: tuple[IommuGroup, ...]
     unreadable: tuple[Unreadable, ...]
     loadable: tuple[str, ...] | None = None
-    """vfio drivers that the running kernel's modules could bring; None: its modules are not to be seen here."""
+    """vfio drivers that the running kernel has as modules; None: its modules cannot be seen here."""
 
     def __post_init__(self) -> None:
-        # Sorted here too, because they are searched as sorted, and one that was missed would count as no group.
+        # The search needs them sorted: a group that it missed would count as no group.
         object.__setattr__(self, "groups", tuple(sorted(self.groups, key=_group_number)))
 
     def pf(self, address: PciAddress) -> PhysicalFunction | None:
-        """The function at this address that is no VF, or None."""
+        """Return the function at this address if it is not a VF, or None."""
         return next((pf for pf in self.pfs if pf.address == address), None)
 
     def find(self, address: PciAddress) -> tuple[PhysicalFunction, Function] | None:
-        """The function at this address, behind its PF, which it may be itself; None where there is none."""
+        """Return the PF (or whole function) and the function at this address, which may be the PF itself; or None."""
         return next(((pf, f) for pf in self.pfs for f in pf.family if f.address == address), None)
 
     def group(self, number: int | None) -> IommuGroup | None:
-        """The IOMMU group of this number, or None."""
+        """Return the IOMMU group with this number, or None."""
         if number is None:
             return None
         start = bisect_left(self.groups, number, key=_group_number)
@@ -186,18 +187,18 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginalVf:
-    """How a VF was before the first touch."""
+    """The state of a VF before virtfn's first touch."""
 
     index: int
     driver: str | None
     driver_override: str | None
     link: VfLink | None = None
-    """None: not noted (an earlier version, or no network PF), so nothing of it is given back."""
+    """None: not recorded (an earlier version, or not a network PF), so no link settings are given back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginalOwn:
-    """How a function itself was before it was handed out whole; its driver and netdevs are gone while it is."""
+    """The state of a function before it was handed out whole. While it is, its driver and netdevs are gone."""
 
     driver: str | None
     driver_override: str | None
@@ -206,7 +207,7 @@ class OriginalOwn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Original:
-    """How a PF and its VFs were before the first touch; `vendor` and `device` tell a replaced card from the old one."""
+    """The state of a PF and its VFs before the first touch; `vendor` and `device` reveal that a card was replaced."""
 
     address: PciAddress
     vendor: str
@@ -219,65 +220,66 @@ class Original:
 
     @property
     def card(self) -> Card:
-        """Which card it tells of."""
+        """The identity of the card."""
         return self.address, self.vendor, self.device
 
 
-# --- what may not be touched -----------------------------------------------------------------------------------------
+# --- what must not be touched ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InUse:
-    """Who holds what, by address; a function without an entry is free."""
+    """The holders of all functions, by address. A function without a holder is free."""
 
     holders: tuple[Holder, ...]
 
     def __post_init__(self) -> None:
-        # Sorted here too, because they are searched as sorted, and one that was missed would count as free.
+        # The search needs them sorted: a function whose holder it missed would count as free.
         object.__setattr__(self, "holders", tuple(sorted(self.holders, key=_held_address)))
 
     def of(self, address: PciAddress) -> tuple[Holder, ...]:
-        """Who holds the function at this address; empty when it is free."""
+        """Return the holders of the function at this address; empty if it is free."""
         start = bisect_left(self.holders, address, key=_held_address)
         return tuple(takewhile(lambda holder: holder.address == address, islice(self.holders, start, None)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """A write, ours or somebody else's, that is still inside the kernel: no further PCI writes on this node."""
+    """A write that the kernel has not finished, ours or another program's. Until it returns, virtfn writes nothing
+    more on this node."""
 
     path: str
     value: str
     seconds: float
-    """How long it has been blocked, or still running where it is somebody else's."""
+    """How long it has been blocked; for another program's write, how long it has run."""
     text: str
-    """A sentence: what is blocked, and who holds it, where that is visible. The same as long as nothing changes."""
+    """A sentence: what is blocked, and the holder if one is visible. It stays the same while nothing changes."""
     held: tuple[PciAddress, ...] = ()
-    """Functions that are open, as far as it shows; one whose removal has begun is in no Inventory any more."""
+    """Open functions, as far as visible. A function whose removal has begun is missing in the Inventory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
-    """What has to be so before anything may be changed, beside what an Inventory shows."""
+    """Conditions for any change, beyond those that an Inventory shows."""
 
     lock_error: str | None = None
-    """Why the in-use lock cannot be used here; None: it can, as far as looking shows."""
+    """Why the in-use lock cannot be used here; None: no obstacle was found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What the host process sees: the machine, the kernel's evidence of use, and the originals of its journal."""
+    """All that the host process sees: the machine, the kernel's evidence of use, the originals of the journal."""
 
     inventory: Inventory
     evidence: InUse
     originals: tuple[Original, ...]
     journal_error: str | None
-    """The journal exists and cannot be read: nothing may be given back, nothing new may be touched."""
+    """Why the journal cannot be read; while it cannot, nothing is given back and nothing new is touched."""
     stuck: Stuck | None
     preflight: Preflight = Preflight()
 
 
-# --- looking things up -----------------------------------------------------------------------------------------------
+# --- searches --------------------------------------------------------------------------------------------------------
 
 
 class _Indexed(Protocol):
@@ -289,7 +291,7 @@ _V = TypeVar("_V", bound=_Indexed)
 
 
 def of_index(vfs: Sequence[_V], index: int) -> _V | None:
-    """Where no VF is missing, which is the rule, the index is the place."""
+    """Return the VF with this index, or None. Usually no VF is missing, and the index is its position."""
     if 0 <= index < len(vfs) and vfs[index].index == index:
         return vfs[index]
     return next((vf for vf in vfs if vf.index == index), None)

@@ -1,10 +1,9 @@
-"""What words and numbers may travel to the host process: each is parsed once, where a message becomes values.
+"""Types of names and numbers in messages to the host process. `codec.py` checks each once, when it decodes a message.
 
-A field of the model that is declared with one of the types here holds what its parser lets through, because
-`codec.py` asks the parser of every field that it reads. So nothing behind the codec checks a name again, but for the
-few places that make a path or an argument list of one, and those ask the same parser.
+A field of one of these types holds only what its parser accepts. So no code behind the codec checks a name again,
+except where a name becomes a path or an argument; that code uses the same parser.
 
-Rules are the kernel's own where it has one, and narrower where a name becomes part of a path or of a command line.
+A rule is the kernel's own if it has one, and stricter where a name becomes part of a path or of a command line.
 """
 
 import re
@@ -14,19 +13,19 @@ from typing import Annotated, TypeAlias
 
 from virtfn_host.core.values.strict_json import clipped
 
-# --- what codec.py asks ----------------------------------------------------------------------------------------------
+# --- bounds for codec.py ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A text that `parse` lets through; it raises ValueError where it does not."""
+    """A text that `parse` accepts; it raises ValueError for any other."""
 
     parse: Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """An integer from `least` to `most`, both included."""
+    """An integer from `least` to `most`, inclusive."""
 
     least: int
     most: int
@@ -34,11 +33,11 @@ class Within:
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """A list of at most so many items."""
+    """A list of at most `items` items."""
 
     items: int
     together: str | None = None
-    """Name of a list in each item: all of these together have at most so many items, too."""
+    """Name of a list inside each item; together these lists have at most `items` items, too."""
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -53,39 +52,42 @@ _NETDEV_BYTES = 15
 
 
 def driver_name(text: str) -> str:
-    """Name of a PCI driver that a function may be bound to: it becomes part of a path.
+    """Check the name of a PCI driver to bind to: it becomes part of a path.
 
-    The kernel takes every file name; a few old drivers have a space in theirs (`MTD PCI`), none has more than this.
+    The kernel takes any file name. A few old drivers have a space in their name (`MTD PCI`); no driver needs more than
+    this pattern.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not the name of a driver.
     """
     return _matching(_DRIVER, text, "the name of a driver (1 to 63 letters, digits and _.+()-)")
 
 
 def module_name(text: str) -> str:
-    """Name of a kernel module: it becomes an argument of modprobe. 55 bytes are MODULE_NAME_LEN - 1, <linux/module.h>.
+    """Check the name of a kernel module: it becomes an argument of modprobe.
+
+    55 bytes are MODULE_NAME_LEN - 1, <linux/module.h>.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not the name of a module.
     """
     return _matching(_MODULE, text, "the name of a module (1 to 55 letters, digits, _ and -)")
 
 
 def modalias(text: str) -> str:
-    """What a function's `modalias` reads, like `pci:v00008086d000010CAsv...`: it becomes an argument of modprobe.
+    """Check a function's `modalias`, like `pci:v00008086d000010CAsv...`: it becomes an argument of modprobe.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a modalias.
     """
     return _matching(_MODALIAS, text, "a modalias like pci:v00008086d000010CA...")
 
 
 def netdev_name(text: str) -> str:
-    """Name of a netdev, by the kernel's dev_valid_name (net/core/dev.c), without control characters.
+    """Check the name of a netdev, as the kernel's dev_valid_name does (net/core/dev.c); control characters are refused.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not the name of a netdev.
     """
     size = len(text.encode(errors="replace"))
     if not 0 < size <= _NETDEV_BYTES or text in (".", "..") or any(_unfit_for_netdev(c) for c in text):
@@ -94,10 +96,10 @@ def netdev_name(text: str) -> str:
 
 
 def group_number(text: str) -> int:
-    """Number of an IOMMU group, as the kernel prints it.
+    """Parse the number of an IOMMU group, as the kernel prints it.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not the number of a group.
     """
     number = int(_matching(_GROUP, text, "the number of an IOMMU group"))
     if number >= 1 << 31:  # ida_alloc in drivers/iommu/iommu.c
@@ -106,19 +108,19 @@ def group_number(text: str) -> int:
 
 
 def mac_address(text: str) -> str:
-    """A MAC address, lower case with colons.
+    """Check a MAC address: lower case with colons.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a MAC address.
     """
     return _matching(_MAC, text, "a MAC address like 52:54:00:12:34:56")
 
 
 def shown_name(text: str) -> str:
-    """A file name as sysfs shows it; only ever compared with another one. 255 bytes are NAME_MAX.
+    """Check a file name as sysfs shows it; it is only compared with others. 255 bytes are NAME_MAX.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a file name.
     """
     size = len(text.encode(errors="replace"))
     if not 0 < size <= 255 or any(c in "/\0\n" for c in text):
@@ -127,21 +129,21 @@ def shown_name(text: str) -> str:
 
 
 def override_text(text: str) -> str:
-    """What `driver_override` may hold: the kernel takes any line of less than a page.
+    """Check a value of `driver_override`: the kernel takes any line shorter than a page.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text cannot be a driver_override.
     """
     if not 0 < len(text.encode(errors="replace")) < 4096 or any(c in "\0\n" for c in text):
-        raise ValueError(f"{clipped(text)} is not what a driver_override holds (one line, less than 4096 bytes)")
+        raise ValueError(f"{clipped(text)} is not a value for driver_override (one line, less than 4096 bytes)")
     return text
 
 
 def sentence(text: str) -> str:
-    """Words for people, which nobody here acts on.
+    """Check text for people, which no code acts on.
 
     Raises:
-        ValueError: there are too many of them.
+        ValueError: the text is too long.
     """
     if len(text) > SENTENCE:
         raise ValueError(f"a text of {len(text)} characters, want at most {SENTENCE}")

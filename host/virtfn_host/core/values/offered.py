@@ -1,6 +1,7 @@
-"""What pods are offered (PoolSet), and what they were given lately (Ledger); agent and plugin tell each other by it.
+"""The functions that pods are offered (PoolSet) and those allocated lately (Ledger). Agent and device plugin exchange
+both as files.
 
-Frozen values only; deciding is `pools.py`, the files are `linux/poolfile.py`.
+Frozen values only; `pools.py` decides, `linux/poolfile.py` reads and writes the files.
 """
 
 import re
@@ -15,14 +16,14 @@ from virtfn_host.core.values.reasons import Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolDevice:
-    """One function that pods may be given. `healthy` False withdraws it from new pods and disturbs nobody."""
+    """One function on offer. `healthy` False withdraws it from new pods and does not disturb running ones."""
 
     address: PciAddress
     driver: str
     numa_node: int | None
     healthy: bool
     reason: Reason | None
-    """Why it is not healthy; None when it is."""
+    """Why the function is not healthy; None: it is healthy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class DevicePool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSet:
-    """The whole pool file: everything this node offers, and for which boot."""
+    """The whole pool file: everything that this node offers, and the boot for which it is valid."""
 
     boot_id: str
     pools: tuple[DevicePool, ...]
@@ -43,40 +44,40 @@ class PoolSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """A line of the device plugin's ledger: this function was handed to the kubelet for a pod."""
+    """An entry of the device plugin's ledger: a function that the kubelet allocated to a pod."""
 
     address: PciAddress
     resource_name: str
     at: float
-    """Seconds since the machine booted: the time of day may be set back and forth."""
+    """Seconds since boot, because the time of day may be set back and forth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """What the device plugin handed out lately: bridges the moment until the kubelet lists it."""
+    """Recent allocations by the device plugin: they count until the kubelet lists the pod."""
 
     boot_id: str
     allocations: tuple[Allocation, ...]
 
 
-# --- what of it nobody need believe --------------------------------------------------------------------------------
+# --- checks of a file's values --------------------------------------------------------------------------------------
 
 MOST_POOLS = 1024
 MOST_DEVICES = 65536
-"""Of one node, in all its pools; the kubelet itself is slow long before."""
+"""Most devices of one node, in all its pools; the kubelet becomes slow long before."""
 MOST_NUMA_NODES = 1024
 """MAX_NUMNODES of the kernel, as the largest distributions set it."""
 
 _NAME_LIMIT = 512
-"""Characters. Whether it is a name at all is asked pool by pool (virtfn_deviceplugin/names.py): one stops no other."""
+"""Characters. virtfn_deviceplugin/names.py checks the name pool by pool, so that one bad name stops no other pool."""
 _BOOT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def check_pools(pools: PoolSet) -> None:
-    """Whether this may be offered, before anything is made of it.
+    """Check a pool file's values before they are used.
 
     Raises:
-        ValueError: a name that is none, a number out of its range, something twice, or too much of something.
+        ValueError: a name is not valid, a number is out of range, a device appears twice, or a list is too long.
     """
     _check_boot_id(pools.boot_id)
     if len(pools.pools) > MOST_POOLS:
@@ -88,13 +89,13 @@ def check_pools(pools: PoolSet) -> None:
         _expect_once([device.address for device in pool.devices], f"{pool.resource_name}: device")
         for device in pool.devices:
             if not _may_be_a_driver(device.driver):
-                raise ValueError(f"{device.address}: {device.driver[:_SHOWN]!r} is no name of a driver")
+                raise ValueError(f"{device.address}: {device.driver[:_SHOWN]!r} is not the name of a driver")
             if device.numa_node is not None and not 0 <= device.numa_node < MOST_NUMA_NODES:
                 raise ValueError(f"{device.address}: NUMA node {device.numa_node}, wanted 0 to {MOST_NUMA_NODES - 1}")
 
 
 def check_ledger(ledger: Ledger) -> None:
-    """Whether this can be what a device plugin noted.
+    """Check a ledger's values before they are used.
 
     Raises:
         ValueError: see `check_pools`.
@@ -105,7 +106,7 @@ def check_ledger(ledger: Ledger) -> None:
     for entry in ledger.allocations:
         _check_resource_name(entry.resource_name)
         if not 0 <= entry.at < _YEAR_5138:
-            raise ValueError(f"{entry.address}: {entry.at} is no time in seconds")
+            raise ValueError(f"{entry.address}: {entry.at} is not a time in seconds")
 
 
 _SHOWN = 80
@@ -114,12 +115,12 @@ _YEAR_5138 = 1e11
 
 def _check_boot_id(boot_id: str) -> None:
     if not _BOOT_ID.fullmatch(boot_id):
-        raise ValueError(f"{boot_id[:_SHOWN]!r} is no boot id")
+        raise ValueError(f"{boot_id[:_SHOWN]!r} is not a boot id")
 
 
 def _may_be_a_driver(name: str) -> bool:
-    """It is only compared with what sysfs shows, which is any file name: a stricter rule kept the pools of a whole node
-    from being written because of one function with a strange driver.
+    """Accept any printable file name: it is only compared with those in sysfs. A stricter rule once stopped the pool
+    file of a whole node because of one function with an unusual driver.
     """
     try:
         return shown_name(name).isprintable()
@@ -129,10 +130,10 @@ def _may_be_a_driver(name: str) -> bool:
 
 def _check_resource_name(name: str) -> None:
     if len(name) > _NAME_LIMIT:
-        raise ValueError(f"{name[:_SHOWN]!r}... is no resource name: {len(name)} characters")
+        raise ValueError(f"{name[:_SHOWN]!r}... is not a resource name: {len(name)} characters")
 
 
 def _expect_once(things: Sequence[object], what: str) -> None:
     if len(set(things)) != len(things):
         ((twice, _),) = Counter(things).most_common(1)
-        raise ValueError(f"{what} {str(twice)[:_SHOWN]} is there twice")
+        raise ValueError(f"{what} {str(twice)[:_SHOWN]} appears twice")

@@ -1,62 +1,62 @@
 """The closed list of reasons. Conditions, events, the command line and the tests use these words and no others.
 
-Another version may have more of them. A word that is not in this list is a problem, and never that all is well.
+Another version may have more reasons. A word that is not in this list counts as a problem.
 """
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why something is as it is; a message beside it names the device and the next step."""
+    """Why something is as it is. The message beside it names the device and the next step."""
 
     CONVERGED = "Converged"  # everything is as the policies ask
     CHANGING = "Changing"  # steps are being carried out
     WAITING_FOR_TURN = "WaitingForTurn"  # maxUnavailable other nodes go first
-    VFS_IN_USE = "VfsInUse"  # a holder has it open, or nobody can tell that it has not
+    VFS_IN_USE = "VfsInUse"  # a pod or process holds the function, or its use is unknown
     EVICTING = "Evicting"  # pods that hold affected functions are being evicted
-    EVICTION_BLOCKED = "EvictionBlocked"  # a PodDisruptionBudget says no
-    NODE_CORDONED = "NodeCordoned"  # an administrator's cordon
+    EVICTION_BLOCKED = "EvictionBlocked"  # a PodDisruptionBudget forbids the eviction
+    NODE_CORDONED = "NodeCordoned"  # an administrator cordoned the node
     NO_MATCHING_DEVICE = "NoMatchingDevice"  # no PF of this node matches the policy
-    COUNT_CONFLICT = "CountConflict"  # an earlier policy asked another number of VFs of this PF
-    INDEX_TAKEN = "IndexTaken"  # an earlier policy has these VF indexes
+    COUNT_CONFLICT = "CountConflict"  # a policy with precedence asks another number of VFs of this PF
+    INDEX_TAKEN = "IndexTaken"  # a policy with precedence has these VF indexes
     NOTHING_LEFT = "NothingLeft"  # no VF index is left for this pool
-    FUNCTION_TAKEN = "FunctionTaken"  # the PF is handed out whole, or its VFs are
+    FUNCTION_TAKEN = "FunctionTaken"  # the PF, or its VFs, are handed out already, or it has another program's VFs
     NEEDED_BY_MACHINE = "NeededByMachine"  # it carries a mounted file system, the default route or a console
     RESOURCE_MISMATCH = "ResourceMismatch"  # one resource name, two drivers
     TOO_MANY_VFS = "TooManyVfs"  # more than sriov_totalvfs
-    SRIOV_UNSUPPORTED = "SriovUnsupported"  # no sriov_configure, or no PF driver
-    PF_DRIVER_MISSING = "PfDriverMissing"  # the PF has no driver, so it can make no VFs
+    SRIOV_UNSUPPORTED = "SriovUnsupported"  # the device, its firmware or its driver makes no VFs
+    PF_DRIVER_MISSING = "PfDriverMissing"  # the PF has no driver that makes VFs
     NO_IOMMU = "NoIommu"  # the function has no IOMMU group
-    GROUP_NOT_VIABLE = "GroupNotViable"  # a member of its IOMMU group is bound elsewhere
-    MODULE_MISSING = "ModuleMissing"  # modprobe does not know it
-    DRIVER_MISSING = "DriverMissing"  # no such driver is registered
+    GROUP_NOT_VIABLE = "GroupNotViable"  # a member of its IOMMU group is on a driver that VFIO cannot share with
+    MODULE_MISSING = "ModuleMissing"  # the running kernel has no such module, or it does not load
+    DRIVER_MISSING = "DriverMissing"  # no driver with this name is registered
     BIND_FAILED = "BindFailed"  # the driver refused the device
-    SETTLE_TIMEOUT = "SettleTimeout"  # the kernel did not show in time what was asked for
-    STALE_SNAPSHOT = "StaleSnapshot"  # the machine moved between planning and applying
-    STUCK = "Stuck"  # a write blocked past its deadline
+    SETTLE_TIMEOUT = "SettleTimeout"  # the kernel did not show the result of a step in time
+    STALE_SNAPSHOT = "StaleSnapshot"  # the machine changed between plan and write
+    STUCK = "Stuck"  # a write is blocked past its deadline
     ANOTHER_WRITER = "AnotherWriter"  # another virtfn process writes on this node
-    WRITE_REFUSED = "WriteRefused"  # the kernel answered with an errno
-    DRIFTED = "Drifted"  # somebody changed it; being repaired
-    DEVICE_GONE = "DeviceGone"  # it was there and is not any more
-    RECONFIGURING = "Reconfiguring"  # withdrawn from pods because a change is about to touch it
+    WRITE_REFUSED = "WriteRefused"  # the kernel refused a write with an errno
+    DRIFTED = "Drifted"  # changed outside virtfn; virtfn repairs it
+    DEVICE_GONE = "DeviceGone"  # the device has disappeared
+    RECONFIGURING = "Reconfiguring"  # withdrawn from new pods because a change is about to touch it
     LINK_SETTING_REFUSED = "LinkSettingRefused"  # the PF driver refused a link setting
-    JOURNAL_UNREADABLE = "JournalUnreadable"  # the original state cannot be read, so nothing is given back blindly
+    JOURNAL_UNREADABLE = "JournalUnreadable"  # the original state cannot be read, so nothing is given back
     INVALID_POLICY = "InvalidPolicy"  # a policy object that the schema would have refused
-    TOO_LARGE = "TooLarge"  # an object that costs more than one object, or one node, may
-    NAME_TAKEN = "NameTaken"  # two resource names become one environment name
-    TURN_LOST = "TurnLost"  # a node that was silent in its turn; the next one has it
-    UNREADABLE = "Unreadable"  # sysfs did not answer, or another version said it, so nothing is assumed
+    TOO_LARGE = "TooLarge"  # a policy, or all policies of a node together, exceed a size limit
+    NAME_TAKEN = "NameTaken"  # two resource names become one environment variable
+    TURN_LOST = "TurnLost"  # the node was silent in its turn, so the next node has it
+    UNREADABLE = "Unreadable"  # a file could not be read, or another version reports an unknown reason
     HOST_UNREACHABLE = "HostUnreachable"  # the host process does not answer
     POOL_FILE_UNREADABLE = "PoolFileUnreadable"  # the plugin cannot read what the agent publishes
     KUBELET_UNREACHABLE = "KubeletUnreachable"  # podresources does not answer, so every function counts as in use
 
 
 CALM = frozenset({Reason.CONVERGED, Reason.CHANGING, Reason.WAITING_FOR_TURN, Reason.EVICTING, Reason.RECONFIGURING})
-"""Nobody need look: it is fine, or on its way."""
+"""Reasons that need no attention: all is well, or a change is on its way."""
 
 
 def known_reason(word: str) -> Reason:
-    """The reason of a word that another version may have written; one that is not in the list here is Unreadable."""
+    """Return the reason that another version wrote; a word that is not in the list becomes Unreadable."""
     return Reason(word) if word in _WORDS else Reason.UNREADABLE
 
 

@@ -1,7 +1,7 @@
-"""Names of extended resources: the kubelet's rules, Kubernetes' own words, and which domains an administrator allows.
+"""Names of extended resources: the kubelet's rules, the names of Kubernetes itself, and the allowed domains.
 
-A resource name is a promise of somebody: who offers `nvidia.com/gpu` speaks for NVIDIA's device plugin, and pods that
-ask for it get a device of ours. So only virtfn.dev and the domains that the administrator names are offered.
+A policy that offered `nvidia.com/gpu` would give virtfn's functions to pods that ask for NVIDIA's devices. So only
+virtfn.dev and the domains that the administrator allows are offered.
 """
 
 import re
@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from virtfn_host.core.values.fields import PolicyError, shown
 
 RESOURCE_DOMAIN = "virtfn.dev"
-"""Put before a resource name without a slash; always allowed."""
+"""The domain of a resource name without a slash; always allowed."""
 
 NAME_LIMIT = 308
-"""Characters of domain, slash and name: 244 + 1 + 63. The kubelet's registry has the same bound."""
+"""Most characters of domain, slash and name: 244 + 1 + 63. The kubelet's registry has the same limit."""
 
 Domains = frozenset[str]
-"""Domains beside virtfn.dev that may be offered; a subdomain is another domain."""
+"""Allowed domains beside virtfn.dev; a subdomain is another domain."""
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -28,17 +28,17 @@ _KUBERNETES_OWN = re.compile(
     r"|replicationcontrollers|hugepages(-.*)?|attachable-volumes-.*|(requests|limits|count)\..*)",
     re.IGNORECASE,
 )
-"""What stands without a domain in a pod's resources or in a quota."""
+"""Names that Kubernetes uses without a domain in a pod's resources or in a quota."""
 
 
 def resource_name(value: object, path: str, domains: Domains | None = None) -> str:
-    """The full name, with its domain, of what a user wrote.
+    """Return the full name, with its domain, for a user's `resourceName`.
 
     Args:
-        domains: what is allowed beside virtfn.dev; None where no cluster is asked, as by the command on a node.
+        domains: domains that are allowed beside virtfn.dev; None allows any, as in the command on a node.
 
     Raises:
-        PolicyError: the kubelet would refuse it, it is one of Kubernetes' own, or its domain is not allowed.
+        PolicyError: the kubelet would refuse the name, Kubernetes uses it itself, or its domain is not allowed.
     """
     if not isinstance(value, str) or not value:
         raise PolicyError(f"{path}: a pool needs a resource name")
@@ -49,35 +49,35 @@ def resource_name(value: object, path: str, domains: Domains | None = None) -> s
     domain = domain if slash else RESOURCE_DOMAIN
     # The kubelet's own rules: a qualified name, and its substring test for kubernetes.io/.
     if not _NAME.fullmatch(name) or not is_domain(domain):
-        raise PolicyError(f"{path}: {shown(value)} is no resource name like fast or vendor.example/fast")
+        raise PolicyError(f"{path}: {shown(value)} is not a resource name like fast or vendor.example/fast")
     if is_reserved(domain):
-        raise PolicyError(f"{path}: {shown(value)} lies in a domain that Kubernetes keeps for itself")
+        raise PolicyError(f"{path}: {shown(value)} is in a domain that Kubernetes keeps for itself; use another domain")
     if domains is not None and domain not in domains | {RESOURCE_DOMAIN}:
-        text = f"{shown(value)} lies in a domain that is not allowed here; leave the domain out"
-        raise PolicyError(f"{path}: {text}, or have it added to the chart's value resourceDomains")
+        text = f"{shown(value)} is in a domain that is not allowed here; leave the domain out"
+        raise PolicyError(f"{path}: {text}, or add it to the chart's value resourceDomains")
     return f"{domain}/{name}"
 
 
 def environment_keys(full_name: str) -> tuple[str, str]:
-    """What the names of a container's environment end in, as a shell can read them.
+    """Return the endings of the names of a container's environment variables, in characters that a shell can read.
 
-    Software looks for PCIDEVICE_<key> and PCIDEVICE_<key>_INFO, so a pool `fast_info` takes a name of a pool `fast`.
+    Software looks for PCIDEVICE_<key> and PCIDEVICE_<key>_INFO, so the pools `fast` and `fast_info` conflict.
     """
     key = _NO_SHELL.sub("_", full_name.upper())
     return key, f"{key}_INFO"
 
 
 def read_domains(text: str, path: str) -> Domains:
-    """`vendor.example,other.example` to a set; blanks and empty parts are nothing.
+    """Parse `vendor.example,other.example` to a set; blanks and empty parts are ignored.
 
     Raises:
-        PolicyError: one is no DNS subdomain, or one that Kubernetes keeps for itself.
+        PolicyError: a domain is not a DNS subdomain, or Kubernetes keeps it for itself.
     """
     return checked_domains((part.strip() for part in text.split(",") if part.strip()), path)
 
 
 def checked_domains(domains: Iterable[str], path: str) -> Domains:
-    """The same of a list.
+    """Return the domains of a list as a set.
 
     Raises:
         PolicyError: as `read_domains`.
@@ -85,17 +85,17 @@ def checked_domains(domains: Iterable[str], path: str) -> Domains:
     found = frozenset(domains)
     for domain in sorted(found):
         if not is_domain(domain):
-            raise PolicyError(f"{path}: {shown(domain)} is no domain like vendor.example")
+            raise PolicyError(f"{path}: {shown(domain)} is not a domain like vendor.example")
         if is_reserved(domain):
             raise PolicyError(f"{path}: {shown(domain)} is a domain that Kubernetes keeps for itself")
     return found
 
 
 def is_domain(text: str) -> bool:
-    """A DNS subdomain in lower case as Kubernetes tests for one, short enough for the kubelet."""
+    """Return whether this is a lower-case DNS subdomain, as Kubernetes checks it, and short enough for the kubelet."""
     return 0 < len(text) <= _DOMAIN_LIMIT and all(_LABEL.fullmatch(label) for label in text.split("."))
 
 
 def is_reserved(domain: str) -> bool:
-    """Whether Kubernetes keeps the domain for itself; its own test is for the end of the text, not for a label."""
+    """Return whether Kubernetes keeps the domain for itself. Like its own check, this compares text, not labels."""
     return f"{domain}/".endswith("kubernetes.io/") or domain.startswith("requests.")

@@ -1,7 +1,7 @@
-"""The closed union of steps, the plan made of them, and the report of what became of it.
+"""The closed union of steps, the plan made of them, and the report of their outcomes.
 
-A step is data: what to write, and what must be found there before. `linux/act/apply.py` carries it out after the
-in-use lock says yes, and refuses anything that is not in this file.
+A step is data: the value to write, and the value that must be there before. `linux/act/apply.py` carries it out after
+it took the in-use lock, and refuses anything that is not in this file.
 """
 
 from collections import Counter
@@ -28,27 +28,27 @@ from virtfn_host.core.values.names import (
 from virtfn_host.core.values.reasons import Reason
 
 MANY = 65536
-"""Steps of the longest plan, and whatever else there is a list of: more than the VFs of the largest PF."""
+"""Most items of a list in a plan, such as its steps: more than the VFs of the largest PF."""
 
 MESSAGE = 800
-"""Characters of a message that are told. Each step that is not tried repeats why, and a plan may have 65,536 steps: a
-long message in one of them made a report of 670 MB (measured)."""
+"""Most characters of a message. Every step that is not tried repeats the reason, and a plan may have 65,536 steps: one
+long message made a report of 670 MB (measured by hand)."""
 
 REPEATED = 300
-"""Characters of a former message that are repeated. 13,300 steps that repeated 800 of them, in another script than
-ASCII, took 184 MB of the 128 that the host process has (measured)."""
+"""Most characters of an earlier message that a message repeats. 13,300 steps that repeated 800 characters, not in
+ASCII, took 184 MB; the host process has 128 (measured by hand)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionRef:
-    """A VF by PF and index, because a VF that a former step makes has no address yet; or a whole function."""
+    """A VF by PF and index, because a VF that an earlier step makes has no address yet; or a whole function."""
 
     pf: PciAddress
-    """The PF, or the function itself where there is no index."""
+    """The PF, or the whole function itself."""
     index: VfIndex | None
     """VF index; None: the function at `pf` itself, handed out whole."""
     address: PciAddress | None
-    """Where it must be found; None when the plan makes it."""
+    """The address that the VF must have; None if the plan makes the VF."""
 
     def __str__(self) -> str:
         if self.index is None:
@@ -77,7 +77,7 @@ class SetAutoprobe:
 class SetNumVfs:
     """Write `sriov_numvfs`. One of `value` and `expects` is 0: the kernel refuses n to m.
 
-    To 0 it ends every VF: all are locked, then unbound side by side, then 0 is written, or nothing happens.
+    Writing 0 removes every VF: all VFs are locked, then unbound in parallel, then 0 is written; or nothing happens.
     """
 
     pf: PciAddress
@@ -87,7 +87,7 @@ class SetNumVfs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
-    """Wait until `num_vfs` VFs are there, each with an IOMMU group where the PF has one."""
+    """Wait until `num_vfs` VFs exist, each with an IOMMU group if the PF has one."""
 
     pf: PciAddress
     num_vfs: VfCount
@@ -95,7 +95,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unbind:
-    """Take a function from the driver that has it. Disruptive."""
+    """Unbind a function from its driver. Disruptive."""
 
     function: FunctionRef
     expects: ShownName
@@ -103,7 +103,7 @@ class Unbind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetDriverOverride:
-    """Write `driver_override`; None clears it. Acts at the next bind only."""
+    """Write `driver_override`; None clears it. It takes effect at the next bind."""
 
     function: FunctionRef
     value: OverrideText | None
@@ -112,7 +112,7 @@ class SetDriverOverride:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """Bind a driverless function to a driver by name and look that it is there."""
+    """Bind a function without driver to a driver by name, and check that it is bound."""
 
     function: FunctionRef
     driver: DriverName
@@ -120,25 +120,25 @@ class Bind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """Let the kernel pick the driver of a driverless function, and look that one came."""
+    """Let the kernel pick the driver of a function without driver, and check that one is bound."""
 
     function: FunctionRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetLink:
-    """Set one link setting of a VF through its PF's netdev, under the in-use lock. Its failure stops no other step."""
+    """Set one link setting of a VF through its PF's netdev, under the in-use lock. A failure stops no other step."""
 
     function: FunctionRef
     value: VfLink
-    """One group of `link.GROUPS`; the rest is None."""
+    """One group of `link.GROUPS`; the other fields are None."""
     expects: VfLink | None
-    """What must be shown before, of the same fields; None for a VF that the plan makes."""
+    """The values that the same fields must have before; None for a VF that the plan makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
-    """Drop the journal's entry of a PF that is as it was before the first touch; refused when it is not."""
+    """Drop the journal's entry of a PF that has its original state again; refused if it does not."""
 
     pf: PciAddress
 
@@ -149,7 +149,7 @@ Step: TypeAlias = (
 
 
 def pf_of(step: Step) -> PciAddress:
-    """The PF a step belongs to: a failure stops the steps of its PF only, a blocked write all."""
+    """Return the PF of a step. A failed step stops the steps of its PF only, a blocked write stops all."""
     match step:
         case LoadModule() | SetAutoprobe() | SetNumVfs() | Settle() | Forget():
             return step.pf
@@ -160,7 +160,7 @@ def pf_of(step: Step) -> PciAddress:
 
 
 def describe(step: Step) -> str:
-    """The one sentence of a step: dry-run line, log line, report line and golden text."""
+    """Return the sentence of a step, for plans, logs and reports."""
     match step:
         case LoadModule(module=module):
             return f"load module {module}"
@@ -189,10 +189,11 @@ def describe(step: Step) -> str:
 
 
 def patience(step: Step) -> float:
-    """Seconds a step may take before it counts as stuck (writes) or unsettled.
+    """Return the seconds that a step may take before it counts as stuck (a write) or not settled.
 
-    Measured: numvfs to 0 with 127 bound VFs takes 7 s under emulation, real cards up to 65 s for 125 VFs; a held VF
-    blocks for ever, so more patience only delays the word Stuck. Under the lock nothing should block at all.
+    Measured by hand: writing 0 to sriov_numvfs with 127 bound VFs takes 7 s under emulation. Real cards take up to 65 s
+    for 125 VFs. A held VF blocks for ever, so a longer time only delays the reason Stuck. Under the lock, no write
+    should block.
     """
     match step:
         case SetNumVfs():
@@ -202,7 +203,7 @@ def patience(step: Step) -> float:
         case Unbind() | Bind() | Probe():
             return 20.0
         case SetLink():
-            # For a rate this includes waiting for the PF's carrier, which is lost when VFs are made.
+            # Includes the wait for the PF's carrier: a rate needs it, and it is lost when VFs are made.
             return 10.0
         case SetAutoprobe() | SetDriverOverride() | Forget():
             return 5.0
@@ -212,71 +213,72 @@ def patience(step: Step) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """Something that must wait for a holder or for the machine; nothing of it was or will be touched."""
+    """A change that must wait for a holder or for the machine. None of its steps are in the plan."""
 
     device: PciAddress
     reason: Reason
     message: Sentence
     holders: Annotated[tuple[Holder, ...], AtMost(MANY)]
     displaces: Annotated[tuple[PciAddress, ...], AtMost(MANY)] = ()
-    """Functions that exist now and that are taken away or rebound once it need not wait."""
+    """Functions that exist now and that the change will remove or rebind."""
     only_links: bool = False
-    """Only link settings wait; nothing else of the PF waits for them."""
+    """Whether only link settings wait; the rest of the PF does not wait for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PfPlan:
-    """What is to do on one PF: its ordered steps, what must wait, and whom the steps displace."""
+    """The plan of one PF: ordered steps, changes that must wait, and functions that the steps displace."""
 
     pf: PciAddress
     steps: Annotated[tuple[Step, ...], AtMost(MANY)]
     blocked: Annotated[tuple[Blocked, ...], AtMost(MANY)] = ()
     displaces: Annotated[tuple[PciAddress, ...], AtMost(MANY)] = ()
-    """Functions that exist now and that some step takes away or rebinds: withdraw them from pods first."""
+    """Functions that exist now and that a step removes or rebinds: withdraw them from pods first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The plans of all PFs where there is something to do. Same input, same bytes; converged input, none."""
+    """The plans of all PFs with steps or blocked changes. The same input gives the same bytes; a converged machine
+    gives an empty plan."""
 
     pfs: Annotated[tuple[PfPlan, ...], AtMost(MANY, together="steps")]
-    """By address."""
+    """Ordered by address."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps, in their order."""
+        """All steps, in order."""
         return tuple(step for part in self.pfs for step in part.steps)
 
     @property
     def blocked(self) -> tuple[Blocked, ...]:
-        """All that must wait."""
+        """All changes that must wait."""
         return tuple(blocked for part in self.pfs for blocked in part.blocked)
 
     @property
     def displaces(self) -> tuple[PciAddress, ...]:
-        """All functions that some step takes away or rebinds."""
+        """All functions that a step removes or rebinds."""
         return tuple(address for part in self.pfs for address in part.displaces)
 
     @property
     def calm(self) -> "Plan":
-        """The PFs of which nothing is displaced: these wait for no turn and for no withdrawal."""
+        """The plans of PFs that displace no function: these steps need neither a turn nor withdrawal."""
         return Plan(pfs=tuple(part for part in self.pfs if not part.displaces))
 
     def pf(self, address: PciAddress) -> PfPlan | None:
-        """The plan of this PF, or None where there is nothing to do."""
+        """Return the plan of this PF, or None if there is nothing to do."""
         return next((part for part in self.pfs if part.pf == address), None)
 
 
 def plan_of(steps: Iterable[Step]) -> Plan:
-    """These steps alone, PF by PF."""
+    """Return a plan of these steps, PF by PF, with nothing blocked and nothing displaced."""
     return Plan(pfs=tuple(PfPlan(pf=pf, steps=tuple(alike)) for pf, alike in groupby(steps, pf_of)))
 
 
 def too_often(plan: Plan) -> Step | None:
-    """The first step that comes more often to the same than in any plan of ours; None: there is none.
+    """Return the first step that repeats an earlier one more often than any plan of ours does, or None.
 
-    A plan leads from what is to what should be, and no way there is longer than off and on again: a number of VFs goes
-    through 0, an override is set and cleared. Only of link settings a VF has one for each group.
+    A plan writes each thing at most twice: a number of VFs goes through 0, an override is set and cleared. Only link
+    settings have one step for each group.
     """
     times: Counter[tuple[object, ...]] = Counter()
     for step in plan.steps:
@@ -288,7 +290,7 @@ def too_often(plan: Plan) -> Step | None:
 
 
 def _aim(step: Step) -> tuple[object, ...]:
-    """What a step does to what; how it is now and then is left out."""
+    """Return the kind of a step and its target, without values."""
     match step:
         case LoadModule(pf=pf, module=module):
             return LoadModule, pf, module
@@ -301,7 +303,7 @@ def _aim(step: Step) -> tuple[object, ...]:
 
 
 class Outcome(StrEnum):
-    """What became of a step."""
+    """The outcome of a step."""
 
     DONE = "done"
     FAILED = "failed"
@@ -310,38 +312,39 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """One step of a plan, carried out or not."""
+    """The result of one step of a plan."""
 
     step: Step
     outcome: Outcome
     seconds: float
     reason: Reason | None
-    """Why not, for everything but `done`."""
+    """Why the step is not `done`; None if it is."""
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What became of a plan, step by step, in its order."""
+    """The results of a plan's steps, in order."""
 
     results: tuple[StepResult, ...]
 
 
 def ended(step: Step, outcome: Outcome, reason: Reason | None, message: str, seconds: float = 0.0) -> StepResult:
-    """What became of a step; `seconds` are rounded to tenths of a millisecond."""
+    """Return the result of a step; `seconds` are rounded to tenths of a millisecond."""
     short = shortened(message)
     return StepResult(step=step, outcome=outcome, seconds=round(seconds, 4), reason=reason, message=short)
 
 
 def shortened(message: str, most: int = MESSAGE) -> str:
-    """In ASCII: one character of another script makes each of all the others take four bytes, in every copy.
+    """Return the message in ASCII, at most about `most` characters long.
 
-    What was wanted stands at its beginning and what helps at its end, so the middle is left out.
+    In ASCII, because one other character can make Python store each character of the text in four bytes. The middle is
+    left out, because a message begins with what was wanted and ends with the next step.
     """
     text = message if message.isascii() else message.encode("ascii", "backslashreplace").decode("ascii")
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
 def not_tried(step: Step, reason: Reason | None, text: str) -> StepResult:
-    """A step that was left undone; `text` says why, behind what the step is."""
+    """Return the result of a step that was not tried; `text` says why, after the sentence of the step."""
     return ended(step, Outcome.NOT_TRIED, reason, f"{describe(step)}: {text}")

@@ -1,7 +1,7 @@
-"""JSON text that anybody may have written, to plain values: it is what it says, or it is a CodecError.
+"""Parse untrusted JSON text to plain values; any fault in it is a CodecError.
 
-What the values mean is codec's. Everything is bounded, for `json` alone answers a deep list with a RecursionError, and
-a number of 5,000 digits with a ValueError or, where somebody set it so, with seconds of work.
+`codec.py` decides what the values mean. Everything is bounded: `json` alone raises RecursionError for a deep list, and
+ValueError for a number of 5,000 digits, or works on it for seconds if Python's limit is switched off.
 """
 
 import json
@@ -11,25 +11,25 @@ from collections import Counter
 from typing import Any
 
 DEPTH_LIMIT = 64
-"""Objects and lists within each other in the deepest JSON that is read; the deepest value of ours has eight."""
+"""Most levels of nested objects and lists in JSON that is read; virtfn's own values have at most eight."""
 
 
 class CodecError(ValueError):
-    """A document that is not what it should be; the message begins with the path inside it."""
+    """A document is not valid; the message begins with the path of the fault inside it."""
 
 
 class NotJsonError(CodecError):
-    """It is no JSON at all, so it may be something else."""
+    """The text is not JSON, so it may be another format."""
 
 
 def parse_json(text: str | bytes, *, limit: int) -> Any:
-    """What a JSON text of at most `limit` bytes says, read strictly, whoever wrote it.
+    """Parse untrusted JSON text of at most `limit` bytes strictly.
 
-    Beside what is no JSON, it refuses what `json` lets through: a key that is there twice, a number that is not finite
-    or an integer of more than 64 bits, half of a surrogate pair, and more than DEPTH_LIMIT levels.
+    It also refuses what `json` accepts: a key that appears twice, a number that is not finite, an integer of more than
+    64 bits, half of a surrogate pair, and more than DEPTH_LIMIT levels.
 
     Raises:
-        CodecError: it is not that, and nothing else is raised.
+        CodecError: the text is refused; no other exception is raised.
     """
     try:
         if len(text if isinstance(text, bytes) or text.isascii() else text.encode()) > limit:
@@ -38,7 +38,7 @@ def parse_json(text: str | bytes, *, limit: int) -> Any:
             text = text.decode()
         value = _JSON.decode(text)
         _refuse_depth(value)
-        if _HALF_A_PAIR.search(text):  # perhaps whole pairs, or only text about them
+        if _HALF_A_PAIR.search(text):  # it may be part of a whole pair, or an escaped backslash: encoding decides
             json.dumps(value, ensure_ascii=False).encode()
     except CodecError:
         raise
@@ -49,12 +49,12 @@ def parse_json(text: str | bytes, *, limit: int) -> Any:
     except RecursionError as error:
         raise CodecError(_TOO_DEEP) from error
     except MemoryError as error:
-        raise CodecError("takes more memory than there is") from error
+        raise CodecError("not enough memory to read it") from error
     return value
 
 
 def clipped(value: object) -> str:
-    """A value of somebody else for a message of ours: its beginning says enough."""
+    """Return the beginning of an untrusted value, for a message."""
     text = repr(value)
     return text if len(text) <= _CLIP else text[:_CLIP] + "..."
 
@@ -92,7 +92,7 @@ _JSON = json.JSONDecoder(object_pairs_hook=_once, parse_int=_integer, parse_floa
 
 
 def _refuse_depth(value: object) -> None:
-    """Level by level: what is deeper than the limit is not gone into."""
+    """Raise CodecError for more than DEPTH_LIMIT levels. It goes level by level and stops at the limit."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(DEPTH_LIMIT):
         level = [
