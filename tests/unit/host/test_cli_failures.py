@@ -124,7 +124,7 @@ def test_a_holder_that_cannot_be_told_is_named_so(open_root: Path) -> None:
     done = as_nobody("list", root=open_root)
     assert done.returncode == DONE
     (line,) = [line for line in done.stdout.splitlines() if VF in line]
-    assert "cannot be told: " in line
+    assert "unknown: " in line
     assert "Permission denied" in line
 
 
