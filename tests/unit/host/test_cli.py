@@ -1,4 +1,4 @@
-"""What a person at a node sees of plan, verify, bind and restore: sentences and exit statuses, never a traceback."""
+"""Output and exit statuses of plan, verify, bind and restore: sentences, never a traceback."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""`virtfn list` and `virtfn explain` of a machine: tables, names, filters, and sentences where there is nothing."""
+"""Output of `virtfn list` and `virtfn explain`: tables, names, filters, and a sentence if there is nothing to show."""
 
 import gzip
 import json

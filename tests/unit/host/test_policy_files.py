@@ -1,4 +1,4 @@
-"""Files of policies: anything may be in them, and each is answered by what is wrong with it, at once."""
+"""Policy files with any content: the error says at once what is wrong."""
 
 import os
 import threading
