@@ -1,4 +1,4 @@
-"""A node for a fault: a fake kernel of its own each time, or the real one, which is kept from fault to fault."""
+"""The node of a fault: a new fake kernel for each fault, or the real one, which all faults share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))
 
 @pytest.fixture(scope="session")
 def real_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyNode]:
-    """The machine itself; at the end it is as it was."""
+    """The machine itself; the end checks that it is as before."""
     subprocess.run(["modprobe", "-a", "igb", "igbvf"], check=True)
     before = read_inventory(Sysfs()).pfs
     node = FaultyNode(tmp_path_factory.mktemp("node"), None)
@@ -39,7 +39,7 @@ def real_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyNode]:
 
 @pytest.fixture
 def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FaultyNode]:
-    """Fake, or real where VIRTFN_IN_GUEST is set."""
+    """A fake node, or the real one if VIRTFN_IN_GUEST is set."""
     if IN_GUEST:
         yield request.getfixturevalue("real_node")
         return

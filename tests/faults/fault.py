@@ -1,4 +1,4 @@
-"""What a fault is: how it is provoked, what `virtfn` and the node's report must say of it, and where it can be had."""
+"""Defines a fault: how to provoke it, what `virtfn` and the node's report must say, and where it can be provoked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Asked = Callable[["FaultyNode"], Sequence[Policy]]
 
 
 def policy(name: str, device: Mapping[str, Any], *, count: int | None = None, **pool: Any) -> Policy:
-    """A policy with one pool, or with none where nothing of one is given."""
+    """Return a policy with one pool; without a pool if the count is 0 and no field of a pool is given."""
     pools = [{"resourceName": name, **pool}] if pool or count != 0 else []
     counted = {} if count is None else {"count": count}
     spec = {"devices": [dict(device)], "virtualFunctions": {**counted, "pools": pools}}
@@ -27,28 +27,28 @@ def policy(name: str, device: Mapping[str, Any], *, count: int | None = None, **
 
 
 def whole(name: str, device: Mapping[str, Any]) -> Policy:
-    """A policy that hands out functions themselves."""
+    """Return a policy that hands out whole functions."""
     spec = {"devices": [dict(device)], "wholeFunctions": {"resourceName": name}}
     return {"apiVersion": "virtfn.dev/v1alpha1", "kind": "SriovPolicy", "metadata": {"name": name}, "spec": spec}
 
 
 def fast(node: FaultyNode, **wanted: Any) -> Policy:
-    """Of the first PF: two VFs on vfio-pci, unless told otherwise."""
+    """Return a policy for the first PF: two VFs on vfio-pci, unless `wanted` says otherwise."""
     return policy("fast", {"address": str(node.pf)}, **{"count": 2, "driver": "vfio-pci", **wanted})
 
 
 def the_same(node: FaultyNode) -> Sequence[Policy]:
-    """What every fault begins with unless it says otherwise."""
+    """Return the policies of a fault that names no others."""
     return (fast(node),)
 
 
 def on_kernel(node: FaultyNode) -> Sequence[Policy]:
-    """Both VFs on the driver that the kernel picks."""
+    """Return a policy with both VFs on the driver that the kernel picks."""
     return (fast(node, driver="kernel"),)
 
 
 def and_other(**wanted: Any) -> Asked:
-    """The same, and a second policy for the second PF, or for `device`."""
+    """Return the same policies and a second one, for the second PF or for `device`."""
 
     def asked(node: FaultyNode) -> Sequence[Policy]:
         device = {key: _filled(value, node) for key, value in wanted.get("device", {"address": "{other}"}).items()}
@@ -63,34 +63,34 @@ def _filled(value: Any, node: FaultyNode) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault. `{pf}`, `{other}` (the second PF), `{vf}` and `{group}` in a message stand for what the node has."""
+    """One fault. In messages, `{pf}`, `{other}` (the second PF), `{vf}` and `{group}` stand for those of the node."""
 
     name: str
     section: str
-    """Of the measured list of faults (docs/faults.md)."""
+    """Section of the list of faults measured on real kernels (docs/faults.md)."""
     provoke: Callable[[FaultyNode], AbstractContextManager[None]]
-    """Entered it provokes the fault, left it repairs what the product cannot repair by itself."""
+    """A context: entering it provokes the fault, leaving it repairs what virtfn cannot repair itself."""
     reason: Reason
     message: str
-    """Regular expression; it must name the device, or the file or process where there is no device."""
+    """Regular expression; must name the device, or the file or process if no device is concerned."""
     words: Sequence[str] = ("plan",)
-    """Of the command; the policy file is added where the verb takes one. Empty: `virtfn` cannot know of it."""
+    """Words after `virtfn`; the policy file is added if the verb takes one. Empty: `virtfn` cannot see the fault."""
     status: int = 1
     """Exit status of the command."""
     before: Asked = the_same
-    """Policies to converge on first."""
+    """Policies on which the node converges first."""
     asked: Asked = the_same
-    """Policies while the fault is there."""
+    """Policies while the fault lasts."""
     after: Asked | None = None
-    """Policies from the repair on; None: those that were asked."""
+    """Policies after the repair; None: `asked`."""
     told: tuple[Reason, str] | None = None
-    """Reason and message of the report, where they are not those of the command."""
+    """Reason and message of the report, if they differ from those of the command."""
     fake_only: str = ""
-    """Why no real kernel: empty means that it is provoked on both."""
+    """Why a real kernel cannot show it; empty: both kernels show it."""
     hardware: str = "igb2"
-    """What the machine must be: `igb2`, `no-iommu` or `no-acs`."""
+    """The machine that it needs: `igb2`, `no-iommu` or `no-acs`."""
 
     @property
     def real(self) -> bool:
-        """Whether a real kernel shows it too."""
+        """Return whether a real kernel shows it too."""
         return not self.fake_only

@@ -1,7 +1,7 @@
-"""A whole node but for the API server and the kubelet: machine, host process behind its socket, agent, command line.
+"""A node without API server and kubelet: machine, host process behind its socket, agent, command line.
 
-The agent is the real one with its real patience, but the pauses between its turns are counted, not slept: seconds here
-are those of its work plus every pause it would have made, as if no kernel event had woken it.
+Agent and patience are real, but pauses between turns are counted instead of slept: seconds here are the agent's working
+time plus every pause that it would have made, as if no kernel event had woken it.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ PROMISE = 10.0
 """Seconds until a fault must show, and until it must be gone after its repair."""
 
 DEADLINE = PROMISE if os.environ.get("VIRTFN_TIMED") else 60.0
-"""The promise is held to where nothing else runs beside it (`make prove`); elsewhere a hang is caught all the same."""
+"""Seconds until a test fails: the promise if nothing runs beside it (`make prove`), else enough to catch a hang."""
 
 Told = tuple[str, str]
 """Reason and message."""
 
 
 class TooSlowError(AssertionError):
-    """It did not show, or was not gone, in time."""
+    """The fault did not show, or was not gone, in time."""
 
 
 class TurnByTurn(Agent):
-    """The agent, which rests until it is told to go on; how long it would have rested is noted."""
+    """The agent, resting until a test lets it go on; `pause` is how long it would have rested."""
 
     def __init__(self, **words: Any) -> None:
         super().__init__(**words)
@@ -81,28 +81,28 @@ class TurnByTurn(Agent):
         self._go.clear()
 
     async def first(self) -> None:
-        """The turn that it begins with."""
+        """Wait for the end of its first turn."""
         await self._resting.wait()
 
     async def next(self) -> None:
-        """One turn more."""
+        """Run one more turn."""
         self._resting.clear()
         self._go.set()
         await self._resting.wait()
 
     @property
     def failing(self) -> bool:
-        """Whether it tries again after a failure."""
+        """Return whether it is retrying after a failure."""
         return self._backoff.failures > 0
 
     def grow_old(self) -> None:
-        """As if what fails now had failed for an hour: the longest back-off."""
+        """Set the longest back-off, as after an hour of failures."""
         self._backoff.failures = 30
 
 
 @dataclass(slots=True)
 class Neighbours:
-    """Kubelet, own SriovNode and what was reported."""
+    """The agent's neighbours: kubelet, its own SriovNode and the reports to it."""
 
     pools: Path
     pods: dict[str, tuple[Pod, ...]] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class Neighbours:
         return self.pods
 
     async def allocatable(self) -> frozenset[str]:
-        """A device plugin and a kubelet that are quick."""
+        """Return the healthy functions at once, as a quick device plugin and kubelet would."""
         published = poolfile.read(self.pools)
         return frozenset(str(d.address) for p in (published.pools if published else ()) for d in p.devices if d.healthy)
 
@@ -137,7 +137,7 @@ class Neighbours:
 
 
 class FaultyNode:
-    """One node; `root` is its file system, `fake` its kernel where that is not the real one."""
+    """One node; `root` is its file system, `fake` its kernel, None on a real one."""
 
     def __init__(self, folder: Path, fake: FakeKernel | None) -> None:
         self.root = fake.root if fake else Path("/")
@@ -151,9 +151,9 @@ class FaultyNode:
         self.sysfs = self.machine.sysfs
         self.pf, self.other = (*self.lab.pfs[:2], *self.lab.pfs[:1])[:2]
         self.nature: frozenset[Told] = frozenset()
-        """What this machine always says, whatever is asked: that it has no IOMMU."""
+        """What this machine reports with any policy: that it has no IOMMU."""
         self.expected = ("", "")
-        """What `virtfn` and the report are to say of the fault that is on."""
+        """The messages that `virtfn` and the report must have for the present fault."""
         self.uplink = ""
         """The netdev that a policy names."""
         self.pools_file, self.ledger_file = folder / "run/pools.json", folder / "run/ledger.json"
@@ -186,16 +186,16 @@ class FaultyNode:
 
     def _agent(self) -> TurnByTurn:
         files = PoolFiles(self.pools_file, self.ledger_file)
-        patience = Patience(reports=10_000)  # faults come faster here than a status may be written for long
+        patience = Patience(reports=10_000)  # faults come faster here than an agent may write its status
         machine = NodeMachine(host=self.client, kubelet=self.neighbours, files=files, patience=patience, now=self.now)
         return TurnByTurn(machine=machine, node=self.neighbours, patience=patience, version="1")
 
     def now(self) -> float:
-        """Seconds since boot, with every pause that was counted and not slept: a repair that is damped waits these."""
+        """Return the seconds since boot plus all counted pauses; damped repairs wait by this clock."""
         return since_boot() + self._rested
 
     def start(self) -> None:
-        """Host process and agent."""
+        """Start host process and agent."""
         reader = None if self.fake else Reader()
         host = Host(Executor(self.machine), reader)
         if reader is not None:
@@ -216,14 +216,14 @@ class FaultyNode:
         """Stop them."""
         self._ends.close()
 
-    # --- what tests say of it ------------------------------------------------------------------------------------
+    # --- the machine for tests ------------------------------------------------------------------------------------
 
     def vf(self, index: int = 0) -> PciAddress:
-        """A VF of the first PF."""
+        """Return a VF of the first PF."""
         return self.sysfs.vf_addresses(self.pf)[index]
 
     def named(self, text: str) -> str:
-        """`{pf}` and its like filled in."""
+        """Fill in `{pf}`, `{other}`, `{vf}`, `{second}` and `{group}`."""
         vfs = self.sysfs.vf_addresses(self.pf)
         found = {"pf": self.pf, "other": self.other, "vf": vfs.get(0, "?"), "second": vfs.get(1, "?")}
         found["group"] = self.sysfs.group(vfs[0]) if 0 in vfs else "?"  # type: ignore[assignment]
@@ -232,12 +232,12 @@ class FaultyNode:
         return text
 
     def raw(self, path: str | Path, value: str) -> None:
-        """What somebody else writes."""
+        """Write as another program does."""
         self.lab.raw(path, value)
 
     @contextmanager
     def kernel_does(self, name: str, instead: Callable[..., Any]) -> Iterator[None]:
-        """The fake kernel with one thing that it does otherwise."""
+        """Replace one method of the fake kernel."""
         assert self.fake is not None
         with patch.object(self.fake, name, instead):
             yield
@@ -245,14 +245,14 @@ class FaultyNode:
     # --- asking ---------------------------------------------------------------------------------------------------
 
     def ask(self, policies: Sequence[Policy]) -> None:
-        """These policies from now on, in the file of `virtfn` and in the SriovNode."""
+        """Set the policies, in the file for `virtfn` and in the SriovNode."""
         self.policies.write_text("---\n".join(yaml.safe_dump(dict(policy)) for policy in policies))
         if list(policies) == self._asked:
             return
         self._asked, self._edits, old = list(policies), self._edits + 1, self.neighbours.body
         read = [_read(policy, self._edits) for policy in policies]
         spec = write_spec(NodeConfig(policies=tuple(p for p in read if p is not None)), may_change=True)
-        # One that this version cannot read reaches the agent as the controller of another version wrote it.
+        # A policy that this version cannot read reaches the agent as if a controller of another version had written it.
         unread = [policy for policy, known in zip(policies, read, strict=True) if known is None]
         spec["policies"] += [_as_written(policy, self._edits) for policy in unread]
         metadata = {**old["metadata"], "generation": old["metadata"]["generation"] + 1}
@@ -261,14 +261,14 @@ class FaultyNode:
         self.agent.pause = 0.1  # it wakes at once
 
     def virtfn(self, words: Sequence[str]) -> tuple[int, str]:
-        """Exit status and everything that was printed."""
+        """Run `virtfn`; return its exit status and everything that it printed."""
         takes_policy = words[0] in ("plan", "apply", "verify")
         more = ["--root", str(self.root), *(["-f", str(self.policies)] if takes_policy else [])]
         printed = io.StringIO()
         with ExitStack() as stack:
             stack.enter_context(redirect_stdout(printed))
             stack.enter_context(redirect_stderr(printed))
-            # One for all commands: an interpreter takes half a second to start in an emulated machine.
+            # One reader for all commands: an interpreter takes half a second to start in an emulated machine.
             stack.enter_context(patch.object(cli, "Reader", lambda: self._reader))
             stack.enter_context(patch.object(self._reader, "close", lambda: None))
             for module in (cli, executor):
@@ -285,7 +285,7 @@ class FaultyNode:
     # --- turns ----------------------------------------------------------------------------------------------------
 
     def turn(self) -> tuple[float, list[tuple[float, Mapping[str, Any]]]]:
-        """One turn: its seconds, and what was reported after how many of them."""
+        """Run one turn; return its seconds, and each report with the seconds until it."""
         before, began = len(self.neighbours.reports), time.monotonic()
         self._rested += self.agent.pause
         self.loop.run_until_complete(asyncio.wait_for(self.agent.next(), 60))
@@ -293,7 +293,7 @@ class FaultyNode:
         return time.monotonic() - began, told
 
     def until(self, true: Callable[[Mapping[str, Any]], bool], what: str, limit: float = DEADLINE) -> float:
-        """Seconds until a report is so, counting the pause that the agent is in and all that follow."""
+        """Return the seconds until `true` holds for a report, counting the present pause and all that follow."""
         spent = self.agent.pause
         while spent < limit:
             seconds, told = self.turn()
@@ -306,26 +306,26 @@ class FaultyNode:
         raise TooSlowError(f"{what}: not in {limit:.0f} s; last {verdicts(self.neighbours.status)}")
 
     def converge(self, policies: Sequence[Policy]) -> None:
-        """Bring the node to where a fault begins."""
-        self._asked = None  # an edit, or the repairs of one fault after the other would be damped as those of one fight
+        """Converge on the policies with which a fault begins."""
+        self._asked = None  # as an edit: else the repairs of successive faults would be damped like repeated ones
         self.ask(policies)
         self.until(self.converged, "converging at the start", 120)
 
     def converged(self, status: Mapping[str, Any]) -> bool:
-        """Whether nothing is wrong any more."""
+        """Return whether nothing is wrong any more."""
         said = set(verdicts(status))
         return bool(said) and all(reason == "Converged" for reason, _ in said - self.nature)
 
 
 def verdicts(status: Mapping[str, Any]) -> list[Told]:
-    """Every reason with its message that a status holds."""
+    """Return every reason in a status, with its message."""
     blocked = (status.get("plan") or {}).get("blocked") or []
     places = [*status.get("conditions", ()), *status.get("policies", ()), *blocked, *status.get("rejected", ())]
     return [(str(place["reason"]), str(place["message"])) for place in places]
 
 
 def says(reason: str, message: str) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a status holds this."""
+    """Return a check whether a status has this reason and message."""
     return lambda status: any(word == reason and re.search(message, text) for word, text in verdicts(status))
 
 

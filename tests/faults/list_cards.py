@@ -1,4 +1,4 @@
-"""PFs that lose their driver, go, come back as others, or hide their netdev (13.8, 13.9)."""
+"""Faults of cards: PFs that lose their driver, disappear, are replaced, or hide their netdev (13.8, 13.9)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pf_removed(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def pf_replaced(node: FaultyNode) -> Iterator[None]:
-    """Another card is where it was."""
+    """Replace the PF by another card at its address."""
     assert node.fake is not None
     node.fake.remove_pf(node.pf)
     node.fake.add_pf(node.pf)
@@ -58,7 +58,7 @@ def by_ids(node: FaultyNode) -> Sequence[Policy]:
 
 
 def by_netdev(node: FaultyNode) -> Sequence[Policy]:
-    """No VF is asked for, but the PF must be found by its netdev."""
+    """Return a policy that finds a PF by its netdev and asks for no VF."""
     node.uplink = next(iter(node.sysfs.names(node.sysfs.device(node.other, "net")) or ()), node.uplink)
     return (fast(node), policy("other", {"netdev": node.uplink}, count=0))
 

@@ -1,4 +1,4 @@
-"""Faults of use: somebody has a function, or nobody can tell that nobody has (13.1, 13.2, 13.5)."""
+"""Faults of use: a function is in use, or it cannot be told that it is free (13.1, 13.2, 13.5)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HELD = "is in use: another process has .*/dev/vfio/{group} open"
 
 @contextmanager
 def cdev_held(node: FaultyNode) -> Iterator[None]:
-    """Open and not bound to an iommufd: it shows among the open files of its process only."""
+    """Open a cdev without binding it to an iommufd: only the open files of the process show it."""
     (name,) = node.sysfs.names(node.sysfs.device(node.vf(), "vfio-dev")) or ()
     cdev = Path(node.sysfs.device(node.vf(), "vfio-dev", name, "dev"))
     iommufd = node.sysfs.sys / "class/misc/iommu"
@@ -40,7 +40,7 @@ def cdev_held(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def opened_at_the_last_moment(node: FaultyNode) -> Iterator[None]:
-    """A holder that was not there when the plan was made."""
+    """Open the device after the plan was made."""
     with ExitStack() as stack:
         holders = [node.lab.used(node.vf())]
         with outside.before_apply(lambda: stack.enter_context(holders.pop()) if holders else None):
@@ -49,7 +49,7 @@ def opened_at_the_last_moment(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def group_node_away(node: FaultyNode) -> Iterator[None]:
-    """/dev of the host is not mounted here, say."""
+    """Hide the group's node, as if the host's /dev were not mounted here."""
     path = Path(node.sysfs.group_node(node.sysfs.group(node.vf()) or 0))
     path.rename(path.with_name("away"))
     yield
@@ -58,7 +58,7 @@ def group_node_away(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def group_node_forbidden(node: FaultyNode) -> Iterator[None]:
-    """What the device cgroup of a container that is not privileged answers."""
+    """Refuse to open the group, as the device cgroup of an unprivileged container does."""
 
     def refused(self: FakeSysfs, path: str) -> int:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
@@ -69,7 +69,7 @@ def group_node_forbidden(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def pod_has_it(node: FaultyNode) -> Iterator[None]:
-    """The kubelet says so; the kernel shows nothing, because the pod has not opened it yet."""
+    """Let the kubelet list a pod; the kernel shows no use, because the pod has not opened the VF yet."""
     node.neighbours.pods[str(node.vf())] = (Pod(namespace="default", name="dpdk-0"),)
     yield
     node.neighbours.pods.clear()
@@ -77,7 +77,7 @@ def pod_has_it(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def pod_is_being_started(node: FaultyNode) -> Iterator[None]:
-    """The device plugin has handed it out, and the kubelet does not list the pod yet."""
+    """Put the VF into the device plugin's ledger; the kubelet does not list the pod yet."""
     boot = node.sysfs.read(node.sysfs.proc / "sys/kernel/random/boot_id") or ""
     entry = Allocation(address=node.vf(), resource_name="virtfn.dev/fast", at=node.now())
     poolfile.write_ledger(node.ledger_file, Ledger(boot_id=boot, allocations=(entry,)))

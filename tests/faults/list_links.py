@@ -1,4 +1,4 @@
-"""Link settings that the PF cannot give its VFs (13.12)."""
+"""Faults of links: settings that a PF cannot give its VFs (13.12)."""
 
 from __future__ import annotations
 

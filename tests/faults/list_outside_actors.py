@@ -1,4 +1,4 @@
-"""Somebody else changes what virtfn made: it shows as drift, and the agent puts it right (13.4, 13.8, 13.9)."""
+"""Faults by other programs: they change what virtfn made, and the agent repairs the drift (13.4, 13.8, 13.9)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from virtfn_host.core.values.reasons import Reason
 
 
 def once(act: Callable[[FaultyNode], None]) -> Callable[[FaultyNode], AbstractContextManager[None]]:
-    """Done by somebody; the agent is the repair."""
+    """Return a context that acts once, as another program; the agent repairs it."""
 
     @contextmanager
     def done(node: FaultyNode) -> Iterator[None]:
@@ -75,7 +75,7 @@ def _reload(node: FaultyNode) -> None:
 
 @contextmanager
 def new_id(node: FaultyNode) -> Iterator[None]:
-    """vfio-pci takes every VF without a driver; the VF is unbound and probed anew."""
+    """Let vfio-pci take every VF without a driver by `new_id`; unbind and probe the VF again."""
     vf, autoprobe = node.vf(), node.sysfs.device(node.pf, "sriov_drivers_autoprobe")
     node.machine.modules.load("vfio-pci", 30)
     with patch.dict(kernel.MATCHING, {kernel.VF_IDS: "vfio-pci"} if node.fake else {}):
@@ -93,7 +93,7 @@ def new_id(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def changed_between_plan_and_write(node: FaultyNode) -> Iterator[None]:
-    """Somebody writes another override each time a plan has just been made."""
+    """Write another override after each plan, as another program."""
     texts = iter(range(1000))
     with outside.before_apply(lambda: _override(f"driver{next(texts)}")(node)):
         yield

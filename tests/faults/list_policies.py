@@ -1,4 +1,4 @@
-"""Policies that cannot be carried out as they stand, and machines that cannot carry them out (13.6, 13.7, 13.10)."""
+"""Faults of policies that cannot be carried out, and of machines that cannot carry them out (13.6, 13.7, 13.10)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _total(which: str, number: int) -> Callable[[FaultyNode], AbstractContextMan
 
 
 def _joins(node: FaultyNode, address: PciAddress, name: str, driver: str) -> Path:
-    """A device that is in an IOMMU group with this function; the fake kernel's files."""
+    """Add a device to this function's IOMMU group, in the fake kernel's files."""
     assert node.fake is not None
     folder = node.fake.devices / name
     folder.mkdir()
@@ -40,7 +40,7 @@ def _joins(node: FaultyNode, address: PciAddress, name: str, driver: str) -> Pat
 
 @contextmanager
 def no_acs(node: FaultyNode) -> Iterator[None]:
-    """The second PF is behind a switch without ACS: port, PF and VFs are one group."""
+    """Put the second PF behind a switch without ACS: port, PF and VFs are one group."""
     if not node.fake:
         yield
         return
@@ -51,9 +51,9 @@ def no_acs(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def neighbour_in_group(node: FaultyNode) -> Iterator[None]:
-    """Another card came into the group of a VF, on a kernel driver."""
+    """Add another card, on a kernel driver, to the group of a VF."""
     link = _joins(node, node.vf(), "0000:03:00.0", "e1000e")
-    # Its driver is asked for anew, so the agent has something to do.
+    # Unbound, so that the agent has something to do.
     outside.unbind(node, node.vf())
     yield
     link.unlink()
@@ -61,7 +61,7 @@ def neighbour_in_group(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def without_iommu(node: FaultyNode) -> Iterator[None]:
-    """The second PF has no group, as every function of a machine without IOMMU."""
+    """Take the second PF's group away, as on a machine without IOMMU."""
     if not node.fake:
         yield
         return
@@ -73,7 +73,7 @@ def without_iommu(node: FaultyNode) -> Iterator[None]:
 
 
 def lopsided(node: FaultyNode) -> Sequence[Policy]:
-    """One name, two drivers; no VF is asked for."""
+    """Return two policies for one resource name with different drivers; the second asks for no VF."""
     return (fast(node), _named_fast(node))
 
 
@@ -86,7 +86,7 @@ def _named_fast(node: FaultyNode) -> Policy:
 
 
 def of_pf(**wanted: Any) -> Asked:
-    """A second policy, for the first PF."""
+    """Return policies of which the second is for the first PF, too."""
     return and_other(device={"address": "{pf}"}, **wanted)
 
 

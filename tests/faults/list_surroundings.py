@@ -1,4 +1,4 @@
-"""Files, neighbours and rights: journal, pool file, ledger, kubelet, host process, sysfs (13.4, 13.10, 13.13)."""
+"""Faults of files and neighbours: journal, pool file, ledger, kubelet, host process, sysfs (13.4, 13.10, 13.13)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from virtfn_host.linux.act.machine import only_writer
 
 
 def of_a_newer_version(good: str) -> str:
-    """A journal that cannot be understood without a field that is not known yet."""
+    """Return the journal with `needs`: it cannot be understood without a field that this version does not know."""
     document = {**json.loads(good), "needs": ["originals.eswitch"]}
     return json.dumps({**document, "checksum": checksum_of(document)})
 
 
 def journal_says(change: Callable[[str], str]) -> Callable[[FaultyNode], AbstractContextManager[None]]:
-    """Somebody, or a full disk, or a newer version, wrote the journal."""
+    """Change the journal, as another program, a full disk or a newer version does."""
 
     @contextmanager
     def written(node: FaultyNode) -> Iterator[None]:
@@ -43,7 +43,7 @@ def journal_says(change: Callable[[str], str]) -> Callable[[FaultyNode], Abstrac
 
 @contextmanager
 def journal_read_only(node: FaultyNode) -> Iterator[None]:
-    """Its folder is mounted read-only, or its disk is full."""
+    """Make the journal's folder read-only."""
     if node.fake:
 
         def refuse(*_: Any) -> None:
@@ -59,7 +59,7 @@ def journal_read_only(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def pools_unwritable(node: FaultyNode) -> Iterator[None]:
-    """The folder of the pool file is gone, and something else has its name."""
+    """Replace the folder of the pool file by a file."""
     folder = node.pools_file.parent
     folder.rename(folder.with_name("away"))
     folder.write_text("")
@@ -84,7 +84,7 @@ def kubelet_away(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def host_away(node: FaultyNode) -> Iterator[None]:
-    """Nobody listens on the socket."""
+    """Move the socket away, so that nothing listens."""
     away = node.socket.with_name("away.sock")
     node.socket.rename(away)
     yield
@@ -93,13 +93,13 @@ def host_away(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def another_writer(node: FaultyNode) -> Iterator[None]:
-    """Another virtfn process writes on this node; the host process of this agent cannot start beside it."""
+    """Lock the node as another virtfn process does; the host process of this agent cannot start then."""
     with only_writer(node.journal.parent), host_away(node):
         yield
 
 
 def unreadable(which: str, name: str) -> Callable[[FaultyNode], AbstractContextManager[None]]:
-    """An attribute is there and does not read."""
+    """Return a context in which an attribute exists and cannot be read."""
 
     @contextmanager
     def spoiled(node: FaultyNode) -> Iterator[None]:
@@ -112,7 +112,7 @@ def unreadable(which: str, name: str) -> Callable[[FaultyNode], AbstractContextM
 @contextmanager
 def _unreadable(node: FaultyNode, path: Path) -> Iterator[None]:
     if not node.fake:
-        # A file whose reading fails: there is nothing at the beginning of a process's memory.
+        # Reading this file fails: nothing is mapped at the beginning of a process's memory.
         with outside.mounted_over(str(path.resolve()), "/proc/1/mem"):
             yield
         return

@@ -1,4 +1,4 @@
-"""The kernel, a driver or modprobe says no, or nothing at all (13.6, 13.10)."""
+"""Faults of writes: the kernel, a driver or modprobe refuses, or does not answer (13.6, 13.10)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ON_WRITE = "no real card answers this when asked"
 
 
 def answers(number: int) -> Callable[[FaultyNode], AbstractContextManager[None]]:
-    """Every write to sriov_numvfs gets this errno."""
+    """Let every write to sriov_numvfs fail with this errno."""
 
     @contextmanager
     def refusing(node: FaultyNode) -> Iterator[None]:
@@ -39,7 +39,7 @@ def answers(number: int) -> Callable[[FaultyNode], AbstractContextManager[None]]
 
 @contextmanager
 def read_only(node: FaultyNode) -> Iterator[None]:
-    """/sys is mounted read-only, as in a container that is not privileged."""
+    """Mount /sys read-only, as in an unprivileged container."""
     if node.fake:
         with answers(errno.EROFS)(node):
             yield
@@ -51,7 +51,7 @@ def read_only(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def driver_refuses(node: FaultyNode) -> Iterator[None]:
-    """It takes no function of this kind."""
+    """Let the driver refuse functions of this kind."""
 
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
@@ -62,7 +62,7 @@ def driver_refuses(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def another_driver(node: FaultyNode) -> Iterator[None]:
-    """There is a driver called pcieport, and nothing names it for a VF."""
+    """Add a driver called pcieport, which no alias names for a VF."""
     if node.fake:
         node.fake.register("pcieport")
     yield
@@ -70,7 +70,7 @@ def another_driver(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def vfio_refuses(node: FaultyNode) -> Iterator[None]:
-    """What vfio-pci answers where the IOMMU is there and refuses."""
+    """Let vfio-pci answer EINVAL, as when the IOMMU refuses."""
 
     def refuse(*_: Any) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -81,14 +81,14 @@ def vfio_refuses(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def nothing_comes(node: FaultyNode) -> Iterator[None]:
-    """The kernel says yes and no VF appears; the patience of a step is a tenth of a second here."""
+    """Let the write succeed without a VF; a step waits a tenth of a second here."""
     with node.kernel_does("_set_num_vfs", lambda *_: None), patch.object(apply, "patience", lambda _: 0.1):
         yield
 
 
 @contextmanager
 def modules_listed(node: FaultyNode) -> Iterator[None]:
-    """The modules of the kernel are to be seen, as on every real machine."""
+    """List the kernel's modules, as every real machine does."""
     if node.fake:
         folder = node.root / "lib/modules/6.1.0"
         folder.mkdir(parents=True)
@@ -100,7 +100,7 @@ def modules_listed(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def vfio_module_forbidden(node: FaultyNode) -> Iterator[None]:
-    """An administrator's modprobe.d says that vfio-pci is never loaded; nothing is on it."""
+    """Forbid vfio-pci by modprobe.d, as an administrator does; no function is on it."""
     if node.fake:
         with patch("kernel.FakeModules.load", _not_found):
             yield
@@ -118,7 +118,7 @@ def _not_found(_: object, driver: str, deadline: float) -> None:
 
 @contextmanager
 def pf_on_vfio(node: FaultyNode) -> Iterator[None]:
-    """Somebody has given the PF away, so its driver can make no VFs."""
+    """Bind the second PF to vfio-pci, as another program; no driver can make VFs then."""
     override = node.sysfs.device(node.other, "driver_override")
     node.machine.modules.load("vfio-pci", 30)
     outside.unbind(node, node.other)
@@ -132,7 +132,7 @@ def pf_on_vfio(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def own_write_blocks(node: FaultyNode) -> Iterator[None]:
-    """A user that no lock keeps out and nothing shows: a cdev that is open, where files of processes are hidden."""
+    """Open a cdev that neither the lock keeps out nor /proc shows, as if the process were hidden."""
     assert node.fake is not None
     vf = node.vf()
     node.fake.vfio.opened.add(vf)

@@ -1,4 +1,4 @@
-"""What somebody else does to a node, on the fake kernel and on the real one."""
+"""What other programs and administrators do to a node, on the fake kernel and on the real one."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from virtfn_host.executor import Executor
 
 
 def run(*words: str) -> None:
-    """A command of an administrator; only on a real machine."""
+    """Run an administrator's command; only on a real machine."""
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
 
 
 @contextmanager
 def nothing(_: FaultyNode) -> Iterator[None]:
-    """The policies alone are the fault."""
+    """Do nothing: the policies alone are the fault."""
     yield
 
 
 @contextmanager
 def device_held(node: FaultyNode) -> Iterator[None]:
-    """A program has the first VF open through vfio, as a pod does."""
+    """Hold the first VF open through vfio, as a pod does."""
     with node.lab.used(node.vf()):
         yield
 
 
 @contextmanager
 def device_fd_alone_held(node: FaultyNode) -> Iterator[None]:
-    """A program has the device open, and has closed group and container again."""
+    """Hold the device open, with group and container closed again."""
     if node.fake:
         with node.lab.used(node.vf()):
             yield
@@ -51,7 +51,7 @@ def device_fd_alone_held(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def write_blocked(node: FaultyNode) -> Iterator[None]:
-    """Somebody writes 0 to sriov_numvfs while a program has a VF open: it blocks until that program lets go."""
+    """Write 0 to sriov_numvfs, as another program, while a VF is open: the write blocks until the VF is released."""
     with node.lab.used(node.vf()):
         node.lab.outsider(node.sysfs.device(node.pf, "sriov_numvfs"), "0")
         yield
@@ -60,7 +60,7 @@ def write_blocked(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def group_held(node: FaultyNode) -> Iterator[None]:
-    """A program has only the group of the first VF open."""
+    """Hold only the group of the first VF open."""
     group = node.sysfs.group(node.vf())
     assert group is not None
     if node.fake:
@@ -76,7 +76,7 @@ def group_held(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def opened_by_a_process(node: FaultyNode, path: str) -> Iterator[None]:
-    """In the fake's /proc: process 4242 has this open."""
+    """Let process 4242 of the fake /proc have this file open."""
     folder = node.root / "proc/4242/fd"
     (folder / "3").symlink_to(path)
     yield
@@ -85,7 +85,7 @@ def opened_by_a_process(node: FaultyNode, path: str) -> Iterator[None]:
 
 @contextmanager
 def before_apply(act: Callable[[], None]) -> Iterator[None]:
-    """Do something between plan and apply, each time, whoever applies."""
+    """Act between every plan and its apply, in the agent and in `virtfn`."""
 
     def late(*words: object, **more: object) -> object:
         act()
@@ -100,14 +100,14 @@ def before_apply(act: Callable[[], None]) -> Iterator[None]:
 
 
 def netdev(node: FaultyNode, address: PciAddress) -> str:
-    """Its only one."""
+    """Return the only netdev of a function."""
     (name,) = node.sysfs.names(node.sysfs.device(address, "net")) or ()
     return name
 
 
 @contextmanager
 def netdev_up(node: FaultyNode) -> Iterator[None]:
-    """Somebody sets the netdev of the first VF up."""
+    """Set the netdev of the first VF up."""
     name = netdev(node, node.vf())
     if node.fake:
         flags = Path(node.sysfs.device(node.vf(), "net", name, "flags"))
@@ -122,7 +122,7 @@ def netdev_up(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def netdev_with_a_master(node: FaultyNode) -> Iterator[None]:
-    """Somebody puts it into a bridge, a bond or a VRF."""
+    """Give the netdev of the first VF a master: a VRF, as a bridge or bond would be."""
     name = netdev(node, node.vf())
     if node.fake:
         master = Path(node.sysfs.device(node.vf(), "net", name, "master"))
@@ -137,7 +137,7 @@ def netdev_with_a_master(node: FaultyNode) -> Iterator[None]:
 
 
 def netdev_elsewhere(which: str) -> Callable[[FaultyNode], AbstractContextManager[None]]:
-    """The netdev of `{vf}` or `{other}` moves to another network namespace, as a CNI plugin does it."""
+    """Return a context with the netdev of `{vf}` or `{other}` in another network namespace, as after a CNI plugin."""
 
     @contextmanager
     def moved(node: FaultyNode) -> Iterator[None]:
@@ -160,7 +160,7 @@ def netdev_elsewhere(which: str) -> Callable[[FaultyNode], AbstractContextManage
 
 @contextmanager
 def default_route(node: FaultyNode) -> Iterator[None]:
-    """The machine's default route goes through the second PF."""
+    """Set the machine's default route through the second PF."""
     name = netdev(node, node.other)
     if node.fake:
         route = node.root / "proc/1/net/route"
@@ -181,7 +181,7 @@ def default_route(node: FaultyNode) -> Iterator[None]:
 
 @contextmanager
 def somebodys_vf(node: FaultyNode) -> Iterator[None]:
-    """Somebody has made a VF of the second PF."""
+    """Make a VF of the second PF, as another program."""
     node.raw(node.sysfs.device(node.other, "sriov_numvfs"), "1")
     yield
     node.raw(node.sysfs.device(node.other, "sriov_numvfs"), "0")
@@ -191,18 +191,18 @@ def somebodys_vf(node: FaultyNode) -> Iterator[None]:
 
 
 def unbind(node: FaultyNode, address: PciAddress) -> None:
-    """From whatever driver."""
+    """Unbind a function from its driver."""
     node.raw(node.sysfs.device(address, "driver/unbind"), str(address))
 
 
 def bind(node: FaultyNode, address: PciAddress, driver: str) -> None:
-    """As people do it."""
+    """Bind a function by hand."""
     node.raw(node.sysfs.driver(driver, "bind"), str(address))
 
 
 @contextmanager
 def pf_without_driver(node: FaultyNode, pf: PciAddress) -> Iterator[None]:
-    """Its driver is unbound; it is loaded again as the repair."""
+    """Unbind a PF from its driver; bind it again as the repair."""
     _unbind_pf(node, pf)
     yield
     bind(node, pf, "igb")
@@ -215,13 +215,13 @@ def _unbind_pf(node: FaultyNode, pf: PciAddress) -> None:
 
 
 def reload_pf(node: FaultyNode, pf: PciAddress) -> None:
-    """Unbind and bind its driver: its VFs are gone."""
+    """Unbind a PF and bind it again: its VFs are gone."""
     _unbind_pf(node, pf)
     bind(node, pf, "igb")
 
 
 def remove_pf(node: FaultyNode, pf: PciAddress) -> None:
-    """Hot-unplug."""
+    """Remove a PF, as a hot-unplug does."""
     if node.fake:
         node.fake.remove_pf(pf)
     else:
@@ -229,7 +229,7 @@ def remove_pf(node: FaultyNode, pf: PciAddress) -> None:
 
 
 def put_back(node: FaultyNode, pf: PciAddress) -> None:
-    """The same card is there again."""
+    """Add the same card again."""
     if node.fake:
         node.fake.add_pf(pf)
     else:
@@ -238,7 +238,7 @@ def put_back(node: FaultyNode, pf: PciAddress) -> None:
 
 @contextmanager
 def mounted_over(path: str, source: str, *more: str) -> Iterator[None]:
-    """A bind mount on a real machine, and whatever it is remounted with."""
+    """Bind-mount `source` over `path` on a real machine; remount it with the options, if any."""
     run("mount", "--bind", source, path)
     if more:
         run("mount", "-o", ",".join(("remount", "bind", *more)), path)

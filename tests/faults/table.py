@@ -1,4 +1,4 @@
-"""docs/faults.md: what a run of every fault printed, a line each."""
+"""Makes docs/faults.md from what a run of every fault printed, one line for each."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ the fake kernel, with its addresses; the exit status is that of the command. A d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line."""
+    """One line of the table."""
 
     text: str
     real: bool
 
 
 def row_of(fault: Fault, line: str, root: Path) -> Row:
-    """What was printed, without what differs from run to run."""
+    """Return the row of a fault, without what differs from run to run."""
     said = line.removeprefix(f"{fault.reason}: ").replace(str(root), "").replace(str(root.parent), "")
     said = re.sub(r"/[\w/.-]*/(host\.sock|(?:policies|pools|ledger)\.\w+)", r"\1", said) if root != Path("/") else said
     said = re.sub(r"process \d+", "process 4242", said).replace("|", "\\|")
@@ -46,6 +46,6 @@ def row_of(fault: Fault, line: str, root: Path) -> Row:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The whole file."""
+    """Return the whole file."""
     head = HEAD.format(number=len(rows), real=sum(row.real for row in rows))
     return head + "\n".join(row.text for row in rows) + "\n"

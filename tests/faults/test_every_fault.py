@@ -1,8 +1,7 @@
 """Every fault shows its own reason and message, in `virtfn` and in the node's report, and clears after its repair.
 
-Users are promised 10 s for each. `make prove` holds to that, where nothing else runs; the agent's pauses are counted in
-full (faulty_node.py). On a real kernel the faults are those that its hardware can show; docs/faults.md
-lists all.
+Users are promised 10 s for each. `make prove` checks that, where nothing else runs; the agent's pauses count in full
+(faulty_node.py). A real kernel runs the faults that its hardware can show. docs/faults.md lists all.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ UPDATE = bool(os.environ.get("VIRTFN_UPDATE"))
 
 
 def _hardware() -> str:
-    """What this real machine can show."""
+    """Return the hardware of this real machine, in the words of `Fault.hardware`."""
     if not any(Path("/sys/kernel/iommu_groups").iterdir()):
         return "no-iommu"
     devices = Path("/sys/bus/pci/devices")
@@ -50,7 +49,7 @@ HERE = [f for f in ALL if f.real and f.hardware == _hardware()] if IN_GUEST else
 
 @pytest.fixture(scope="module")
 def seen() -> Iterator[list[tuple[Row, float, float]]]:
-    """What every fault of this run showed, after how many seconds, and when it was gone."""
+    """Collect, for every fault of this run, its row, the seconds until it showed, and until it was gone."""
     found: list[tuple[Row, float, float]] = []
     yield found
     if found:
@@ -63,14 +62,14 @@ def seen() -> Iterator[list[tuple[Row, float, float]]]:
 @pytest.mark.parametrize("fault", HERE, ids=lambda fault: fault.name)
 def test_the_fault_shows_and_clears(node: FaultyNode, fault: Fault, seen: list[tuple[Row, float, float]]) -> None:
     node.converge(fault.before(node))
-    # Now, because what is to be named may be gone then.
+    # Filled in now, because the fault may remove what it names.
     node.expected = node.named(fault.message), node.named(fault.told[1] if fault.told else fault.message)
     wrong, shown, line = None, 0.0, ""
     with fault.provoke(node):
         try:
             shown, line = _shown(node, fault)
         except AssertionError as error:
-            wrong = error  # raised below, because the machine is to be repaired first
+            wrong = error  # raised below, after the machine is repaired
     if wrong is not None:
         raise wrong
     node.ask(wanted := (fault.after or fault.asked)(node))
@@ -88,7 +87,7 @@ def test_the_fault_shows_and_clears(node: FaultyNode, fault: Fault, seen: list[t
 
 
 def _shown(node: FaultyNode, fault: Fault) -> tuple[float, str]:
-    """Seconds until both said it, and what was said."""
+    """Return the seconds until command and report showed the fault, and the line that shows it."""
     node.ask(fault.asked(node))
     seconds, line = _printed(node, fault, node.expected[0])
     reason, _ = fault.told or (fault.reason, "")
@@ -103,7 +102,7 @@ def _shown(node: FaultyNode, fault: Fault) -> tuple[float, str]:
 
 
 def _printed(node: FaultyNode, fault: Fault, message: str) -> tuple[float, str]:
-    """Seconds until `virtfn` said it, and what it said."""
+    """Return the seconds until `virtfn` showed the fault, and its line."""
     if not fault.words:
         return 0.0, ""
     began, printed = time.monotonic(), ""
@@ -119,13 +118,13 @@ def _printed(node: FaultyNode, fault: Fault, message: str) -> tuple[float, str]:
 def test_the_agent_looks_often_enough_for_the_deadline() -> None:
     patience = Patience()
     longest = max(patience.idle * 1.2, patience.in_use, patience.blocked, patience.retry_limit)
-    assert longest <= PROMISE / 2  # which leaves as long for the work itself
+    assert longest <= PROMISE / 2  # the other half is for the work
 
 
 def test_there_are_enough_and_every_one_has_a_message_of_its_own() -> None:
     assert len(ALL) >= 30
     assert len({fault.name for fault in ALL}) == len(ALL)
-    # A PF whose driver was reloaded is as one whose VFs were taken away, and a card without an IOMMU as a machine.
+    # Two pairs look the same: driver reloaded and VFs removed; card without IOMMU and machine without IOMMU.
     assert len({(fault.reason, fault.message) for fault in ALL}) >= len(ALL) - 2
 
 

@@ -1,13 +1,13 @@
-"""Every folder here is a machine, what was asked of it, who used what, and the plan that must come of it.
+"""Every folder here is a test case: a machine, its policies, the uses, and the plan that must result.
 
-A bug report becomes a folder: `inventory.json` is what `virtfn inventory --json` printed, `node.yaml` the policies in
-the order of their precedence, `in_use.json` the holders (absent: nobody), `originals.json` the journal's entries
-(absent: nothing was touched before), `plan.txt` the sentences, `list.txt` (absent: not looked at) the table of
-`virtfn list --all` where modules are not to be seen. VIRTFN_UPDATE=1 writes both anew, to be read as a diff.
+A bug report becomes a folder: `inventory.json` is the output of `virtfn inventory --json`, `node.yaml` the policies in
+order of precedence, `in_use.json` the holders (absent: none), `originals.json` the journal's entries (absent: none),
+`plan.txt` the plan, `list.txt` (absent: not checked) the table of `virtfn list --all` without the kernel's modules.
+VIRTFN_UPDATE=1 writes `plan.txt` and `list.txt` anew; read the diff.
 
-The machines are real kernels that looked at themselves with `virtfn inventory --json`, their output unchanged but for
-the boot id where a README says so: emulated ones of the lab (`python -m virtfn_lab.guest --topology NAME`) and a
-virtual machine in a data centre. No physical card was at hand. The states around them are written by hand.
+The inventories were printed on real kernels: on emulated machines of the lab (`python -m virtfn_lab.guest --topology
+NAME`) and on a virtual machine in a data centre. They are unchanged, except for what a README names. There was no
+physical card. Policies, uses and journals are written by hand.
 """
 
 import json

@@ -1,1 +1,1 @@
-"""The `virtfn` command: verbs, what may be typed, and what is printed."""
+"""The `virtfn` command: its verbs, command line and output."""

@@ -1,7 +1,7 @@
-"""`virtfn completion SHELL`: a script for the shell, made from the parser by shtab, the one file that imports it.
+"""`virtfn completion SHELL`: the completion script that shtab makes from the parser. Only this file imports shtab.
 
-What completes an argument is said here and set on the parser's actions; the shell functions read /sys by themselves, so
-that no Python starts at a press of Tab.
+What completes an argument is defined here and set on the parser's actions. The shell functions read /sys themselves, so
+that pressing Tab starts no Python.
 """
 
 import argparse
@@ -34,8 +34,8 @@ _virtfn_drivers() { compadd -- kernel vfio-pci ${(f)"$(command ls /sys/bus/pci/d
 }
 
 _BASH_COLONS = """
-# bash takes a colon for the end of a word, and PCI addresses are full of them: words are put together before, and
-# what stands before the last colon is taken off the answers after.
+# bash ends a word at a colon, and PCI addresses have colons. So the words are joined first, and the part up to the last
+# colon is removed from the answers.
 _virtfn_whole_words() {
   local -a joined=()
   local rest="${COMP_LINE:0:COMP_POINT}" index word
@@ -55,13 +55,13 @@ complete -o bashdefault -F _virtfn_whole_words virtfn
 
 
 def complete_with(action: argparse.Action, completes: dict[str, str]) -> argparse.Action:
-    """Say how the shell completes an argument; shtab looks for this attribute."""
+    """Set how the shell completes an argument; shtab reads this attribute."""
     action.complete = completes  # type: ignore[attr-defined]
     return action
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script that a shell sources.
+    """Return the script that a shell sources.
 
     Raises:
         UsageError: shtab is not installed.

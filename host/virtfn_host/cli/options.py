@@ -1,4 +1,4 @@
-"""What may be typed after `virtfn`: verbs, options, exit statuses. The prose of the help is `help.py`."""
+"""The command line of `virtfn`: verbs, options, exit statuses. The help's longer texts are in `help.py`."""
 
 import argparse
 import shutil
@@ -15,11 +15,11 @@ DONE, MACHINE_SAID_NO, USAGE, BLOCKED, NOTHING_MATCHES, INTERRUPTED = 0, 1, 2, 3
 
 
 def command(verbs: Mapping[str, Callable[..., int]]) -> argparse.ArgumentParser:
-    """The parser of the whole command; a verb's function comes out as `verb`."""
+    """Return the parser of the whole command; its result has the verb's function as `verb`."""
     parser = argparse.ArgumentParser(
         prog="virtfn", description=COMMAND, epilog=COMMAND_EPILOG, formatter_class=_Help, allow_abbrev=False
     )
-    parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and end")
+    parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and exit")
     added = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
     for name, verb in verbs.items():
         prose = PROSE[name]
@@ -39,14 +39,14 @@ def command(verbs: Mapping[str, Callable[..., int]]) -> argparse.ArgumentParser:
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Prose as it is written, options beside their explanation."""
+    """Help with line breaks as written, and options beside their explanation."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28, width=min(100, shutil.get_terminal_size().columns))
 
 
 class _Version(argparse.Action):
-    """Looked up only when it is asked: it takes longer than to read the command line."""
+    """Looks the version up only on demand: that takes longer than to parse the command line."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
@@ -56,14 +56,14 @@ class _Version(argparse.Action):
 
 
 def _common(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--json", action="store_true", help="print one JSON document instead of text; also on failure")
+    verb.add_argument("--json", action="store_true", help="print one JSON document instead of text, also on failure")
     verb.add_argument(
         "--color",
         type=When,
         choices=tuple(When),
         default=When.AUTO,
         metavar="WHEN",
-        help="auto (default: on a terminal, unless NO_COLOR or TERM=dumb), always or never",
+        help="auto (default: on a terminal, unless NO_COLOR or TERM=dumb is set), always or never",
     )
     complete_with(
         verb.add_argument(
@@ -71,40 +71,40 @@ def _common(verb: argparse.ArgumentParser) -> None:
             type=Path,
             default=Path("/"),
             metavar="DIR",
-            help="look at the sys, dev, proc, lib/modules and var/lib/virtfn below DIR (default: /)",
+            help="use sys, dev, proc, lib/modules and var/lib/virtfn below DIR (default: /)",
         ),
         FOLDERS,
     )
 
 
 def _list(verb: argparse.ArgumentParser) -> None:
-    _address(verb, "addresses", nargs="*", text="show these only; a PF comes with its VFs (default: all of interest)")
-    verb.add_argument("-a", "--all", action="store_true", help="every function that could be handed out whole, too")
+    _address(verb, "addresses", nargs="*", text="show only these; a PF includes its VFs")
+    verb.add_argument("-a", "--all", action="store_true", help="also show functions that can only be handed out whole")
     verb.add_argument(
-        "-v", "--verbose", action="store_true", help="a last column with class, vendor and device by name"
+        "-v", "--verbose", action="store_true", help="add a column with the names of class, vendor and device"
     )
 
 
 def _explain(verb: argparse.ArgumentParser) -> None:
-    _address(verb, "address", text="PCI address, like 0000:3b:00.1")
+    _address(verb, "address", text="PCI address, such as 0000:3b:00.1")
 
 
 def _bind(verb: argparse.ArgumentParser) -> None:
-    _address(verb, "address", text="PCI address of a VF or a whole function, like 0000:3b:00.1")
+    _address(verb, "address", text="PCI address of a VF or a whole function, such as 0000:3b:00.1")
     complete_with(
         verb.add_argument(
             "--driver",
             default="vfio-pci",
             metavar="NAME",
-            help="vfio-pci (default), a variant that `virtfn explain` lists, or kernel: the one the kernel picks",
+            help="vfio-pci (default), a variant that `virtfn explain` lists, or kernel: the one that the kernel picks",
         ),
         DRIVERS,
     )
 
 
 def _restore(verb: argparse.ArgumentParser) -> None:
-    _address(verb, "address", nargs="?", text="a PF with all its VFs, or one VF, or a whole function")
-    verb.add_argument("--all", action="store_true", help="everything that was ever touched")
+    _address(verb, "address", nargs="?", text="PCI address of a PF (with all its VFs), one VF, or a whole function")
+    verb.add_argument("--all", action="store_true", help="everything that virtfn has changed")
 
 
 def _policy(verb: argparse.ArgumentParser) -> None:
@@ -115,14 +115,14 @@ def _policy(verb: argparse.ArgumentParser) -> None:
             type=Path,
             required=True,
             metavar="POLICY",
-            help="file with SriovPolicy objects, YAML or JSON, or - for standard input; it is all that is asked",
+            help="file with every SriovPolicy for this machine, YAML or JSON; - is standard input",
         ),
         FILES,
     )
 
 
 def _inventory(_: argparse.ArgumentParser) -> None:
-    """Nothing of its own."""
+    """Add no option of its own."""
 
 
 def _completion(verb: argparse.ArgumentParser) -> None:
@@ -148,7 +148,7 @@ def _address(verb: argparse.ArgumentParser, name: str, *, text: str, nargs: str 
 
 
 def _parsed(text: str) -> PciAddress:
-    """An address as people type it: the domain 0000, which most machines have alone, may be left out."""
+    """Parse an address as people type it; without a domain, the domain is 0000, the only one of most machines."""
     try:
         return PciAddress.parse(text if text.count(":") != 1 else f"0000:{text}")
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""Where `virtfn` writes: results to stdout, complaints to stderr, either as text or as one JSON document.
+"""The output of `virtfn`: results go to stdout, as text or as one JSON document; problems go to stderr.
 
-A reader that went away (`virtfn list | head -1`) is no failure, and must not end an apply between two of its steps.
+A closed pipe (`virtfn list | head -1`) is no failure, and must not end an apply between two steps.
 """
 
 import json
@@ -14,7 +14,7 @@ from virtfn_host.core.values.reasons import Reason
 
 
 class Output:
-    """One run's output."""
+    """The output of one run."""
 
     def __init__(self, *, as_json: bool, color: When, environ: Mapping[str, str]) -> None:
         self.as_json = as_json
@@ -22,26 +22,26 @@ class Output:
         self._paint_errors = paint_for(sys.stderr, color, environ)
 
     def say(self, text: str) -> None:
-        """A line or more for people; nothing under --json."""
+        """Print text for people; nothing with --json."""
         if not self.as_json:
             self._write(text)
 
     def document(self, value: object) -> None:
-        """The one JSON document of this run."""
+        """Print the one JSON document of this run."""
         self._write(json.dumps(value, indent=2))
 
     def complain(self, text: str, reason: Reason | None = None) -> None:
-        """What is wrong, with its word of the closed list, on stderr; also under --json."""
+        """Print a problem to stderr, its reason first; also with --json."""
         word = f"{self._paint_errors.bad(reason)}: " if reason else ""
         _print(f"virtfn: {word}{text}", sys.stderr)
 
     def complain_of(self, troubles: Iterable[tuple[Reason, str]]) -> None:
-        """Several of them."""
+        """Print several problems."""
         for reason, text in troubles:
             self.complain(text, reason)
 
     def failed(self, text: str, reason: Reason | None = None) -> None:
-        """The run ends here: a complaint, and under --json a document that says the same."""
+        """Print the problem that ends the run; with --json also as a document."""
         self.complain(text, reason)
         if self.as_json:
             self.document({"error": {"reason": reason.value if reason else None, "message": text}})
@@ -58,7 +58,7 @@ def _print(text: str, stream: TextIO) -> None:
 
 
 def _to_nowhere(stream: TextIO) -> None:
-    """Nobody reads any more; what is still written goes nowhere, also what the interpreter flushes at its end."""
+    """Redirect a closed pipe to /dev/null, so that the interpreter's flush at exit does not fail either."""
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -1,6 +1,6 @@
-"""Colour for terminals: who asks for it, who forbids it. Widths are the caller's: paint what is padded already.
+"""Colour for terminals. Pad text before you paint it: colour codes would count as width.
 
-`--color` decides; with `auto`, a terminal gets colour unless NO_COLOR (https://no-color.org) or TERM=dumb say no.
+`--color` decides; with `auto`, a terminal gets colour unless NO_COLOR (https://no-color.org) or TERM=dumb is set.
 """
 
 from collections.abc import Mapping
@@ -19,24 +19,24 @@ class When(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """Words with a colour, or as they are."""
+    """Adds colour to text, or returns it unchanged if `on` is false."""
 
     on: bool
 
     def head(self, text: str) -> str:
-        """A heading."""
+        """Paint a heading."""
         return self._in("1", text)
 
     def good(self, text: str) -> str:
-        """It works, it is done."""
+        """Paint what works or is done."""
         return self._in("32", text)
 
     def bad(self, text: str) -> str:
-        """It does not work, it failed."""
+        """Paint what failed or does not work."""
         return self._in("31", text)
 
     def held(self, text: str) -> str:
-        """Somebody has it."""
+        """Paint what is in use, or waits for a use to end."""
         return self._in("33", text)
 
     def _in(self, code: str, text: str) -> str:
@@ -47,7 +47,7 @@ PLAIN = Paint(False)
 
 
 def paint_for(stream: TextIO, when: When, environ: Mapping[str, str]) -> Paint:
-    """Whether what goes to this stream is coloured."""
+    """Return the paint for a stream: with colour or without."""
     if when is not When.AUTO:
         return Paint(when is When.ALWAYS)
     return Paint(not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb" and stream.isatty())

@@ -1,4 +1,4 @@
-"""Reads SriovPolicy files for `virtfn plan|apply|verify -f`: YAML where PyYAML is installed, JSON always."""
+"""Reads SriovPolicy files for `virtfn plan|apply|verify -f`: JSON always, YAML if PyYAML is installed."""
 
 import sys
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ from virtfn_host.core.values.desired import PolicyConfig, Rejected
 from virtfn_host.core.values.strict_json import DEPTH_LIMIT, NotJsonError, clipped
 
 LIMIT = 1 << 20
-"""Bytes; the API server takes no object that is longer."""
+"""Longest file, in bytes; the API server accepts no longer object."""
 MOST_VALUES = 100_000
-"""Of all policies of a file, each with what is in it."""
+"""Most values in one file, those inside objects and lists counted."""
 
 
 class UsageError(Exception):
-    """The user must change what was typed; the message says how."""
+    """The user must change the command line or the policy file; the message says how."""
 
 
 def read_policies(path: Path) -> tuple[PolicyConfig, ...]:
-    """The policies of a file (`-`: of standard input), the one that claims first first.
+    """Return the policies of a file (`-`: standard input), ordered by precedence, highest first.
 
     Raises:
-        UsageError: it cannot be read, or is no SriovPolicy; the message names the file and the field.
+        UsageError: the file cannot be read or has something else than policies; the message names file and field.
     """
     found: list[tuple[int, int, PolicyConfig]] = []
     for document in _documents(path):
@@ -53,13 +53,13 @@ def _documents(path: Path) -> list[dict[str, Any]]:
     try:
         return _mappings(path, [parse_json(text, limit=LIMIT)])
     except NotJsonError:
-        return _mappings(path, _yaml(path, text))  # Not JSON, so it has to be YAML.
+        return _mappings(path, _yaml(path, text))  # not JSON, so it must be YAML
     except CodecError as error:
         raise UsageError(f"{path}: {error}") from error
 
 
 def _text(path: Path) -> str:
-    """Any file that the user may read, also one that a shell made (`-f <(...)`); but not one without end."""
+    """Return the text of any file that the user may read, also of a pipe (`-f <(...)`), up to the limit."""
     try:
         if str(path) == "-":
             data = sys.stdin.buffer.read(LIMIT + 1)
@@ -67,12 +67,12 @@ def _text(path: Path) -> str:
             with path.open("rb") as file:
                 data = file.read(LIMIT + 1)
         if len(data) > LIMIT:
-            raise UsageError(f"{path}: longer than {LIMIT} bytes; a file of policies is not")
+            raise UsageError(f"{path}: longer than {LIMIT} bytes, the limit for a policy file")
         return data.decode()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: no text in UTF-8: {error}") from error
+        raise UsageError(f"{path}: not UTF-8 text: {error}") from error
 
 
 def _yaml(path: Path, text: str) -> list[Any]:
@@ -80,11 +80,11 @@ def _yaml(path: Path, text: str) -> list[Any]:
         import yaml
     except ImportError as error:
         raise UsageError(
-            f"{path}: reading YAML needs PyYAML (pip install 'virtfn[cli]'); JSON works without"
+            f"{path}: reading YAML needs PyYAML (pip install 'virtfn[cli]'); JSON works without it"
         ) from error
 
     class Strict(yaml.SafeLoader):
-        """A key that is there twice is an error here, as in JSON and for the API server."""
+        """A loader that refuses a key that is there twice, as our JSON reader and the API server do."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -96,18 +96,19 @@ def _yaml(path: Path, text: str) -> list[Any]:
             return super().construct_mapping(node, deep)
 
     try:
-        found = list(yaml.load_all(text, Loader=Strict))  # it is a safe one
+        found = list(yaml.load_all(text, Loader=Strict))  # Strict is a SafeLoader
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: no YAML: {str(error)[:400]}") from error
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:  # a date or number that is none; too deep
-        raise UsageError(f"{path}: no YAML: {str(error)[:200]}") from error
+        raise UsageError(f"{path}: not valid YAML: {str(error)[:400]}") from error
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:  # a bad date or number; nested too deep
+        raise UsageError(f"{path}: not valid YAML: {str(error)[:200]}") from error
     _expect_small(path, found)
     return found
 
 
 def _expect_small(path: Path, found: list[Any]) -> None:
-    """As deep as JSON may be, and with aliases counted as often as they are used: ten lines of them can mean more than
-    a machine has memory for, or contain themselves.
+    """Refuse YAML that is nested deeper than JSON may be, or has too many values.
+
+    An alias counts each time it is used: ten lines of aliases can mean more than memory can hold, or be circular.
     """
     level: list[Any] = found
     count = 0
@@ -120,7 +121,7 @@ def _expect_small(path: Path, found: list[Any]) -> None:
         ]
         count += len(level)
         if count > MOST_VALUES:
-            raise UsageError(f"{path}: more than {MOST_VALUES} values; write it without so many aliases")
+            raise UsageError(f"{path}: more than {MOST_VALUES} values; use fewer aliases")
         if not level:
             return
     raise UsageError(f"{path}: more than {DEPTH_LIMIT} objects and lists within each other")

@@ -1,4 +1,4 @@
-"""What `virtfn` prints of functions for people: a table, and an explanation. Pure; streams are the caller's."""
+"""Formats functions for people: a table, and an explanation. Pure: returns text, and the caller prints it."""
 
 from virtfn_host.cli.paint import PLAIN, Paint
 from virtfn_host.core.checks.usable import Hindrance
@@ -12,7 +12,7 @@ _HEAD = ("ADDRESS", "ID", "CLASS", "DRIVER", "MODULES", "GROUP", "NUMA", "FUNCTI
 
 
 def function_table(rows: tuple[Row, ...], *, names: bool = False, paint: Paint = PLAIN) -> str:
-    """One line a function, VFs indented below their PF; with `names`, a last column says what it is."""
+    """Return one line per function, VFs indented below their PF; with `names`, a last column names the ids."""
     shown = {row.address for row in rows}
     cells: list[tuple[str, ...]] = [(*_HEAD, "NAME") if names else _HEAD]
     cells += [_cells(row, names, indented=row.pf in shown) for row in rows]
@@ -52,7 +52,7 @@ def _kind(index: int | None, is_vf: bool, num_vfs: int, total_vfs: int | None) -
 
 
 def explanation(found: Explanation, names: Names | None = None, *, paint: Paint = PLAIN) -> str:
-    """What a function is, and the verdict."""
+    """Return what a function is, and whether it can be passed through."""
     function = found.function
     lines = [
         ("function", f"{function.address}  {function.vendor}:{function.device}  class {function.class_code[:4]}"),
@@ -64,7 +64,7 @@ def explanation(found: Explanation, names: Names | None = None, *, paint: Paint 
         ("could drive it", _could_drive(found)),
         ("IOMMU group", _group(function)),
         ("NUMA node", _or_dash(function.numa_node)),
-        ("in use by", "; ".join(_users(function.needed_for, found.holders)) or "nobody that can be seen"),
+        ("in use by", "; ".join(_users(function.needed_for, found.holders)) or "nothing that can be seen"),
         *_lock(function),
         *_verdicts(found, paint),
     ]
@@ -72,11 +72,11 @@ def explanation(found: Explanation, names: Names | None = None, *, paint: Paint 
 
 
 def _lock(function: Described) -> list[tuple[str, str]]:
-    """No hindrance: that this process may not open its node says nothing of a pod."""
+    """Return a note, not a hindrance: a pod may be able to open the group's node that this process cannot."""
     if function.lock_trouble is None:
         return []
     text = f"the in-use lock cannot be taken from here: {function.lock_trouble}"
-    return [("note", f"{text}; so virtfn would leave it as it is")]
+    return [("note", f"{text}; so virtfn would not touch the function")]
 
 
 def _verdicts(found: Explanation, paint: Paint) -> list[tuple[str, str]]:
@@ -101,15 +101,15 @@ def _hindrances(hindrances: tuple[Hindrance, ...]) -> list[tuple[str, str]]:
 
 
 def _variant(found: Explanation) -> str:
-    """A driver made for the device can do what vfio-pci cannot, for one migrate it."""
-    return f" (or, made for it: --driver {found.variants[0]})" if found.variants else ""
+    """Return how to choose a driver made for the device: it can do what vfio-pci cannot, such as migration."""
+    return f" (or --driver {found.variants[0]}, made for this device)" if found.variants else ""
 
 
 def _could_drive(found: Explanation) -> str:
     listed = ", ".join(found.could_drive)
     if found.modules_seen:
-        return listed or "nothing that this kernel has"
-    unseen = "the kernel's modules are not to be seen from here"
+        return listed or "no driver of this kernel"
+    unseen = "cannot see the kernel's modules in /lib/modules"
     return f"{listed} ({unseen})" if listed else unseen
 
 
@@ -139,19 +139,19 @@ def _group(function: Described) -> str:
 
 
 def _users(needed_for: str | None, holders: tuple[Holder, ...]) -> tuple[str, ...]:
-    """The machine itself first; what it needs is often told a second time, as a holder."""
+    """Return the machine's need first; a holder with the same cause would repeat it."""
     if needed_for is None:
         return tuple(map(_holder, holders))
     return f"needed: {needed_for}", *(_holder(holder) for holder in holders if holder.cause is not Cause.NEEDED)
 
 
 def _holder(holder: Holder) -> str:
-    return f"cannot be told: {holder_text(holder)}" if holder.unknown else holder_text(holder)
+    return f"unknown: {holder_text(holder)}" if holder.unknown else holder_text(holder)
 
 
 def missing(address: PciAddress) -> str:
-    """For an address where nothing is shown."""
-    return f"{address} is no function that can be handed out: a bridge, or nothing is there"
+    """Return the message for an address that the list does not show."""
+    return f"{address}: no function that can be handed out; nothing is there, or a bridge"
 
 
 def _or_dash(number: int | None) -> str:

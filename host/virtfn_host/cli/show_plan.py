@@ -1,4 +1,4 @@
-"""What `virtfn` prints of plans and what became of them. Pure; streams are the caller's."""
+"""Formats plans and their outcomes for people. Pure: returns text, and the caller prints it."""
 
 from virtfn_host.cli.paint import PLAIN, Paint
 from virtfn_host.core.values.steps import Outcome, Plan, StepResult, describe
@@ -8,7 +8,7 @@ _WIDTH = max(map(len, _WORDS.values()))
 
 
 def plan_text(made: Plan) -> str:
-    """The steps in their order, and whom they disturb."""
+    """Return the steps in order, and the functions that they disturb."""
     lines = [describe(step) for step in made.steps]
     if made.displaces:
         lines.append(f"disturbs {', '.join(map(str, made.displaces))}")
@@ -16,7 +16,7 @@ def plan_text(made: Plan) -> str:
 
 
 def outcome_line(result: StepResult, paint: Paint = PLAIN) -> str:
-    """`failed     BindFailed: VF 0 of ...`: the outcome in a column, the reason's word, the sentence."""
+    """Return outcome, reason and message of a step: `failed     BindFailed: VF 0 of ...`."""
     word = _WORDS[result.outcome].ljust(_WIDTH)
     colour = {Outcome.DONE: paint.good, Outcome.FAILED: paint.bad, Outcome.NOT_TRIED: paint.held}[result.outcome]
     reason = f"{result.reason}: " if result.reason else ""

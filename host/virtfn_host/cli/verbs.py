@@ -1,7 +1,7 @@
-"""`virtfn` on a node, as root, without a cluster: each verb is a hand step, as with lspci, modprobe and echo.
+"""The verbs of `virtfn`, for one node without a cluster: each replaces a hand step with lspci, modprobe or echo.
 
-Wiring only; the same pure functions and the same law as in the host process. What may be typed is `options.py`,
-what is printed `show.py` and `show_plan.py`.
+Wiring only: the pure functions and the safety law are those of the host process. `options.py` has the command line,
+`show.py` and `show_plan.py` the output.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def run(words: Sequence[str]) -> int:
-    """Exit status of a command line; never a traceback for what a user or a machine can do."""
+    """Run a command line and return its exit status. Mistakes of users and faults of machines cause no traceback."""
     options = command(VERBS).parse_args(words)
     output = Output(as_json=options.json, color=options.color, environ=os.environ)
     verb: Callable[[argparse.Namespace, Output], int] = options.verb
@@ -98,7 +98,7 @@ def _list(options: argparse.Namespace, output: Output) -> int:
     output.complain_of((Reason.NO_MATCHING_DEVICE, missing(address)) for address in lost)
     output.complain_of((Reason.UNREADABLE, f"{it.device}: {it.path}: {it.error}") for it in inventory.unreadable)
     if not any(row.total_vfs is not None for row in every):
-        hint = "" if rows or not every else "; --all shows the functions that could be handed out whole"
+        hint = "" if rows or not every else "; --all shows the functions that can be handed out whole"
         output.complain(NO_SRIOV + hint)
     return DONE if rows and not lost else NOTHING_MATCHES
 
@@ -109,7 +109,7 @@ def _named(root: Path, rows: tuple[Row, ...]) -> tuple[Row, ...]:
 
 
 def _touched(options: argparse.Namespace, output: Output) -> frozenset[PciAddress]:
-    """Functions that the journal knows; a list can do without."""
+    """Return the functions in the journal; if it cannot be read, complain and go on: the list is useful without it."""
     try:
         return frozenset(original.address for original in Journal(_journal(options)).originals())
     except JournalUnreadableError as error:
@@ -123,7 +123,7 @@ def _explain(options: argparse.Namespace, output: Output) -> int:
     _tell_of_blocked_write(sysfs, inventory, output)
     function = read_function(sysfs, options.address, inventory)
     if function is None:
-        text = f"{options.address} is not there; `virtfn list --all` shows functions that are"
+        text = f"{options.address}: no such PCI function; `virtfn list --all` shows those of this machine"
         output.failed(text, Reason.NO_MATCHING_DEVICE)
         return NOTHING_MATCHES
     with _netlink(sysfs) as netlink:
@@ -186,7 +186,7 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
 
 
 def _concerns_links(options: argparse.Namespace, policies: Sequence[PolicyConfig] = ()) -> bool:
-    """Whether link settings are asked for, or noted to be given back; else nobody looks at them."""
+    """Return whether a policy asks for link settings or the journal has some to give back; only then are they read."""
     asked = any(pool.link is not None for policy in policies for pool in policy.pools)
     return asked or has_links(Journal(_journal(options)).originals())
 
@@ -211,9 +211,9 @@ def _bind(options: argparse.Namespace, output: Output) -> int:
 
 def _restore(options: argparse.Namespace, output: Output) -> int:
     if (options.address is None) != options.all:
-        raise UsageError("restore: name one ADDRESS, or --all for everything that was ever touched")
+        raise UsageError("restore: give one ADDRESS, or --all for everything that virtfn has changed")
     originals = Journal(_journal(options)).originals()
-    idle = "it is so already" if originals else "nothing was ever touched"
+    idle = "already as asked" if originals else "virtfn has changed nothing on this machine"
     return _carry_out(options, output, lambda inventory: restored(inventory, originals, options.address), idle)
 
 
@@ -221,10 +221,10 @@ def _carry_out(
     options: argparse.Namespace,
     output: Output,
     decide: Callable[[Inventory], Resolution],
-    idle: str = "it is so already",
+    idle: str = "already as asked",
     links: bool | None = None,
 ) -> int:
-    """Look, decide, plan, apply, look again; one process on this node at a time."""
+    """Look, decide, plan, apply, look again. Only one process at a time does so on this node."""
     sysfs = _machine(options)
     _must_be_root(sysfs)
     allow_many_groups()
@@ -263,7 +263,7 @@ def _carry_out(
 
 
 def _report(executor: Executor, made: Plan, output: Output, stopping: Callable[[], bool]) -> Report:
-    """Carry out a plan; each step is printed as it ends."""
+    """Carry out a plan; print each step as it ends."""
 
     def say(result: StepResult) -> None:
         output.say(outcome_line(result, output.paint))
@@ -288,7 +288,7 @@ def _complain(output: Output, made: Plan, resolution: Resolution) -> None:
 
 def _status(made: Plan, resolution: Resolution) -> int:
     if made.blocked:
-        # What no holder's end would help is the machine's no.
+        # Blocked for another reason: waiting for a holder would not help.
         return BLOCKED if any(blocked.reason is Reason.VFS_IN_USE for blocked in made.blocked) else MACHINE_SAID_NO
     if resolution.rejected:
         return NOTHING_MATCHES if _nothing_matches(resolution) else MACHINE_SAID_NO
@@ -302,7 +302,10 @@ def _nothing_matches(resolution: Resolution) -> bool:
 
 @contextmanager
 def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, a lost terminal or TERM end the work before its next step, never inside one; a second one is obeyed."""
+    """Let Ctrl-C, a lost terminal or SIGTERM end the work before its next step, never inside one.
+
+    A second signal ends it at once.
+    """
     asked: list[int] = []
 
     def ask(number: int, _: object) -> None:
@@ -322,7 +325,7 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
 
 
 def _machine(options: argparse.Namespace) -> Sysfs:
-    root: Path = options.root.absolute()  # the processes that touch it for us are at home in /
+    root: Path = options.root.absolute()  # our reader and writer processes have / as working directory
     sysfs = Sysfs(root / "sys", root / "dev", root / "proc")
     devices = sysfs.sys / "bus/pci/devices"
     if sysfs.names(devices) is None:
@@ -342,11 +345,11 @@ def _netlink(sysfs: Sysfs) -> Iterator[Netlink]:
 def _must_be_root(sysfs: Sysfs) -> None:
     probe = sysfs.sys / "bus/pci/drivers_probe"
     if os.geteuid() and not os.access(probe, os.W_OK):
-        raise HostError(f"{probe} may be written by root alone; run it as root")
+        raise HostError(f"only root may write {probe}; run it as root")
 
 
 def _look(sysfs: Sysfs, output: Output, *, links: bool = False) -> tuple[Inventory, InUse]:
-    """Looking goes on behind a blocked write of somebody; writing does not, it would queue."""
+    """Read inventory and uses, also while another program's write is blocked; only our writes would queue behind it."""
     with _netlink(sysfs) as netlink:
         seen = OneLook(sysfs)
         inventory = _look_once(seen, netlink if links else None)

@@ -98,7 +98,7 @@ def test_a_free_vf_in_a_group_of_its_own_works() -> None:
         "could drive it  igbvf, vfio-pci",
         "IOMMU group     14, alone in it",
         "NUMA node       -",
-        "in use by       nobody that can be seen",
+        "in use by       nothing that can be seen",
         "passthrough     works: virtfn bind 0000:01:10.0",
     ]
 
@@ -113,7 +113,7 @@ def test_a_variant_driver_is_named_by_its_driver_and_offered() -> None:
     modalias = "pci:v000015B3d0000101Esv000015B3sd00000001bc02sc00i00"
     found = explain(replace(FUNCTION, modalias=modalias), MACHINE, ())
     assert found.could_drive == ("mlx5_core", "mlx5_vfio_pci", "vfio-pci")
-    assert "works: virtfn bind 0000:01:10.0 (or, made for it: --driver mlx5_vfio_pci)" in explanation(found)
+    assert "works: virtfn bind 0000:01:10.0 (or --driver mlx5_vfio_pci, made for this device)" in explanation(found)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_modules_that_cannot_be_seen_are_no_hindrance() -> None:
     """Unknown is not no; modprobe will tell."""
     found = explain(FUNCTION, replace(MACHINE, modules=(), aliases=""), ())
     assert found.hindrances == ()
-    assert "could drive it  the kernel's modules are not to be seen from here" in explanation(found)
+    assert "could drive it  cannot see the kernel's modules in /lib/modules" in explanation(found)
 
 
 def test_a_user_is_in_the_way_of_a_function_that_is_not_passed_through_yet() -> None:
@@ -185,7 +185,7 @@ def test_a_user_that_cannot_be_told_counts_as_one() -> None:
     unknown = Holder(address=ADDRESS, cause=Cause.UNREADABLE, said="/proc/1/fd could not be read")
     found = explain(FUNCTION, MACHINE, (unknown,))
     assert words(found) == [Reason.VFS_IN_USE]
-    assert "in use by       cannot be told: /proc/1/fd could not be read" in explanation(found)
+    assert "in use by       unknown: /proc/1/fd could not be read" in explanation(found)
 
 
 def test_what_is_passed_through_is_set_up_whoever_holds_it() -> None:

@@ -86,4 +86,4 @@ def test_what_the_machine_needs_is_told_once_and_first() -> None:
         Holder(address=PLAIN.address, cause=Cause.UNREADABLE, said="/proc/1/fd could not be read"),
     )
     table = function_table(tuple(rows(needed, in_use=InUse(holders=holders))))
-    assert table.endswith("needed: the file system on / is on it; cannot be told: /proc/1/fd could not be read")
+    assert table.endswith("needed: the file system on / is on it; unknown: /proc/1/fd could not be read")

@@ -1,4 +1,4 @@
-"""What the agent hears from the host process is read as strictly as what that hears: one word, or HostUnreachable."""
+"""The agent reads answers of the host process as strictly as it reads requests: a known word, or HostUnreachable."""
 
 import asyncio
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""The canary: reads that hang are told, kept and polled; they never pile up and never hold up the others.
+"""The canary reports reads that hang, keeps and polls them; they never pile up and never delay the others.
 
-A FIFO without a partner stands in for `sriov_numvfs` behind a blocked write: its open blocks until somebody comes.
+A FIFO without a partner stands in for `sriov_numvfs` behind a blocked write: its open blocks until the other end opens.
 """
 
 import os

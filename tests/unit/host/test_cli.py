@@ -1,4 +1,4 @@
-"""What a person at a node sees of plan, verify, bind and restore: sentences and exit statuses, never a traceback."""
+"""Output and exit statuses of plan, verify, bind and restore: sentences, never a traceback."""
 
 import errno
 import json
@@ -67,7 +67,7 @@ def test_plan_says_whom_it_disturbs(kernel: FakeKernel, policy: Path, capsys: py
     ("text", "message"),
     [
         ("kind: Pod", "want kind SriovPolicy"),
-        ("a: [", "no YAML"),
+        ("a: [", "not valid YAML"),
         ("", "want SriovPolicy objects"),
         ("[1]", "want SriovPolicy objects"),
         (POLICY.replace("{name: fast}", "fast").replace("count: 2", "count: -2"), "spec.virtualFunctions.count"),
@@ -88,7 +88,7 @@ def test_a_policy_file_that_is_no_text_is_usage(
 ) -> None:
     policy.write_bytes(b"\xff\xfe\x00")
     assert run(["plan", "--root", str(kernel.root), "-f", str(policy)]) == USAGE
-    assert "no text in UTF-8" in capsys.readouterr().err
+    assert "not UTF-8 text" in capsys.readouterr().err
 
 
 def test_a_policy_that_matches_nothing_has_its_own_status(
@@ -129,7 +129,7 @@ def test_apply_tells_each_step_in_columns_and_verify_then_agrees(
     assert run(["verify", "--root", str(kernel.root), "-f", str(policy)]) == DONE
     assert capsys.readouterr().out == "Converged: everything is as the policies ask\n"
     assert run(["apply", "--root", str(kernel.root), "-f", str(policy)]) == DONE
-    assert capsys.readouterr().out == "nothing to do: it is so already\n"
+    assert capsys.readouterr().out == "nothing to do: already as asked\n"
 
 
 def test_a_step_that_fails_has_its_reason_and_what_follows_is_not_tried(
@@ -210,7 +210,7 @@ def test_restore_wants_one_address_or_all(
 
 def test_restore_all_of_nothing_is_done(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["restore", "--all", "--root", str(kernel.root)]) == DONE
-    assert "nothing was ever touched" in capsys.readouterr().out
+    assert "virtfn has changed nothing on this machine" in capsys.readouterr().out
 
 
 def test_the_domain_0000_may_be_left_out(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:

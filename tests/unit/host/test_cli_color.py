@@ -1,4 +1,4 @@
-"""Colour is for terminals, and for who does not forbid it."""
+"""Colour is printed on terminals only, unless the user decides otherwise."""
 
 import io
 
@@ -8,7 +8,7 @@ from virtfn_host.cli.paint import Paint, When, paint_for
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is one."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""The shells' completion: the script of bash is sourced by a bash, and completes."""
+"""Completion scripts: a real bash sources the bash script and completes with it."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
-"""Whatever a user or a machine can do to `virtfn` ends in a sentence and a status, never in a traceback.
+"""Mistakes of users and faults of machines give a sentence and an exit status, never a traceback.
 
-The command runs as a process of its own here, as it does on a node.
+The command runs as a process of its own, as on a node.
 """
 
 import json
@@ -25,7 +25,7 @@ SOURCES = Path(__file__).resolve().parents[3] / "host"
 VIRTFN = [sys.executable, "-m", "virtfn_host.cli.verbs"]
 ENVIRON = {**os.environ, "PYTHONPATH": str(SOURCES)}
 AS_ROOT = os.geteuid() == 0
-ONLY_ROOT = pytest.mark.skipif(not AS_ROOT, reason="NEEDS ROOT to become somebody else: what nobody sees is untested")
+ONLY_ROOT = pytest.mark.skipif(not AS_ROOT, reason="NEEDS ROOT to be another user: what other users see is untested")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ mount --bind "$1" "$3/python" && mount --bind "$2" "$3/host" && here=$3 && shift
 export PYTHONPATH="$here/host"
 exec setpriv --reuid 65534 --regid 65534 --clear-groups "$here/python/bin/python3" -m virtfn_host.cli.verbs "$@"
 """
-"""The interpreter and the sources may lie below a folder that is root's alone; so they are mounted elsewhere."""
+"""Interpreter and sources are mounted elsewhere, because they may be below a folder that only root can enter."""
 
 
 def as_nobody(*words: str, root: Path) -> subprocess.CompletedProcess[str]:
@@ -68,7 +68,7 @@ def as_nobody(*words: str, root: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def open_root(kernel: FakeKernel, tmp_path: Path) -> Iterator[Path]:
-    """The tree where nobody can look at it: pytest's own folders are root's alone."""
+    """A copy of the tree that the user `nobody` can read; only root can read pytest's own folders."""
     place = Path("/tmp") / f"virtfn-test-{os.getpid()}"
     shutil.copytree(kernel.root, place, symlinks=True)
     place.chmod(0o755)
@@ -76,7 +76,7 @@ def open_root(kernel: FakeKernel, tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(place)
 
 
-# --- a machine that has not got it -----------------------------------------------------------------------------------
+# --- a machine without what is asked for -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", ["list", f"explain {PF}", f"bind {PF}", "restore --all", "inventory"])
@@ -107,7 +107,7 @@ def test_this_very_machine_can_be_listed_and_its_inventory_taken() -> None:
     assert "pfs" in json.loads(virtfn("inventory").stdout)
 
 
-# --- a user that may not ---------------------------------------------------------------------------------------------
+# --- a user without rights -------------------------------------------------------------------------------------------
 
 
 @ONLY_ROOT
@@ -124,7 +124,7 @@ def test_a_holder_that_cannot_be_told_is_named_so(open_root: Path) -> None:
     done = as_nobody("list", root=open_root)
     assert done.returncode == DONE
     (line,) = [line for line in done.stdout.splitlines() if VF in line]
-    assert "cannot be told: " in line
+    assert "unknown: " in line
     assert "Permission denied" in line
 
 
@@ -209,7 +209,7 @@ def test_a_read_only_sysfs_is_a_failed_step(kernel: FakeKernel) -> None:
     assert "sysfs is mounted read-only here" in done.stdout
 
 
-# --- a reader that leaves --------------------------------------------------------------------------------------------
+# --- a reader that goes away -----------------------------------------------------------------------------------------
 
 
 def test_a_reader_that_leaves_is_no_failure(kernel: FakeKernel) -> None:
@@ -223,7 +223,7 @@ def test_a_reader_that_leaves_is_no_failure(kernel: FakeKernel) -> None:
 
 @pytest.fixture
 def ctrl_c_counts() -> Iterator[None]:
-    """Programs inherit an ignored SIGINT, and a shell ignores it in what it runs in the background."""
+    """Restore SIGINT: a shell lets background jobs ignore it, and programs inherit that."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -250,4 +250,4 @@ def _until_it_reads(pid: int) -> None:
         if called[:2] == ["0", "0x0"]:
             return
         time.sleep(0.02)
-    pytest.fail("it never came to read the policy")
+    pytest.fail("the process did not begin to read the policy")

@@ -1,4 +1,4 @@
-"""The help is a manual: it fits a terminal, says what is read and written, and lists every exit status."""
+"""The help fits a terminal, says what each verb reads and writes, and lists every exit status."""
 
 import pytest
 

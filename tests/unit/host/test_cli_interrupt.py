@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of the work ends it between two steps; the rest is told as not tried."""
+"""Ctrl-C ends an apply between two steps; the steps that follow are reported as not tried."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ PF, VF = "0000:01:00.0", "0000:01:10.0"
 
 
 class Interrupted(FakeKernel):
-    """Somebody presses Ctrl-C while the VF is taken from its driver."""
+    """A fake kernel that sends SIGINT while the VF is unbound, as Ctrl-C does."""
 
     def write(self, path: Path, value: str) -> None:
         super().write(path, value)

@@ -1,4 +1,4 @@
-"""`virtfn list` and `virtfn explain` of a machine: tables, names, filters, and sentences where there is nothing."""
+"""Output of `virtfn list` and `virtfn explain`: tables, names, filters, and a sentence if there is nothing to show."""
 
 import gzip
 import json
@@ -103,7 +103,7 @@ def test_a_named_function_that_is_not_there_is_told(kernel: FakeKernel, capsys: 
     assert run(["list", PF, "0000:7f:00.0", "--root", str(kernel.root)]) == NOTHING_MATCHES
     shown = capsys.readouterr()
     assert PF in shown.out
-    assert shown.err.startswith("virtfn: NoMatchingDevice: 0000:7f:00.0 is no function that can be handed out")
+    assert shown.err.startswith("virtfn: NoMatchingDevice: 0000:7f:00.0: no function that can be handed out")
 
 
 def test_a_machine_without_sriov_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,7 +137,7 @@ def test_explain_says_what_a_function_is_and_why_not(tmp_path: Path, capsys: pyt
     shown = capsys.readouterr().out
     assert "a PF with 0 of 7 VFs" in shown
     assert "NoIommu: has no IOMMU group; no IOMMU is on" in shown
-    assert "could drive it  the kernel's modules are not to be seen from here" in shown
+    assert "could drive it  cannot see the kernel's modules in /lib/modules" in shown
 
 
 def test_explain_knows_names_and_modules(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Who may speak on the host's socket, how long and how much; and that nobody takes it away from the others."""
+"""Limits of the host's socket: which user may connect, for how long, how much; no client can block the others."""
 
 import asyncio
 import json
@@ -113,7 +113,7 @@ def test_requests_in_one_go_are_answered_in_their_order_and_half_a_one_is_refuse
 def test_beyond_so_many_connections_each_is_told_and_gets_no_thread(
     served: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "IDLE", 30.0)  # none of them ends before the last is there
+    monkeypatch.setattr(connections, "IDLE", 30.0)  # none of them ends before the last one is open
     with ExitStack() as stack:
         for _ in range(connections.CONNECTIONS):
             client = stack.enter_context(connect(served))
@@ -204,7 +204,7 @@ def test_a_plan_whose_client_is_there_is_waited_for_and_so_is_one_that_nobody_wa
     settles = planned(Settle(pf=pf, num_vfs=2), SetAutoprobe(pf=pf, value=False, expects=True))
     with connect(served) as client:
         client.sendall(line("apply", settles))
-        client.shutdown(socket.SHUT_WR)  # it has said all, and listens
+        client.shutdown(socket.SHUT_WR)  # it sends no more, and still reads
         time.sleep(0.2)
         with connect(served) as other:
             other.sendall(line("apply", planned()))

@@ -1,6 +1,6 @@
-"""Writes and reads that hang are given up in time, nothing is written after them, and all resumes when they return.
+"""Hanging writes and reads are given up in time, nothing is written after them, and all resumes when they return.
 
-A FIFO without a partner stands in for the kernel: its open blocks until somebody comes, as a blocked write does.
+A FIFO without a partner stands in for the kernel: its open blocks until the other end opens, as a blocked write does.
 """
 
 import errno
@@ -145,7 +145,7 @@ def test_what_stands_after_a_write_that_hangs_in_its_list_or_in_another_is_never
 
     other = tmp_path / "other"
     os.mkfifo(other)
-    # Two lists: the first hangs at once, the second in its middle; both stop there.
+    # Two lists: the first hangs at its first write, the second in the middle; both stop there.
     order = [hanging, files[5], files[6], other, files[7], files[8]]
     answers = writer.write_each([(path, "y") for path in order], 0.5, 2)
     assert "has not returned" in str(answers[0])
@@ -164,7 +164,7 @@ def test_a_deadline_is_for_each_write_of_a_list_and_not_for_the_list(writer: Wri
 
     def partner() -> None:
         for path in slow:
-            time.sleep(0.1)  # the time a real write takes; the list takes longer than one deadline, each far less
+            time.sleep(0.1)  # as a real write; the list takes longer than one deadline, each write far less
             with path.open() as end:
                 end.read()
 
@@ -254,7 +254,7 @@ def test_reads_asked_for_together_are_answered_each_and_what_stands_behind_one_t
 
 
 def _processes() -> list[int]:
-    """Ours that live."""
+    """Return our processes that are alive."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,4 +1,4 @@
-"""Functions with device nodes of their own: a mount or an open node is a use; a network card's clock is none."""
+"""Functions with device nodes of their own: a mount or an open node counts as use, a network card's clock does not."""
 
 from pathlib import Path
 

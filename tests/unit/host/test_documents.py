@@ -1,4 +1,4 @@
-"""A short sample of the law of our documents, which `make prove` tries in full; and that the law would be broken."""
+"""A short sample of the documents' law, which `make prove` tries in full; without the checksum the law is broken."""
 
 from pathlib import Path
 

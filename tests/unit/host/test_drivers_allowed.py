@@ -1,4 +1,4 @@
-"""A function goes to a vfio driver, to the one that it had, or to one that this kernel names for it; to no other."""
+"""A function is bound only to a vfio driver, to its former driver, or to a driver that this kernel names for it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whatever stands where a file of ours should be, reading it is answered at once, with what it is and what helps."""
+"""Reading one of our files never hangs: if something else has its name, the error says what it is and what helps."""
 
 import os
 import socket

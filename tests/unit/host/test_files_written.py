@@ -1,4 +1,4 @@
-"""A file is written whole or not at all: whatever fails, the old one is intact and no temporary file stays."""
+"""A file is written whole or not at all: after any failure the old file is intact and no temporary file is left."""
 
 import errno
 import os
@@ -89,7 +89,7 @@ def test_what_a_killed_writer_left_is_gone_after_the_next_write(at: str, tmp_pat
         done = subprocess.run([sys.executable, "-c", KILLED, str(path), at], check=False)
         assert done.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
-    assert len(entries(tmp_path)) == 2  # the last one's; the first two are gone already
+    assert len(entries(tmp_path)) == 2  # only the last writer's temporary file; those of the first two are gone
     write_atomically(path, "new", 0o600)
     assert entries(tmp_path) == ["here"]
 

@@ -1,4 +1,4 @@
-"""The health port answers a probe, whoever else holds connections to it, and keeps no more than it has places for."""
+"""The health port answers a probe even if other clients hold connections, and it limits their number."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""The safety laws in random histories on the fake kernel; each counter-proof drops a safety and must be caught."""
+"""Random histories on the fake kernel keep the safety laws. A counter-proof removes one safety and must be caught."""
 
 import pytest
 from histories import COUNTER_PROOF, MUTATIONS, SAMPLE, run_histories
@@ -8,7 +8,7 @@ BROKEN = {
     "the question before a plan": "while an outsider has the lock",
     "the note before the first touch": "^noted as",
 }
-"""What the law says that each dropped safety breaks."""
+"""The violation that each removed safety must cause."""
 
 
 @pytest.mark.timeout(120)

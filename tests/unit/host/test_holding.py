@@ -1,4 +1,4 @@
-"""Who has a function open is named by what /proc shows, also while the function is being unbound."""
+"""/proc shows which process has a function open, also while the function is being unbound."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ VF = PciAddress.parse("0000:01:10.0")
 
 
 class Tree:
-    """A VF that is enabled and has no driver, as while its unbind waits; and what processes have open."""
+    """A VF that is enabled without a driver, as during an unbind that waits, and the open files of processes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

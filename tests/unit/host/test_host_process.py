@@ -1,4 +1,4 @@
-"""The host process behind its socket, and the agent's end of it, on the fake kernel."""
+"""The host process behind its socket, and the agent's client for it, on the fake kernel."""
 
 import asyncio
 import json
@@ -156,7 +156,7 @@ def test_the_end_does_not_wait_for_ever_for_a_write_that_hangs(
 
     def on_remember(_: PhysicalFunction, *, whole: bool = False) -> None:
         numvfs.unlink()
-        os.mkfifo(numvfs)  # from here on a write of it blocks, as behind a holder
+        os.mkfifo(numvfs)  # from here on, writing it blocks, as if the VF had a holder
         started.set()
 
     monkeypatch.setattr(host.machine.journal, "remember", on_remember)

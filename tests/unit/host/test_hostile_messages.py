@@ -1,4 +1,4 @@
-"""A sample of `make prove PROOFS=socket`: hostile messages to a real host process, with what it opened and started."""
+"""A sample of `make prove PROOFS=socket`: hostile messages to a real host process; checks what it opens and starts."""
 
 import warnings
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What comes onto vfio while the in-use lock is being taken is refused, and nothing is left open."""
+"""A function that is bound to vfio while the in-use lock is being taken is refused, and no file is left open."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Each step that worked is a line of the log, and whoever asks for steps without end does not fill a disk with them."""
+"""The log has one line for each step that worked, up to a limit: endless requests cannot fill a disk."""
 
 import logging
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from virtfn_host.process.seldom import Seldom
 from virtfn_host.process.serve import Host
 
 ABSENT = plan_of(Settle(pf=PciAddress(domain, 1, 0, 0), num_vfs=0) for domain in range(100))
-"""Steps that are done by doing nothing."""
+"""Steps that succeed without a write."""
 
 
 @pytest.fixture

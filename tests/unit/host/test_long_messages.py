@@ -1,4 +1,4 @@
-"""However long the words of a step are, the message of it is short: each step that is not tried repeats why."""
+"""A step's message is short even if its values are long: every following step that is not tried repeats it."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ WHOLE = FunctionRef(pf=PF, index=None, address=PF)
 FOLLOWING = 1000
 
 LONG = "\x7f" * 4000
-"""Four times as long where it is quoted."""
+"""Becomes four times as long when it is quoted."""
 
 
 @pytest.mark.parametrize(

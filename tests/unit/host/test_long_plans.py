@@ -1,4 +1,4 @@
-"""A plan that is longer than a request may be is cut between two steps, and the next turn plans what is left."""
+"""A plan longer than a request may be is cut between two steps; the next turn plans the rest."""
 
 import asyncio
 from collections.abc import Sequence

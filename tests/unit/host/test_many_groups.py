@@ -1,4 +1,4 @@
-"""A PF may have more VFs than the usual soft limit of open files, and the lock opens the group of each."""
+"""The lock opens the group of every VF, and a PF may have more VFs than the usual soft limit of open files."""
 
 import itertools
 import resource
@@ -17,7 +17,7 @@ PF, VFS = "0000:01:00.0", 7
 
 @pytest.fixture
 def few_files() -> Iterator[None]:
-    """Too few for a lock on every VF."""
+    """Set a limit of open files that is too low for a lock on every VF."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = {int(fd.name) for fd in Path("/proc/self/fd").iterdir()}
     free = (number for number in itertools.count() if number not in taken)

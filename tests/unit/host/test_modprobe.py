@@ -1,4 +1,4 @@
-"""modprobe gets a name behind `--` and an environment of ours, and another root's /sys no module of this kernel."""
+"""modprobe gets the name after `--` and a clean environment; for another root's /sys no module is loaded here."""
 
 import errno
 import json
@@ -16,7 +16,7 @@ from virtfn_host.linux.touch.modules import Modprobe
 
 @pytest.fixture
 def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A modprobe that writes down how it was called."""
+    """A modprobe that records its arguments."""
     told = tmp_path / "told"
     program = tmp_path / "bin/modprobe"
     program.parent.mkdir()

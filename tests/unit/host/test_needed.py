@@ -1,4 +1,4 @@
-"""What this machine needs is refused by the host process itself, whatever a plan says, and nothing is written."""
+"""The host process refuses to touch a function that the machine needs, whatever the plan says, and writes nothing."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,7 +122,7 @@ def test_whoever_cannot_tell_takes_it_for_needed(kernel: FakeKernel, broken: str
     if broken == "garbage":
         path.with_name("mountinfo").write_text("this is no kernel's\n")
     else:
-        path.mkdir()  # it is there and does not read
+        path.mkdir()  # exists, but cannot be read
     for step in STEPS:
         (result,) = carried_out(kernel, step)
         assert result.reason is Reason.NEEDED_BY_MACHINE

@@ -1,4 +1,4 @@
-"""What the machine needs to live is found through partitions, device mapper, bridges and bonds, in the host's view."""
+"""The functions that the machine needs are found through partitions, device mapper, bridges and bonds of the host."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ ROUTES = "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
 
 
 class Tree:
-    """A /sys and /proc in which one can name what is where."""
+    """A /sys and /proc to be filled by a test."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -23,7 +23,7 @@ class Tree:
             (root / folder).mkdir(parents=True)
 
     def device(self, function: PciAddress, kind: str, name: str, number: str = "") -> Path:
-        """A block device or netdev of a function."""
+        """Add a block device or netdev of a function."""
         folder = self.root / f"sys/devices/pci0000:00/{function}/{kind}/{name}"
         return self.known(folder, kind, name, number)
 
@@ -150,7 +150,7 @@ def test_devices_that_lead_to_each_other_are_each_looked_at_once(tree: Tree, kin
     for name in names:
         number = f"253:{name[5:]}" if kind == "block" else ""
         folder = tree.known(tree.root / f"sys/devices/virtual/{kind}/{name}", kind, name, number)
-        # Each on all of them, itself too: by every way there would be more than the machine has time for.
+        # Each is on all of them and on itself: following every path would never end.
         for other in [*names, "below"]:
             (folder / (f"slaves/{other}" if kind == "block" else f"lower_{other}")).mkdir(parents=True)
     if kind == "block":

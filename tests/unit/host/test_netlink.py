@@ -1,4 +1,4 @@
-"""The process that speaks netlink: on this machine's own namespace, without one, without its library, and hanging."""
+"""The netlink child process: in this machine's namespace, without a namespace, without its library, and hanging."""
 
 import errno
 import importlib.util
@@ -19,7 +19,7 @@ from virtfn_host.linux.netlink.child import wire
 
 @pytest.fixture
 def netlink(tmp_path: Path) -> Iterator[Netlink]:
-    """In the namespace of the tests, whoever runs them."""
+    """Netlink in the network namespace of the tests."""
     (tmp_path / "1/ns").mkdir(parents=True)
     (tmp_path / "1/ns/net").symlink_to("/proc/self/ns/net")
     made = Netlink(tmp_path)
@@ -91,7 +91,7 @@ def test_an_answer_that_does_not_come_in_time_is_no_answer_and_answers_no_later_
             netlink.addresses()
     os.kill(pid, 18)
     monkeypatch.setattr(module, "ASK_DEADLINE", 10.0)
-    assert netlink._child.answer(10.0) is not None  # what was asked meanwhile
+    assert netlink._child.answer(10.0) is not None  # the answer to what was asked meanwhile
     netlink._child._owes -= 1
     assert netlink.links("lo").vfs == ()
 

@@ -1,4 +1,4 @@
-"""One thing that no kernel writes is one entry: it never ends a look, and what depends on it counts as in use."""
+"""Content that no kernel writes becomes one `unreadable` entry: the look goes on, and what depends on it is in use."""
 
 import os
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def kernel(tmp_path: Path) -> FakeKernel:
 
 
 def observed(kernel: FakeKernel) -> Observation:
-    """As the host process looks; and it can be told to another process."""
+    """Look as the host process does; check that the result can be encoded."""
     sysfs = Sysfs(kernel.root / "sys", kernel.root / "dev", kernel.root / "proc")
     inventory = read_inventory(sysfs)
     found = Observation(

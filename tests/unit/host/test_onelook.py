@@ -1,4 +1,4 @@
-"""One look reads a file once, and a new look reads it anew."""
+"""One look reads a file once; a new look reads it again."""
 
 from pathlib import Path
 

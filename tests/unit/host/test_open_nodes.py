@@ -1,4 +1,4 @@
-"""Who has a device node open, as /proc shows it; a process that may not be looked at is not nobody."""
+"""/proc shows which process has a device node open; a process that may not be read is an error."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A journal of another version is used as far as it is known; where that is too little, nothing is touched."""
+"""A journal of another version is used as far as it is understood; if that is too little, nothing is touched."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ GIVE_BACK = (SetNumVfs(pf=PF, value=0, expects=2), SetAutoprobe(pf=PF, value=Tru
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    """One that has made two VFs, so that it has a journal."""
+    """A host process that has made two VFs, so it has a journal."""
     host = Host(Executor(FakeKernel(tmp_path / "root", pfs=1).machine()), None)
     assert outcomes(host, *MAKE) == [Outcome.DONE] * 3
     yield host
@@ -40,7 +40,7 @@ def outcomes(host: Host, *steps: Step) -> list[Outcome]:
 
 
 def rewrite(host: Host, change: Callable[[Any], object], **more: object) -> str:
-    """Write the journal as another version would have; what it was."""
+    """Write the journal as another version would have; return its former content."""
     path, entries = host.machine.journal.path, _Entries(originals=host.machine.journal.originals())
     before, told = path.read_text(), encode(entries)
     change(told)

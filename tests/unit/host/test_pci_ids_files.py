@@ -1,4 +1,4 @@
-"""Names of cards are a comfort: whatever is where they are kept, there is an answer."""
+"""Names of cards are optional: whatever pci.ids contains, the lookup gives an answer."""
 
 import gzip
 import os

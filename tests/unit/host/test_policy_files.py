@@ -1,4 +1,4 @@
-"""Files of policies: anything may be in them, and each is answered by what is wrong with it, at once."""
+"""Policy files with any content: the error says at once what is wrong."""
 
 import os
 import threading
@@ -25,25 +25,25 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (GOOD + "  nothing: *x\n", "no YAML"),
+        (GOOD + "  nothing: *x\n", "not valid YAML"),
         (GOOD + LAUGHS, "more than 100000 values"),
         (GOOD + "loop: &loop [*loop]\n", "within each other"),
         (GOOD + f"deep: {'[' * 100}{']' * 100}\n", "within each other"),
-        (GOOD + f"deep: {'[' * 20_000}{']' * 20_000}\n", "no YAML|within each other"),
+        (GOOD + f"deep: {'[' * 20_000}{']' * 20_000}\n", "not valid YAML|within each other"),
         ('{"kind": "SriovPolicy", "kind": "SriovPolicy"}', "key 'kind' is there twice"),
         ("[" * 100_000, "within each other"),
         (GOOD + "kind: SriovPolicy\n", "key 'kind' is there twice"),
-        (GOOD + "date: 2026-99-99\n", "no YAML"),
-        (GOOD + f"number: {'9' * 5000}\n", "no YAML"),
-        (GOOD + "? {a: b}\n: c\n", "no YAML"),
-        (GOOD + "python: !!python/object/apply:os.system [id]\n", "no YAML"),
+        (GOOD + "date: 2026-99-99\n", "not valid YAML"),
+        (GOOD + f"number: {'9' * 5000}\n", "not valid YAML"),
+        (GOOD + "? {a: b}\n: c\n", "not valid YAML"),
+        (GOOD + "python: !!python/object/apply:os.system [id]\n", "not valid YAML"),
         ("kind: SriovPolicy\nspec: [1]\n", "InvalidPolicy"),
         ("kind: SriovPolicy\nspec: text\n", "InvalidPolicy"),
         ("kind: {a: b}\n", "want kind SriovPolicy"),
         (f"kind: {'x' * 100_000}\n", "want kind SriovPolicy, got 'x+"),
         ("", "want SriovPolicy objects"),
-        ("\0", "no YAML"),
-        ("!" * 100_000, "no YAML"),
+        ("\0", "not valid YAML"),
+        ("!" * 100_000, "not valid YAML"),
         ("x" * (LIMIT + 1), "longer than"),
     ],
 )
@@ -66,7 +66,7 @@ def test_what_is_no_file_is_refused_and_what_has_no_end_is_not_read_to_it(path: 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_bytes(b"kind: \xff")
-    with pytest.raises(UsageError, match="no text in UTF-8"):
+    with pytest.raises(UsageError, match="not UTF-8 text"):
         read_policies(tmp_path / "p.yaml")
 
 

@@ -1,4 +1,4 @@
-"""What is offered and what was handed out: bounded before anything is made of it, on both sides."""
+"""Pool file and ledger: agent and device plugin check their size and content before they use them."""
 
 from collections.abc import Callable
 from dataclasses import replace

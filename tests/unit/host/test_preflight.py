@@ -1,4 +1,4 @@
-"""What the kernel could load, from its own tables, and whether the in-use lock can be used here."""
+"""Preflight: which modules the kernel can load, by the kernel's own tables, and whether the in-use lock works here."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Starting the processes that write is no part of a write: a node that is short of CPU is not stuck."""
+"""The start of a writer process does not count towards the deadline of a write: a node short of CPU is not stuck."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The folder of the host's socket is nobody's else: who may write there may put a socket of his own in its place."""
+"""The folder of the host's socket is writable by root only: another user could replace the socket with his own."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_the_folder_of_the_socket_is_ours_alone(tmp_path: Path, host: Host) -> N
         assert made.parent.stat().st_mode & 0o777 == 0o700
     volume = tmp_path / "volume"
     volume.mkdir()
-    volume.chmod(0o777)  # as the kubelet makes an emptyDir
+    volume.chmod(0o777)  # the mode of an emptyDir
     with connections.Server(volume / "host.sock", host):
         assert volume.stat().st_mode & 0o777 == 0o700
 
@@ -38,7 +38,7 @@ def test_a_folder_that_others_write_to_and_use_is_refused_and_left_as_it_is(tmp_
         assert shared.stat().st_mode & 0o7777 == mode
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes folders of others")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make folders of other users")
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, host: Host) -> None:
     folder = tmp_path / "theirs"
     folder.mkdir()

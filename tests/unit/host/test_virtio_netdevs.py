@@ -1,4 +1,4 @@
-"""A virtio card keeps its netdev below `virtioN`: it is seen there, and its use counts."""
+"""A virtio card has its netdev below `virtioN`: it is found there, and its use counts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What was once done through the socket of the host process, tried on a real one: nothing outside is written or run."""
+"""Attacks that once worked through the socket, on a real host process: no outside file is written or run."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ WHOLE = {"pf": PF, "index": None, "address": PF}
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HostProcess, FakeKernel]]:
-    """One for all tests, which also shows that none of them leaves it worse."""
+    """One machine for all tests, which also shows that no test harms it."""
     folder = tmp_path_factory.mktemp("walls")
     kernel = FakeKernel(folder / "m", pfs=3)
     with host_process(folder, kernel) as process:
@@ -50,7 +50,7 @@ def test_a_driver_s_name_writes_no_other_file(host: HostProcess, kernel: FakeKer
                 {"driver": name} if step == "Bind" else {"value": name, "expects": None}
             )
             word, said = host.last("apply", plan(body))
-            if word == "report":  # an override may be any line: the kernel takes it; it is refused by what it would do
+            if word == "report":  # the kernel accepts any line as override, so the step is refused for its effect
                 assert said["results"][0]["outcome"] == "failed"
                 assert "refused" in said["results"][0]["message"]
             else:

@@ -1,4 +1,4 @@
-"""Kernel events through the host process: every client hears them, and one that goes away leaves nothing behind."""
+"""The host process passes kernel events on to every client; a client that goes away leaves nothing behind."""
 
 import socket
 import threading

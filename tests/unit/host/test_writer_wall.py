@@ -1,4 +1,4 @@
-"""The processes that write keep to the attributes that virtfn writes, below one folder; they are told lengths."""
+"""Writer processes write only known attributes below one folder; each message to them states its length."""
 
 import struct
 import subprocess
