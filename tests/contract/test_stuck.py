@@ -12,7 +12,7 @@ from hardware import Lab
 
 from virtfn_host import executor
 from virtfn_host.cli import verbs as cli
-from virtfn_host.cli.options import DONE, MACHINE_SAID_NO
+from virtfn_host.cli.options import DONE, REFUSED
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Observation, Stuck, VfLink
 from virtfn_host.core.values.reasons import Reason
@@ -251,7 +251,7 @@ def test_the_command_line_looks_and_writes_nothing(
             print(words, usual, time.monotonic() - began)
             assert time.monotonic() - began < usual + SEEN
         for words in (["apply", "-f", str(policy)], ["bind", str(vfs[1])], ["restore", "--all"]):
-            assert "Stuck: nothing was written: " in _said(capsys, [*words, *root], MACHINE_SAID_NO)
+            assert "Stuck: nothing was written: " in _said(capsys, [*words, *root], REFUSED)
         assert lab.sysfs.vf_addresses(lab.pfs[1]) == {}
     lab.outsiders_end()
     assert lab.sysfs.vf_addresses(lab.pfs[1]) == {}

@@ -10,7 +10,7 @@ from virtfn_host.cli.help import COMMAND, COMMAND_EPILOG, PROSE
 from virtfn_host.cli.paint import When
 from virtfn_host.core.values.address import PciAddress
 
-DONE, MACHINE_SAID_NO, USAGE, BLOCKED, NOTHING_MATCHES, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, REFUSED, USAGE, BLOCKED, NOTHING_MATCHES, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit statuses, as --help lists them."""
 
 

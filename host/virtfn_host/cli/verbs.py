@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from virtfn_host.cli import completion
-from virtfn_host.cli.options import BLOCKED, DONE, INTERRUPTED, MACHINE_SAID_NO, NOTHING_MATCHES, USAGE, command
+from virtfn_host.cli.options import BLOCKED, DONE, INTERRUPTED, NOTHING_MATCHES, REFUSED, USAGE, command
 from virtfn_host.cli.output import Output
 from virtfn_host.cli.policy import UsageError, read_policies
 from virtfn_host.cli.show import explanation, function_table, missing
@@ -65,12 +65,12 @@ def run(words: Sequence[str]) -> int:
         return USAGE
     except HostError as error:
         output.failed(str(error), error.reason)
-        return BLOCKED if error.reason is Reason.VFS_IN_USE else MACHINE_SAID_NO
+        return BLOCKED if error.reason is Reason.VFS_IN_USE else REFUSED
     except OSError as error:
         hint = "; run it as root" if isinstance(error, PermissionError) and os.geteuid() else ""
         where = f"{error.filename}: " if error.filename else ""
         output.failed(f"{where}{error.strerror or error}{hint}", Reason.UNREADABLE)
-        return MACHINE_SAID_NO
+        return REFUSED
     except KeyboardInterrupt:
         output.complain("interrupted")
         return INTERRUPTED
@@ -142,7 +142,7 @@ def _explain(options: argparse.Namespace, output: Output) -> int:
 def _verdict(found: Explanation) -> int:
     if found.possible:
         return DONE
-    return BLOCKED if {hindrance.reason for hindrance in found.hindrances} == {Reason.VFS_IN_USE} else MACHINE_SAID_NO
+    return BLOCKED if {hindrance.reason for hindrance in found.hindrances} == {Reason.VFS_IN_USE} else REFUSED
 
 
 def _inventory(options: argparse.Namespace, output: Output) -> int:
@@ -182,7 +182,7 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
         output.say(output.paint.good(f"{Reason.CONVERGED}: everything is as the policies ask"))
     if _nothing_matches(resolution):
         return NOTHING_MATCHES
-    return MACHINE_SAID_NO if troubles else DONE
+    return REFUSED if troubles else DONE
 
 
 def _concerns_links(options: argparse.Namespace, policies: Sequence[PolicyConfig] = ()) -> bool:
@@ -259,7 +259,7 @@ def _carry_out(
     if made.blocked or resolution.rejected:
         return _status(made, resolution)
     output.complain_of((mismatch.reason, mismatch.message) for mismatch in mismatches)
-    return MACHINE_SAID_NO if mismatches else DONE
+    return REFUSED if mismatches else DONE
 
 
 def _report(executor: Executor, made: Plan, output: Output, stopping: Callable[[], bool]) -> Report:
@@ -278,7 +278,7 @@ def _report(executor: Executor, made: Plan, output: Output, stopping: Callable[[
 
 def _failure(report: Report) -> int:
     reasons = {result.reason for result in report.results if result.outcome is Outcome.FAILED}
-    return BLOCKED if reasons == {Reason.VFS_IN_USE} else MACHINE_SAID_NO
+    return BLOCKED if reasons == {Reason.VFS_IN_USE} else REFUSED
 
 
 def _complain(output: Output, made: Plan, resolution: Resolution) -> None:
@@ -289,9 +289,9 @@ def _complain(output: Output, made: Plan, resolution: Resolution) -> None:
 def _status(made: Plan, resolution: Resolution) -> int:
     if made.blocked:
         # Blocked for another reason: waiting for a holder would not help.
-        return BLOCKED if any(blocked.reason is Reason.VFS_IN_USE for blocked in made.blocked) else MACHINE_SAID_NO
+        return BLOCKED if any(blocked.reason is Reason.VFS_IN_USE for blocked in made.blocked) else REFUSED
     if resolution.rejected:
-        return NOTHING_MATCHES if _nothing_matches(resolution) else MACHINE_SAID_NO
+        return NOTHING_MATCHES if _nothing_matches(resolution) else REFUSED
     return DONE
 
 

@@ -51,7 +51,7 @@ TROUBLE: dict[str, tuple[Callable[[PoolSet, Any], str], str]] = {
 async def test_one_that_cannot_be_read_at_first_is_served_when_it_is_good(node: Node) -> None:
     pools, told = said(node)
     node.pools.write_text(sealed(pools, told, needs=["pools.gate"]))
-    await node.kubelet.until(lambda: "without 'pools.gate'" in node.manager.complaint)
+    await node.kubelet.until(lambda: "it needs 'pools.gate'" in node.manager.complaint)
     assert node.manager.servers == {}
     node.pools.write_text(dumps(pools))
     await node.all_healthy()

@@ -8,7 +8,7 @@ import pytest
 from kernel import FakeKernel
 
 from virtfn_host.cli import verbs as cli
-from virtfn_host.cli.options import BLOCKED, DONE, MACHINE_SAID_NO, NOTHING_MATCHES, USAGE
+from virtfn_host.cli.options import BLOCKED, DONE, NOTHING_MATCHES, REFUSED, USAGE
 from virtfn_host.cli.verbs import run
 
 POLICY = """
@@ -112,9 +112,9 @@ def test_a_holder_blocks_and_is_named(kernel: FakeKernel, policy: Path, capsys: 
 
 
 def test_verify_says_what_differs(kernel: FakeKernel, policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["verify", "--root", str(kernel.root), "-f", str(policy)]) == MACHINE_SAID_NO
+    assert run(["verify", "--root", str(kernel.root), "-f", str(policy)]) == REFUSED
     assert capsys.readouterr().out == f"Drifted: {PF}: has 0 VFs, wanted 2\n"
-    assert run(["verify", "--json", "--root", str(kernel.root), "-f", str(policy)]) == MACHINE_SAID_NO
+    assert run(["verify", "--json", "--root", str(kernel.root), "-f", str(policy)]) == REFUSED
     (mismatch,) = json.loads(capsys.readouterr().out)["mismatches"]
     assert mismatch["message"] == f"{PF}: has 0 VFs, wanted 2"
 
@@ -136,7 +136,7 @@ def test_a_step_that_fails_has_its_reason_and_what_follows_is_not_tried(
     kernel: FakeKernel, policy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kernel.fail["sriov_numvfs"] = errno.ENOMEM
-    assert run(["apply", "--root", str(kernel.root), "-f", str(policy)]) == MACHINE_SAID_NO
+    assert run(["apply", "--root", str(kernel.root), "-f", str(policy)]) == REFUSED
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith(f"failed     WriteRefused: {PF}: set sriov_numvfs 0 -> 2: ")
     assert lines[3].startswith("not tried  WriteRefused: ")
@@ -159,14 +159,14 @@ def test_bind_in_json_is_one_document(kernel: FakeKernel, capsys: pytest.Capture
 
 def test_a_driver_that_is_not_there_is_a_failed_step(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
     make_vfs(kernel, 1)
-    assert run(["bind", VF, "--driver", "no_such_driver", "--root", str(kernel.root)]) == MACHINE_SAID_NO
+    assert run(["bind", VF, "--driver", "no_such_driver", "--root", str(kernel.root)]) == REFUSED
     assert "\nfailed     ModuleMissing: load module no_such_driver: " in f"\n{capsys.readouterr().out}"
 
 
 def test_a_read_only_sysfs_is_a_failed_step(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
     make_vfs(kernel, 1)
     kernel.fail["unbind"] = errno.EROFS
-    assert run(["bind", VF, "--root", str(kernel.root)]) == MACHINE_SAID_NO
+    assert run(["bind", VF, "--root", str(kernel.root)]) == REFUSED
     assert "failed     WriteRefused: " in (shown := capsys.readouterr().out)
     assert "sysfs is mounted read-only here" in shown
 
@@ -180,7 +180,7 @@ def test_what_the_machine_needs_is_refused_with_its_reason(
     route.write_text(f"Iface\tDestination\n{netdev.name} 00000000 0100000A 0003 0 0 0 00000000 0 0 0\n")
     (kernel.root / "sys/class/net").mkdir(parents=True)
     (kernel.root / "sys/class/net" / netdev.name).symlink_to(f"../../bus/pci/devices/{PF}/net/{netdev.name}")
-    assert run(["bind", PF, "--root", str(kernel.root)]) == MACHINE_SAID_NO
+    assert run(["bind", PF, "--root", str(kernel.root)]) == REFUSED
     assert capsys.readouterr().err.startswith(f"virtfn: NeededByMachine: {PF}: ")
     run(["list", "--root", str(kernel.root)])
     assert f"needed: the default route goes through {netdev.name}" in capsys.readouterr().out

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.cli.options import DONE, INTERRUPTED, MACHINE_SAID_NO, NOTHING_MATCHES, USAGE
+from virtfn_host.cli.options import DONE, INTERRUPTED, NOTHING_MATCHES, REFUSED, USAGE
 from virtfn_host.cli.verbs import run
 from virtfn_host.linux.act.machine import only_writer
 
@@ -147,7 +147,7 @@ def test_explain_says_that_the_lock_needs_root(open_root: Path) -> None:
 @pytest.mark.parametrize("words", [("bind", VF), ("restore", "--all")])
 def test_who_is_not_root_is_told_to_be(open_root: Path, words: tuple[str, ...]) -> None:
     done = as_nobody(*words, root=open_root)
-    assert done.returncode == MACHINE_SAID_NO
+    assert done.returncode == REFUSED
     assert "run it as root" in done.stderr
 
 
@@ -169,7 +169,7 @@ def test_an_unreadable_journal_is_kept_and_named(kernel: FakeKernel) -> None:
     journal.parent.mkdir(parents=True)
     journal.write_text("half a jour")
     done = virtfn("restore", "--all", root=kernel.root)
-    assert done.returncode == MACHINE_SAID_NO
+    assert done.returncode == REFUSED
     assert done.stderr.startswith("virtfn: JournalUnreadable: ")
     assert str(journal) in done.stderr
     assert journal.read_text() == "half a jour"
@@ -186,14 +186,14 @@ def test_a_failure_under_json_is_a_document_too(kernel: FakeKernel) -> None:
 def test_another_process_that_writes_is_named(kernel: FakeKernel) -> None:
     with only_writer(kernel.root / "var/lib/virtfn"):
         done = virtfn("bind", VF, root=kernel.root)
-    assert done.returncode == MACHINE_SAID_NO
+    assert done.returncode == REFUSED
     assert "another virtfn process writes on this node" in done.stderr
 
 
 def test_a_place_where_no_journal_can_be_is_a_sentence(kernel: FakeKernel) -> None:
     (kernel.root / "var").write_text("in the way")
     done = virtfn("bind", VF, root=kernel.root)
-    assert done.returncode == MACHINE_SAID_NO
+    assert done.returncode == REFUSED
     assert "Not a directory" in done.stderr
 
 
@@ -204,7 +204,7 @@ def test_a_read_only_sysfs_is_a_failed_step(kernel: FakeKernel) -> None:
     done = virtfn(
         "bind", VF, "--driver", "kernel", root=kernel.root, before=("unshare", "--mount", "sh", "-c", script, "sh")
     )
-    assert done.returncode == MACHINE_SAID_NO
+    assert done.returncode == REFUSED
     assert "failed     WriteRefused: " in done.stdout
     assert "sysfs is mounted read-only here" in done.stdout
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.cli.options import DONE, MACHINE_SAID_NO, NOTHING_MATCHES
+from virtfn_host.cli.options import DONE, NOTHING_MATCHES, REFUSED
 from virtfn_host.cli.verbs import run
 from virtfn_host.core.values.codec import decode
 from virtfn_host.core.values.model import Inventory
@@ -133,7 +133,7 @@ def test_the_inventory_decodes_as_the_model(kernel: FakeKernel, capsys: pytest.C
 
 def test_explain_says_what_a_function_is_and_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = FakeKernel(tmp_path / "root", pfs=1, iommu=False).root
-    assert run(["explain", PF, "--root", str(root)]) == MACHINE_SAID_NO
+    assert run(["explain", PF, "--root", str(root)]) == REFUSED
     shown = capsys.readouterr().out
     assert "a PF with 0 of 7 VFs" in shown
     assert "NoIommu: has no IOMMU group; no IOMMU is on" in shown
@@ -169,7 +169,7 @@ def test_a_missing_module_names_the_package_of_this_distribution(
     put(kernel.root / "etc/os-release", told)
     (kernel.root / "lib/modules/6.1.0/modules.alias").write_text("")
     (kernel.root / "lib/modules/6.1.0/modules.dep").write_text("kernel/igb.ko:\n")
-    assert run(["explain", VF, "--root", str(kernel.root)]) == MACHINE_SAID_NO
+    assert run(["explain", VF, "--root", str(kernel.root)]) == REFUSED
     assert f"ModuleMissing: the running kernel (6.1.0) has no module for vfio-pci; install the package {package}" in (
         capsys.readouterr().out
     )
@@ -177,12 +177,12 @@ def test_a_missing_module_names_the_package_of_this_distribution(
 
 def test_explain_of_a_bridge_is_one_sentence(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
     (kernel.devices / PF / "class").write_text("0x060400\n")
-    assert run(["explain", PF, "--root", str(kernel.root)]) == MACHINE_SAID_NO
+    assert run(["explain", PF, "--root", str(kernel.root)]) == REFUSED
     assert "NoMatchingDevice: is a bridge" in capsys.readouterr().out
 
 
 def test_explain_in_json_has_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = FakeKernel(tmp_path / "root", pfs=1, iommu=False).root
-    assert run(["explain", PF, "--json", "--root", str(root)]) == MACHINE_SAID_NO
+    assert run(["explain", PF, "--json", "--root", str(root)]) == REFUSED
     (hindrance,) = json.loads(capsys.readouterr().out)["hindrances"]
     assert hindrance["reason"] == "NoIommu"
