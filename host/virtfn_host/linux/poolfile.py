@@ -1,4 +1,5 @@
-"""The two files between agent and device plugin: what is offered, and what was handed out.
+"""The two files between agent and device plugin: what is offered, and what was handed out. And the plugin's own: what
+each container was given.
 
 Each has one writer, which may be of another version: the agent writes the pool file, the plugin writes the ledger. A
 file that is not there is None. One that cannot be read or understood is an error, and its reader keeps what it had.
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from virtfn_host.core.values.offered import Ledger, PoolSet, check_ledger, check_pools
+from virtfn_host.core.values.offered import Grants, Ledger, PoolSet, check_grants, check_ledger, check_pools
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError, HostError
@@ -57,6 +58,24 @@ def read_ledger(path: Path) -> Ledger | None:
         PoolFileError: the file is there and cannot be read or understood.
     """
     return _read(Ledger, path, check_ledger)
+
+
+def write_grants(path: Path, grants: Grants) -> None:
+    """Note what containers were given.
+
+    Raises:
+        PoolFileError: it could not be written; nothing may be handed out then.
+    """
+    _write(path, grants, check_grants)
+
+
+def read_grants(path: Path) -> Grants | None:
+    """What containers were given, or None where nobody has noted any.
+
+    Raises:
+        PoolFileError: the file is there and cannot be read or understood.
+    """
+    return _read(Grants, path, check_grants)
 
 
 def _write(path: Path, document: T, check: Callable[[T], None]) -> None:

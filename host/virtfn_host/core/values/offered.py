@@ -1,4 +1,5 @@
 """What pods are offered (PoolSet), and what they were given lately (Ledger); agent and plugin tell each other by it.
+What each container was given (Grants) is the plugin's own.
 
 Frozen values only; deciding is `pools.py`, the files are `linux/poolfile.py`.
 """
@@ -6,9 +7,10 @@ Frozen values only; deciding is `pools.py`, the files are `linux/poolfile.py`.
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import NEEDED
 from virtfn_host.core.values.names import shown_name
 from virtfn_host.core.values.reasons import Reason
 
@@ -57,6 +59,31 @@ class Ledger:
 
     boot_id: str
     allocations: tuple[Allocation, ...]
+    lost_at: float | None = field(default=None, metadata=NEEDED)
+    """When it was found that an earlier ledger could not be read; what was handed out before that is not in this one.
+    In seconds since the machine booted; None: nothing was lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What the last answer to Allocate named for a function. The kubelet gives a container the same device nodes again
+    whenever it starts, also after a reboot, when they may be another function's.
+    """
+
+    address: PciAddress
+    resource_name: str
+    driver: str
+    nodes: tuple[str, ...]
+    """Paths of device nodes on the host, e.g. `/dev/vfio/vfio` and `/dev/vfio/12`; empty on a driver of the kernel."""
+    boot_id: str
+    """The boot in which it was given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """The last grant of each function, whatever the boot; the newest last."""
+
+    grants: tuple[Grant, ...]
 
 
 # --- what of it nobody need believe --------------------------------------------------------------------------------
@@ -64,6 +91,8 @@ class Ledger:
 MOST_POOLS = 1024
 MOST_DEVICES = 65536
 """Of one node, in all its pools; the kubelet itself is slow long before."""
+MOST_GRANTS = 16384
+"""Of one node; the document has to stay under 4 MiB, and a grant is about 200 bytes."""
 MOST_NUMA_NODES = 1024
 """MAX_NUMNODES of the kernel, as the largest distributions set it."""
 
@@ -102,12 +131,34 @@ def check_ledger(ledger: Ledger) -> None:
     _check_boot_id(ledger.boot_id)
     if len(ledger.allocations) > MOST_DEVICES:
         raise ValueError(f"{len(ledger.allocations)} allocations, at most {MOST_DEVICES}")
+    if ledger.lost_at is not None and not 0 <= ledger.lost_at < _YEAR_5138:
+        raise ValueError(f"lostAt {ledger.lost_at} is no time in seconds")
     for entry in ledger.allocations:
         _check_resource_name(entry.resource_name)
         if not 0 <= entry.at < _YEAR_5138:
             raise ValueError(f"{entry.address}: {entry.at} is no time in seconds")
 
 
+def check_grants(grants: Grants) -> None:
+    """Whether this can be what a device plugin noted.
+
+    Raises:
+        ValueError: see `check_pools`.
+    """
+    if len(grants.grants) > MOST_GRANTS:
+        raise ValueError(f"{len(grants.grants)} grants, at most {MOST_GRANTS}")
+    _expect_once([grant.address for grant in grants.grants], "grant of")
+    for grant in grants.grants:
+        _check_boot_id(grant.boot_id)
+        _check_resource_name(grant.resource_name)
+        if not _may_be_a_driver(grant.driver):
+            raise ValueError(f"{grant.address}: {grant.driver[:_SHOWN]!r} is no name of a driver")
+        for node in grant.nodes:
+            if not _NODE.fullmatch(node):
+                raise ValueError(f"{grant.address}: {node[:_SHOWN]!r} is no device node of vfio")
+
+
+_NODE = re.compile(r"/dev/(iommu|vfio/(vfio|(noiommu-)?[0-9]{1,10}|devices/vfio[0-9]{1,10}))")
 _SHOWN = 80
 _YEAR_5138 = 1e11
 
