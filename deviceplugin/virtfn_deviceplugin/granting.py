@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from virtfn_deviceplugin.allocate import Answer, allocate_all, nodes
+from virtfn_deviceplugin.checkpoint import remembered
 from virtfn_deviceplugin.functions import Shown, shown, used_by
 from virtfn_deviceplugin.grants import GrantFile
 from virtfn_deviceplugin.ledger import LedgerFile
@@ -20,8 +22,10 @@ log = logging.getLogger("virtfn.deviceplugin")
 class Granter:
     """Called in threads, several at once."""
 
-    def __init__(self, sysfs: Sysfs, ledger: LedgerFile, grants: GrantFile) -> None:
+    def __init__(self, sysfs: Sysfs, ledger: LedgerFile, grants: GrantFile, checkpoint: Path) -> None:
+        """`checkpoint`: the kubelet's own notes."""
         self._sysfs = sysfs
+        self._checkpoint = checkpoint
         self._boot_id = sysfs.boot_id()
         self._ledger = ledger
         self._grants = grants
@@ -52,7 +56,13 @@ class Granter:
 
     def expect_still_granted(self, ids: Sequence[str]) -> None:
         """See `server.Granting`."""
-        expect_still_granted(ids, self._grants.of, lambda address: shown(self._sysfs, address), self._behind)
+        expect_still_granted(
+            ids,
+            self._grants.of,
+            lambda address: shown(self._sysfs, address),
+            self._behind,
+            lambda ids: remembered(self._checkpoint, ids),
+        )
 
     def _behind(self, node: str) -> str:
         """`belongs to 0000:01:10.2 now`, of a group's device node."""

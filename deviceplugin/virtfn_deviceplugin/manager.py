@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from virtfn_deviceplugin.checkpoint import NAME as CHECKPOINT
 from virtfn_deviceplugin.diff import diff
 from virtfn_deviceplugin.functions import as_promised, shown
 from virtfn_deviceplugin.granting import Granter
@@ -33,8 +34,8 @@ log = logging.getLogger("virtfn.deviceplugin")
 
 LOOK_EVERY = 0.25
 CHECK_EVERY = 2.0
-WHOLE_LOOK = 15
-"""Checks between two looks at every function where nothing seems to have moved: half a minute."""
+WHOLE_LOOK = 30
+"""Checks between two looks at every function where nothing seems to have moved: a minute."""
 AWAY = 60.0
 """Seconds without a kubelet in its folder after which this process asks to be restarted. Only a kubelet can do that; so
 one that does is there, and our folder is not its own."""
@@ -67,7 +68,7 @@ class ServerManager:
         self._watching = Watching(sysfs)
         self._unlooked = 0
         """Checks since the last look at every function."""
-        self._granting = Granter(sysfs, ledger, self._grants)
+        self._granting = Granter(sysfs, ledger, self._grants, kubelet_dir / CHECKPOINT)
         self._boot_id = sysfs.boot_id()
         self._domains = domains
         self._refused: tuple[RefusedPool, ...] = ()

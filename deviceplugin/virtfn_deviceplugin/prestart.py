@@ -5,7 +5,7 @@ kubelet repeats its first answer to a container. So a container may get a node t
 and that function may be another pod's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from virtfn_deviceplugin.allocate import AllocateRefusedError, nodes
 from virtfn_deviceplugin.functions import Shown
@@ -21,6 +21,7 @@ def expect_still_granted(
     granted: Callable[[PciAddress], Grant | None],
     shown: Callable[[PciAddress], Shown],
     behind: Callable[[str], str],
+    remembered: Callable[[Sequence[str]], Set[str] | None] = lambda _: None,
 ) -> None:
     """Compare what a container was given with what is there.
 
@@ -29,20 +30,44 @@ def expect_still_granted(
         granted: what Allocate named for a function the last time.
         shown: what sysfs shows of a function now.
         behind: what is behind a device node now, in words.
+        remembered: the device nodes that the kubelet itself remembers for these ids; asked where there is no grant.
 
     Raises:
         AllocateRefusedError: it is something else, or nobody knows what the container was given.
     """
-    for name in ids:
-        try:
-            address = PciAddress.parse(name)
-        except ValueError as error:
-            raise AllocateRefusedError(f"{clipped(name)} is no PCI address; {WHAT_TO_DO}") from error
-        grant = granted(address)
-        if grant is None:
-            text = f"{address}: virtfn has no note of the device nodes that this container was given"
-            raise AllocateRefusedError(f"{text}, so they may be another function's; {WHAT_TO_DO}")
-        _expect(grant, shown(address), behind)
+    addresses = [_address(name) for name in ids]
+    grants = [grant for address in addresses if (grant := granted(address)) is not None]
+    if len(grants) < len(addresses):
+        known = {grant.address for grant in grants}
+        _expect_remembered(addresses, next(a for a in addresses if a not in known), remembered(ids), shown)
+        return
+    for grant in grants:
+        _expect(grant, shown(grant.address), behind)
+
+
+def _address(name: str) -> PciAddress:
+    try:
+        return PciAddress.parse(name)
+    except ValueError as error:
+        raise AllocateRefusedError(f"{clipped(name)} is no PCI address; {WHAT_TO_DO}") from error
+
+
+def _expect_remembered(
+    addresses: Sequence[PciAddress],
+    unknown: PciAddress,
+    given: Set[str] | None,
+    shown: Callable[[PciAddress], Shown],
+) -> None:
+    if given is None:
+        text = f"{unknown}: virtfn has no note of the device nodes that this container was given"
+        raise AllocateRefusedError(f"{text}, so they may be another function's; {WHAT_TO_DO}")
+    now = [shown(address) for address in addresses]
+    found = {node.host_path for node in nodes(now)}
+    if given == found and not any(one.lacks for one in now):
+        return
+    names = ", ".join(map(str, addresses))
+    text = f"{names}: the container was given {_named(sorted(given))}, but needs {_named(sorted(found))} now"
+    raise AllocateRefusedError(f"{text}; {WHAT_TO_DO}")
 
 
 def _expect(grant: Grant, now: Shown, behind: Callable[[str], str]) -> None:

@@ -181,6 +181,7 @@ class PoolServer:
         try:
             await to_its_end(server.start())
             await _register(channel, self._pool.resource_name, socket.name)
+            await channel.close(None)  # the kubelet has a connection of its own by now
             return await self._streamed(registration, kubelet)
         finally:
             try:

@@ -78,7 +78,8 @@ async def _healthy(node: Node) -> None:
 
 async def _pods(node: Node, chance: random.Random, seconds: float) -> list[bool]:
     """Pods that are admitted one after the other, and start; whether each was."""
-    outcomes, end = [], time.monotonic() + seconds
+    outcomes: list[bool] = []
+    end = time.monotonic() + seconds
     while not outcomes or time.monotonic() < end:
         at = chance.randrange(len(POOLS))
         wanted = [str(vf) for vf in chance.sample(node.vfs(at), k=chance.randint(1, 3))]

@@ -1,12 +1,19 @@
 """A container starts only with its own functions behind the device nodes that the kubelet gives it again."""
 
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
 import grpc
 import pytest
 from plugin_node import FAST, Node
 
 from virtfn_deviceplugin.allocate import AllocateRefusedError
+from virtfn_deviceplugin.checkpoint import remembered
 from virtfn_deviceplugin.functions import Shown
 from virtfn_deviceplugin.prestart import expect_still_granted
+from virtfn_deviceplugin.v1beta1 import api_pb2 as wire
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.offered import Grant
 
@@ -134,6 +141,54 @@ async def test_a_plugin_that_starts_after_a_reboot_knows_what_was_given_before(n
     async with node.plugin():
         await node.all_healthy()
         assert ("but it is behind" in await refusal(node, vf)) is moved
+
+
+def checkpoint(*entries: dict[str, Any]) -> str:
+    return json.dumps({"Data": {"PodDeviceEntries": entries, "RegisteredDevices": {}}, "Checksum": 1})
+
+
+def entry(ids: list[str], *paths: str) -> dict[str, Any]:
+    devices = [wire.DeviceSpec(host_path=path, container_path=path, permissions="mrw") for path in paths]
+    answer = wire.ContainerAllocateResponse(devices=devices).SerializeToString()
+    names = {"PodUID": "1", "ContainerName": "c", "ResourceName": FAST}
+    return {**names, "DeviceIDs": {"-1": ids}, "AllocResp": base64.b64encode(answer).decode()}
+
+
+A, B = "0000:01:10.0", "0000:01:10.2"
+GIVEN = entry([A], "/dev/vfio/vfio", "/dev/vfio/12")
+
+REMEMBERED: dict[str, tuple[str, list[str], set[str] | None]] = {
+    "one": (checkpoint(entry([B], "/dev/vfio/13"), GIVEN), [A], {"/dev/vfio/vfio", "/dev/vfio/12"}),
+    "two functions": (checkpoint(entry([A, B], "/dev/vfio/1", "/dev/vfio/2")), [B, A], {"/dev/vfio/1", "/dev/vfio/2"}),
+    "twice the same": (checkpoint(GIVEN, GIVEN), [A], {"/dev/vfio/vfio", "/dev/vfio/12"}),
+    "twice, and not the same": (checkpoint(GIVEN, entry([A], "/dev/vfio/13")), [A], None),
+    "only beside another": (checkpoint(entry([A, B], "/dev/vfio/12")), [A], None),
+    "nobody": (checkpoint(), [A], None),
+    "an answer that is none": (checkpoint({**GIVEN, "AllocResp": "////"}), [A], None),
+    "an answer that is no base64": (checkpoint({**GIVEN, "AllocResp": "?"}), [A], None),
+    "no ids": (checkpoint({**GIVEN, "DeviceIDs": [A]}), [A], None),
+    "another form": ('{"Data":[]}', [A], None),
+    "half of it": (checkpoint(GIVEN)[:80], [A], None),
+    "nothing": ("", [A], None),
+}
+
+
+@pytest.mark.parametrize("what", REMEMBERED)
+def test_the_kubelets_own_notes_are_read_where_they_are_as_known(what: str, tmp_path: Path) -> None:
+    text, ids, given = REMEMBERED[what]
+    (tmp_path / "checkpoint").write_text(text)
+    assert remembered(tmp_path / "checkpoint", ids) == given
+
+
+async def test_what_virtfn_did_not_note_is_as_the_kubelet_remembers_it(node: Node) -> None:
+    """After an upgrade from a version that noted nothing."""
+    vf, other, _ = (await served(node)).vfs()
+    path = node.kubelet.folder / "kubelet_internal_checkpoint"
+    right, wrong = (f"/dev/vfio/{node.kernel.node(one)}" for one in (vf, other))
+    path.write_text(checkpoint(entry([str(vf)], "/dev/vfio/vfio", right)))
+    assert await refusal(node, vf) == ""
+    path.write_text(checkpoint(entry([str(vf)], "/dev/vfio/vfio", wrong)))
+    assert f"{vf}: the container was given {wrong}, but needs {right} now" in await refusal(node, vf)
 
 
 async def test_what_nobody_noted_is_refused(node: Node) -> None:
