@@ -21,11 +21,13 @@ from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.names import RefusedPool, chosen
 from virtfn_deviceplugin.registration import summary
 from virtfn_deviceplugin.server import PoolServer, to_its_end
+from virtfn_deviceplugin.telling import Telling
 from virtfn_deviceplugin.watching import Watching
 from virtfn_host.core.values.offered import PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import Domains
 from virtfn_host.linux import poolfile
+from virtfn_host.linux.clock import since_boot
 from virtfn_host.linux.errors import HostError
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -79,6 +81,7 @@ class ServerManager:
         self._read = 0.0
         """When the pool file was read last."""
         self._complaint = ""
+        self._telling = Telling(ledger.path.with_name("registrations.json"), self._boot_id)
         self._stale = ""
         """Why the kubelet's folder is not the node's any more, or nothing."""
         self.turned = time.monotonic()
@@ -97,7 +100,7 @@ class ServerManager:
     @property
     def told(self) -> str:
         """One line for people: the complaint, and since when each resource is registered or why it is not."""
-        said = summary([server.standing for server in self._servers.values()], time.time())
+        said = summary([server.standing for server in self._servers.values()], since_boot())
         return f"{self.complaint}; {said.removeprefix('ok; ')}" if self.complaint else said
 
     @property
@@ -135,6 +138,7 @@ class ServerManager:
             self._stale = str(error)
             raise
         finally:
+            self._telling.remove()
             await self._stop(*self._tasks)
 
     async def _check(self, fresh: bool) -> None:
@@ -145,6 +149,7 @@ class ServerManager:
             self._unlooked = 0
             await self._serve(self._true_now(self._published))
         self._ledger.look_after(self._boot_id)
+        self._telling.tell([server.standing for server in self._servers.values()])
 
     def _look_at_pool_file(self) -> bool:
         """Whether there is a new list; a file that is no good leaves the old one in force, and is said once."""

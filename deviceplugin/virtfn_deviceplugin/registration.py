@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from virtfn_host.backoff import Backoff
+from virtfn_host.core.values.offered import MOST_REFUSAL, Registration
 from virtfn_host.core.values.strict_json import clipped
 
 FIRST_PAUSE = 0.1
@@ -55,7 +56,7 @@ class Pacing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How one resource stands with the kubelet. Times are seconds of the time of day."""
+    """How one resource stands with the kubelet. Times are in seconds since the machine booted."""
 
     resource_name: str
     registered_at: float | None = None
@@ -90,6 +91,13 @@ class Standing:
             return text
         return f"{text}, last refused {_seconds(now - self.refused_at)} ago: {self.refusal}"
 
+    @property
+    def outline(self) -> Registration:
+        """For the agent; it changes only when something has happened that is worth a look."""
+        registered = self.registered_at is not None
+        since = self.waiting_since if self.registered_at is None else self.registered_at
+        return Registration(resource_name=self.resource_name, registered=registered, since=since, refusal=self.refusal)
+
 
 def summary(standings: Sequence[Standing], now: float) -> str:
     """One line about all of them: those that are not registered first; `ok` in front when all are."""
@@ -109,7 +117,4 @@ def _seconds(seconds: float) -> str:
 
 def _line(text: str) -> str:
     """What a kubelet answers is somebody else's text."""
-    return text if len(text) <= _LONGEST and text.isprintable() else clipped(text)
-
-
-_LONGEST = 300
+    return text if len(text) <= MOST_REFUSAL and text.isprintable() else clipped(text)

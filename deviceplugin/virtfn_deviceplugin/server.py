@@ -22,6 +22,7 @@ from virtfn_deviceplugin.registration import TELL_AGAIN, Pacing, Standing
 from virtfn_deviceplugin.v1beta1 import api_pb2 as wire
 from virtfn_deviceplugin.v1beta1 import api_pb2_grpc as stubs
 from virtfn_host.core.values.offered import DevicePool
+from virtfn_host.linux.clock import since_boot
 from virtfn_host.linux.errors import HostError
 
 log = logging.getLogger("virtfn.deviceplugin")
@@ -106,7 +107,7 @@ class PoolServer:
         self._deaf = 0
         """Registrations in a row for which ListAndWatch did not come."""
         self._told: tuple[str, float] = ("", 0.0)
-        self.standing = Standing(resource_name=pool.resource_name, waiting_since=time.time())
+        self.standing = Standing(resource_name=pool.resource_name, waiting_since=since_boot())
         """How it stands with the kubelet."""
 
     @property
@@ -161,7 +162,7 @@ class PoolServer:
     def _refused(self, error: Exception) -> None:
         """Said when it is another refusal than the last, or once a minute."""
         text = (error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)) or "it did not answer"
-        self.standing = self.standing.refused(time.time(), text)
+        self.standing = self.standing.refused(since_boot(), text)
         said, at = self._told
         if said != self.standing.refusal or time.monotonic() - at >= TELL_AGAIN:
             self._told = (self.standing.refusal, time.monotonic())
@@ -203,11 +204,11 @@ class PoolServer:
         if not registration.streaming.is_set():
             raise NoKubeletError("the kubelet restarted before it asked for the list of devices")
         name, began = self._pool.resource_name, time.monotonic()
-        self.standing = self.standing.registered(time.time())
+        self.standing = self.standing.registered(since_boot())
         log.info("%s: registered, %d devices", name, len(self._pool.devices))
         await _first_of(registration.ended.wait(), self._folder.another(kubelet))
         lasted = time.monotonic() - began
-        self.standing = self.standing.ended(time.time())
+        self.standing = self.standing.ended(since_boot())
         cause = "its stream ended" if registration.ended.is_set() else "another kubelet is there"
         log.info("%s: not registered any more after %.0f s: %s; registering again", name, lasted, cause)
         return lasted

@@ -101,7 +101,6 @@ async def plugin_node(tmp: Path, kubelet_class: type[FakeKubelet] = FakeKubelet)
     """Two PFs with three VFs each on vfio-pci, a kubelet, and a running plugin; it leaves no socket behind."""
     kernel = FakeKernel(tmp / "root")
     kernel.register("vfio-pci")
-    (kernel.root / "dev/vfio/vfio").write_text("")
     pools, ledger = tmp / "pools.json", tmp / "ledger.json"
     # A socket's path has at most 108 bytes.
     with tempfile.TemporaryDirectory() as short:

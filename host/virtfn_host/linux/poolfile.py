@@ -1,5 +1,5 @@
-"""The two files between agent and device plugin: what is offered, and what was handed out. And the plugin's own: what
-each container was given.
+"""The files between agent and device plugin: what is offered, what was handed out, how each resource stands with the
+kubelet. And the plugin's own: what each container was given.
 
 Each has one writer, which may be of another version: the agent writes the pool file, the plugin writes the ledger. A
 file that is not there is None. One that cannot be read or understood is an error, and its reader keeps what it had.
@@ -9,7 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from virtfn_host.core.values.offered import Grants, Ledger, PoolSet, check_grants, check_ledger, check_pools
+from virtfn_host.core.values.offered import (
+    Grants,
+    Ledger,
+    PoolSet,
+    Registrations,
+    check_grants,
+    check_ledger,
+    check_pools,
+    check_registrations,
+)
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError, HostError
@@ -58,6 +67,24 @@ def read_ledger(path: Path) -> Ledger | None:
         PoolFileError: the file is there and cannot be read or understood.
     """
     return _read(Ledger, path, check_ledger)
+
+
+def write_registrations(path: Path, registrations: Registrations) -> None:
+    """Tell how each resource stands with the kubelet.
+
+    Raises:
+        PoolFileError: it could not be written.
+    """
+    _write(path, registrations, check_registrations)
+
+
+def read_registrations(path: Path) -> Registrations | None:
+    """How each resource stands with the kubelet, or None where no device plugin tells.
+
+    Raises:
+        PoolFileError: the file is there and cannot be read or understood.
+    """
+    return _read(Registrations, path, check_registrations)
 
 
 def write_grants(path: Path, grants: Grants) -> None:

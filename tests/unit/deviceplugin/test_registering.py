@@ -11,6 +11,9 @@ from plugin_node import FAST, Node, plugin_node
 
 from virtfn_deviceplugin import server as server_module
 from virtfn_deviceplugin.v1beta1 import api_pb2 as wire
+from virtfn_host.core.values.offered import Registrations
+from virtfn_host.linux import poolfile
+from virtfn_host.linux.clock import since_boot
 
 
 class Slow(FakeKubelet):
@@ -148,3 +151,40 @@ async def test_a_refusal_is_logged_once_and_not_at_every_attempt(
         server = node.manager.servers[FAST]
         await node.kubelet.until(lambda: server.pacing.backoff.failures > 3, 30)
         assert caplog.text.count("not registered with the kubelet: the ResourceName is invalid") == 1
+
+
+def told(node: Node) -> Registrations:
+    found = poolfile.read_registrations(node.ledger.with_name("registrations.json"))
+    return found or Registrations(boot_id="none", registrations=())
+
+
+async def test_the_agent_is_told_since_when_each_resource_is_registered_and_that_it_is_not(node: Node) -> None:
+    node.publish(node.pool())
+    await node.kubelet.until(lambda: [one.registered for one in told(node).registrations] == [True])
+    (one,) = told(node).registrations
+    assert (told(node).boot_id, one.resource_name, one.refusal) == (node.kernel.machine().sysfs.boot_id(), FAST, "")
+    assert since_boot() - 20 < one.since <= since_boot()
+    await node.kubelet.stop()
+    await node.kubelet.until(lambda: [one.registered for one in told(node).registrations] == [False])
+    await node.kubelet.until(lambda: "kubelet.sock" in told(node).registrations[0].refusal)
+    await node.kubelet.start()
+    await node.kubelet.until(lambda: [one.registered for one in told(node).registrations] == [True])
+    node.publish()
+    await node.kubelet.until(lambda: told(node).registrations == ())
+    await node.end_plugin()
+    assert not node.ledger.with_name("registrations.json").exists()
+
+
+async def test_what_cannot_be_told_is_said_once_and_hinders_nothing(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = node.ledger.with_name("registrations.json")
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    node.publish(node.pool())
+    await node.all_healthy()
+    await node.kubelet.until(lambda: "registrations.json" in caplog.text)
+    await asyncio.sleep(0.3)
+    assert caplog.text.count("registrations.json cannot be written") == 1
+    path.rmdir()
+    await node.kubelet.until(lambda: [one.registered for one in told(node).registrations] == [True])

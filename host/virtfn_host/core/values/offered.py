@@ -1,5 +1,6 @@
 """What pods are offered (PoolSet), and what they were given lately (Ledger); agent and plugin tell each other by it.
-What each container was given (Grants) is the plugin's own.
+How each resource stands with the kubelet (Registrations) the plugin tells, too. What each container was given (Grants)
+is the plugin's own.
 
 Frozen values only; deciding is `pools.py`, the files are `linux/poolfile.py`.
 """
@@ -65,6 +66,27 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """How one resource stands with the kubelet."""
+
+    resource_name: str
+    registered: bool
+    """Whether the kubelet has the list of devices."""
+    since: float
+    """Since when that is so, in seconds since the machine booted."""
+    refusal: str
+    """What the kubelet answered the last attempt that failed, or why it could not be asked; empty: none has failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registrations:
+    """How each resource stands that the device plugin serves now; one that it does not serve is not in it."""
+
+    boot_id: str
+    registrations: tuple[Registration, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """What the last answer to Allocate named for a function. The kubelet gives a container the same device nodes again
     whenever it starts, also after a reboot, when they may be another function's.
@@ -91,6 +113,8 @@ class Grants:
 MOST_POOLS = 1024
 MOST_DEVICES = 65536
 """Of one node, in all its pools; the kubelet itself is slow long before."""
+MOST_REFUSAL = 300
+"""Characters of what a kubelet answered."""
 MOST_GRANTS = 16384
 """Of one node; the document has to stay under 4 MiB, and a grant is about 200 bytes."""
 MOST_NUMA_NODES = 1024
@@ -137,6 +161,23 @@ def check_ledger(ledger: Ledger) -> None:
         _check_resource_name(entry.resource_name)
         if not 0 <= entry.at < _YEAR_5138:
             raise ValueError(f"{entry.address}: {entry.at} is no time in seconds")
+
+
+def check_registrations(registrations: Registrations) -> None:
+    """Whether this can be what a device plugin tells.
+
+    Raises:
+        ValueError: see `check_pools`.
+    """
+    _check_boot_id(registrations.boot_id)
+    if len(registrations.registrations) > MOST_POOLS:
+        raise ValueError(f"{len(registrations.registrations)} registrations, at most {MOST_POOLS}")
+    for one in registrations.registrations:
+        _check_resource_name(one.resource_name)
+        if not 0 <= one.since < _YEAR_5138:
+            raise ValueError(f"{one.resource_name}: {one.since} is no time in seconds")
+        if len(one.refusal) > MOST_REFUSAL or not one.refusal.isprintable():
+            raise ValueError(f"{one.resource_name}: its refusal is no line of at most {MOST_REFUSAL} characters")
 
 
 def check_grants(grants: Grants) -> None:
