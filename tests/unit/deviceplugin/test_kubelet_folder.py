@@ -12,6 +12,7 @@ from kernel import FakeKernel
 from plugin_node import Node, manager_of
 
 from virtfn_deviceplugin import manager as manager_module
+from virtfn_deviceplugin.__main__ import main
 from virtfn_deviceplugin.kubelet import KubeletFolder, StaleFolderError
 
 
@@ -93,6 +94,22 @@ async def test_the_plugin_ends_by_itself_and_says_why(tmp_path: Path, monkeypatc
     assert isinstance(running.exception(), StaleFolderError)
     assert "was removed on the node" in manager.told
     assert not manager.alive
+    os.close(held)
+
+
+def test_the_process_ends_with_a_failure_and_its_last_words_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`kubectl describe pod` shows them."""
+    where = tmp_path / "device-plugins"
+    where.mkdir()
+    held = os.open(where, os.O_RDONLY)
+    where.rmdir()
+    words = {"--kubelet-dir": f"/proc/self/fd/{held}", "--health-port": "0"}
+    words |= {"--ledger": str(tmp_path / "ledger.json"), "--pools": str(tmp_path / "pools.json")}
+    monkeypatch.setattr("sys.argv", ["virtfn-device-plugin", *(f"{name}={value}" for name, value in words.items())])
+    with pytest.raises(SystemExit, match="was removed on the node"):
+        main()
     os.close(held)
 
 
