@@ -38,6 +38,8 @@ LOOK_EVERY = 0.25
 CHECK_EVERY = 2.0
 WHOLE_LOOK = 30
 """Checks between two looks at every function where nothing seems to have moved: a minute."""
+DRIFTED_LOOK = 4
+"""The same while a function is not as it was promised: what ended without a trace is found within ten seconds."""
 AWAY = 60.0
 """Seconds without a kubelet in its folder after which this process asks to be restarted. Only a kubelet can do that; so
 one that does is there, and our folder is not its own."""
@@ -70,6 +72,8 @@ class ServerManager:
         self._watching = Watching(sysfs)
         self._unlooked = 0
         """Checks since the last look at every function."""
+        self._drifted = False
+        """Whether that look found a function that is not as it was promised."""
         self._granting = Granter(sysfs, ledger, self._grants, kubelet_dir / CHECKPOINT)
         self._boot_id = sysfs.boot_id()
         self._domains = domains
@@ -101,7 +105,10 @@ class ServerManager:
     def told(self) -> str:
         """One line for people: the complaint, and since when each resource is registered or why it is not."""
         said = summary([server.standing for server in self._servers.values()], since_boot())
-        return f"{self.complaint}; {said.removeprefix('ok; ')}" if self.complaint else said
+        if not self.complaint:
+            return said
+        details = said.removeprefix("ok").removeprefix("; ")
+        return f"{self.complaint}; {details}" if details else self.complaint
 
     @property
     def alive(self) -> bool:
@@ -145,9 +152,12 @@ class ServerManager:
         self._kubelet.expect_fresh()
         drivers = {device.driver for pool in self._published.pools for device in pool.devices}
         self._unlooked += 1
-        if self._watching.moved(drivers) or fresh or self._unlooked >= WHOLE_LOOK:
+        due = DRIFTED_LOOK if self._drifted else WHOLE_LOOK
+        if self._watching.moved(drivers) or fresh or self._unlooked >= due:
             self._unlooked = 0
-            await self._serve(self._true_now(self._published))
+            true = self._true_now(self._published)
+            self._drifted = true != self._published
+            await self._serve(true)
         self._ledger.look_after(self._boot_id)
         self._telling.tell([server.standing for server in self._servers.values()])
 

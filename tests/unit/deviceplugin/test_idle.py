@@ -50,6 +50,22 @@ async def test_what_no_listing_shows_is_found_by_the_next_whole_look(node: Node,
     await node.kubelet.until(lambda: "Unhealthy" in node.kubelet.health(FAST).values())
 
 
+async def test_a_function_that_was_odd_for_a_moment_is_healthy_again_soon(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no listing shows that it is, and long before the next whole look."""
+    monkeypatch.setattr(manager_module, "WHOLE_LOOK", 1_000_000)
+    group = node.kernel.devices / str(node.vfs()[0]) / "iommu_group"
+    good = group.readlink()
+    group.unlink()
+    group.symlink_to("../groups/words")
+    node.publish(node.pool())
+    await node.kubelet.until(lambda: "Unhealthy" in node.kubelet.health(FAST).values())
+    group.unlink()
+    group.symlink_to(good)
+    await node.all_healthy()
+
+
 def unbound(node: Node, vf: PciAddress) -> None:
     node.kernel.write(node.kernel.devices / str(vf) / "driver/unbind", str(vf))
 
