@@ -49,7 +49,7 @@ bench: setup ## figures, each beside its floor or a peer (about half an hour)
 	PYTHONPATH=lab:host:tests/bench $(PY) tests/bench/__main__.py
 
 prove: setup ## the long proofs in full (hours; PROOFS='histories contested' for those only)
-	PYTHONPATH=lab:host:operator:deviceplugin:tests/fakes $(PY) tests/prove/__main__.py $(PROOFS)
+	GRPC_VERBOSITY=NONE PYTHONPATH=lab:host:operator:deviceplugin:tests/fakes $(PY) tests/prove/__main__.py $(PROOFS)
 
 demo: setup ## from kubectl apply to /dev/vfio in a pod, on a bare machine
 	PYTHONPATH=lab $(PY) -m virtfn_lab.demo
