@@ -49,7 +49,7 @@ bench: setup ## print figures, each beside its floor or a peer (about half an ho
 	PYTHONPATH=lab:host:tests/bench $(PY) tests/bench/__main__.py
 
 prove: setup ## run the long proofs (hours; PROOFS='histories contested' for only those)
-	PYTHONPATH=lab:host:operator:tests/fakes $(PY) tests/prove/__main__.py $(PROOFS)
+	GRPC_VERBOSITY=NONE PYTHONPATH=lab:host:operator:deviceplugin:tests/fakes $(PY) tests/prove/__main__.py $(PROOFS)
 
 demo: setup ## show kubectl apply to /dev/vfio in a pod, on a bare machine
 	PYTHONPATH=lab $(PY) -m virtfn_lab.demo

@@ -5,9 +5,12 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 import time
 from pathlib import Path
 
+from virtfn_deviceplugin.grants import GrantFile
+from virtfn_deviceplugin.kubelet import StaleFolderError
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.manager import ServerManager
 from virtfn_host.core.values.fields import PolicyError
@@ -20,10 +23,13 @@ LONGEST_TURN = 30.0
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT, or until the kubelet's folder is replaced on the node."""
     options = _arguments().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    asyncio.run(_run(options))
+    try:
+        asyncio.run(_run(options))
+    except StaleFolderError as error:
+        sys.exit(str(error))  # the kubelet makes the container anew, and shows these last words
 
 
 async def _run(options: argparse.Namespace) -> None:
@@ -34,6 +40,7 @@ async def _run(options: argparse.Namespace) -> None:
         kubelet_dir=options.kubelet_dir,
         sysfs=Sysfs(options.sys, options.dev, options.proc),
         domains=options.resource_domains,
+        grants=None if options.grants is None else GrantFile(options.grants),
     )
     serving = asyncio.create_task(manager.run())
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,8 +56,10 @@ async def _run(options: argparse.Namespace) -> None:
 
 
 def _health(manager: ServerManager) -> Health:
-    """Alive while the loop turns; the text says what is wrong with the pool file, which a restart would not mend."""
-    return Health(alive=time.monotonic() - manager.turned < LONGEST_TURN, text=manager.complaint or "ok")
+    """Alive while the loop turns and a kubelet is there; the text says how each resource stands with the kubelet, and
+    what is wrong with the pool file, which a restart would not mend.
+    """
+    return Health(alive=manager.alive and time.monotonic() - manager.turned < LONGEST_TURN, text=manager.told)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -67,6 +76,12 @@ def _arguments() -> argparse.ArgumentParser:
         ("--proc", "/proc", "a /proc, for the boot id"),
     ):
         parser.add_argument(name, type=Path, default=Path(default), help=f"{text} (default: %(default)s)")
+    parser.add_argument(
+        "--grants",
+        type=Path,
+        metavar="GRANTS",
+        help="where to note what containers were given, which outlives a boot (default: grants.json beside the ledger)",
+    )
     parser.add_argument(
         "--resource-domains",
         type=_domains,

@@ -1,4 +1,4 @@
-"""(pool, device ids, what sysfs shows) -> what a container gets; all of it or a refusal, never a part. Pure.
+"""(pool, device ids, what sysfs shows) -> what containers get; all of it or a refusal, never a part. Pure.
 
 The environment's names are those that the field's software reads; the kubelet keeps the first of two equal names within
 a container, so each carries its resource.
@@ -12,7 +12,7 @@ from pathlib import PurePath
 
 from virtfn_deviceplugin.functions import Shown, as_promised
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.offered import DevicePool
+from virtfn_host.core.values.offered import DevicePool, PoolDevice
 from virtfn_host.core.values.strict_json import clipped
 
 PERMISSIONS = "mrw"
@@ -35,7 +35,7 @@ class DeviceNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class ContainerAnswer:
     """What one container gets."""
 
     addresses: tuple[PciAddress, ...]
@@ -43,11 +43,32 @@ class Grant:
     environment: dict[str, str]
 
 
-def allocate(pool: DevicePool, ids: Sequence[str], shown: Callable[[PciAddress], Shown]) -> Grant:
-    """Decide what a container that was given these device ids gets.
+def allocate_all(
+    pool: DevicePool, containers: Sequence[Sequence[str]], shown: Callable[[PciAddress], Shown]
+) -> tuple[ContainerAnswer, ...]:
+    """Decide a whole request, which may be for several containers: one that cannot be served refuses all of it.
 
     Raises:
-        AllocateRefusedError: an id is unknown, twice there, unhealthy, or not as the pool promises it.
+        AllocateRefusedError: as `allocate`, or two containers ask for the same device.
+    """
+    seen: set[str] = set()
+    for ids in containers:
+        if twice := seen.intersection(ids):
+            text = f"two containers of one request ask for {_short(min(twice))}"
+            raise AllocateRefusedError(f"{pool.resource_name}: {text}")
+        seen.update(ids)
+    return tuple(allocate(pool, ids, shown) for ids in containers)
+
+
+def allocate(pool: DevicePool, ids: Sequence[str], shown: Callable[[PciAddress], Shown]) -> ContainerAnswer:
+    """Decide what a container that was given these device ids gets.
+
+    The kubelet does not say which pod asks. It asks again for the same pod before a container of it runs (a container
+    that takes over what an init container had), so a function that nobody has open is answered each time. One that a
+    program has open is some other pod's: kubelets up to 1.37 may give one device to two pods (kubernetes#137534).
+
+    Raises:
+        AllocateRefusedError: an id is unknown, twice there, unhealthy, in use, or not as the pool promises it.
     """
     if not ids:
         raise AllocateRefusedError(f"{pool.resource_name}: asked for no device at all")
@@ -62,16 +83,25 @@ def allocate(pool: DevicePool, ids: Sequence[str], shown: Callable[[PciAddress],
         if not device.healthy:
             raise AllocateRefusedError(f"{name} of {pool.resource_name} is withdrawn: {device.reason or 'unhealthy'}")
         now[device.address] = shown(device.address)
-        if not as_promised(device, now[device.address]):
-            found = now[device.address]
-            text = f"{name} of {pool.resource_name} should be on {device.driver}"
-            raise AllocateRefusedError(f"{text}, but it is on {found.driver or 'no driver'}{_without_node(found)}")
+        _expect_usable(pool.resource_name, device, now[device.address])
     addresses = tuple(sorted(now))
-    return Grant(
+    return ContainerAnswer(
         addresses=addresses,
-        nodes=_nodes([now[address] for address in addresses]),
+        nodes=nodes([now[address] for address in addresses]),
         environment=_environment(pool.resource_name, addresses, now),
     )
+
+
+def _expect_usable(resource_name: str, device: PoolDevice, found: Shown) -> None:
+    name = f"{device.address} of {resource_name}"
+    if not as_promised(device, found):
+        missing = f" and has {found.lacks}" if found.lacks else ""
+        text = f"{name} should be on {device.driver}, but it is on {found.driver or 'no driver'}{missing}"
+        raise AllocateRefusedError(text)
+    if (member := found.open_member) is not None:
+        who = "it" if member == device.address else f"{member} of its IOMMU group"
+        text = f"{name} is in use: a program on this node has {who} open, so another pod has it already"
+        raise AllocateRefusedError(f"{text}; delete the pod that was refused, its owner makes another one")
 
 
 def _short(asked: str) -> str:
@@ -79,11 +109,8 @@ def _short(asked: str) -> str:
     return asked if len(asked) <= _LONGEST and asked.isprintable() else clipped(asked)
 
 
-def _without_node(found: Shown) -> str:
-    return "" if found.group_node or found.cdev or not found.vfio_bound else " and has no device node"
-
-
-def _nodes(functions: Sequence[Shown]) -> tuple[DeviceNode, ...]:
+def nodes(functions: Sequence[Shown]) -> tuple[DeviceNode, ...]:
+    """The device nodes of these functions, each once."""
     found = []
     for function in functions:
         if not function.vfio_bound:

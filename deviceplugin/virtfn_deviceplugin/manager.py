@@ -1,8 +1,8 @@
 """The pool file in, servers out; the one place that starts and stops them.
 
 Files are watched by looking at them four times a second: it costs microseconds, and works on every kind of mount, which
-inotify does not. What sysfs shows is looked at every two seconds: a function that left its driver turns unhealthy
-without the agent, and healthy again when it is back.
+inotify does not. What sysfs shows is looked at every two seconds, by a few listings (`watching.py`): a function that
+left its driver turns unhealthy without the agent, and healthy again when it is back.
 """
 
 import asyncio
@@ -11,23 +11,38 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from virtfn_deviceplugin.allocate import Grant, allocate
+from virtfn_deviceplugin.checkpoint import NAME as CHECKPOINT
 from virtfn_deviceplugin.diff import diff
 from virtfn_deviceplugin.functions import as_promised, shown
+from virtfn_deviceplugin.granting import Granter
+from virtfn_deviceplugin.grants import GrantFile
+from virtfn_deviceplugin.kubelet import KubeletFolder, StaleFolderError
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.names import RefusedPool, chosen
+from virtfn_deviceplugin.registration import summary
 from virtfn_deviceplugin.server import PoolServer, to_its_end
-from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_deviceplugin.telling import Telling
+from virtfn_deviceplugin.watching import Watching
+from virtfn_host.core.values.offered import PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import Domains
 from virtfn_host.linux import poolfile
+from virtfn_host.linux.clock import since_boot
 from virtfn_host.linux.errors import HostError
+from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
 
 log = logging.getLogger("virtfn.deviceplugin")
 
 LOOK_EVERY = 0.25
 CHECK_EVERY = 2.0
+WHOLE_LOOK = 30
+"""Checks between two looks at every function where nothing seems to have moved: a minute."""
+DRIFTED_LOOK = 4
+"""The same while a function is not as it was promised: what ended without a trace is found within ten seconds."""
+AWAY = 60.0
+"""Seconds without a kubelet in its folder after which this process asks to be restarted. Only a kubelet can do that; so
+one that does is there, and our folder is not its own."""
 
 
 class ServerManager:
@@ -41,16 +56,25 @@ class ServerManager:
         kubelet_dir: Path,
         sysfs: Sysfs,
         domains: Domains | None = None,
+        grants: GrantFile | None = None,
     ) -> None:
         """Wire it up.
 
         Args:
             domains: what resource names may lie in beside virtfn.dev; None: anything.
+            grants: what containers were given, which has to outlive a boot; None: `grants.json` beside the ledger.
         """
         self._pool_file = pool_file
         self._ledger = ledger
-        self._kubelet_dir = kubelet_dir
+        self._grants = grants or GrantFile(ledger.path.with_name("grants.json"))
+        self._kubelet = KubeletFolder(kubelet_dir, sysfs.proc)
         self._sysfs = sysfs
+        self._watching = Watching(sysfs)
+        self._unlooked = 0
+        """Checks since the last look at every function."""
+        self._drifted = False
+        """Whether that look found a function that is not as it was promised."""
+        self._granting = Granter(sysfs, ledger, self._grants, kubelet_dir / CHECKPOINT)
         self._boot_id = sysfs.boot_id()
         self._domains = domains
         self._refused: tuple[RefusedPool, ...] = ()
@@ -60,8 +84,10 @@ class ServerManager:
         self._seen: tuple[int, ...] | None = None
         self._read = 0.0
         """When the pool file was read last."""
-        self._kubelet = self._kubelet_socket()
         self._complaint = ""
+        self._telling = Telling(ledger.path.with_name("registrations.json"), self._boot_id)
+        self._stale = ""
+        """Why the kubelet's folder is not the node's any more, or nothing."""
         self.turned = time.monotonic()
         """When the loop made its last turn: liveness."""
 
@@ -72,8 +98,22 @@ class ServerManager:
 
     @property
     def complaint(self) -> str:
-        """What is wrong with the pool file, or nothing."""
-        return self._complaint or (self._refused[0].message if self._refused else "")
+        """What is wrong with the folder, the pool file or a pool, or nothing."""
+        return self._stale or self._complaint or (self._refused[0].message if self._refused else "")
+
+    @property
+    def told(self) -> str:
+        """One line for people: the complaint, and since when each resource is registered or why it is not."""
+        said = summary([server.standing for server in self._servers.values()], since_boot())
+        if not self.complaint:
+            return said
+        details = said.removeprefix("ok").removeprefix("; ")
+        return f"{self.complaint}; {details}" if details else self.complaint
+
+    @property
+    def alive(self) -> bool:
+        """Whether a kubelet that asks should leave this process running."""
+        return not self._stale and self._kubelet.silent_for < AWAY
 
     @property
     def refused(self) -> tuple[RefusedPool, ...]:
@@ -81,24 +121,45 @@ class ServerManager:
         return self._refused
 
     async def run(self) -> None:
-        """Serve until cancelled; then stop every server and remove its socket."""
+        """Serve until cancelled; then stop every server and remove its socket.
+
+        Raises:
+            StaleFolderError: the kubelet's folder was replaced on the node; only a new container can see the new one.
+        """
         self._ledger.load(self._boot_id)
+        self._grants.load()
         checked = 0.0
         try:
             while True:
                 self.turned = time.monotonic()
                 fresh = self._look_at_pool_file()
                 if fresh or self.turned - checked >= CHECK_EVERY:
-                    await self._serve(self._true_now(self._published))
-                    self._ledger.look_after(self._boot_id)
+                    await self._check(fresh)
                     checked = self.turned
-                self._look_at_kubelet()
+                self._kubelet.look()
                 for task in self._tasks.values():
                     if task.done():  # never by itself: a resource that nobody serves must not pass for one that is
                         task.result()
                 await asyncio.sleep(LOOK_EVERY)
+        except StaleFolderError as error:
+            self._stale = str(error)
+            raise
         finally:
+            self._telling.remove()
             await self._stop(*self._tasks)
+
+    async def _check(self, fresh: bool) -> None:
+        self._kubelet.expect_fresh()
+        drivers = {device.driver for pool in self._published.pools for device in pool.devices}
+        self._unlooked += 1
+        due = DRIFTED_LOOK if self._drifted else WHOLE_LOOK
+        if self._watching.moved(drivers) or fresh or self._unlooked >= due:
+            self._unlooked = 0
+            true = self._true_now(self._published)
+            self._drifted = true != self._published
+            await self._serve(true)
+        self._ledger.look_after(self._boot_id)
+        self._telling.tell([server.standing for server in self._servers.values()])
 
     def _look_at_pool_file(self) -> bool:
         """Whether there is a new list; a file that is no good leaves the old one in force, and is said once."""
@@ -140,19 +201,9 @@ class ServerManager:
 
     def _true_now(self, published: PoolSet) -> PoolSet:
         """The published pools, healthy only where sysfs shows what they promise."""
-        pools = [replace(pool, devices=tuple(self._checked(d) for d in pool.devices)) for pool in published.pools]
+        look = OneLook.of(self._sysfs)
+        pools = [replace(pool, devices=tuple(_checked(look, d) for d in pool.devices)) for pool in published.pools]
         return replace(published, pools=tuple(pools))
-
-    def _checked(self, device: PoolDevice) -> PoolDevice:
-        if device.reason is not None:  # whatever it is, and whatever else is said: another version may have written it
-            return replace(device, healthy=False)
-        if not device.healthy:
-            return device
-        try:
-            there = as_promised(device, shown(self._sysfs, device.address))
-        except HostError:
-            there = False
-        return device if there else replace(device, healthy=False, reason=Reason.DRIFTED)
 
     async def _serve(self, wanted: PoolSet) -> None:
         changes = diff({name: server.pool for name, server in self._servers.items()}, wanted)
@@ -162,7 +213,7 @@ class ServerManager:
             healthy = sum(device.healthy for device in pool.devices)
             log.info("%s: %d of %d devices healthy", pool.resource_name, healthy, len(pool.devices))
         for pool in changes.start:
-            server = PoolServer(pool, self._kubelet_dir, self._allocate)
+            server = PoolServer(pool, self._kubelet, self._granting)
             self._servers[pool.resource_name] = server
             self._tasks[pool.resource_name] = asyncio.create_task(server.serve(), name=pool.resource_name)
 
@@ -179,24 +230,14 @@ class ServerManager:
                 task.result()
             log.info("%s: not offered any more", name)
 
-    def _allocate(self, pool: DevicePool, ids: list[str]) -> Grant:
-        answer = allocate(pool, ids, lambda address: shown(self._sysfs, address))
-        self._ledger.note(self._boot_id, pool.resource_name, answer.addresses, self._published.pools)
-        log.info("%s: %s handed out", pool.resource_name, ", ".join(str(a) for a in answer.addresses))
-        return answer
 
-    def _look_at_kubelet(self) -> None:
-        """A kubelet that restarts removes every socket here and makes its own anew."""
-        found = self._kubelet_socket()
-        if found != self._kubelet:
-            self._kubelet = found
-            if found is not None:
-                for server in self._servers.values():
-                    server.register_again()
-
-    def _kubelet_socket(self) -> tuple[int, int] | None:
-        try:
-            found = (self._kubelet_dir / "kubelet.sock").stat()
-        except OSError:
-            return None
-        return (found.st_ino, found.st_ctime_ns)
+def _checked(look: Sysfs, device: PoolDevice) -> PoolDevice:
+    if device.reason is not None:  # whatever it is, and whatever else is said: another version may have written it
+        return replace(device, healthy=False)
+    if not device.healthy:
+        return device
+    try:
+        there = as_promised(device, shown(look, device.address))
+    except HostError:
+        there = False
+    return device if there else replace(device, healthy=False, reason=Reason.DRIFTED)

@@ -1,40 +1,57 @@
 """One resource: a gRPC server on a socket of its own, registered with the kubelet, for as long as the pool lives.
 
-The kubelet calls ListAndWatch once for a registration and never again, and older ones confuse two registrations of one
-socket. So every registration has a fresh socket, and one whose stream ends, or does not come, is made anew.
+Its one task is the only owner of the registration; the rules it follows are in `registration.py`.
 """
 
 import asyncio
 import contextlib
 import logging
 import re
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
 
 import grpc
 
 from virtfn_deviceplugin.allocate import PERMISSIONS as NODE_PERMISSIONS
-from virtfn_deviceplugin.allocate import AllocateRefusedError, Grant
+from virtfn_deviceplugin.allocate import AllocateRefusedError, ContainerAnswer
+from virtfn_deviceplugin.kubelet import KubeletFolder, KubeletSocket, NoKubeletError
+from virtfn_deviceplugin.registration import TELL_AGAIN, Pacing, Standing
 from virtfn_deviceplugin.v1beta1 import api_pb2 as wire
 from virtfn_deviceplugin.v1beta1 import api_pb2_grpc as stubs
-from virtfn_host.backoff import Backoff, between
 from virtfn_host.core.values.offered import DevicePool
+from virtfn_host.linux.clock import since_boot
 from virtfn_host.linux.errors import HostError
 
 log = logging.getLogger("virtfn.deviceplugin")
 
 VERSION = "v1beta1"
-REGISTER_DEADLINE = 15.0
-"""Seconds: the kubelet dials back for up to 10 before it answers."""
-STREAM_DEADLINE = 5.0
-"""Seconds from a successful Register to ListAndWatch; the kubelet takes milliseconds, or never comes."""
-SPACING = 0.1
-"""Seconds between the end of one registration and the next; twice as many after each failure."""
-LONGEST_BACKOFF = 10.0
+CONNECT_DEADLINE = 10.0
+"""Seconds to connect to a socket of this machine; a kubelet that is stopped may accept nobody."""
+REGISTER_DEADLINE = 60.0
+"""Seconds: the kubelet dials back for up to 10 before it answers, and may be under load."""
+STREAM_DEADLINE = 60.0
+"""Seconds from a successful Register to ListAndWatch. Mostly milliseconds; a kubelet under load takes many seconds
+(kubernetes#102829). Twice as many after each time that it did not come, up to LONGEST_STREAM_DEADLINE."""
+LONGEST_STREAM_DEADLINE = 480.0
+
+_OPTIONS = wire.DevicePluginOptions(pre_start_required=True)
+"""PreStartContainer is asked for before each start of a container: see `prestart.py`."""
 
 _NO_FILE_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 """Whatever a resource name is, its socket lies in the kubelet's folder and nowhere else."""
+
+
+class Granting(Protocol):
+    """What answers the kubelet about containers; called in threads. Each raises AllocateRefusedError or HostError."""
+
+    def allocate(self, pool: DevicePool, containers: Sequence[Sequence[str]]) -> Sequence[ContainerAnswer]:
+        """What the containers of one request get: all of it, or a refusal that leaves nothing behind."""
+
+    def expect_still_granted(self, ids: Sequence[str]) -> None:
+        """Refuse the start of a container whose device nodes are another function's by now."""
 
 
 class _Registration(stubs.DevicePluginServicer):
@@ -46,7 +63,7 @@ class _Registration(stubs.DevicePluginServicer):
         self.ended = asyncio.Event()
 
     async def GetDevicePluginOptions(self, request: object, context: object) -> wire.DevicePluginOptions:  # noqa: N802, ARG002
-        return wire.DevicePluginOptions()
+        return _OPTIONS
 
     async def ListAndWatch(self, request: object, context: object) -> AsyncIterator[wire.ListAndWatchResponse]:  # noqa: N802, ARG002
         self.streaming.set()
@@ -59,29 +76,49 @@ class _Registration(stubs.DevicePluginServicer):
     async def Allocate(  # noqa: N802
         self, request: wire.AllocateRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> wire.AllocateResponse:
+        asked = [list(container.devices_ids) for container in request.container_requests]
         try:
-            asked = [list(container.devices_ids) for container in request.container_requests]
-            grants = [await asyncio.to_thread(self._server.allocate, ids) for ids in asked]
+            answers = await asyncio.to_thread(self._server.allocate, asked)
         except (AllocateRefusedError, HostError) as error:
             log.warning("refused: %s", error)
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        return wire.AllocateResponse(container_responses=[_container(grant) for grant in grants])
+        return wire.AllocateResponse(container_responses=[_container(answer) for answer in answers])
+
+    async def PreStartContainer(  # noqa: N802
+        self, request: wire.PreStartContainerRequest, context: "grpc.aio.ServicerContext[object, object]"
+    ) -> wire.PreStartContainerResponse:
+        try:
+            await asyncio.to_thread(self._server.expect_still_granted, list(request.devices_ids))
+        except (AllocateRefusedError, HostError) as error:
+            log.warning("a container may not start: %s", error)
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        return wire.PreStartContainerResponse()
 
 
 class PoolServer:
     """Serves one resource until it is stopped."""
 
-    def __init__(self, pool: DevicePool, kubelet_dir: Path, allocate: Callable[[DevicePool, list[str]], Grant]) -> None:
+    def __init__(self, pool: DevicePool, folder: KubeletFolder, granting: Granting) -> None:
         self._pool = pool
-        self._folder = kubelet_dir
-        self._allocate = allocate
+        self._folder = folder
+        self._granting = granting
         self._changed = asyncio.Condition()
-        self._again = asyncio.Event()
+        self.pacing = Pacing()
+        self._deaf = 0
+        """Registrations in a row for which ListAndWatch did not come."""
+        self._told: tuple[str, float] = ("", 0.0)
+        self.standing = Standing(resource_name=pool.resource_name, waiting_since=since_boot())
+        """How it stands with the kubelet."""
 
     @property
     def pool(self) -> DevicePool:
         """What is offered now."""
         return self._pool
+
+    @property
+    def registrations(self) -> int:
+        """How often the kubelet has asked for the list."""
+        return self.standing.registrations
 
     async def offer(self, pool: DevicePool) -> None:
         """Offer another list; the kubelet hears of it at once."""
@@ -100,64 +137,125 @@ class PoolServer:
                 sent = self._pool
             yield sent
 
-    def allocate(self, ids: list[str]) -> Grant:
-        """Answer one container."""
-        return self._allocate(self._pool, ids)
+    def allocate(self, containers: Sequence[Sequence[str]]) -> Sequence[ContainerAnswer]:
+        """Answer the containers of one request."""
+        return self._granting.allocate(self._pool, containers)
 
-    def register_again(self) -> None:
-        """The kubelet has restarted: what it knew of us is gone."""
-        self._again.set()
+    def expect_still_granted(self, ids: Sequence[str]) -> None:
+        """See `Granting`."""
+        self._granting.expect_still_granted(ids)
 
     async def serve(self) -> None:
         """Register and serve, again and again, until cancelled."""
-        backoff = Backoff(first=SPACING, limit=LONGEST_BACKOFF)
         while True:
-            self._again.clear()
+            kubelet, lasted = self._folder.look(), 0.0
             try:
-                await self._serve_once()
-                backoff.succeeded()
-                pause = between(SPACING / 2, SPACING)
+                async with _connected(self._folder) as (channel, kubelet):
+                    lasted = await self._serve_once(channel, kubelet)
             except (grpc.aio.AioRpcError, TimeoutError, OSError) as error:
-                pause = backoff.failed()
-                text = error.details() if isinstance(error, grpc.aio.AioRpcError) else error
-                log.warning("%s: not registered: %s", self._pool.resource_name, text or "the kubelet did not answer")
-            # Not a rhythm: a kubelet that restarts sets _again, and this only spaces attempts at one that refuses.
+                self._refused(error)
             # Never wait_for: on Python 3.11 it loses a cancellation that comes as what it waits for does.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._again.wait()
+                async with asyncio.timeout(self.pacing.pause(kubelet=kubelet, lasted=lasted)):
+                    await self._folder.another(kubelet)
 
-    async def _serve_once(self) -> None:
-        """One registration, from its socket to the end of its stream."""
+    def _refused(self, error: Exception) -> None:
+        """Said when it is another refusal than the last, or once a minute."""
+        text = (error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)) or "it did not answer"
+        self.standing = self.standing.refused(since_boot(), text)
+        said, at = self._told
+        if said != self.standing.refusal or time.monotonic() - at >= TELL_AGAIN:
+            self._told = (self.standing.refusal, time.monotonic())
+            log.warning("%s: not registered with the kubelet: %s", self._pool.resource_name, self.standing.refusal)
+
+    async def _serve_once(self, channel: grpc.aio.Channel, kubelet: KubeletSocket) -> float:
+        """One registration, from its socket to the end of its stream or of its kubelet; the seconds that it lasted."""
         name = _NO_FILE_NAME.sub("_", self._pool.resource_name)[:40]
-        socket = self._folder / f"virtfn-{name}-{uuid.uuid4().hex[:8]}.sock"
+        socket = self._folder.path / f"virtfn-{name}-{uuid.uuid4().hex[:8]}.sock"
         registration = _Registration(self)
         server = grpc.aio.server()
         stubs.add_DevicePluginServicer_to_server(registration, server)
         try:
             server.add_insecure_port(f"unix://{socket}")
         except RuntimeError as error:  # all that grpc says of a socket that cannot be bound
-            raise OSError(str(error)) from error
+            raise OSError(f"cannot listen on a socket in {self._folder.path}") from error
         try:
             await to_its_end(server.start())
-            await self._register(socket.name)
-            async with asyncio.timeout(STREAM_DEADLINE):
-                await registration.streaming.wait()
-            log.info("%s: registered, %d devices", self._pool.resource_name, len(self._pool.devices))
-            await _first_of(registration.ended.wait(), self._again.wait())
-            log.info("%s: the kubelet is gone or was restarted; registering again", self._pool.resource_name)
+            await _register(channel, self._pool.resource_name, socket.name)
+            await channel.close(None)  # the kubelet has a connection of its own by now
+            return await self._streamed(registration, kubelet)
         finally:
             try:
                 socket.unlink(missing_ok=True)
             finally:
                 await to_its_end(server.stop(None))
 
-    async def _register(self, endpoint: str) -> None:
-        # Its own authority: grpc sends the socket's path, which Go's server refuses.
-        options = (("grpc.default_authority", "localhost"), ("grpc.enable_http_proxy", 0))
-        async with grpc.aio.insecure_channel(f"unix://{self._folder / 'kubelet.sock'}", options=options) as channel:
-            request = wire.RegisterRequest(version=VERSION, endpoint=endpoint, resource_name=self._pool.resource_name)
-            await stubs.RegistrationStub(channel).Register(request, timeout=REGISTER_DEADLINE)
+    async def _streamed(self, registration: _Registration, kubelet: KubeletSocket) -> float:
+        """From the answer to Register until the kubelet has the list no more; the seconds for which it had it."""
+        deadline = min(STREAM_DEADLINE * 2**self._deaf, LONGEST_STREAM_DEADLINE)
+        try:
+            async with asyncio.timeout(deadline):
+                await _first_of(registration.streaming.wait(), self._folder.another(kubelet))
+        except TimeoutError as error:
+            self._deaf += 1
+            text = f"it accepted the registration and did not ask for the list of devices in {deadline:.0f} s"
+            raise TimeoutError(text) from error
+        self._deaf = 0
+        if not registration.streaming.is_set():
+            raise NoKubeletError("the kubelet restarted before it asked for the list of devices")
+        name, began = self._pool.resource_name, time.monotonic()
+        self.standing = self.standing.registered(since_boot())
+        log.info("%s: registered, %d devices", name, len(self._pool.devices))
+        await _first_of(registration.ended.wait(), self._folder.another(kubelet))
+        lasted = time.monotonic() - began
+        self.standing = self.standing.ended(since_boot())
+        cause = "its stream ended" if registration.ended.is_set() else "another kubelet is there"
+        log.info("%s: not registered any more after %.0f s: %s; registering again", name, lasted, cause)
+        return lasted
+
+
+@asynccontextmanager
+async def _connected(folder: KubeletFolder) -> AsyncIterator[tuple[grpc.aio.Channel, KubeletSocket]]:
+    """A connection to the kubelet, and which kubelet that is: connected between two looks at the same socket.
+
+    Raises:
+        NoKubeletError: nobody listens, or the socket was replaced meanwhile.
+    """
+    kubelet = folder.look()
+    if kubelet is None:
+        folder.silent()
+        raise NoKubeletError(f"there is no {folder.path / 'kubelet.sock'}: no kubelet runs, or not with this folder")
+    # Its own authority: grpc sends the socket's path, which Go's server refuses. A pool of its own: channels of other
+    # resources share their waiting times else.
+    options = (
+        ("grpc.default_authority", "localhost"),
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.use_local_subchannel_pool", 1),
+    )
+    async with grpc.aio.insecure_channel(f"unix://{folder.path / 'kubelet.sock'}", options=options) as channel:
+        async with asyncio.timeout(CONNECT_DEADLINE):
+            ready = await _is_ready(channel)
+        if not ready:
+            folder.silent()
+            raise NoKubeletError(f"nobody listens on {folder.path / 'kubelet.sock'}: the kubelet does not run")
+        if folder.look() != kubelet:
+            raise NoKubeletError("the kubelet restarted at this moment")
+        folder.answered()
+        yield channel, kubelet
+
+
+async def _is_ready(channel: grpc.aio.Channel) -> bool:
+    """Connect; False as soon as it is refused, where grpc itself would go on trying."""
+    state = channel.get_state(try_to_connect=True)
+    while state not in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE):
+        await channel.wait_for_state_change(state)
+        state = channel.get_state(try_to_connect=True)
+    return state is grpc.ChannelConnectivity.READY
+
+
+async def _register(channel: grpc.aio.Channel, resource_name: str, endpoint: str) -> None:
+    request = wire.RegisterRequest(version=VERSION, endpoint=endpoint, resource_name=resource_name, options=_OPTIONS)
+    await stubs.RegistrationStub(channel).Register(request, timeout=REGISTER_DEADLINE)
 
 
 async def to_its_end(doing: Awaitable[object]) -> None:
@@ -201,11 +299,11 @@ def _devices(pool: DevicePool) -> wire.ListAndWatchResponse:
     )
 
 
-def _container(grant: Grant) -> wire.ContainerAllocateResponse:
+def _container(answer: ContainerAnswer) -> wire.ContainerAllocateResponse:
     return wire.ContainerAllocateResponse(
-        envs=grant.environment,
+        envs=answer.environment,
         devices=[
             wire.DeviceSpec(host_path=n.host_path, container_path=n.container_path, permissions=NODE_PERMISSIONS)
-            for n in grant.nodes
+            for n in answer.nodes
         ],
     )

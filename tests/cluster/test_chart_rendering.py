@@ -124,6 +124,7 @@ def test_device_plugin_has_neither(objects: Objects) -> None:
     assert mounts(spec, "deviceplugin") == {
         "/run/virtfn": ("/run/virtfn", False),
         "/run/virtfn-ledger": ("/run/virtfn-ledger", True),
+        "/var/lib/virtfn-grants": ("/var/lib/virtfn-grants", True),
         "/var/lib/kubelet/device-plugins": ("/var/lib/kubelet/device-plugins", True),
         "/host/dev/vfio": ("/dev/vfio", False),
     }

@@ -89,7 +89,7 @@ WRITTEN = {
     "controller": set[str](),
     "agent": {"/run/virtfn"},
     "host": {"/run/virtfn-host", "/var/lib/virtfn", "/sys"},
-    "deviceplugin": {"/run/virtfn-ledger", "/var/lib/kubelet/device-plugins"},
+    "deviceplugin": {"/run/virtfn-ledger", "/var/lib/virtfn-grants", "/var/lib/kubelet/device-plugins"},
 }
 
 

@@ -23,7 +23,17 @@ from document_mutations import mutated
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import checksum_of, encode
 from virtfn_host.core.values.model import Original, OriginalOwn, OriginalVf, VfLink
-from virtfn_host.core.values.offered import Allocation, DevicePool, Ledger, PoolDevice, PoolSet
+from virtfn_host.core.values.offered import (
+    Allocation,
+    DevicePool,
+    Grant,
+    Grants,
+    Ledger,
+    PoolDevice,
+    PoolSet,
+    Registration,
+    Registrations,
+)
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.act.journal import Journal, _Entries
@@ -54,7 +64,7 @@ class Kind:
 
 
 def kinds(folder: Path) -> tuple[Kind, ...]:
-    """Return pool file, ledger and journal, each with every field that it can have."""
+    """Return each kind of our files, with every field that it can have."""
     vfs = [PciAddress(0, 1, 0x10, number) for number in range(4)]
     devices = [
         PoolDevice(address=vf, driver="vfio-pci", numa_node=n % 2, healthy=n != 2, reason=None)
@@ -66,6 +76,16 @@ def kinds(folder: Path) -> tuple[Kind, ...]:
         Allocation(address=vf, resource_name="virtfn.dev/fast", at=1.79e9 + n / 4) for n, vf in enumerate(vfs)
     ]
     ledger = Ledger(boot_id=BOOT, allocations=tuple(allocations))
+    names = {"resource_name": "virtfn.dev/fast", "boot_id": BOOT}
+    grants = Grants(
+        grants=(
+            Grant(address=vfs[0], driver="vfio-pci", nodes=("/dev/vfio/vfio", "/dev/vfio/12"), **names),
+            Grant(address=vfs[1], driver="vfio-pci", nodes=("/dev/iommu", "/dev/vfio/devices/vfio3"), **names),
+            Grant(address=vfs[2], driver="igbvf", nodes=(), **names),
+        )
+    )
+    said = Registration(resource_name="virtfn.dev/fast", registered=False, since=9.5, refusal="no")
+    registrations = Registrations(boot_id=BOOT, registrations=(said,))
     link = VfLink(vlan=5, trust=True, mac="02:00:00:00:00:01", max_tx_rate=1000)
     original = Original(
         address=PciAddress(0, 1, 0, 0),
@@ -94,6 +114,20 @@ def kinds(folder: Path) -> tuple[Kind, ...]:
             write=lambda: poolfile.write_ledger(folder / "ledger.json", ledger),
             read=lambda: poolfile.read_ledger(folder / "ledger.json"),
             value=ledger,
+        ),
+        Kind(
+            name="registrations",
+            path=folder / "registrations.json",
+            write=lambda: poolfile.write_registrations(folder / "registrations.json", registrations),
+            read=lambda: poolfile.read_registrations(folder / "registrations.json"),
+            value=registrations,
+        ),
+        Kind(
+            name="grants",
+            path=folder / "grants.json",
+            write=lambda: poolfile.write_grants(folder / "grants.json", grants),
+            read=lambda: poolfile.read_grants(folder / "grants.json"),
+            value=grants,
         ),
         Kind(
             name="journal",

@@ -15,12 +15,17 @@ class FakeGroups:
 
     def new(self, name: str = "") -> Path:
         """Make an empty group. Its number is always new, so that a changed group is noticed."""
-        group = self._folder / str(self._next)
+        while (group := self._folder / str(self._next)).exists():
+            self._next += 1
         self._next += 1
         (group / "devices").mkdir(parents=True)
         if name:
             (group / "name").write_text(f"{name}\n")
         return group
+
+    def renumber(self) -> None:
+        """Hand out the lowest free numbers from now on, as a kernel does after a boot."""
+        self._next = 0
 
     def join(self, device: Path, group: Path) -> None:
         """Add a function to a group."""

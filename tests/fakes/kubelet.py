@@ -114,6 +114,16 @@ class FakeKubelet(stubs.RegistrationServicer):
                     except TimeoutError:
                         continue
 
+    async def options(self, resource: str) -> wire.DevicePluginOptions:
+        """What a plugin asks to be asked."""
+        answer: wire.DevicePluginOptions = await self.plugins[resource].stub.GetDevicePluginOptions(wire.Empty())
+        return answer
+
+    async def pre_start(self, resource: str, *ids: str) -> None:
+        """A container that has these devices is about to start."""
+        request = wire.PreStartContainerRequest(devices_ids=ids)
+        await self.plugins[resource].stub.PreStartContainer(request, timeout=5)
+
     async def allocate(self, resource: str, *ids: str) -> wire.ContainerAllocateResponse:
         """Allocate devices for one container."""
         request = wire.AllocateRequest(container_requests=[wire.ContainerAllocateRequest(devices_ids=ids)])

@@ -57,6 +57,25 @@ def ledger() -> Any:
     return of_values("Ledger", "offered")(boot_id=BOOT, allocations=entries)
 
 
+def grants() -> Any:
+    """A function of each kind of vfio, and one on a driver of the kernel."""
+    grant, given = of_values("Grant", "offered"), {"resource_name": FAST, "boot_id": BOOT}
+    entries = (
+        grant(address=vf(0), driver="vfio-pci", nodes=("/dev/vfio/vfio", "/dev/vfio/12"), **given),
+        grant(address=vf(1), driver="vfio-pci", nodes=("/dev/iommu", "/dev/vfio/devices/vfio3"), **given),
+        grant(address=vf(2), driver="igbvf", nodes=(), **given),
+    )
+    return of_values("Grants", "offered")(grants=entries)
+
+
+def registrations() -> Any:
+    """A resource that is registered, and one that was refused."""
+    one = of_values("Registration", "offered")
+    fast = one(resource_name=FAST, registered=True, since=1234.5, refusal="")
+    whole = one(resource_name=WHOLE, registered=False, since=1235.5, refusal="the ResourceName is invalid")
+    return of_values("Registrations", "offered")(boot_id=BOOT, registrations=(fast, whole))
+
+
 def originals() -> tuple[Any, ...]:
     """Return a PF with link settings and a VF of each kind, and a function that is handed out whole."""
     original, of_vf = of_values("Original", "model"), of_values("OriginalVf", "model")
@@ -163,6 +182,9 @@ def write(folder: Path) -> None:
     files, state = import_module("virtfn_host.linux.poolfile"), import_module("virtfn_operator.api.node_state")
     files.write(folder / "pools.json", pool_set())
     files.write_ledger(folder / "ledger.json", ledger())
+    if hasattr(files, "write_grants"):  # earlier versions had neither
+        files.write_grants(folder / "grants.json", grants())
+        files.write_registrations(folder / "registrations.json", registrations())
     journal(folder)._write(list(originals()))
     wire = the("wire", "virtfn_operator.api.node_status")
     for name, value in (("spec", state.write_spec(node_config(), True)), ("status", wire(node_status()))):
@@ -178,6 +200,10 @@ def read(path: Path) -> object:
             return encode(files.read(path))
         case "ledger":
             return encode(files.read_ledger(path))
+        case "grants":
+            return encode(files.read_grants(path))
+        case "registrations":
+            return encode(files.read_registrations(path))
         case "journal":
             kept = journal(path.parent)
             kept.path = path

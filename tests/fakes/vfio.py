@@ -40,6 +40,7 @@ class FakeVfio:
         folder = self._device(address) / "vfio-dev" / self._cdev(address)
         folder.mkdir(parents=True)
         if self.groups:
+            (self.root / "dev/vfio/vfio").touch()  # there as long as vfio is loaded
             self._group_node(node).touch()
             (self.root / "sys/class/vfio" / node).mkdir(exist_ok=True)
         if self.cdevs:

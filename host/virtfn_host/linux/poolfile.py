@@ -1,4 +1,5 @@
-"""The two files between agent and device plugin: the pool file (what is offered) and the ledger (what was allocated).
+"""The files between agent and device plugin: the pool file (what is offered), the ledger (what was allocated) and the
+registrations (how each resource stands with the kubelet). And the plugin's own file: the grants.
 
 Each has one writer, which may be of another version: the agent writes the pool file, the plugin writes the ledger. An
 absent file is None. A file that cannot be read or understood is an error, and its reader keeps what it had.
@@ -8,7 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from virtfn_host.core.values.offered import Ledger, PoolSet, check_ledger, check_pools
+from virtfn_host.core.values.offered import (
+    Grants,
+    Ledger,
+    PoolSet,
+    Registrations,
+    check_grants,
+    check_ledger,
+    check_pools,
+    check_registrations,
+)
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError, HostError
@@ -57,6 +67,42 @@ def read_ledger(path: Path) -> Ledger | None:
         PoolFileError: the file exists and cannot be read or understood.
     """
     return _read(Ledger, path, check_ledger)
+
+
+def write_registrations(path: Path, registrations: Registrations) -> None:
+    """Write how each resource stands with the kubelet.
+
+    Raises:
+        PoolFileError: the file cannot be written.
+    """
+    _write(path, registrations, check_registrations)
+
+
+def read_registrations(path: Path) -> Registrations | None:
+    """Read how each resource stands with the kubelet; None: no device plugin has written it.
+
+    Raises:
+        PoolFileError: the file is there and cannot be read or understood.
+    """
+    return _read(Registrations, path, check_registrations)
+
+
+def write_grants(path: Path, grants: Grants) -> None:
+    """Write the device nodes that containers were given.
+
+    Raises:
+        PoolFileError: the file cannot be written; then no function may be handed out.
+    """
+    _write(path, grants, check_grants)
+
+
+def read_grants(path: Path) -> Grants | None:
+    """Read the device nodes that containers were given; None: there is no file.
+
+    Raises:
+        PoolFileError: the file is there and cannot be read or understood.
+    """
+    return _read(Grants, path, check_grants)
 
 
 def _write(path: Path, document: T, check: Callable[[T], None]) -> None:

@@ -73,6 +73,15 @@ def settled(
     return frozenset((listed | before) & set(ledger.allocations))
 
 
+def covered(ledger: Ledger | None, boot_id: str, asked_at: float) -> bool:
+    """Whether what the kubelet listed when it was asked at `asked_at` covers what an earlier ledger had said.
+
+    The device plugin set that one aside, because it could not be read. Whatever that one said was noted before it was
+    found lost, so a kubelet that is asked later lists the pods of it.
+    """
+    return ledger is None or ledger.boot_id != boot_id or ledger.lost_at is None or ledger.lost_at < asked_at
+
+
 def being_started(found: InUse) -> bool:
     """Whether some holder is known from the ledger only."""
     return any(holder.cause is Cause.LEDGER for holder in found.holders)

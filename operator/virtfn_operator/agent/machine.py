@@ -26,7 +26,7 @@ from virtfn_host.core.values.steps import Blocked, Outcome, Plan, Report, StepRe
 from virtfn_host.linux.clock import since_boot
 from virtfn_operator.agent.damping import Damping
 from virtfn_operator.agent.found import Done, Found
-from virtfn_operator.agent.in_use import in_use, settled
+from virtfn_operator.agent.in_use import covered, in_use, settled
 from virtfn_operator.agent.ports import (
     Files,
     HostProcess,
@@ -97,7 +97,9 @@ class NodeMachine:
         if listed is not None and ledger is not None:
             self._settled = settled(ledger, listed, asked_at, self._settled)
             ledger = replace(ledger, allocations=tuple(e for e in ledger.allocations if e not in self._settled))
-        return _Pods(listed=listed, kubelet_error=kubelet_error, ledger=ledger, ledger_error=ledger_error)
+        return _Pods(
+            listed=listed, asked_at=asked_at, kubelet_error=kubelet_error, ledger=ledger, ledger_error=ledger_error
+        )
 
     async def remember(self, status: Mapping[str, Any], found: Found) -> None:
         """Read once what was published before this process: from the pool file, else from the node's status."""
@@ -190,11 +192,19 @@ class NodeMachine:
         _log(result)
 
 
+LOST_LEDGER = (
+    "the device plugin could not read its ledger and has set it aside; everything counts as in use until the kubelet "
+    "has listed its pods after that"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pods:
     """What the kubelet and the device plugin's ledger tell of pods, or why they cannot be read."""
 
     listed: Mapping[str, tuple[Pod, ...]] | None
+    asked_at: float
+    """When the kubelet was asked, in seconds since the machine booted."""
     kubelet_error: str | None
     ledger: Ledger | None
     ledger_error: str | None
@@ -203,6 +213,8 @@ class _Pods:
 def _decide(config: NodeConfig | None, observation: Observation, pods: _Pods, now: float) -> Found:
     """Derive everything from one look. Runs in a thread: a node with 2,048 VFs must not hold up the event loop."""
     inventory = observation.inventory
+    if pods.ledger_error is None and not covered(pods.ledger, inventory.boot_id, pods.asked_at):
+        pods = replace(pods, ledger_error=LOST_LEDGER)
     holders = in_use(
         inventory=inventory,
         evidence=observation.evidence,

@@ -10,7 +10,7 @@ from virtfn_host.core.turn.policy import policy_config, read_disruption, read_pr
 from virtfn_host.core.values.desired import PolicyConfig, Rejected
 from virtfn_host.core.values.fields import PolicyError, read_mapping, read_text, shown
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.resource_names import Domains
+from virtfn_host.core.values.resource_names import Domains, clashing, environment_keys
 from virtfn_operator.api.foreign import ERRORS, mapping, number, text
 from virtfn_operator.api.selector import LabelSelector, read_selector
 
@@ -74,6 +74,8 @@ def read_policy(body: Mapping[str, Any], domains: Domains | None = None) -> Poli
         config = policy_config(**{k: known[k] for k in ("name", "uid", "generation")}, spec=spec or {}, domains=domains)
         if isinstance(config, Rejected):
             return Policy(**known, priority=_rank(given), config=config)
+        if (clash := clashing(pool.resource_name for pool in config.pools)) is not None:
+            return Policy(**known, priority=_rank(given), config=_name_taken(name, *clash))
         priority = read_priority(given)
         selector = read_selector(given["nodeSelector"], "spec.nodeSelector") if "nodeSelector" in given else None
         limit = _max_unavailable(given)
@@ -83,6 +85,13 @@ def read_policy(body: Mapping[str, Any], domains: Domains | None = None) -> Poli
     return Policy(
         **known, priority=priority, selector=selector or LabelSelector(), max_unavailable=limit, config=config
     )
+
+
+def _name_taken(policy: str, first: str, second: str) -> Rejected:
+    """Reject a policy, not a node's config: a node keeps what it had before this rule existed."""
+    text = f"spec.virtualFunctions.pools: {first} and {second} have the same name in a container's environment"
+    text += f" (PCIDEVICE_{environment_keys(second)[0]}); rename one"
+    return Rejected(policy=policy, device=None, reason=Reason.NAME_TAKEN, message=text)
 
 
 def _rank(spec: Mapping[str, Any]) -> int:

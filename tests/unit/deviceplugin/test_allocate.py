@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtfn_deviceplugin.allocate import AllocateRefusedError, Grant, allocate
+from virtfn_deviceplugin.allocate import AllocateRefusedError, ContainerAnswer, allocate
 from virtfn_deviceplugin.functions import Shown
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.offered import DevicePool, PoolDevice
@@ -24,7 +24,7 @@ def grouped(address: PciAddress) -> Shown:
     return Shown(driver="vfio-pci", vfio_bound=True, group_node=f"/host/dev/vfio/{10 + address.function}", cdev=None)
 
 
-def asked(*indexes: int, pool: DevicePool = POOL) -> Grant:
+def asked(*indexes: int, pool: DevicePool = POOL) -> ContainerAnswer:
     return allocate(pool, [str(VFS[index]) for index in indexes], grouped)
 
 

@@ -11,14 +11,10 @@ from plugin_node import BOOT, FAST, Node
 
 from virtfn_deviceplugin.ledger import COUNTS_SECONDS, LedgerFile
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.offered import DevicePool, Ledger, PoolDevice
+from virtfn_host.core.values.offered import Ledger
 from virtfn_host.linux import poolfile
 
 VFS = tuple(PciAddress(0, 1, 0x10, number) for number in range(3))
-POOL = DevicePool(
-    resource_name=FAST,
-    devices=tuple(PoolDevice(address=vf, driver="vfio-pci", numa_node=None, healthy=True, reason=None) for vf in VFS),
-)
 
 
 def sparse(path: Path) -> None:
@@ -63,28 +59,65 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.json"
 
 
+def lost_at(path: Path) -> float | None:
+    found = poolfile.read_ledger(path)
+    assert found is not None
+    return found.lost_at
+
+
 @pytest.mark.parametrize("break_", BREAK.values(), ids=BREAK)
 def test_after_a_lost_ledger_all_on_offer_counts_as_handed_out(break_: Callable[[Path], object], path: Path) -> None:
+    """The new ledger says so from the first moment: an agent that finds none takes nothing for handed out."""
     break_(path)
     ledger = ledger_of(path, Clock())
     ledger.load(BOOT)
-    ledger.note(BOOT, FAST, VFS[:1], [POOL])
-    assert noted(path) == sorted([VFS[0], *VFS])
+    assert (noted(path), lost_at(path)) == ([], 1000.0)
+    ledger.note(BOOT, FAST, VFS[:1])
+    assert (noted(path), lost_at(path)) == ([VFS[0]], 1000.0)
 
 
-def test_a_lost_ledger_stays_as_long_as_it_may_count_and_is_mended_then(path: Path) -> None:
+@pytest.mark.parametrize("break_", BREAK.values(), ids=BREAK)
+def test_a_lost_ledger_is_set_aside_and_said(
+    break_: Callable[[Path], object], path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    break_(path)
+    kind, size = path.lstat().st_mode, path.lstat().st_size
+    ledger_of(path, Clock()).load(BOOT)
+    aside = path.with_name("ledger.json.unreadable").lstat()
+    assert (aside.st_mode, aside.st_size) == (kind, size)
+    assert "it is set aside as ledger.json.unreadable" in caplog.text
+
+
+def test_what_was_lost_counts_for_a_minute_at_most_also_after_a_restart(path: Path) -> None:
     path.write_text("half a led")
     clock = Clock()
+    ledger_of(path, clock).load(BOOT)
+    clock.go_on(COUNTS_SECONDS - 1)
     ledger = ledger_of(path, clock)
     ledger.load(BOOT)
-    clock.go_on(COUNTS_SECONDS - 1)
     ledger.look_after(BOOT)
-    assert path.read_text() == "half a led"
+    assert lost_at(path) == 1000.0
     clock.go_on(2)
     ledger.look_after(BOOT)
-    assert noted(path) == []
-    ledger.note(BOOT, FAST, VFS[:1], [POOL])
-    assert noted(path) == [VFS[0]]
+    assert lost_at(path) is None
+
+
+def test_one_that_cannot_be_set_aside_stays_and_its_place_is_written_when_that_is_possible(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As long as it stays the agent cannot read it either, and takes every function for used."""
+    path.write_text("half a led")
+
+    def refused(self: Path, target: Path) -> Path:
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refused)
+    ledger = ledger_of(path, Clock())
+    ledger.load(BOOT)
+    assert path.read_text() == "half a led"
+    assert "cannot be set aside: Permission denied" in caplog.text
+    ledger.note(BOOT, FAST, VFS[:1])
+    assert (noted(path), lost_at(path)) == ([VFS[0]], 1000.0)
 
 
 @pytest.mark.parametrize("break_", [*BREAK.values(), lambda _: None], ids=[*BREAK, "gone"])
@@ -93,7 +126,7 @@ def test_what_somebody_does_to_the_file_of_a_living_plugin_is_mended(
 ) -> None:
     ledger = ledger_of(path, Clock())
     ledger.load(BOOT)
-    ledger.note(BOOT, FAST, VFS[:2], [POOL])
+    ledger.note(BOOT, FAST, VFS[:2])
     path.unlink()
     break_(path)
     ledger.look_after(BOOT)
@@ -105,7 +138,7 @@ def test_a_file_that_nobody_changed_is_not_written_again(path: Path) -> None:
     ledger.load(BOOT)
     ledger.look_after(BOOT)
     assert not path.exists()
-    ledger.note(BOOT, FAST, VFS[:2], [POOL])
+    ledger.note(BOOT, FAST, VFS[:2])
     before = path.stat()
     ledger.look_after(BOOT)
     assert path.stat() == before
@@ -114,21 +147,17 @@ def test_a_file_that_nobody_changed_is_not_written_again(path: Path) -> None:
 def test_one_that_cannot_be_mended_is_said_once_and_hinders_only_handing_out(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path.mkdir()
     ledger = ledger_of(path, Clock())
     ledger.load(BOOT)
-    clock = Clock()
-    mended = ledger_of(path, clock)
-    mended.load(BOOT)
-    clock.go_on(COUNTS_SECONDS)
+    path.mkdir()
     for _ in range(3):
-        mended.look_after(BOOT)
+        ledger.look_after(BOOT)
     assert caplog.text.count("nothing is handed out until it is") == 1
     with pytest.raises(poolfile.PoolFileError, match="cannot be written"):
-        mended.note(BOOT, FAST, VFS[:1], [POOL])
+        ledger.note(BOOT, FAST, VFS[:1])
     path.rmdir()
-    mended.look_after(BOOT)
-    mended.note(BOOT, FAST, VFS[:1], [POOL])
+    ledger.look_after(BOOT)
+    ledger.note(BOOT, FAST, VFS[:1])
     assert noted(path) == [VFS[0]]
 
 

@@ -55,7 +55,7 @@ def test_what_was_written_by_no_flip_of_a_bit_passes_for_an_earlier_version(numb
 
 
 def test_one_kind_of_document_is_not_taken_for_another(tmp_path: Path) -> None:
-    pools, ledger, _ = kinds(tmp_path)
+    pools, ledger, *_ = kinds(tmp_path)
     pools.write()
     ledger.path.write_bytes(pools.path.read_bytes())
     with pytest.raises(Exception, match="kind 'PoolSet', wanted Ledger"):

@@ -18,6 +18,8 @@ from virtfn_host.core.values.offered import (
     Ledger,
     PoolDevice,
     PoolSet,
+    Registration,
+    Registrations,
 )
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import poolfile
@@ -107,6 +109,8 @@ def test_what_would_be_too_long_to_be_read_is_not_written(tmp_path: Path) -> Non
         (replace(LEDGER, allocations=(replace(ENTRY, resource_name="x" * 5000),)), "is not a resource name"),
         (replace(LEDGER, allocations=(replace(ENTRY, at=-1.0),)), "is not a time"),
         (replace(LEDGER, allocations=(replace(ENTRY, at=1e300),)), "is not a time"),
+        (replace(LEDGER, lost_at=-1.0), "is not a time"),
+        (replace(LEDGER, lost_at=9.5), None),
         (replace(LEDGER, allocations=(ENTRY,) * (MOST_DEVICES // 4)), None),
         (replace(LEDGER, allocations=(ENTRY,) * (MOST_DEVICES + 1)), "65537 allocations|longer than"),
     ],
@@ -118,6 +122,33 @@ def test_a_ledger_that_nobody_noted_is_not_read(ledger: Ledger, said: str | None
         return
     with pytest.raises(PoolFileError, match=said):
         poolfile.read_ledger(tmp_path / "ledger.json")
+
+
+def registrations(**fields: Any) -> Registrations:
+    one = Registration(resource_name="virtfn.dev/fast", registered=True, since=9.5, refusal="")
+    return Registrations(boot_id=BOOT, registrations=(replace(one, **fields),))
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (registrations(), None),
+        (registrations(refusal="x" * 300), None),
+        (registrations(refusal="x" * 301), "is not one line of at most 300 characters"),
+        (registrations(refusal="a\nb"), "is not one line"),
+        (registrations(since=-1.0), "is not a time"),
+        (registrations(resource_name="x" * 5000), "is no resource name"),
+        (replace(registrations(), boot_id="a b"), "is no boot id"),
+        (replace(registrations(), registrations=registrations().registrations * 1025), "1025 registrations, at most"),
+    ],
+)
+def test_registrations_that_no_plugin_tells_are_not_read(told: Registrations, said: str | None, tmp_path: Path) -> None:
+    (tmp_path / "registrations.json").write_text(dumps(told))
+    if said is None:
+        assert poolfile.read_registrations(tmp_path / "registrations.json") == told
+        return
+    with pytest.raises(PoolFileError, match=said):
+        poolfile.read_registrations(tmp_path / "registrations.json")
 
 
 def test_what_an_earlier_version_wrote_is_read(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder, Pod, holder_text
 from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction, VirtualFunction
 from virtfn_host.core.values.offered import Allocation, Ledger
-from virtfn_operator.agent.in_use import in_use, settled
+from virtfn_operator.agent.in_use import covered, in_use, settled
 
 NOW = 1000.0
 VFS = tuple(PciAddress(0, 1, 0x10, n) for n in range(4))
@@ -122,3 +122,14 @@ def test_a_list_from_before_the_entry_may_show_the_pod_that_had_it_before() -> N
 def test_a_settled_entry_stays_settled_when_its_pod_ends_and_is_forgotten_with_the_ledger() -> None:
     assert settled(HANDED_OUT, {}, NOW + 2, frozenset({ENTRY})) == {ENTRY}
     assert settled(Ledger(boot_id="b", allocations=()), {}, NOW + 3, frozenset({ENTRY})) == frozenset()
+
+
+def test_what_a_lost_ledger_said_is_covered_by_the_first_list_that_is_asked_for_after_it_was_found_lost() -> None:
+    lost = Ledger(boot_id="b1", allocations=(), lost_at=NOW)
+    assert [covered(lost, "b1", asked_at) for asked_at in (NOW - 1, NOW, NOW + 1)] == [False, False, True]
+
+
+def test_nothing_needs_to_be_covered_where_no_ledger_of_this_boot_was_lost() -> None:
+    other = Ledger(boot_id="b0", allocations=(), lost_at=NOW)
+    whole = Ledger(boot_id="b1", allocations=())
+    assert [covered(ledger, "b1", NOW - 1) for ledger in (None, other, whole)] == [True, True, True]

@@ -154,3 +154,17 @@ def test_a_status_of_another_version_is_read_as_far_as_it_goes() -> None:
     assert (node.generation, node.observed_generation, node.disruptive, node.spec) == (2, 1, True, None)
     assert node.policies[0].state is State.CHANGING
     assert node.rejected[0].reason is Reason.INVALID_POLICY
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("fast", "fast_info"), ("a-b", "a.b"), ("x.org/Rest", "x.org/rest"), ("virtfn.dev/a_b", "a-b")],
+)
+def test_two_pools_that_become_one_in_a_container_are_refused_with_both_names(first: str, second: str) -> None:
+    pools = [{"resourceName": first, "indexes": "0"}, {"resourceName": second, "indexes": "1"}]
+    rejected = read(virtualFunctions={"count": 2, "pools": pools}).config
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason is Reason.NAME_TAKEN
+    for name in (first, second):
+        assert (name if "/" in name else f"virtfn.dev/{name}") in rejected.message
+    assert "rename one" in rejected.message

@@ -25,6 +25,8 @@ WITHOUT_CHECKSUM = "not a virtfn document: want version, kind and value"
 """It wants these three keys and no other, and there is a checksum now (decision 0014, "Given up")."""
 
 CANNOT_READ = {
+    "grants.json": "read_grants",  # it has none: it does not ask before a container starts
+    "registrations.json": "read_registrations",  # it has none: it does not ask the device plugin
     "journal.json": WITHOUT_CHECKSUM,  # it touches nothing until the runbook's older form is there
     "ledger.json": WITHOUT_CHECKSUM,  # it takes every function for used
     "pools.json": WITHOUT_CHECKSUM,  # it serves what it had

@@ -1,5 +1,6 @@
 """The functions that pods are offered (PoolSet) and those allocated lately (Ledger). Agent and device plugin exchange
-both as files.
+both as files. The plugin also writes how each resource stands with the kubelet (Registrations), and for itself the
+device nodes that containers were given (Grants).
 
 Frozen values only; `pools.py` decides, `linux/poolfile.py` reads and writes the files.
 """
@@ -7,9 +8,10 @@ Frozen values only; `pools.py` decides, `linux/poolfile.py` reads and writes the
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import NEEDED
 from virtfn_host.core.values.names import shown_name
 from virtfn_host.core.values.reasons import Reason
 
@@ -58,6 +60,52 @@ class Ledger:
 
     boot_id: str
     allocations: tuple[Allocation, ...]
+    lost_at: float | None = field(default=None, metadata=NEEDED)
+    """When an earlier ledger was found unreadable, in seconds since boot. Allocations before that are missing here.
+    None: no ledger was lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """How one resource stands with the kubelet."""
+
+    resource_name: str
+    registered: bool
+    """Whether the kubelet has the list of devices."""
+    since: float
+    """When that began, in seconds since boot."""
+    refusal: str
+    """The kubelet's answer to the last failed attempt, or why the kubelet did not answer; empty: no attempt failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registrations:
+    """The registrations of all resources that the device plugin serves now, and of no others."""
+
+    boot_id: str
+    registrations: tuple[Registration, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """The device nodes that the last answer to Allocate named for a function. The kubelet gives a container the same
+    nodes at each start, also after a reboot, when they may be another function's.
+    """
+
+    address: PciAddress
+    resource_name: str
+    driver: str
+    nodes: tuple[str, ...]
+    """Paths of device nodes on the host, e.g. `/dev/vfio/vfio` and `/dev/vfio/12`; empty without a vfio driver."""
+    boot_id: str
+    """The boot in which the function was given to a container."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """The last grant of each function, from this boot or an earlier one; the newest last."""
+
+    grants: tuple[Grant, ...]
 
 
 # --- checks of a file's values --------------------------------------------------------------------------------------
@@ -65,6 +113,10 @@ class Ledger:
 MOST_POOLS = 1024
 MOST_DEVICES = 65536
 """Most devices of one node, in all its pools; the kubelet becomes slow long before."""
+MOST_REFUSAL = 300
+"""Most characters of a kubelet's answer."""
+MOST_GRANTS = 16384
+"""Most grants of one node. The document must stay under 4 MiB, and a grant takes about 200 bytes."""
 MOST_NUMA_NODES = 1024
 """MAX_NUMNODES of the kernel, as the largest distributions set it."""
 
@@ -103,12 +155,51 @@ def check_ledger(ledger: Ledger) -> None:
     _check_boot_id(ledger.boot_id)
     if len(ledger.allocations) > MOST_DEVICES:
         raise ValueError(f"{len(ledger.allocations)} allocations, at most {MOST_DEVICES}")
+    if ledger.lost_at is not None and not 0 <= ledger.lost_at < _YEAR_5138:
+        raise ValueError(f"lostAt {ledger.lost_at} is not a time in seconds")
     for entry in ledger.allocations:
         _check_resource_name(entry.resource_name)
         if not 0 <= entry.at < _YEAR_5138:
             raise ValueError(f"{entry.address}: {entry.at} is not a time in seconds")
 
 
+def check_registrations(registrations: Registrations) -> None:
+    """Check the values of registrations before they are used.
+
+    Raises:
+        ValueError: see `check_pools`.
+    """
+    _check_boot_id(registrations.boot_id)
+    if len(registrations.registrations) > MOST_POOLS:
+        raise ValueError(f"{len(registrations.registrations)} registrations, at most {MOST_POOLS}")
+    for one in registrations.registrations:
+        _check_resource_name(one.resource_name)
+        if not 0 <= one.since < _YEAR_5138:
+            raise ValueError(f"{one.resource_name}: {one.since} is not a time in seconds")
+        if len(one.refusal) > MOST_REFUSAL or not one.refusal.isprintable():
+            raise ValueError(f"{one.resource_name}: its refusal is not one line of at most {MOST_REFUSAL} characters")
+
+
+def check_grants(grants: Grants) -> None:
+    """Check the values of grants before they are used.
+
+    Raises:
+        ValueError: see `check_pools`.
+    """
+    if len(grants.grants) > MOST_GRANTS:
+        raise ValueError(f"{len(grants.grants)} grants, at most {MOST_GRANTS}")
+    _expect_once([grant.address for grant in grants.grants], "grant of")
+    for grant in grants.grants:
+        _check_boot_id(grant.boot_id)
+        _check_resource_name(grant.resource_name)
+        if not _may_be_a_driver(grant.driver):
+            raise ValueError(f"{grant.address}: {grant.driver[:_SHOWN]!r} is not the name of a driver")
+        for node in grant.nodes:
+            if not _NODE.fullmatch(node):
+                raise ValueError(f"{grant.address}: {node[:_SHOWN]!r} is not a device node of vfio")
+
+
+_NODE = re.compile(r"/dev/(iommu|vfio/(vfio|(noiommu-)?[0-9]{1,10}|devices/vfio[0-9]{1,10}))")
 _SHOWN = 80
 _YEAR_5138 = 1e11
 

@@ -67,6 +67,16 @@ def environment_keys(full_name: str) -> tuple[str, str]:
     return key, f"{key}_INFO"
 
 
+def clashing(full_names: Iterable[str]) -> tuple[str, str] | None:
+    """The first two different names that become one in a container's environment, in their order; None: no two do."""
+    taken: dict[str, str] = {}
+    for name in full_names:
+        for key in environment_keys(name):
+            if taken.setdefault(key, name) != name:
+                return taken[key], name
+    return None
+
+
 def read_domains(text: str, path: str) -> Domains:
     """Parse `vendor.example,other.example` to a set; blanks and empty parts are ignored.
 

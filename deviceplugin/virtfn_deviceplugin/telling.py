@@ -1,0 +1,47 @@
+"""Tells the agent how each resource stands with the kubelet, in a file beside the ledger.
+
+The agent sees only what the kubelet offers. Where that is not what was published, this says why.
+"""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from virtfn_deviceplugin.registration import Standing
+from virtfn_host.core.values.offered import Registrations
+from virtfn_host.linux import poolfile
+from virtfn_host.linux.poolfile import PoolFileError
+
+log = logging.getLogger("virtfn.deviceplugin")
+
+
+class Telling:
+    """Written when something has changed; what cannot be written hinders no service."""
+
+    def __init__(self, path: Path, boot_id: str) -> None:
+        self._path = path
+        self._boot_id = boot_id
+        self._told: Registrations | None = None
+        self._complaint = ""
+
+    def tell(self, standings: Iterable[Standing]) -> None:
+        """Write it down, if it is news."""
+        outlines = tuple(sorted((s.outline for s in standings), key=lambda outline: outline.resource_name))
+        news = Registrations(boot_id=self._boot_id, registrations=outlines)
+        if news == self._told:
+            return
+        try:
+            poolfile.write_registrations(self._path, news)
+        except PoolFileError as error:
+            if str(error) != self._complaint:
+                log.warning("%s", error)
+            self._complaint = str(error)
+        else:
+            self._told, self._complaint = news, ""
+
+    def remove(self) -> None:
+        """Nobody serves any more."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s stays: %s", self._path, error.strerror)
