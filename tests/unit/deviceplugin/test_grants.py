@@ -71,7 +71,7 @@ def test_of_too_many_the_newest_are_kept(path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ([grant(0), grant(0, group=14)], "grant of 0000:01:10.0 is there twice"),
+        ([grant(0), grant(0, group=14)], "grant of 0000:01:10.0 appears twice"),
         ([replace(grant(0), nodes=("/dev/sda",))], "'/dev/sda' is not a device node of vfio"),
         ([replace(grant(0), nodes=("/dev/vfio/../sda",))], "is not a device node of vfio"),
         ([replace(grant(0), nodes=("/dev/vfio/12\n",))], "is not a device node of vfio"),
