@@ -75,8 +75,8 @@ def test_of_too_many_the_newest_are_kept(path: Path, monkeypatch: pytest.MonkeyP
         ([replace(grant(0), nodes=("/dev/sda",))], "'/dev/sda' is not a device node of vfio"),
         ([replace(grant(0), nodes=("/dev/vfio/../sda",))], "is not a device node of vfio"),
         ([replace(grant(0), nodes=("/dev/vfio/12\n",))], "is not a device node of vfio"),
-        ([replace(grant(0), boot_id="")], "is no boot id"),
-        ([replace(grant(0), resource_name="x" * 5000)], "is no resource name"),
+        ([replace(grant(0), boot_id="")], "is not a boot id"),
+        ([replace(grant(0), resource_name="x" * 5000)], "is not a resource name"),
         ([replace(grant(0), driver="a\nb")], "is not the name of a driver"),
     ],
 )

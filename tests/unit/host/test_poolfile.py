@@ -137,8 +137,8 @@ def registrations(**fields: Any) -> Registrations:
         (registrations(refusal="x" * 301), "is not one line of at most 300 characters"),
         (registrations(refusal="a\nb"), "is not one line"),
         (registrations(since=-1.0), "is not a time"),
-        (registrations(resource_name="x" * 5000), "is no resource name"),
-        (replace(registrations(), boot_id="a b"), "is no boot id"),
+        (registrations(resource_name="x" * 5000), "is not a resource name"),
+        (replace(registrations(), boot_id="a b"), "is not a boot id"),
         (replace(registrations(), registrations=registrations().registrations * 1025), "1025 registrations, at most"),
     ],
 )
