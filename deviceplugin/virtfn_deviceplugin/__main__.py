@@ -1,4 +1,4 @@
-"""Entry point of `virtfn-device-plugin`: arguments, wiring, signals, and a health answer. No decisions."""
+"""Entry point of `virtfn-device-plugin`: arguments, wiring, signals and the health answer. It decides nothing."""
 
 import argparse
 import asyncio
@@ -29,7 +29,7 @@ def main() -> None:
     try:
         asyncio.run(_run(options))
     except StaleFolderError as error:
-        sys.exit(str(error))  # the kubelet makes the container anew, and shows these last words
+        sys.exit(str(error))  # the kubelet shows these last words and makes the container anew
 
 
 async def _run(options: argparse.Namespace) -> None:
@@ -56,8 +56,8 @@ async def _run(options: argparse.Namespace) -> None:
 
 
 def _health(manager: ServerManager) -> Health:
-    """Alive while the loop turns and a kubelet is there; the text says how each resource stands with the kubelet, and
-    what is wrong with the pool file, which a restart would not mend.
+    """Report alive while the loop turns and a kubelet is there. The text says how each resource stands with the
+    kubelet, and what is wrong with the pool file. A bad pool file is no cause for a restart, which would not repair it.
     """
     return Health(alive=manager.alive and time.monotonic() - manager.turned < LONGEST_TURN, text=manager.told)
 
@@ -69,18 +69,18 @@ def _arguments() -> argparse.ArgumentParser:
     )
     for name, default, text in (
         ("--pools", "/run/virtfn/pools.json", "pool file that the agent writes"),
-        ("--ledger", "/run/virtfn-ledger/ledger.json", "where to note what was handed out"),
-        ("--kubelet-dir", "/var/lib/kubelet/device-plugins", "the kubelet's folder of device plugins"),
+        ("--ledger", "/run/virtfn-ledger/ledger.json", "file in which allocations are noted"),
+        ("--kubelet-dir", "/var/lib/kubelet/device-plugins", "the kubelet's device plugin folder"),
         ("--sys", "/sys", "the host's sysfs"),
         ("--dev", "/dev", "the host's /dev"),
-        ("--proc", "/proc", "a /proc, for the boot id"),
+        ("--proc", "/proc", "a /proc, for the boot ID and the mounts"),
     ):
         parser.add_argument(name, type=Path, default=Path(default), help=f"{text} (default: %(default)s)")
     parser.add_argument(
         "--grants",
         type=Path,
         metavar="GRANTS",
-        help="where to note what containers were given, which outlives a boot (default: grants.json beside the ledger)",
+        help="file in which containers' device nodes are noted over reboots (default: grants.json beside the ledger)",
     )
     parser.add_argument(
         "--resource-domains",

@@ -1,7 +1,7 @@
-"""(pool, device ids, what sysfs shows) -> what containers get; all of it or a refusal, never a part. Pure.
+"""Decides what the containers of one Allocate request get: everything that they ask for, or a refusal. Pure.
 
-The environment's names are those that the field's software reads; the kubelet keeps the first of two equal names within
-a container, so each carries its resource.
+The environment variables have the names that SR-IOV software reads. The kubelet keeps only the first of two equal names
+in a container, so each name contains its resource name.
 """
 
 import json
@@ -19,16 +19,16 @@ PERMISSIONS = "mrw"
 VFIO_CONTAINER = "/dev/vfio/vfio"
 IOMMUFD = "/dev/iommu"
 _LONGEST = 120
-"""Characters of what is told as it was asked for: a few addresses."""
+"""Most characters of a request that are repeated in a message: a few addresses."""
 
 
 class AllocateRefusedError(Exception):
-    """The kubelet asked for something that cannot be given; the message names the function and the cause."""
+    """The plugin refuses a request of the kubelet; the message names the function and the cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceNode:
-    """A device node of the host, and where the container finds it."""
+    """A device node of the host, and its path in the container."""
 
     host_path: str
     container_path: str
@@ -46,10 +46,10 @@ class ContainerAnswer:
 def allocate_all(
     pool: DevicePool, containers: Sequence[Sequence[str]], shown: Callable[[PciAddress], Shown]
 ) -> tuple[ContainerAnswer, ...]:
-    """Decide a whole request, which may be for several containers: one that cannot be served refuses all of it.
+    """Decide a whole request, which may be for several containers. If one of them is refused, all are refused.
 
     Raises:
-        AllocateRefusedError: as `allocate`, or two containers ask for the same device.
+        AllocateRefusedError: see `allocate`; or two containers ask for the same device.
     """
     seen: set[str] = set()
     for ids in containers:
@@ -63,12 +63,14 @@ def allocate_all(
 def allocate(pool: DevicePool, ids: Sequence[str], shown: Callable[[PciAddress], Shown]) -> ContainerAnswer:
     """Decide what a container that was given these device ids gets.
 
-    The kubelet does not say which pod asks. It asks again for the same pod before a container of it runs (a container
-    that takes over what an init container had), so a function that nobody has open is answered each time. One that a
-    program has open is some other pod's: kubelets up to 1.37 may give one device to two pods (kubernetes#137534).
+    The kubelet does not say for which pod it asks. It may ask twice for one pod before a container of the pod runs (a
+    container takes over the devices of an init container). So a function that no program has open is allocated each
+    time. A function that a program has open belongs to another pod: kubelets up to 1.37 may give one device to two pods
+    (kubernetes#137534).
 
     Raises:
-        AllocateRefusedError: an id is unknown, twice there, unhealthy, in use, or not as the pool promises it.
+        AllocateRefusedError: an id is unknown, appears twice, or names a function that is unhealthy, in use, or not as
+            the pool promises it.
     """
     if not ids:
         raise AllocateRefusedError(f"{pool.resource_name}: asked for no device at all")
@@ -105,12 +107,12 @@ def _expect_usable(resource_name: str, device: PoolDevice, found: Shown) -> None
 
 
 def _short(asked: str) -> str:
-    """A request may have 4 MiB of anything, and what is refused is logged and told to the kubelet."""
+    """Shorten part of a request for a message: a request may be 4 MiB long, and may contain any characters."""
     return asked if len(asked) <= _LONGEST and asked.isprintable() else clipped(asked)
 
 
 def nodes(functions: Sequence[Shown]) -> tuple[DeviceNode, ...]:
-    """The device nodes of these functions, each once."""
+    """Return the device nodes of these functions, each once."""
     found = []
     for function in functions:
         if not function.vfio_bound:
@@ -125,7 +127,7 @@ def nodes(functions: Sequence[Shown]) -> tuple[DeviceNode, ...]:
 
 
 def _group_node(function: Shown) -> DeviceNode:
-    """Without an IOMMU the host's node is noiommu-N; software in the container looks for N."""
+    """Return a group's node. Without an IOMMU it is noiommu-N on the host; software in the container looks for N."""
     name = PurePath(function.group_node or "").name
     return DeviceNode(host_path=f"/dev/vfio/{name}", container_path=f"/dev/vfio/{name.removeprefix('noiommu-')}")
 
@@ -136,7 +138,7 @@ def _environment(resource_name: str, addresses: Sequence[PciAddress], now: dict[
     listed = ",".join(str(address) for address in addresses)
     info = json.dumps({str(address): _info(address, now[address]) for address in addresses}, separators=(",", ":"))
     values = {f"PCIDEVICE_{key}": listed, f"PCIDEVICE_{key}_INFO": info, f"PCI_RESOURCE_{key}": listed}
-    # A shell cannot read a name with a dash: the same values under names that it can.
+    # A shell cannot read a name with a dash, so each value is also there under a name without one.
     return values | {re.sub(r"[^A-Z0-9_]", "_", name): value for name, value in values.items()}
 
 

@@ -1,7 +1,8 @@
-"""What the kubelet itself remembers of its answers, for containers of which virtfn has no note.
+"""Reads the kubelet's checkpoint: the answers to Allocate that the kubelet has saved.
 
-Containers that got their functions before this version noted anything, or whose notes were lost, would not start again
-without it. The file is no API of the kubelet: what does not read, or is not as known, says nothing. It is only read.
+It is used for containers without a grant of ours, which could not start again otherwise: they got their functions from
+an older version, or the grants were lost. The file is not an API of the kubelet, so a checkpoint that cannot be read or
+has another form is ignored. It is never written.
 
     {"Data":{"PodDeviceEntries":[{"PodUID","ContainerName","ResourceName","DeviceIDs":{"0":["0000:01:10.0"]},
      "AllocResp":"base64 of a ContainerAllocateResponse"}],"RegisteredDevices":{}},"Checksum":1}
@@ -25,9 +26,9 @@ NAME = "kubelet_internal_checkpoint"
 
 
 def remembered(path: Path, ids: Sequence[str]) -> frozenset[str] | None:
-    """The device nodes, as paths on the host, that the kubelet gives to a container with exactly these device ids.
+    """Return the device nodes (paths on the host) that the kubelet gives to a container with exactly these device ids.
 
-    None where nobody can tell: no such container, or two that were given different nodes.
+    None: no container has these ids, two such containers have different nodes, or the checkpoint cannot be read.
     """
     try:
         data = read_bounded(path)
@@ -39,7 +40,7 @@ def remembered(path: Path, ids: Sequence[str]) -> frozenset[str] | None:
 
 
 def _given(found: Any, ids: frozenset[str]) -> Iterator[frozenset[str]]:
-    """For each entry with these ids, its device nodes; of an entry that is not as known, none at all."""
+    """Yield the device nodes of each entry with these ids. An entry of another form makes the result ambiguous."""
     try:
         entries = found["Data"]["PodDeviceEntries"]
         for entry in entries:
@@ -47,4 +48,4 @@ def _given(found: Any, ids: frozenset[str]) -> Iterator[frozenset[str]]:
                 answer = wire.ContainerAllocateResponse.FromString(base64.b64decode(entry["AllocResp"], validate=True))
                 yield frozenset(device.host_path for device in answer.devices)
     except (KeyError, TypeError, AttributeError, binascii.Error, ValueError, DecodeError):
-        yield from (frozenset(), frozenset([""]))  # two that differ: nobody can tell
+        yield from (frozenset(), frozenset([""]))  # two different results, so the caller ignores the file

@@ -1,4 +1,4 @@
-"""Old pools, new pools -> which servers start, which get a new list, which stop. Pure."""
+"""Compares old pools with new ones: which servers to start, to update and to stop. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from virtfn_host.core.values.offered import DevicePool, PoolSet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What to do about the servers, by resource name; a pool that is as it was appears nowhere."""
+    """The servers to start, to update and to stop. An unchanged pool appears nowhere."""
 
     start: tuple[DevicePool, ...]
     update: tuple[DevicePool, ...]
@@ -16,7 +16,7 @@ class Changes:
 
 
 def diff(served: Mapping[str, DevicePool], wanted: PoolSet) -> Changes:
-    """Compare what is served with the whole of what should be."""
+    """Compare the pools that are served with all pools that should be."""
     by_name = {pool.resource_name: pool for pool in wanted.pools}
     return Changes(
         start=tuple(by_name[name] for name in sorted(by_name.keys() - served.keys())),

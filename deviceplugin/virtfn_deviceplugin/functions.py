@@ -1,4 +1,4 @@
-"""What sysfs shows of a function at this moment: the pool file says what was promised, this says what is."""
+"""Reads what sysfs shows of a function now, to compare it with what the pool file promises."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ from virtfn_host.linux.read.sysfs import Sysfs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """One function now."""
+    """What sysfs and /dev show of one function now."""
 
     driver: str | None
     vfio_bound: bool
@@ -23,16 +23,16 @@ class Shown:
     cdev: str | None
     """`vfioN` where `/dev/vfio/devices/vfioN` exists."""
     container_node: bool = True
-    """Whether `/dev/vfio/vfio` is there, which is needed beside a group's node."""
+    """Whether `/dev/vfio/vfio` exists, which a container needs beside a group's node."""
     iommufd: bool = True
-    """Whether `/dev/iommu` is there, which is needed beside a cdev."""
+    """Whether `/dev/iommu` exists, which a container needs beside a cdev."""
     open_member: PciAddress | None = None
-    """A function of its IOMMU group, mostly itself, that a program has open through vfio. Looked for only where it
-    matters, by `used_by`."""
+    """A function of the IOMMU group (usually this function) that a program has open through vfio. Only Allocate sets
+    it, with `used_by`."""
 
     @property
     def lacks(self) -> str:
-        """The device node without which a container cannot use it, in words; empty where nothing is missing."""
+        """The missing device node without which a container cannot use the function; empty: none is missing."""
         if not self.vfio_bound:
             return ""
         if self.group_node is not None:
@@ -43,10 +43,10 @@ class Shown:
 
 
 def shown(sysfs: Sysfs, address: PciAddress) -> Shown:
-    """Look at one function; the group is read each time, because its number moves when VFs are made anew.
+    """Look at one function. The group is read each time, because its number changes when VFs are made anew.
 
     Raises:
-        HostError: sysfs does not answer, says what no kernel says, or nobody can tell whether a node is there.
+        HostError: sysfs cannot be read, has content that no kernel writes, or a device node cannot be examined.
     """
     group = sysfs.group(address)
     node = None if group is None else sysfs.group_node(group)
@@ -59,19 +59,19 @@ def shown(sysfs: Sysfs, address: PciAddress) -> Shown:
         group_node=node,
         cdev=cdev if cdev is not None and _is_node(f"{sysfs.dev}/vfio/devices/{cdev}") else None,
         container_node=_is_node(f"{sysfs.dev}/vfio/vfio", sysfs.read(f"{sysfs.sys}/class/misc/vfio/dev")),
-        # The plugin's container has the node's /dev/vfio and no more, so that sysfs has to say it.
+        # The plugin's container has only /dev/vfio of the node, not /dev/iommu, so sysfs is asked.
         iommufd=sysfs.has_cdevs() or _is_node(f"{sysfs.dev}/iommu"),
     )
 
 
 def used_by(sysfs: Sysfs, address: PciAddress) -> PciAddress | None:
-    """A function of its IOMMU group that a program has open through vfio, or None.
+    """Return a function of the IOMMU group that a program has open through vfio, or None.
 
-    vfio hands out the group, so whoever uses one member has all of them. vfio-pci raises `enable` when a device is
-    opened; one that is missing counts as raised, because nobody can tell.
+    vfio hands out whole groups, so a program that uses one member has all of them. vfio-pci raises `enable` when a
+    device is opened. A missing `enable` counts as raised, because the use is then unknown.
 
     Raises:
-        HostError: sysfs does not answer.
+        HostError: sysfs cannot be read.
     """
     group = sysfs.group(address)
     members: Iterable[PciAddress] = () if group is None else sysfs.group_members(group)
@@ -82,10 +82,10 @@ def used_by(sysfs: Sysfs, address: PciAddress) -> PciAddress | None:
 
 
 def _is_node(path: str, number: str | None = None) -> bool:
-    """Whether a device node is there: a folder in its place, or a file where sysfs has a number for it, is none.
+    """Return whether a device node exists. A folder is not one; a regular file is one only if sysfs has no number.
 
     Args:
-        number: `major:minor` as sysfs has it; None: sysfs has none, and what is there is not compared.
+        number: `major:minor` from sysfs; None: sysfs has none, and the node's number is not compared.
     """
     try:
         found = Path(path).stat()
@@ -101,5 +101,5 @@ def _is_node(path: str, number: str | None = None) -> bool:
 
 
 def as_promised(device: PoolDevice, now: Shown) -> bool:
-    """Whether a function is on its promised driver and, on a vfio driver, has every node that a pod has to open."""
+    """Return whether a function is on its promised driver and, on a vfio driver, has every node that a pod needs."""
     return now.driver == device.driver and not now.lacks

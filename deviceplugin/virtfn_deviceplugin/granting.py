@@ -1,4 +1,4 @@
-"""Answers the kubelet's questions about containers: look, decide (`allocate.py`, `prestart.py`), note, answer."""
+"""Answers the kubelet's requests for containers: look, decide (`allocate.py`, `prestart.py`), write down, answer."""
 
 import logging
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ log = logging.getLogger("virtfn.deviceplugin")
 
 
 class Granter:
-    """Called in threads, several at once."""
+    """Allocates functions and checks grants; safe to use from several threads."""
 
     def __init__(self, sysfs: Sysfs, ledger: LedgerFile, grants: GrantFile, checkpoint: Path) -> None:
-        """`checkpoint`: the kubelet's own notes."""
+        """Wire it up. `checkpoint` is the path of the kubelet's checkpoint file."""
         self._sysfs = sysfs
         self._checkpoint = checkpoint
         self._boot_id = sysfs.boot_id()
@@ -31,7 +31,7 @@ class Granter:
         self._grants = grants
 
     def allocate(self, pool: DevicePool, containers: Sequence[Sequence[str]]) -> Sequence[ContainerAnswer]:
-        """See `server.Granting`. Nothing is noted before every container of the request is decided."""
+        """See `server.Granting`. Nothing is written down before every container of the request is decided."""
         seen: dict[PciAddress, Shown] = {}
 
         def look(address: PciAddress) -> Shown:
@@ -65,10 +65,10 @@ class Granter:
         )
 
     def _behind(self, node: str) -> str:
-        """`belongs to 0000:01:10.2 now`, of a group's device node."""
+        """Return to which functions a group's device node leads now: `belongs to 0000:01:10.2 now`."""
         name = node.rpartition("/")[2].removeprefix("noiommu-")
         try:
             members = self._sysfs.group_members(int(name)) if name.isdecimal() else ()
         except HostError:
             members = ()
-        return f"belongs to {', '.join(map(str, members))} now" if members else "is nobody's now"
+        return f"belongs to {', '.join(map(str, members))} now" if members else "leads to no function now"

@@ -1,7 +1,7 @@
-"""What the last answer to Allocate named for each function, kept over restarts and reboots.
+"""Keeps the grants: the device nodes of the last answer to Allocate for each function, over restarts and reboots.
 
-The kubelet asks once and keeps the answer: whenever the container starts again, also after a reboot, it gets the same
-device nodes without another Allocate. PreStartContainer compares them with what is there by then (`prestart.py`).
+The kubelet asks once and saves the answer. At each start, also after a reboot, the container gets the same device nodes
+without another Allocate. PreStartContainer compares the grant with the present nodes (`prestart.py`).
 """
 
 import logging
@@ -27,7 +27,7 @@ class GrantFile:
         self._grants: dict[PciAddress, Grant] = {}
 
     def load(self) -> None:
-        """Take over what earlier processes gave; a file that cannot be read is set aside, and nothing is known."""
+        """Load the grants of earlier processes. An unreadable file is set aside, and no grant is known."""
         try:
             found = poolfile.read_grants(self.path)
         except PoolFileError as error:
@@ -36,14 +36,14 @@ class GrantFile:
         self._grants = {grant.address: grant for grant in found.grants} if found else {}
 
     def of(self, address: PciAddress) -> Grant | None:
-        """What was given for a function the last time, or None where nobody knows."""
+        """Return the last grant of a function; None: there is none."""
         return self._grants.get(address)
 
     def note(self, given: Iterable[Grant]) -> None:
-        """Write down what is given now; what is as before is not written again.
+        """Write down new grants. If none has changed, nothing is written.
 
         Raises:
-            PoolFileError: it cannot be written, so it must not be given; what was noted before stands.
+            PoolFileError: the file cannot be written, so the functions must not be given; the earlier grants are kept.
         """
         with self._lock:
             fresh = {grant.address: grant for grant in given if self._grants.get(grant.address) != grant}

@@ -1,12 +1,11 @@
-"""The kubelet's folder of device plugins as this process sees it: which kubelet listens there, and whether the folder
-is still the node's.
+"""Watches the kubelet's device plugin folder: which kubelet listens there, and whether the folder is still the node's.
 
-A kubelet is known by its socket, `kubelet.sock`: one that restarts removes every socket of the folder and makes its own
-anew. By inode and time of creation, because file systems give the same inode number again; not by ctime, which a
-relabel or chmod of the same socket moves.
+A kubelet is recognised by its socket, `kubelet.sock`: a kubelet that restarts removes every socket of the folder and
+makes its own anew. A socket is recognised by inode and modification time, because file systems reuse inode numbers.
+ctime is not used: a relabel or chmod of the same socket changes it.
 
-A container keeps the folder that was there when the container was made. If somebody removes or renames it on the node
-(kubeadm reset, a clean-up script), the mount shows the old folder for ever. Then the process has to end, so that the
+A container keeps the folder that existed when the container was made. If the folder is removed or renamed on the node
+(kubeadm reset, a clean-up script), the mount shows the old folder for ever. Then this process must end, so that the
 kubelet makes the container anew.
 """
 
@@ -17,29 +16,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DELETED = "//deleted"
-"""What the kernel adds in mountinfo to the path of a mounted folder that was removed (show_mountinfo, d_path)."""
+"""The end of a removed folder's path in mountinfo, added by the kernel (show_mountinfo, d_path)."""
 
 
 class StaleFolderError(Exception):
-    """The folder that this process sees is not the node's any more; the message says what to do."""
+    """The folder that this process sees is not the node's any more; the message says what happens next."""
 
 
 class NoKubeletError(OSError):
-    """Nobody listens on kubelet.sock."""
+    """No kubelet listens on kubelet.sock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeletSocket:
-    """One kubelet's socket; another one is another kubelet, or the same after a restart."""
+    """The socket of one kubelet process. Another socket means another kubelet, or a restarted one."""
 
     device: int
     inode: int
     made_ns: int
-    """Modification time in nanoseconds, which for a socket is the time at which it was made."""
+    """Modification time in nanoseconds; for a socket this is the time at which it was made."""
 
 
 class KubeletFolder:
-    """Looked at by the manager, waited on by the servers."""
+    """The folder and its kubelet. The manager looks at it; the servers wait for its changes."""
 
     def __init__(self, path: Path, proc: Path = Path("/proc"), clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
@@ -59,7 +58,7 @@ class KubeletFolder:
         return KubeletSocket(device=found.st_dev, inode=found.st_ino, made_ns=found.st_mtime_ns)
 
     def look(self) -> KubeletSocket | None:
-        """The kubelet's socket now, or None where there is none; wakes whoever waits for another one."""
+        """Return the kubelet's socket now, or None; wake the tasks that wait for another socket."""
         found = self._socket()
         if found == self.current:
             return found
@@ -73,24 +72,24 @@ class KubeletFolder:
         return found
 
     async def another(self, than: KubeletSocket | None) -> None:
-        """Return as soon as a look finds a socket that is not this one, which an earlier look found."""
+        """Wait until a look finds another socket than this one."""
         while self.current is None or self.current == than:
             await self._moved.wait()
 
     # --- whether a kubelet is there ---------------------------------------------------------------------------------
 
     def answered(self) -> None:
-        """A kubelet listens here."""
+        """Note that a kubelet listens here."""
         self._silent_since = None
 
     def silent(self) -> None:
-        """Nobody listens here; only the first time of several counts."""
+        """Note that no kubelet listens here. Of several such notes in a row the first one counts."""
         if self._silent_since is None:
             self._silent_since = self._clock()
 
     @property
     def silent_for(self) -> float:
-        """Seconds since a kubelet was there last; 0 while one is."""
+        """Seconds since a kubelet last listened here; 0 while one listens."""
         return 0.0 if self._silent_since is None else self._clock() - self._silent_since
 
     # --- whether it is the node's folder ----------------------------------------------------------------------------
@@ -107,14 +106,14 @@ class KubeletFolder:
         try:
             return self.path.stat().st_nlink == 0
         except OSError:
-            return False  # not there at all: that is no mount, and may come
+            return False  # the folder does not exist, so it is not mounted; it may come later
 
     def _told(self, what: str) -> str:
         text = f"{self.path} {what}, so the kubelet's new folder cannot be seen from this container"
         return f"{text}; this process ends, so that the container is made anew with the folder that is there now"
 
     def _mount(self) -> str | None:
-        """Path of the mounted folder in its file system, or None where nothing is mounted at exactly this path.
+        """Return the path of the mounted folder in its file system, or None if nothing is mounted at exactly this path.
 
         Fields of a line (proc_pid_mountinfo(5)): id, parent, device, root, mount point, ...
         """

@@ -1,8 +1,9 @@
-"""What was handed out, on disk before the kubelet hears of it: until podresources lists a pod, only this knows.
+"""Writes the ledger: allocations are on disk before the kubelet gets them. Until podresources lists a pod, only the
+ledger knows its functions.
 
-The file is this process's own. Whatever becomes of it meanwhile is mended from what this process knows. One of an
-earlier process that cannot be read is set aside under another name, for people to look at. What it said is not known,
-and not known counts as handed out: the new ledger says when that was found (`lost_at`), and the agent takes every
+Only this process writes the file. If the file is changed or removed, this process writes it anew from memory. An
+unreadable file of an earlier process is set aside under another name, for people to look at. What it said is unknown,
+and unknown counts as handed out: the new ledger says when the loss was found (`lost_at`), and the agent takes every
 function for used until it has asked podresources after that (decision 0014).
 """
 
@@ -21,15 +22,15 @@ from virtfn_host.linux.poolfile import PoolFileError
 log = logging.getLogger("virtfn.deviceplugin")
 
 KEPT_SECONDS = 600.0
-"""The agent looks at the last minute; the rest is for whoever debugs."""
+"""Seconds for which an entry is kept. The agent uses the last minute; the rest helps to debug."""
 COUNTS_SECONDS = 60.0
-"""How long an entry counts at most (decision 0007)."""
+"""Longest time for which an entry counts (decision 0007)."""
 ASIDE = ".unreadable"
-"""Added to the name of a file that could not be read; the next one takes its place."""
+"""The end of the name of a file that was set aside. The next such file replaces it."""
 
 
 def set_aside(path: Path, error: PoolFileError) -> bool:
-    """Move a file that cannot be read out of the way, and say so; whether that could be done."""
+    """Rename an unreadable file and log it. Return whether it could be renamed."""
     try:
         path.rename(path.with_name(path.name + ASIDE))
     except OSError as why:
@@ -48,16 +49,16 @@ class LedgerFile:
         self._lock = threading.Lock()
         self._entries: tuple[Allocation, ...] = ()
         self._lost: float | None = None
-        """When it was found that what an earlier process noted is lost; None: it is not, or it does not count now."""
+        """When the ledger of an earlier process was found unreadable; None: it was not, or that no longer counts."""
         self._written: object = None
-        """What shows whether the file is as this process left it; None: it has not written one."""
+        """The identity of the file that this process wrote last; None: it has not written one."""
         self._complaint = ""
 
     def note(self, boot_id: str, resource_name: str, addresses: Sequence[PciAddress]) -> None:
         """Write down that these functions are handed out now.
 
         Raises:
-            PoolFileError: it cannot be written, so they must not be handed out.
+            PoolFileError: the ledger cannot be written, so the functions must not be handed out.
         """
         now = self._now()
         with self._lock:
@@ -67,27 +68,27 @@ class LedgerFile:
 
     @property
     def _counts(self) -> bool:
-        """Whether something of what was lost may count yet."""
+        """Whether an allocation in the lost ledger may still count."""
         return self._lost is not None and self._now() - self._lost < COUNTS_SECONDS
 
     def load(self, boot_id: str) -> None:
-        """Take over what an earlier process of this boot handed out; one that does not read hinders nobody's start."""
+        """Load the allocations of an earlier process of this boot. An unreadable ledger does not hinder the start."""
         try:
             found = poolfile.read_ledger(self.path)
         except PoolFileError as error:
             self._lose(boot_id, error)
             return
         if found is not None and found.boot_id == boot_id:
-            # One from the future is of a version that noted the time of day: it counts from now on, as unknown does.
+            # A time in the future comes from a version that noted the time of day. The entry counts from now on.
             now = self._now()
             self._entries = tuple(replace(entry, at=min(entry.at, now)) for entry in found.allocations)
             self._lost = None if found.lost_at is None else min(found.lost_at, now)
             if self._entries != found.allocations:
-                return  # not as this process would have it, so `look_after` writes it
+                return  # the file differs from memory, so `look_after` writes it
         self._written = self._identity()
 
     def _lose(self, boot_id: str, error: PoolFileError) -> None:
-        """At once, or the agent would find no ledger and take nothing for handed out."""
+        """Replace an unreadable ledger at once: without a ledger the agent would take nothing for handed out."""
         self._lost = self._now()
         log.warning("until podresources has been read, everything on offer counts as handed out")
         if not set_aside(self.path, error):
@@ -98,7 +99,7 @@ class LedgerFile:
             self._complain(f"{failed}; nothing is handed out until it is")
 
     def look_after(self, boot_id: str) -> None:
-        """Mend the file where somebody changed it, and forget what was lost when nothing of it counts any more."""
+        """Write the file anew if it was changed, and forget the lost ledger once it no longer counts."""
         with self._lock:
             forget = self._lost is not None and not self._counts
             mend = self._identity() != self._written
@@ -110,10 +111,10 @@ class LedgerFile:
                 self._complain(f"{error}; nothing is handed out until it is")
             else:
                 if mend:
-                    log.warning("%s was not as this process had left it; it is written anew", self.path)
+                    log.warning("%s was changed or removed by another program; it is written anew", self.path)
 
     def remove(self) -> None:
-        """Leave nothing behind; by now the kubelet knows its pods."""
+        """Remove the file; by now the kubelet lists its pods."""
         try:
             self.path.unlink(missing_ok=True)
         except OSError as error:

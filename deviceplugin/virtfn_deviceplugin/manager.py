@@ -1,8 +1,8 @@
-"""The pool file in, servers out; the one place that starts and stops them.
+"""Reads the pool file, and starts and stops the servers; no other module does.
 
-Files are watched by looking at them four times a second: it costs microseconds, and works on every kind of mount, which
-inotify does not. What sysfs shows is looked at every two seconds, by a few listings (`watching.py`): a function that
-left its driver turns unhealthy without the agent, and healthy again when it is back.
+Files are looked at four times a second. That costs microseconds and works on every kind of mount; inotify does not.
+Every two seconds a few listings of sysfs are compared (`watching.py`), so a function that left its driver becomes
+unhealthy without the agent, and healthy again when it is back.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ log = logging.getLogger("virtfn.deviceplugin")
 LOOK_EVERY = 0.25
 CHECK_EVERY = 2.0
 WHOLE_LOOK = 30
-"""Checks between two looks at every function where nothing seems to have moved: a minute."""
+"""Checks between two looks at every function while no listing changes: a minute."""
 DRIFTED_LOOK = 4
-"""The same while a function is not as it was promised: what ended without a trace is found within ten seconds."""
+"""The same while a function is not as promised, so that its repair is found within ten seconds."""
 AWAY = 60.0
-"""Seconds without a kubelet in its folder after which this process asks to be restarted. Only a kubelet can do that; so
-one that does is there, and our folder is not its own."""
+"""Seconds without a kubelet in its folder after which the liveness probe fails. Only a kubelet probes, so the probe
+shows that a kubelet runs and that this folder is not its folder."""
 
 
 class ServerManager:
@@ -61,8 +61,8 @@ class ServerManager:
         """Wire it up.
 
         Args:
-            domains: what resource names may lie in beside virtfn.dev; None: anything.
-            grants: what containers were given, which has to outlive a boot; None: `grants.json` beside the ledger.
+            domains: domains of resource names that are allowed beside virtfn.dev; None: all.
+            grants: the file of grants, which must outlive a boot; None: `grants.json` beside the ledger.
         """
         self._pool_file = pool_file
         self._ledger = ledger
@@ -71,9 +71,9 @@ class ServerManager:
         self._sysfs = sysfs
         self._watching = Watching(sysfs)
         self._unlooked = 0
-        """Checks since the last look at every function."""
+        """Number of checks since the last look at every function."""
         self._drifted = False
-        """Whether that look found a function that is not as it was promised."""
+        """Whether that look found a function that is not as promised."""
         self._granting = Granter(sysfs, ledger, self._grants, kubelet_dir / CHECKPOINT)
         self._boot_id = sysfs.boot_id()
         self._domains = domains
@@ -83,13 +83,13 @@ class ServerManager:
         self._published = PoolSet(boot_id=self._boot_id, pools=())
         self._seen: tuple[int, ...] | None = None
         self._read = 0.0
-        """When the pool file was read last."""
+        """When the pool file was last read, by the monotonic clock."""
         self._complaint = ""
         self._telling = Telling(ledger.path.with_name("registrations.json"), self._boot_id)
         self._stale = ""
-        """Why the kubelet's folder is not the node's any more, or nothing."""
+        """Why the kubelet's folder is not the node's any more; empty: it is."""
         self.turned = time.monotonic()
-        """When the loop made its last turn: liveness."""
+        """When the loop made its last turn, by the monotonic clock; the liveness probe compares it."""
 
     @property
     def servers(self) -> dict[str, PoolServer]:
@@ -98,12 +98,12 @@ class ServerManager:
 
     @property
     def complaint(self) -> str:
-        """What is wrong with the folder, the pool file or a pool, or nothing."""
+        """What is wrong with the folder, the pool file or a pool; empty: nothing is."""
         return self._stale or self._complaint or (self._refused[0].message if self._refused else "")
 
     @property
     def told(self) -> str:
-        """One line for people: the complaint, and since when each resource is registered or why it is not."""
+        """One line for people: the complaint, and for each resource since when it is registered, or why it is not."""
         said = summary([server.standing for server in self._servers.values()], since_boot())
         if not self.complaint:
             return said
@@ -112,7 +112,7 @@ class ServerManager:
 
     @property
     def alive(self) -> bool:
-        """Whether a kubelet that asks should leave this process running."""
+        """Whether the liveness probe succeeds: the folder is the node's, and a kubelet was there lately."""
         return not self._stale and self._kubelet.silent_for < AWAY
 
     @property
@@ -138,7 +138,7 @@ class ServerManager:
                     checked = self.turned
                 self._kubelet.look()
                 for task in self._tasks.values():
-                    if task.done():  # never by itself: a resource that nobody serves must not pass for one that is
+                    if task.done():  # by an error, which must be raised: otherwise the resource silently is not served
                         task.result()
                 await asyncio.sleep(LOOK_EVERY)
         except StaleFolderError as error:
@@ -162,7 +162,7 @@ class ServerManager:
         self._telling.tell([server.standing for server in self._servers.values()])
 
     def _look_at_pool_file(self) -> bool:
-        """Whether there is a new list; a file that is no good leaves the old one in force, and is said once."""
+        """Return whether there is a new list. A bad file leaves the old list in force and is logged once."""
         try:
             found = self._pool_file.lstat()
             identity = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
@@ -171,7 +171,7 @@ class ServerManager:
             self._complain(f"no pool file: {self._pool_file}: {error.strerror}" if self._servers else "")
             self._seen = None
             return False
-        # One that did not read is tried again: what hindered it may not have been the file.
+        # An unreadable file is tried again, because the cause may lie outside the file.
         if identity == self._seen and not (self._complaint and self.turned - self._read >= CHECK_EVERY):
             return False
         self._seen, self._read = identity, self.turned
@@ -200,7 +200,7 @@ class ServerManager:
         self._complaint = text
 
     def _true_now(self, published: PoolSet) -> PoolSet:
-        """The published pools, healthy only where sysfs shows what they promise."""
+        """Return the published pools; a device is healthy only if sysfs shows what its pool promises."""
         look = OneLook.of(self._sysfs)
         pools = [replace(pool, devices=tuple(_checked(look, d) for d in pool.devices)) for pool in published.pools]
         return replace(published, pools=tuple(pools))
@@ -218,7 +218,7 @@ class ServerManager:
             self._tasks[pool.resource_name] = asyncio.create_task(server.serve(), name=pool.resource_name)
 
     async def _stop(self, *names: str) -> None:
-        """To their ends; that we are told to end meanwhile must not be taken for theirs."""
+        """Stop these servers and wait for them. A cancellation of this task meanwhile is not taken for theirs."""
         tasks = [self._tasks.pop(name) for name in names]
         for name, task in zip(names, tasks, strict=True):
             del self._servers[name]
@@ -232,7 +232,7 @@ class ServerManager:
 
 
 def _checked(look: Sysfs, device: PoolDevice) -> PoolDevice:
-    if device.reason is not None:  # whatever it is, and whatever else is said: another version may have written it
+    if device.reason is not None:  # also where `healthy` is True: another version may have written it
         return replace(device, healthy=False)
     if not device.healthy:
         return device

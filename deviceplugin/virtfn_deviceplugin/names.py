@@ -1,8 +1,8 @@
-"""Which pools of the pool file may be served under their names. Pure.
+"""Chooses the pools of the pool file that may be served. Pure.
 
-The pool file is another process's writing. A name that the kubelet would refuse, that lies in somebody else's domain,
-or that means in a container what another pool's name means already, is refused, and the other pools are served. So is a
-pool with a function that another pool has: to the kubelet these are two devices, and it would give it to two pods.
+Another process writes the pool file. A pool is refused, and the others are served, if the kubelet would refuse its
+name, if the name's domain is not allowed, or if the name gives the same environment variables as another pool's name. A
+pool with a function of another pool is refused, too: the kubelet would take it for two devices and give it to two pods.
 """
 
 from collections.abc import Iterable, Set
@@ -17,7 +17,7 @@ from virtfn_host.core.values.resource_names import Domains, environment_keys, re
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedPool:
-    """A pool that is not served, and why."""
+    """A pool that is not served, with the reason."""
 
     resource_name: str
     reason: Reason
@@ -26,7 +26,7 @@ class RefusedPool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """The pools to serve, and the others."""
+    """The pools to serve, and the refused ones."""
 
     pools: PoolSet
     refused: tuple[RefusedPool, ...]
@@ -36,8 +36,8 @@ def chosen(published: PoolSet, serving: Set[str], domains: Domains | None) -> Ch
     """Decide pool by pool.
 
     Args:
-        serving: names that are being served: a newcomer takes nothing from them.
-        domains: what names may lie in beside virtfn.dev; None: anything.
+        serving: names that are served now; a new pool cannot displace them.
+        domains: domains of names that are allowed beside virtfn.dev; None: all.
     """
     taken: dict[str, str] = {}
     owners: dict[PciAddress, str] = {}
@@ -67,7 +67,7 @@ def _trouble(name: str, taken: dict[str, str], domains: Domains | None, served: 
         text = f"{name} is not served: {_clash(name, other)}; rename one of the two"
         return RefusedPool(resource_name=name, reason=Reason.NAME_TAKEN, message=text)
     if served >= MOST_POOLS:
-        text = f"{name} is not served: {MOST_POOLS} pools are"
+        text = f"{name} is not served: only {MOST_POOLS} pools can be"
         return RefusedPool(resource_name=name, reason=Reason.TOO_LARGE, message=text)
     return None
 
@@ -77,7 +77,7 @@ def _shared(pool: DevicePool, owners: dict[PciAddress, str]) -> RefusedPool | No
     address = next((device.address for device in pool.devices if device.address in owners), None)
     if address is None:
         return None
-    text = f"{name} is not served: {owners[address]} has {address}, too, and two pods would get it"
+    text = f"{name} is not served: {owners[address]} has {address}, too, so two pods could get it"
     return RefusedPool(resource_name=name, reason=Reason.FUNCTION_TAKEN, message=text)
 
 
@@ -87,5 +87,5 @@ def _first(taken: dict[str, str], keys: Iterable[str]) -> str | None:
 
 def _clash(name: str, other: str) -> str:
     if name == other:
-        return "a pool of this name stands twice in the pool file"
-    return f"in a container's environment it has a name that {other} has already"
+        return "the pool file has this name twice"
+    return f"it has the same name as {other} in a container's environment"

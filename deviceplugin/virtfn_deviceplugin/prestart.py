@@ -1,8 +1,7 @@
-"""Whether a container that is about to start would find its own functions behind the device nodes that it gets. Pure.
+"""Checks, before a container starts, that its device nodes still lead to its own functions. Pure.
 
-IOMMU group numbers, and with them /dev/vfio/N, are handed out anew in each boot and whenever VFs are made anew. The
-kubelet repeats its first answer to a container. So a container may get a node that leads to another function by now,
-and that function may be another pod's.
+The kernel numbers IOMMU groups, and with them /dev/vfio/N, anew in each boot and whenever VFs are made anew. The
+kubelet repeats its first answer to a container. So a container may get a node that now leads to another pod's function.
 """
 
 from collections.abc import Callable, Sequence, Set
@@ -23,17 +22,17 @@ def expect_still_granted(
     behind: Callable[[str], str],
     remembered: Callable[[Sequence[str]], Set[str] | None] = lambda _: None,
 ) -> None:
-    """Compare what a container was given with what is there.
+    """Compare the device nodes that a container was given with those that its functions need now.
 
     Args:
         ids: the device ids that the kubelet names.
-        granted: what Allocate named for a function the last time.
-        shown: what sysfs shows of a function now.
-        behind: what is behind a device node now, in words.
-        remembered: the device nodes that the kubelet itself remembers for these ids; asked where there is no grant.
+        granted: returns the last grant of a function.
+        shown: returns what sysfs shows of a function now.
+        behind: returns to which functions a device node leads now, in words.
+        remembered: returns the device nodes in the kubelet's checkpoint for these ids; used where a grant is missing.
 
     Raises:
-        AllocateRefusedError: it is something else, or nobody knows what the container was given.
+        AllocateRefusedError: they differ, or the nodes that the container was given are unknown.
     """
     addresses = [_address(name) for name in ids]
     grants = [grant for address in addresses if (grant := granted(address)) is not None]
@@ -49,7 +48,7 @@ def _address(name: str) -> PciAddress:
     try:
         return PciAddress.parse(name)
     except ValueError as error:
-        raise AllocateRefusedError(f"{clipped(name)} is no PCI address; {WHAT_TO_DO}") from error
+        raise AllocateRefusedError(f"{clipped(name)} is not a PCI address; {WHAT_TO_DO}") from error
 
 
 def _expect_remembered(
@@ -88,6 +87,6 @@ def _expect(grant: Grant, now: Shown, behind: Callable[[str], str]) -> None:
 
 
 def _named(paths: Sequence[str]) -> str:
-    """The node that tells functions apart; the container node is the same for all."""
+    """Name the nodes by which functions differ. `/dev/vfio/vfio` and `/dev/iommu` are the same for all."""
     own = [path for path in paths if path not in ("/dev/vfio/vfio", "/dev/iommu")]
     return " and ".join(own or paths) or "no device node"

@@ -1,18 +1,18 @@
-"""When to register with the kubelet, how long to wait before it is tried again, and what is told of it. Pure.
+"""Decides when to register with the kubelet again, and tells how each resource stands with the kubelet. Pure.
 
-Theory of operation. The kubelet calls ListAndWatch once for a registration and never again. So a registration is over
-when its stream ends, or when another kubelet is there than the one that it was made with. Each resource has one task
-(`server.py`), and that task alone decides to register again, for either cause; nobody else tears a registration down.
+Theory of operation. The kubelet calls ListAndWatch once for each registration. So a registration is over when its
+stream ends or when another kubelet has taken the place of its kubelet. Each resource has one task (`server.py`). Only
+that task ends a registration and registers again.
 
 1. Wait for a kubelet, connect, and remember its socket. The connection is made between two looks at the socket, so that
-   it is known which kubelet answers.
+   the task knows which kubelet answers.
 2. Listen on a fresh socket and Register. Kubelets up to 1.36 confuse two registrations of one socket.
-3. Wait for ListAndWatch. A kubelet under load takes seconds for it; one that never comes is given up after a minute.
+3. Wait for ListAndWatch. A kubelet under load takes seconds. After a minute the registration is given up.
 4. Serve until the stream ends or another kubelet is there. Close everything, then begin again.
 
-Kubelets up to 1.36 know a plugin by its resource name only: the late end of an old stream ends the new registration.
-Whoever registers at once then loses the new one, too, and so on for ever. Therefore the pause grows after each
-registration that did not last, and begins anew with one that has lasted or with another kubelet.
+Kubelets up to 1.36 know a plugin by its resource name only: the late end of an old stream ends the new registration. A
+plugin that registers at once then loses the new registration, too, and so on for ever. Therefore the pause grows after
+each registration that did not last. It is short again after one that lasted, and for another kubelet.
 """
 
 from collections.abc import Sequence
@@ -23,15 +23,16 @@ from virtfn_host.core.values.offered import MOST_REFUSAL, Registration
 from virtfn_host.core.values.strict_json import clipped
 
 FIRST_PAUSE = 0.1
-"""Seconds between the end of one registration and the next; twice as many after each that did not last."""
+"""Seconds between the end of one registration and the next; doubled after each one that did not last."""
 LONGEST_PAUSE = 10.0
+"""The limit of that doubling, in seconds."""
 LASTED = 10.0
-"""Seconds after which a registration has lasted. A kubelet's late clean-up of an old stream comes within seconds."""
+"""Seconds after which a registration counts as lasting. The kubelet's late clean-up of an old stream takes less."""
 TELL_AGAIN = 60.0
 """Seconds until the same refusal is logged again."""
 
 _NAMED = 8
-"""Resources that the health text names, so that it stays a line."""
+"""Most resources that the health text names, so that it stays one line."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,8 +46,8 @@ class Pacing:
         """Seconds to wait before the next attempt.
 
         Args:
-            kubelet: which one the attempt that ended was made with.
-            lasted: seconds for which the kubelet had the list.
+            kubelet: the kubelet of the attempt that ended.
+            lasted: seconds for which that kubelet had the list of devices.
         """
         if lasted >= LASTED or kubelet != self._kubelet:
             self.backoff.succeeded()
@@ -60,29 +61,29 @@ class Standing:
 
     resource_name: str
     registered_at: float | None = None
-    """Since when the kubelet has the list; None: it does not have it."""
+    """When the kubelet asked for the list of devices; None: it does not have the list."""
     waiting_since: float
-    """Since when it does not have it."""
+    """When it last began to be without the list."""
     refusal: str = ""
-    """Why the last attempt failed; empty where none has failed."""
+    """Why the last failed attempt failed; empty: no attempt failed."""
     refused_at: float = 0.0
     registrations: int = 0
 
     def registered(self, now: float) -> "Standing":
-        """The kubelet has asked for the list."""
+        """Return the standing after the kubelet has asked for the list."""
         return replace(self, registered_at=now, registrations=self.registrations + 1)
 
     def ended(self, now: float) -> "Standing":
-        """The stream is over."""
+        """Return the standing after the stream has ended."""
         return replace(self, registered_at=None, waiting_since=now)
 
     def refused(self, now: float, text: str) -> "Standing":
-        """An attempt failed."""
+        """Return the standing after an attempt has failed."""
         waiting = self.waiting_since if self.registered_at is None else now
         return replace(self, registered_at=None, waiting_since=waiting, refusal=_line(text), refused_at=now)
 
     def told(self, now: float) -> str:
-        """For people: since when it is registered, or why not; the last refusal in either case."""
+        """Tell people since when the resource is registered, or since when it is not, and the last refusal."""
         if self.registered_at is not None:
             text = f"{self.resource_name} registered for {_seconds(now - self.registered_at)}"
         else:
@@ -93,14 +94,14 @@ class Standing:
 
     @property
     def outline(self) -> Registration:
-        """For the agent; it changes only when something has happened that is worth a look."""
+        """The same for the agent. It has no running times, so it changes only with an event."""
         registered = self.registered_at is not None
         since = self.waiting_since if self.registered_at is None else self.registered_at
         return Registration(resource_name=self.resource_name, registered=registered, since=since, refusal=self.refusal)
 
 
 def summary(standings: Sequence[Standing], now: float) -> str:
-    """One line about all of them: those that are not registered first; `ok` in front when all are."""
+    """Return one line about all resources: those that are not registered first, or `ok` in front if all are."""
     missing = sorted((s for s in standings if s.registered_at is None), key=lambda s: s.resource_name)
     others = sorted((s for s in standings if s.registered_at is not None), key=lambda s: s.resource_name)
     if not standings:
@@ -116,5 +117,5 @@ def _seconds(seconds: float) -> str:
 
 
 def _line(text: str) -> str:
-    """What a kubelet answers is somebody else's text."""
+    """Make one short printable line of the kubelet's answer, which may be any text."""
     return text if len(text) <= MOST_REFUSAL and text.isprintable() else clipped(text)

@@ -1,6 +1,6 @@
-"""One resource: a gRPC server on a socket of its own, registered with the kubelet, for as long as the pool lives.
+"""Serves one resource: a gRPC server on its own socket, registered with the kubelet as long as the pool is offered.
 
-Its one task is the only owner of the registration; the rules it follows are in `registration.py`.
+One task owns the registration. Its rules are in `registration.py`.
 """
 
 import asyncio
@@ -29,33 +29,34 @@ log = logging.getLogger("virtfn.deviceplugin")
 
 VERSION = "v1beta1"
 CONNECT_DEADLINE = 10.0
-"""Seconds to connect to a socket of this machine; a kubelet that is stopped may accept nobody."""
+"""Seconds to connect to the kubelet's socket; a stopped kubelet may never accept the connection."""
 REGISTER_DEADLINE = 60.0
-"""Seconds: the kubelet dials back for up to 10 before it answers, and may be under load."""
+"""Seconds for the answer to Register: the kubelet first dials back for up to 10 s, and may be under load."""
 STREAM_DEADLINE = 60.0
-"""Seconds from a successful Register to ListAndWatch. Mostly milliseconds; a kubelet under load takes many seconds
-(kubernetes#102829). Twice as many after each time that it did not come, up to LONGEST_STREAM_DEADLINE."""
+"""Seconds from a successful Register to ListAndWatch. Usually it takes milliseconds; a kubelet under load takes many
+seconds (kubernetes#102829). The deadline doubles after each time that ListAndWatch did not come."""
 LONGEST_STREAM_DEADLINE = 480.0
+"""The limit of that doubling, in seconds."""
 
 _OPTIONS = wire.DevicePluginOptions(pre_start_required=True)
-"""PreStartContainer is asked for before each start of a container: see `prestart.py`."""
+"""The kubelet shall call PreStartContainer before each start of a container (`prestart.py`)."""
 
 _NO_FILE_NAME = re.compile(r"[^A-Za-z0-9_.-]")
-"""Whatever a resource name is, its socket lies in the kubelet's folder and nowhere else."""
+"""Characters of a resource name that are replaced in the socket's name, so that it stays in the kubelet's folder."""
 
 
 class Granting(Protocol):
-    """What answers the kubelet about containers; called in threads. Each raises AllocateRefusedError or HostError."""
+    """Answers the kubelet's requests for containers, in threads. Methods raise AllocateRefusedError or HostError."""
 
     def allocate(self, pool: DevicePool, containers: Sequence[Sequence[str]]) -> Sequence[ContainerAnswer]:
-        """What the containers of one request get: all of it, or a refusal that leaves nothing behind."""
+        """Give the containers of one request all that they ask for, or raise and leave nothing behind."""
 
     def expect_still_granted(self, ids: Sequence[str]) -> None:
-        """Refuse the start of a container whose device nodes are another function's by now."""
+        """Refuse the start of a container whose device nodes no longer lead to its own functions."""
 
 
 class _Registration(stubs.DevicePluginServicer):
-    """What the kubelet sees on one socket."""
+    """The kubelet's view of one socket."""
 
     def __init__(self, server: "PoolServer") -> None:
         self._server = server
@@ -105,29 +106,29 @@ class PoolServer:
         self._changed = asyncio.Condition()
         self.pacing = Pacing()
         self._deaf = 0
-        """Registrations in a row for which ListAndWatch did not come."""
+        """Number of registrations in a row without ListAndWatch."""
         self._told: tuple[str, float] = ("", 0.0)
         self.standing = Standing(resource_name=pool.resource_name, waiting_since=since_boot())
-        """How it stands with the kubelet."""
+        """How the resource stands with the kubelet."""
 
     @property
     def pool(self) -> DevicePool:
-        """What is offered now."""
+        """The pool that is offered now."""
         return self._pool
 
     @property
     def registrations(self) -> int:
-        """How often the kubelet has asked for the list."""
+        """How often the kubelet has asked for the list of devices."""
         return self.standing.registrations
 
     async def offer(self, pool: DevicePool) -> None:
-        """Offer another list; the kubelet hears of it at once."""
+        """Offer another list and send it to the kubelet at once."""
         async with self._changed:
             self._pool = pool
             self._changed.notify_all()
 
     async def pools(self) -> AsyncIterator[DevicePool]:
-        """The list now, and every later one."""
+        """Yield the list now, and every later one."""
         sent = self._pool
         yield sent
         while True:
@@ -146,7 +147,7 @@ class PoolServer:
         self._granting.expect_still_granted(ids)
 
     async def serve(self) -> None:
-        """Register and serve, again and again, until cancelled."""
+        """Register and serve again and again, until cancelled."""
         while True:
             kubelet, lasted = self._folder.look(), 0.0
             try:
@@ -154,13 +155,13 @@ class PoolServer:
                     lasted = await self._serve_once(channel, kubelet)
             except (grpc.aio.AioRpcError, TimeoutError, OSError) as error:
                 self._refused(error)
-            # Never wait_for: on Python 3.11 it loses a cancellation that comes as what it waits for does.
+            # Not wait_for: on Python 3.11 it loses a cancellation that comes when its awaitable ends.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.pacing.pause(kubelet=kubelet, lasted=lasted)):
                     await self._folder.another(kubelet)
 
     def _refused(self, error: Exception) -> None:
-        """Said when it is another refusal than the last, or once a minute."""
+        """Note a refusal; log it if it is a new one, otherwise once a minute."""
         text = (error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)) or "it did not answer"
         self.standing = self.standing.refused(since_boot(), text)
         said, at = self._told
@@ -169,7 +170,7 @@ class PoolServer:
             log.warning("%s: not registered with the kubelet: %s", self._pool.resource_name, self.standing.refusal)
 
     async def _serve_once(self, channel: grpc.aio.Channel, kubelet: KubeletSocket) -> float:
-        """One registration, from its socket to the end of its stream or of its kubelet; the seconds that it lasted."""
+        """Make one registration and serve until its stream or its kubelet ends; return the seconds that it lasted."""
         name = _NO_FILE_NAME.sub("_", self._pool.resource_name)[:40]
         socket = self._folder.path / f"virtfn-{name}-{uuid.uuid4().hex[:8]}.sock"
         registration = _Registration(self)
@@ -177,12 +178,12 @@ class PoolServer:
         stubs.add_DevicePluginServicer_to_server(registration, server)
         try:
             server.add_insecure_port(f"unix://{socket}")
-        except RuntimeError as error:  # all that grpc says of a socket that cannot be bound
+        except RuntimeError as error:  # grpc's only sign that the socket cannot be bound
             raise OSError(f"cannot listen on a socket in {self._folder.path}") from error
         try:
             await to_its_end(server.start())
             await _register(channel, self._pool.resource_name, socket.name)
-            await channel.close(None)  # the kubelet has a connection of its own by now
+            await channel.close(None)  # by now the kubelet has its own connection to this server
             return await self._streamed(registration, kubelet)
         finally:
             try:
@@ -191,7 +192,7 @@ class PoolServer:
                 await to_its_end(server.stop(None))
 
     async def _streamed(self, registration: _Registration, kubelet: KubeletSocket) -> float:
-        """From the answer to Register until the kubelet has the list no more; the seconds for which it had it."""
+        """Wait, after Register, until the kubelet no longer has the list; return the seconds for which it had it."""
         deadline = min(STREAM_DEADLINE * 2**self._deaf, LONGEST_STREAM_DEADLINE)
         try:
             async with asyncio.timeout(deadline):
@@ -209,24 +210,24 @@ class PoolServer:
         await _first_of(registration.ended.wait(), self._folder.another(kubelet))
         lasted = time.monotonic() - began
         self.standing = self.standing.ended(since_boot())
-        cause = "its stream ended" if registration.ended.is_set() else "another kubelet is there"
+        cause = "its stream ended" if registration.ended.is_set() else "the kubelet restarted"
         log.info("%s: not registered any more after %.0f s: %s; registering again", name, lasted, cause)
         return lasted
 
 
 @asynccontextmanager
 async def _connected(folder: KubeletFolder) -> AsyncIterator[tuple[grpc.aio.Channel, KubeletSocket]]:
-    """A connection to the kubelet, and which kubelet that is: connected between two looks at the same socket.
+    """Connect to the kubelet. Two looks at the socket, before and after, show which kubelet that is.
 
     Raises:
-        NoKubeletError: nobody listens, or the socket was replaced meanwhile.
+        NoKubeletError: no kubelet listens, or the socket was replaced meanwhile.
     """
     kubelet = folder.look()
     if kubelet is None:
         folder.silent()
-        raise NoKubeletError(f"there is no {folder.path / 'kubelet.sock'}: no kubelet runs, or not with this folder")
-    # Its own authority: grpc sends the socket's path, which Go's server refuses. A pool of its own: channels of other
-    # resources share their waiting times else.
+        raise NoKubeletError(f"there is no {folder.path / 'kubelet.sock'}: no kubelet runs, or it uses another folder")
+    # The authority: by default grpc sends the socket's path, which Go's server refuses. The local pool: otherwise the
+    # channels of all resources share their waiting times.
     options = (
         ("grpc.default_authority", "localhost"),
         ("grpc.enable_http_proxy", 0),
@@ -237,7 +238,7 @@ async def _connected(folder: KubeletFolder) -> AsyncIterator[tuple[grpc.aio.Chan
             ready = await _is_ready(channel)
         if not ready:
             folder.silent()
-            raise NoKubeletError(f"nobody listens on {folder.path / 'kubelet.sock'}: the kubelet does not run")
+            raise NoKubeletError(f"no process listens on {folder.path / 'kubelet.sock'}: the kubelet does not run")
         if folder.look() != kubelet:
             raise NoKubeletError("the kubelet restarted at this moment")
         folder.answered()
@@ -245,7 +246,7 @@ async def _connected(folder: KubeletFolder) -> AsyncIterator[tuple[grpc.aio.Chan
 
 
 async def _is_ready(channel: grpc.aio.Channel) -> bool:
-    """Connect; False as soon as it is refused, where grpc itself would go on trying."""
+    """Connect; return False as soon as that is refused. grpc itself would go on trying."""
     state = channel.get_state(try_to_connect=True)
     while state not in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE):
         await channel.wait_for_state_change(state)
@@ -259,8 +260,8 @@ async def _register(channel: grpc.aio.Channel, resource_name: str, endpoint: str
 
 
 async def to_its_end(doing: Awaitable[object]) -> None:
-    """Not cut short by being cancelled, however often: the end of a process waits for ever for a grpc server that never
-    stopped, and one that was cancelled while it started cannot be stopped (grpcio 1.85).
+    """Wait for the end of this, even if this task is cancelled meanwhile. A process cannot end before its grpc servers
+    have stopped, and a server whose start was cancelled cannot be stopped (grpcio 1.85).
     """
     task = asyncio.ensure_future(doing)
     cancelled: asyncio.CancelledError | None = None
@@ -289,7 +290,7 @@ def _devices(pool: DevicePool) -> wire.ListAndWatchResponse:
             wire.Device(
                 ID=str(device.address),
                 health="Healthy" if device.healthy else "Unhealthy",
-                # Unknown NUMA nodes are left out: a made-up node would mislead the topology manager.
+                # An unknown NUMA node is left out: an invented one would mislead the topology manager.
                 topology=None
                 if device.numa_node is None
                 else wire.TopologyInfo(nodes=[wire.NUMANode(ID=device.numa_node)]),

@@ -1,6 +1,6 @@
-"""Tells the agent how each resource stands with the kubelet, in a file beside the ledger.
+"""Writes for the agent how each resource stands with the kubelet, in a file beside the ledger.
 
-The agent sees only what the kubelet offers. Where that is not what was published, this says why.
+The agent sees only what the kubelet offers. If that differs from the published pools, this file says why.
 """
 
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger("virtfn.deviceplugin")
 
 
 class Telling:
-    """Written when something has changed; what cannot be written hinders no service."""
+    """Writes the file when a standing has changed. A failure to write does not hinder the service."""
 
     def __init__(self, path: Path, boot_id: str) -> None:
         self._path = path
@@ -25,7 +25,7 @@ class Telling:
         self._complaint = ""
 
     def tell(self, standings: Iterable[Standing]) -> None:
-        """Write it down, if it is news."""
+        """Write the standings, if they have changed."""
         outlines = tuple(sorted((s.outline for s in standings), key=lambda outline: outline.resource_name))
         news = Registrations(boot_id=self._boot_id, registrations=outlines)
         if news == self._told:
@@ -40,7 +40,7 @@ class Telling:
             self._told, self._complaint = news, ""
 
     def remove(self) -> None:
-        """Nobody serves any more."""
+        """Remove the file, because no resource is served any more."""
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:

@@ -1,8 +1,8 @@
-"""Whether anything moved since the last look, by a few listings instead of a look at each function.
+"""Notices changes of functions by a few listings, without a look at each function.
 
-A look at 2,048 functions costs a tenth of a second. A function that leaves its driver, or a device node that comes or
-goes, shows in the listings of the drivers' folders and of /dev/vfio. What shows there not is found by the next whole
-look, and by Allocate, which reads what it answers.
+A look at 2,048 functions costs a tenth of a second. A function that leaves its driver, and a device node that comes or
+goes, changes the listings of the drivers' folders or of /dev/vfio. Other changes are found by the next look at every
+function, and by Allocate, which reads each function anew.
 """
 
 from collections.abc import Iterable
@@ -14,14 +14,14 @@ Listings = tuple[tuple[str, ...] | None, ...]
 
 
 class Watching:
-    """Compares each look with the one before."""
+    """Compares the listings of each look with those of the look before."""
 
     def __init__(self, sysfs: Sysfs) -> None:
         self._sysfs = sysfs
         self._seen: Listings | None = None
 
     def moved(self, drivers: Iterable[str]) -> bool:
-        """Whether the listings differ from the last time; what cannot be read counts as moved."""
+        """Return whether the listings have changed since the last look. An unreadable listing counts as a change."""
         try:
             found = self._listings(drivers)
         except HostError:

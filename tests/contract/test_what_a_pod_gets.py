@@ -1,4 +1,4 @@
-"""What the device plugin sees of a function: the nodes that a pod is given are there, and who uses it shows."""
+"""What the device plugin sees of a function: the device nodes of a pod exist, and a program that uses it shows."""
 
 from hardware import Lab
 

@@ -115,12 +115,12 @@ class FakeKubelet(stubs.RegistrationServicer):
                         continue
 
     async def options(self, resource: str) -> wire.DevicePluginOptions:
-        """What a plugin asks to be asked."""
+        """Return the options of a plugin: the calls that it wants."""
         answer: wire.DevicePluginOptions = await self.plugins[resource].stub.GetDevicePluginOptions(wire.Empty())
         return answer
 
     async def pre_start(self, resource: str, *ids: str) -> None:
-        """A container that has these devices is about to start."""
+        """Call PreStartContainer for a container that has these devices."""
         request = wire.PreStartContainerRequest(devices_ids=ids)
         await self.plugins[resource].stub.PreStartContainer(request, timeout=5)
 

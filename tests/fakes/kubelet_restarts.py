@@ -1,7 +1,7 @@
-"""A kubelet that is killed and started again under pods that come and go, and what the plugin makes of it.
+"""A kubelet that is killed and started again while pods come and go.
 
-One process of the kubelet may see one registration of a resource and no more. Two are one that the plugin tore down
-itself. From the moment in which the devices are healthy every Allocate has to be answered.
+Each process of the kubelet may see only one registration of a resource: if it sees two, the plugin ended the first one
+itself. As soon as the devices are healthy, every Allocate must be answered.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ POOLS = (FAST, SLOW)
 
 
 class KilledKubelet(FakeKubelet):
-    """Ends as a killed process does: its socket's file stays, and nobody listens on it."""
+    """Ends like a killed process: its socket's file stays, and no process listens on it."""
 
     async def kill(self) -> None:
         await self.stop()
@@ -30,16 +30,16 @@ class KilledKubelet(FakeKubelet):
 
 @dataclass(frozen=True, kw_only=True)
 class Restarts:
-    """What happened in a number of restarts."""
+    """The outcome of a number of restarts."""
 
     restarts: int
     torn: int
-    """Registrations that the plugin ended itself."""
+    """Number of registrations that the plugin ended itself."""
     lost: int
-    """Allocates that were not answered."""
+    """Number of Allocate calls that were not answered."""
     answered: int
     longest: float
-    """Seconds without the list of devices at most, from the start of a kubelet."""
+    """Longest time without the list of devices, from the start of a kubelet, in seconds."""
 
     @property
     def violations(self) -> int:
@@ -49,7 +49,7 @@ class Restarts:
 async def restarts(
     node: Node, number: int, chance: random.Random, *, away: tuple[float, float], up: tuple[float, float]
 ) -> Restarts:
-    """Kill the kubelet and start it again; it is away and up for a random time between two bounds, in seconds."""
+    """Kill the kubelet and start it again; it is away and up for random times between two bounds, in seconds."""
     kubelet = node.kubelet
     assert isinstance(kubelet, KilledKubelet)
     node.publish(*(node.pool(name, at) for at, name in enumerate(POOLS)))
@@ -77,7 +77,7 @@ async def _healthy(node: Node) -> None:
 
 
 async def _pods(node: Node, chance: random.Random, seconds: float) -> list[bool]:
-    """Pods that are admitted one after the other, and start; whether each was."""
+    """Admit and start pods one after the other; return for each whether that succeeded."""
     outcomes: list[bool] = []
     end = time.monotonic() + seconds
     while not outcomes or time.monotonic() < end:

@@ -22,7 +22,7 @@ BOOT = "0b7e"
 
 
 def manager_of(kernel: FakeKernel, pools: Path, ledger: Path, kubelet_dir: Path) -> ServerManager:
-    """A plugin on a fake kernel's tree."""
+    """Return a plugin on a fake kernel's tree."""
     sysfs = Sysfs(kernel.root / "sys", kernel.root / "dev", kernel.root / "proc")
     return ServerManager(pool_file=pools, ledger=LedgerFile(ledger), kubelet_dir=kubelet_dir, sysfs=sysfs)
 
@@ -37,7 +37,7 @@ class Node:
     ledger: Path
     manager: ServerManager
     running: "asyncio.Task[None]" = field(init=False)
-    """The plugin's own."""
+    """The plugin's task."""
 
     @property
     def grants(self) -> Path:
@@ -48,7 +48,7 @@ class Node:
         return [a for _, a in sorted(sysfs.vf_addresses(PciAddress(0, number + 1, 0, 0)).items())]
 
     def make_vfs(self, order: tuple[int, int] = (0, 1)) -> None:
-        """Three VFs on each of the two PFs, in this order, on vfio-pci."""
+        """Make three VFs on each of the two PFs, in this order, and bind them to vfio-pci."""
         for pf in (PciAddress(0, number + 1, 0, 0) for number in order):
             self.kernel.write(self.kernel.devices / str(pf) / "sriov_drivers_autoprobe", "0")
             self.kernel.write(self.kernel.devices / str(pf) / "sriov_numvfs", "3")
@@ -78,7 +78,7 @@ class Node:
         await self.kubelet.until(lambda: list(self.kubelet.health(name).values()) == ["Healthy"] * count)
 
     async def end_plugin(self) -> None:
-        """It is told to end, has ended, and the kubelet has noticed."""
+        """End the plugin and wait until the kubelet has noticed."""
         self.running.cancel()
         await asyncio.wait([self.running])
         known = self.kubelet.plugins
@@ -86,7 +86,7 @@ class Node:
 
     @contextlib.asynccontextmanager
     async def plugin(self) -> AsyncIterator[ServerManager]:
-        """Another process of the plugin, after the first has ended."""
+        """Run another process of the plugin, after the first has ended."""
         manager = manager_of(self.kernel, self.pools, self.ledger, self.kubelet.folder)
         running = asyncio.create_task(manager.run())
         try:
@@ -98,7 +98,7 @@ class Node:
 
 @contextlib.asynccontextmanager
 async def plugin_node(tmp: Path, kubelet_class: type[FakeKubelet] = FakeKubelet) -> AsyncIterator[Node]:
-    """Two PFs with three VFs each on vfio-pci, a kubelet, and a running plugin; it leaves no socket behind."""
+    """Run a kubelet and a plugin with two PFs of three VFs each on vfio-pci; check that no socket is left behind."""
     kernel = FakeKernel(tmp / "root")
     kernel.register("vfio-pci")
     pools, ledger = tmp / "pools.json", tmp / "ledger.json"

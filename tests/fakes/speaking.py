@@ -58,7 +58,7 @@ def ledger() -> Any:
 
 
 def grants() -> Any:
-    """A function of each kind of vfio, and one on a driver of the kernel."""
+    """Return grants of a function of each kind of vfio, and of one on a kernel driver."""
     grant, given = of_values("Grant", "offered"), {"resource_name": FAST, "boot_id": BOOT}
     entries = (
         grant(address=vf(0), driver="vfio-pci", nodes=("/dev/vfio/vfio", "/dev/vfio/12"), **given),
@@ -69,7 +69,7 @@ def grants() -> Any:
 
 
 def registrations() -> Any:
-    """A resource that is registered, and one that was refused."""
+    """Return a resource that is registered, and one that was refused."""
     one = of_values("Registration", "offered")
     fast = one(resource_name=FAST, registered=True, since=1234.5, refusal="")
     whole = one(resource_name=WHOLE, registered=False, since=1235.5, refusal="the ResourceName is invalid")

@@ -264,7 +264,7 @@ def socket(number: int, seed: int) -> Proof:
 
 
 def kubelet_restarts(number: int, seed: int) -> Proof:
-    """A kubelet that is killed and started again under pods that come and go; the plugin has its own times."""
+    """Kill and start a kubelet again while pods come and go; the plugin keeps its real pauses and deadlines."""
     began = time.monotonic()
 
     async def tried() -> Restarts:
@@ -274,7 +274,7 @@ def kubelet_restarts(number: int, seed: int) -> Proof:
 
     found = asyncio.run(tried())
     say(
-        f"{found.restarts} restarts: {found.torn} registrations torn down by ourselves, {found.lost} of "
+        f"{found.restarts} restarts: {found.torn} registrations ended by the plugin, {found.lost} of "
         f"{found.lost + found.answered} Allocates lost, {found.longest:.2f} s at most without the list"
     )
     return Proof(

@@ -74,10 +74,10 @@ def settled(
 
 
 def covered(ledger: Ledger | None, boot_id: str, asked_at: float) -> bool:
-    """Whether what the kubelet listed when it was asked at `asked_at` covers what an earlier ledger had said.
+    """Return whether the kubelet's list of `asked_at` (seconds since boot) contains all pods of a lost ledger.
 
-    The device plugin set that one aside, because it could not be read. Whatever that one said was noted before it was
-    found lost, so a kubelet that is asked later lists the pods of it.
+    The device plugin sets an unreadable ledger aside and notes when it found it (`lost_at`). Every entry of that ledger
+    is older, so a kubelet that is asked later lists the entry's pod.
     """
     return ledger is None or ledger.boot_id != boot_id or ledger.lost_at is None or ledger.lost_at < asked_at
 

@@ -204,7 +204,7 @@ class _Pods:
 
     listed: Mapping[str, tuple[Pod, ...]] | None
     asked_at: float
-    """When the kubelet was asked, in seconds since the machine booted."""
+    """When the kubelet was asked, in seconds since boot."""
     kubelet_error: str | None
     ledger: Ledger | None
     ledger_error: str | None

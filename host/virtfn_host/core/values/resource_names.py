@@ -68,7 +68,7 @@ def environment_keys(full_name: str) -> tuple[str, str]:
 
 
 def clashing(full_names: Iterable[str]) -> tuple[str, str] | None:
-    """The first two different names that become one in a container's environment, in their order; None: no two do."""
+    """Return the first two different names that become one in a container's environment; None: no two do."""
     taken: dict[str, str] = {}
     for name in full_names:
         for key in environment_keys(name):
