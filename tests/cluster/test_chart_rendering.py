@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from virtfn_lab.chart import (
+    REGISTRY,
     TOKEN,
     Objects,
     container,
@@ -15,6 +16,7 @@ from virtfn_lab.chart import (
     pods,
     powerless,
     render,
+    template,
 )
 from virtfn_lab.product import CHART
 
@@ -144,3 +146,24 @@ def test_the_labs_values() -> None:
     assert {item["imagePullPolicy"] for item in items} == {"Never"}
     agent = pod(objects, "agent")
     assert mounts(agent, "agent")["/var/lib/kubelet/pod-resources"][0] == "/srv/kubelet/pod-resources"
+
+
+@pytest.mark.parametrize(
+    "root", ["/var/lib/k0s/kubelet", "/var/snap/microk8s/common/var/lib/kubelet", "/data01/kubelet"]
+)
+def test_another_root_dir_moves_pod_resources_and_not_device_plugins(root: str) -> None:
+    """The second is a constant of the kubelet (kubernetes#120626)."""
+    objects = render(f"kubelet.rootDir={root}")
+    plugin = pod(objects, "deviceplugin")
+    found = mounts(pod(objects, "agent"), "agent") | mounts(plugin, "deviceplugin")
+    assert found["/var/lib/kubelet/pod-resources"] == (f"{root}/pod-resources", False)
+    assert found["/var/lib/kubelet/device-plugins"] == ("/var/lib/kubelet/device-plugins", True)
+    assert "--kubelet-dir=/var/lib/kubelet/device-plugins" in container(plugin, "deviceplugin")["args"]
+
+
+@pytest.mark.parametrize("root", ["kubelet", "/var/lib/kubelet/", "/var/../kubelet"])
+def test_a_root_dir_that_is_none_is_refused_in_words(root: str) -> None:
+    done = template(REGISTRY, f"kubelet.rootDir={root}")
+    assert done.returncode != 0
+    assert "/kubelet/rootDir" in done.stderr
+    assert "an absolute path like /var/lib/kubelet" in done.stderr
