@@ -167,3 +167,25 @@ def test_a_root_dir_that_is_none_is_refused_in_words(root: str) -> None:
     assert done.returncode != 0
     assert "/kubelet/rootDir" in done.stderr
     assert "an absolute path like /var/lib/kubelet" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "component"), [("controller", "controller"), ("agent", "agent"), ("devicePlugin", "deviceplugin")]
+)
+def test_selinux_options_are_those_of_one_pod(value: str, component: str) -> None:
+    objects = render(f"{value}.seLinuxOptions.type=spc_t", f"{value}.seLinuxOptions.level=s0")
+    contexts = {name: spec.get("securityContext", {}) for name, spec in pods(objects).items()}
+    options = {name: context["seLinuxOptions"] for name, context in contexts.items() if "seLinuxOptions" in context}
+    assert options == {component: {"type": "spc_t", "level": "s0"}}
+    assert contexts["controller"]["runAsNonRoot"] is True
+
+
+def test_no_pod_has_selinux_options_of_ours(objects: Objects) -> None:
+    assert "seLinuxOptions" not in str(objects)
+
+
+@pytest.mark.parametrize("option", ["label=spc_t", "type=", "level=0"])
+def test_selinux_options_that_are_none_are_refused(option: str) -> None:
+    done = template(REGISTRY, f"agent.seLinuxOptions.{option}")
+    assert done.returncode != 0
+    assert "/agent/seLinuxOptions" in done.stderr
