@@ -57,5 +57,5 @@ python3 -I /src/lab/guest/exec-server.py > /run/exec-server.log 2>&1 &
 forever() { while :; do "$@"; echo "$1 ended with $?; starting it again"; done; }
 forever containerd > /run/containerd.log 2>&1 &
 forever kubelet --config /run/kubelet.yaml --kubeconfig "/cluster/$VIRTFN_NODE.kubeconfig" \
-    --hostname-override "$VIRTFN_NODE" --node-ip "$network.15" > /run/kubelet.log 2>&1 &
+    --root-dir "$VIRTFN_KUBELET_ROOT" --hostname-override "$VIRTFN_NODE" --node-ip "$network.15" > /run/kubelet.log 2>&1 &
 wait

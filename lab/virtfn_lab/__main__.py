@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from virtfn_lab import cluster
+from virtfn_lab.inside import KUBELET_ROOT
 from virtfn_lab.progress import say
 from virtfn_lab.qemu import TOPOLOGIES
 from virtfn_lab.run import CommandFailedError
@@ -16,6 +17,7 @@ def main() -> int:
     up = verbs.add_parser("up", help="build what is missing and start a cluster")
     up.add_argument("--nodes", type=int, default=1)
     up.add_argument("--topology", choices=sorted(TOPOLOGIES), default="igb2")
+    up.add_argument("--kubelet-root", default=KUBELET_ROOT, help="root-dir of the kubelets (default: %(default)s)")
     verbs.add_parser("down", help="stop the cluster and remove what it left")
     verbs.add_parser("status", help="its nodes")
     for name, text in (("kubectl", "kubectl as administrator"), ("helm", "Helm as administrator")):
@@ -33,7 +35,7 @@ def main() -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.verb == "up":
-        made = cluster.up(options.nodes, options.topology)
+        made = cluster.up(options.nodes, options.topology, options.kubelet_root)
         say(f"kubeconfig, for use inside the lab's network: {made.folder / 'pki/admin.kubeconfig'}")
         say("try: make kubectl ARGS='get nodes'")
         return 0

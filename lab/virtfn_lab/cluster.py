@@ -19,7 +19,7 @@ from pathlib import Path
 from virtfn_lab import pki
 from virtfn_lab.go_tools import tools
 from virtfn_lab.images import image_disk
-from virtfn_lab.inside import EXEC_PORT
+from virtfn_lab.inside import EXEC_PORT, KUBELET_ROOT
 from virtfn_lab.node_image import node_image
 from virtfn_lab.paths import repository, run_dir
 from virtfn_lab.prereqs import ensure
@@ -150,8 +150,11 @@ def cannot_run() -> str | None:
 _NAMESPACES = ("unshare", "-n", "-m", "-p", "-f", "--kill-child", "--mount-proc")
 
 
-def up(nodes: int = 1, topology: str = "igb2") -> Cluster:
+def up(nodes: int = 1, topology: str = "igb2", kubelet_root: str = KUBELET_ROOT) -> Cluster:
     """Build what is not cached, start a new cluster, wait until its nodes are Ready.
+
+    Args:
+        kubelet_root: root-dir of the kubelets, without white space.
 
     Raises:
         LabError: the cluster does not come up; the logs are in the run folder.
@@ -166,6 +169,7 @@ def up(nodes: int = 1, topology: str = "igb2") -> Cluster:
     words = [*_NAMESPACES, sys.executable, "-m", "virtfn_lab.inside"]
     words += ["--folder", str(folder), "--tools", str(binaries), "--image", str(image.disk.parent)]
     words += ["--images", str(images), "--nodes", str(nodes), "--topology", topology]
+    words += ["--kubelet-root", kubelet_root]
     environment = os.environ | {"PYTHONPATH": str(repository() / "lab")}
     with (folder / "inside.log").open("wb") as log:
         process = subprocess.Popen(

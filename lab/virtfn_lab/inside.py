@@ -20,6 +20,9 @@ from virtfn_lab.run import run
 EXEC_PORT = 10999
 """Port of a node's exec server: lab/guest/exec-server.py."""
 
+KUBELET_ROOT = "/var/lib/kubelet"
+"""The kubelet's own default for its --root-dir."""
+
 
 async def _main(options: argparse.Namespace) -> None:
     _network(options.nodes)
@@ -137,7 +140,12 @@ def _node(options: argparse.Namespace, number: int) -> list[str]:
             "tools": (options.tools, False),
             "cluster": (folder / "pki" / f"node-{number}", False),
         },
-        settings={"role": "node", "node": f"node-{number}", "number": str(number)},
+        settings={
+            "role": "node",
+            "node": f"node-{number}",
+            "number": str(number),
+            "kubelet-root": options.kubelet_root,
+        },
         console=folder / f"console-{number}",
         monitor=folder / f"qmp-{number}",
         more=[
@@ -159,6 +167,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="disk with containerd's root")
     parser.add_argument("--nodes", type=int, default=1)
     parser.add_argument("--topology", default="igb2")
+    parser.add_argument("--kubelet-root", default=KUBELET_ROOT)
     asyncio.run(_main(parser.parse_args()))
 
 

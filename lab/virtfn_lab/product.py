@@ -29,14 +29,14 @@ while :; do sleep 1; done
 """
 
 
-def settings() -> list[str]:
-    """Return Helm's options for the images that the lab built."""
-    return [word for value in VALUES for word in ("--set", value)]
+def settings(*values: str) -> list[str]:
+    """Return Helm's options for the images that the lab built, and for these values."""
+    return [word for value in (*VALUES, *values) for word in ("--set", value)]
 
 
-def install(cluster: Cluster) -> float:
-    """Install the chart with its defaults and our images; return the seconds until all of its pods were ready."""
-    cluster.helm("install", "virtfn", str(CHART), "--namespace", NAMESPACE, "--create-namespace", *settings())
+def install(cluster: Cluster, *values: str) -> float:
+    """Install the chart with our images and these values; return the seconds until all of its pods were ready."""
+    cluster.helm("install", "virtfn", str(CHART), "--namespace", NAMESPACE, "--create-namespace", *settings(*values))
     return cluster.until("every pod of virtfn is ready", lambda: all_ready(cluster), 300)
 
 

@@ -1,6 +1,7 @@
 """One cluster for all tests of this folder: real API server, kubelet, containerd and kernel, nothing mocked.
 
 `VIRTFN_CLUSTER=running` takes the lab that already runs, with virtfn installed in it or not, and leaves it running.
+test_kubelet_root_dir.py alone starts another one, after all others.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ LONG = ("test_privileges_audit.py", "test_under_pressure_disk_and_clock.py", "te
 """What `make pressure` runs (VIRTFN_LONG=1): minutes each, with nothing else on the machine."""
 collect_ignore = [] if os.environ.get("VIRTFN_LONG") else list(LONG)
 
-LAST = ("test_privileges_audit.py", "test_uninstall.py")
-"""In this order: what the processes asked in all the other tests, and the end."""
+LAST = ("test_privileges_audit.py", "test_uninstall.py", "test_kubelet_root_dir.py")
+"""In this order: what the processes asked in all the other tests, the end, and a cluster in place of this one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from virtfn_lab.chart import (
+    REGISTRY,
     TOKEN,
     Objects,
     container,
@@ -15,6 +16,7 @@ from virtfn_lab.chart import (
     pods,
     powerless,
     render,
+    template,
 )
 from virtfn_lab.product import CHART
 
@@ -145,3 +147,46 @@ def test_the_labs_values() -> None:
     assert {item["imagePullPolicy"] for item in items} == {"Never"}
     agent = pod(objects, "agent")
     assert mounts(agent, "agent")["/var/lib/kubelet/pod-resources"][0] == "/srv/kubelet/pod-resources"
+
+
+@pytest.mark.parametrize(
+    "root", ["/var/lib/k0s/kubelet", "/var/snap/microk8s/common/var/lib/kubelet", "/data01/kubelet"]
+)
+def test_another_root_dir_moves_pod_resources_and_not_device_plugins(root: str) -> None:
+    """The second is a constant of the kubelet (kubernetes#120626)."""
+    objects = render(f"kubelet.rootDir={root}")
+    plugin = pod(objects, "deviceplugin")
+    found = mounts(pod(objects, "agent"), "agent") | mounts(plugin, "deviceplugin")
+    assert found["/var/lib/kubelet/pod-resources"] == (f"{root}/pod-resources", False)
+    assert found["/var/lib/kubelet/device-plugins"] == ("/var/lib/kubelet/device-plugins", True)
+    assert "--kubelet-dir=/var/lib/kubelet/device-plugins" in container(plugin, "deviceplugin")["args"]
+
+
+@pytest.mark.parametrize("root", ["kubelet", "/var/lib/kubelet/", "/var/../kubelet"])
+def test_a_root_dir_that_is_none_is_refused_in_words(root: str) -> None:
+    done = template(REGISTRY, f"kubelet.rootDir={root}")
+    assert done.returncode != 0
+    assert "/kubelet/rootDir" in done.stderr
+    assert "an absolute path like /var/lib/kubelet" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "component"), [("controller", "controller"), ("agent", "agent"), ("devicePlugin", "deviceplugin")]
+)
+def test_selinux_options_are_those_of_one_pod(value: str, component: str) -> None:
+    objects = render(f"{value}.seLinuxOptions.type=spc_t", f"{value}.seLinuxOptions.level=s0")
+    contexts = {name: spec.get("securityContext", {}) for name, spec in pods(objects).items()}
+    options = {name: context["seLinuxOptions"] for name, context in contexts.items() if "seLinuxOptions" in context}
+    assert options == {component: {"type": "spc_t", "level": "s0"}}
+    assert contexts["controller"]["runAsNonRoot"] is True
+
+
+def test_no_pod_has_selinux_options_of_ours(objects: Objects) -> None:
+    assert "seLinuxOptions" not in str(objects)
+
+
+@pytest.mark.parametrize("option", ["label=spc_t", "type=", "level=0"])
+def test_selinux_options_that_are_none_are_refused(option: str) -> None:
+    done = template(REGISTRY, f"agent.seLinuxOptions.{option}")
+    assert done.returncode != 0
+    assert "/agent/seLinuxOptions" in done.stderr

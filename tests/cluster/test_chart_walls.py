@@ -199,6 +199,15 @@ def test_the_namespace_is_the_charts_only_where_asked(objects: Objects) -> None:
     assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
+def test_the_labels_of_the_namespace_are_values() -> None:
+    label = "pod-security.kubernetes.io/enforce"
+    escaped = label.replace(".", "\\.")
+    found = render("namespace.create=true", f"namespace.labels.{escaped}=baseline", "namespace.labels.team=net")
+    labels = found["Namespace", "virtfn-system"]["metadata"]["labels"]
+    assert labels[label] == "baseline"
+    assert labels["team"] == "net"
+
+
 def test_domains_and_the_turns_patience_reach_the_processes(objects: Objects) -> None:
     assert "VIRTFN_RESOURCE_DOMAINS" not in str(objects)
     assert "--resource-domains" not in str(objects)
