@@ -69,6 +69,10 @@ class FakeNetlink(Netlink):
         """See Netlink."""
         return {name: texts for name, texts in self._kernel.addresses.items() if texts}
 
+    def other_names(self) -> Mapping[str, tuple[str, ...]]:
+        """See Netlink."""
+        return {name: tuple(sorted(others)) for name, others in self._kernel.other_names.items() if others}
+
     def set_vf(self, netdev: str, index: int, setting: VfLink) -> None:
         """See Netlink."""
         folder = self._netdev(netdev)

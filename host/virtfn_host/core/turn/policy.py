@@ -5,7 +5,7 @@ server, and because an object can be older than its schema. Every refusal names 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, PolicyConfig, PoolRequest, Rejected, WholeRequest
@@ -31,6 +31,7 @@ __all__ = [
     "RESOURCE_DOMAIN",
     "PolicyError",
     "indexes_text",
+    "netdevs_named",
     "parse_indexes",
     "policy_config",
     "read_disruption",
@@ -110,6 +111,11 @@ def _spec_fields(spec: object) -> Mapping[str, object]:
     fields = read_object(given, "spec", known)
     read_disruption(fields)
     return fields
+
+
+def netdevs_named(policies: Iterable[PolicyConfig]) -> tuple[str, ...]:
+    """Netdevs that policies name, sorted; some may be alternative names."""
+    return tuple(sorted({d.netdev for policy in policies for d in policy.devices if d.netdev is not None}))
 
 
 def read_priority(spec: Mapping[str, object]) -> int:

@@ -162,7 +162,8 @@ class Inventory:
     groups: tuple[IommuGroup, ...]
     unreadable: tuple[Unreadable, ...]
     loadable: tuple[str, ...] | None = None
-    """vfio drivers that the running kernel's modules could bring; None: its modules are not to be seen here."""
+    """Drivers that the running kernel's modules could bring: vfio drivers, and those of functions here. None: its
+    modules are not to be seen here."""
 
     def __post_init__(self) -> None:
         # Sorted here too, because they are searched as sorted, and one that was missed would count as no group.
