@@ -80,7 +80,7 @@ class FakeNetlink(Netlink):
         self._kernel.begins(f"rtnetlink/{netdev}/{vf}", link_text(setting))
         if vf is None or _is_refused(setting, up=_up(folder)):
             raise NetlinkRefusedError(errno.EINVAL)
-        if setting.link_state is not None:
+        if any(value is not None for value in (setting.link_state, setting.node_guid, setting.port_guid)):
             raise NetlinkRefusedError(errno.EOPNOTSUPP)
         if setting.mac is not None:
             self._kernel.made_up.discard(vf)

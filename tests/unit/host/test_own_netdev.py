@@ -11,7 +11,7 @@ from kernel import FakeKernel
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.desired import NodeConfig
+from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
 from virtfn_host.core.values.model import InUse, PhysicalFunction
 from virtfn_host.core.values.steps import Outcome
 from virtfn_host.linux.act.apply import apply
@@ -193,3 +193,23 @@ def test_an_interface_alias_is_no_name(kernel: FakeKernel) -> None:
     uplink(kernel)
     (net(kernel) / "eth2" / "ifalias").write_text("uplink to rack 7\n")
     assert pf_of(kernel, "uplink to rack 7").netdevs == ("eth2",)
+
+
+def test_a_whole_function_is_known_by_its_alternative_name_while_its_netdev_is_gone(kernel: FakeKernel) -> None:
+    uplink(kernel, port=None)
+    (net(kernel) / "eth2" / "flags").write_text("0x1002\n")
+    kernel.other_names["eth2"] = ("enp1s0f0np0",)
+    machine = kernel.machine()
+    whole = WholeRequest(resource_name="virtfn.dev/nic", driver="vfio-pci")
+    device = DeviceMatcher(netdev="enp1s0f0np0")
+    policy = PolicyConfig(name="nic", uid="u", generation=1, devices=(device,), count=None, pools=(), whole=whole)
+    for _ in range(2):
+        inventory = read_inventory(machine.sysfs, asked=asked_names(["enp1s0f0np0"], machine.netlink))
+        resolution = resolve(NodeConfig(policies=(policy,)), inventory, machine.journal.originals())
+        assert resolution.rejected == ()
+        made = plan(inventory, resolution.desired, InUse(holders=()))
+        results = apply(made, machine).results
+        assert [result.message for result in results if result.outcome is not Outcome.DONE] == []
+        kernel.other_names.clear()  # they end with the netdev
+    assert made.steps == ()
+    assert kernel._driver(PF) == "vfio-pci"

@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Holder
-from virtfn_host.core.values.names import MacAddress, Rate, Vlan, VlanPriority
+from virtfn_host.core.values.names import Guid, MacAddress, Rate, Vlan, VlanPriority
 
 # --- what is ---------------------------------------------------------------------------------------------------------
 
@@ -27,9 +27,15 @@ class LinkState(StrEnum):
     DISABLE = "disable"  # always down
 
 
+class Lasting(StrEnum):
+    """How a name of a VF on its network is asked for."""
+
+    STABLE = "Stable"  # one that somebody set is kept, else it is made of the PF's own and the VF's index
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkRequest:
-    """Link settings that a pool asks for its VFs; None: not mentioned, keep. `{}` asks for a MAC that stays."""
+class LinkSettings:
+    """Link settings that are asked for and shown alike."""
 
     vlan: Vlan | None = None
     """0: untagged."""
@@ -44,13 +50,25 @@ class LinkRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VfLink(LinkRequest):
+class LinkRequest(LinkSettings):
+    """Link settings that a pool asks for its VFs; None: not mentioned, never set."""
+
+    mac: Lasting | None = None
+    guid: Lasting | None = None
+    """Node and port GUID; VFs of InfiniBand have these, and no MAC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VfLink(LinkSettings):
     """Link settings of a VF: what its PF's netdev shows (None: the driver does not say), or what it should show
     (None: not mentioned)."""
 
     mac: MacAddress | None = None
     """The administrative address, lower case with colons; zero where none is set. One that the VF's own network driver
     made up is none: it is another one after the next bind."""
+    node_guid: Guid | None = None
+    port_guid: Guid | None = None
+    """Of InfiniBand, lower case with colons; zero where none is set."""
 
 
 Card: TypeAlias = tuple[PciAddress, str, str]
@@ -162,8 +180,8 @@ class Inventory:
     groups: tuple[IommuGroup, ...]
     unreadable: tuple[Unreadable, ...]
     loadable: tuple[str, ...] | None = None
-    """Drivers that the running kernel's modules could bring: vfio drivers, and those of functions here. None: its
-    modules are not to be seen here."""
+    """Drivers that the running kernel's modules could bring: vfio drivers, and those of functions here that are
+    not registered. None: its modules are not to be seen here."""
 
     def __post_init__(self) -> None:
         # Sorted here too, because they are searched as sorted, and one that was missed would count as no group.

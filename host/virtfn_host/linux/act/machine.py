@@ -15,6 +15,7 @@ from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.wall import Wall
 from virtfn_host.linux.errors import AnotherWriterError, NetlinkError, StaleSnapshotError
 from virtfn_host.linux.look.inventory import read_pf
+from virtfn_host.linux.look.other_names import with_every_name
 from virtfn_host.linux.netlink.asks import Netlink
 from virtfn_host.linux.netlink.shown import with_links
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -86,6 +87,8 @@ def remember(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bo
     # A look at 127 VFs, for an entry that exists already, would take longer than ten unbinds.
     if (known := machine.journal.entry(machine.sysfs.card(pf))) is None or whole:
         found = look_at(machine.sysfs, pf, reader=machine.reader)
+        if whole and machine.netlink is not None:
+            found = with_every_name(found, machine.netlink)  # a policy may know it by one, and its netdev ends now
         if found.vfs and machine.netlink is not None and known is None:
             found = _seen_links(found, machine.sysfs, machine.netlink, needed=ends_vfs)
         machine.journal.remember(found, whole=whole)

@@ -142,9 +142,12 @@ def read_inventory(
 
 
 def _loadable(sysfs: OneLook, pfs: Iterable[PhysicalFunction]) -> tuple[str, ...] | None:
-    """Drivers that modules on the disk bring: vfio drivers, and the functions' own."""
+    """Drivers that modules on the disk bring: vfio drivers, and the functions' own that are not loaded."""
     vfio = loadable_drivers(sysfs)
-    return None if vfio is None else tuple(sorted({*vfio, *own_drivers(sysfs, (pf.address for pf in pfs))}))
+    if vfio is None:
+        return None
+    own = own_drivers(sysfs, (pf.address for pf in pfs)) - set(_drivers(sysfs))
+    return tuple(sorted({*vfio, *own}))
 
 
 def _groups(look: _Look, pfs: Iterable[PhysicalFunction]) -> Iterator[IommuGroup]:

@@ -48,6 +48,16 @@ def with_other_names(
     return [_named(pf, names) for pf in found] if names else found
 
 
+def with_every_name(pf: PhysicalFunction, netlink: Netlink) -> PhysicalFunction:
+    """Return a function with the alternative names of its netdevs; without them where netlink does not answer."""
+    if not pf.netdevs:
+        return pf
+    try:
+        return _named(pf, netlink.other_names())
+    except NetlinkError:
+        return pf
+
+
 def _named(pf: PhysicalFunction, names: Mapping[str, tuple[str, ...]]) -> PhysicalFunction:
     if not any(name in names for function in pf.family for name in function.netdevs):
         return pf

@@ -5,7 +5,7 @@ The PF's netdev is found in sysfs, so its name is the host's. A netdev in anothe
 
 from dataclasses import replace
 
-from virtfn_host.core.turn.resolve import NETWORK_CLASS
+from virtfn_host.core.checks.network import NETWORK_CLASS
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
 from virtfn_host.core.values.model import PhysicalFunction, VfLink
