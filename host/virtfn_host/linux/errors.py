@@ -27,7 +27,7 @@ try next.
 import errno as errnos
 import os
 
-from virtfn_host.core.checks.refusals import ENOTSUPP, Write, way_out, write_of
+from virtfn_host.core.checks.refusals import ENOTSUPP, Attempt, way_out, write_of
 from virtfn_host.core.values.reasons import Reason
 
 
@@ -60,7 +60,7 @@ class SysfsWriteError(HostError):
 
     def __init__(self, path: str, value: str, errno: int) -> None:
         write = write_of(path)
-        if errno == errnos.ENOENT and write is Write.NUM_VFS:
+        if errno == errnos.ENOENT and write is Attempt.NUM_VFS:
             self.reason = Reason.SRIOV_UNSUPPORTED
         super().__init__(f"writing {value!r} to {path}: {errno_text(errno)}; {way_out(write, errno)}")
         self.path, self.value, self.errno = path, value, errno

@@ -9,8 +9,8 @@ from virtfn_host.core.checks.refusals import (
     ENOTSUPP,
     LOG,
     TABLE,
+    Attempt,
     PfState,
-    Write,
     module_way_out,
     pf_trouble,
     way_out,
@@ -23,54 +23,54 @@ PF = "/sys/bus/pci/devices/0000:01:00.0"
 @pytest.mark.parametrize(
     ("path", "write"),
     [
-        (f"{PF}/sriov_numvfs", Write.NUM_VFS),
-        (f"{PF}/driver/unbind", Write.UNBIND),
-        ("/sys/bus/pci/drivers/vfio-pci/bind", Write.BIND),
-        (f"{PF}/driver_override", Write.OVERRIDE),
-        (f"{PF}/remove", Write.OTHER),
-        (f"{PF}/link", Write.OTHER),
+        (f"{PF}/sriov_numvfs", Attempt.NUM_VFS),
+        (f"{PF}/driver/unbind", Attempt.UNBIND),
+        ("/sys/bus/pci/drivers/vfio-pci/bind", Attempt.BIND),
+        (f"{PF}/driver_override", Attempt.OVERRIDE),
+        (f"{PF}/remove", Attempt.OTHER),
+        (f"{PF}/link", Attempt.OTHER),
     ],
 )
-def test_a_path_tells_what_it_takes(path: str, write: Write) -> None:
+def test_a_path_tells_what_it_takes(path: str, write: Attempt) -> None:
     assert write_of(path) is write
 
 
 @pytest.mark.parametrize(
     ("write", "number", "words"),
     [
-        (Write.NUM_VFS, errno.ENOSPC, ("MSI-X", "fewer VFs", "irdma")),
-        (Write.NUM_VFS, errno.ENOMEM, ("MMIO", "bus numbers", "pci=realloc")),
-        (Write.NUM_VFS, errno.EAGAIN, ("pending",)),
-        (Write.NUM_VFS, errno.EPERM, ("fewer VFs", "lockdown")),
-        (Write.NUM_VFS, ENOTSUPP, ("firmware",)),
-        (Write.NUM_VFS, errno.EBUSY, ("VFs already", "reset")),
-        (Write.NUM_VFS, errno.EIO, ("firmware", "reset the card")),
-        (Write.NUM_VFS, errno.ENODEV, ("gone",)),
-        (Write.BIND, errno.EBUSY, ("bound already", "group")),
-        (Write.BIND, errno.EINVAL, ("IOMMU",)),
-        (Write.BIND, errno.ENOENT, ("not loaded",)),
-        (Write.BIND, errno.ENOSPC, ("MSI-X",)),
-        (Write.UNBIND, errno.ENODEV, ("not bound",)),
-        (Write.OVERRIDE, errno.EINVAL, ("longer",)),
-        (Write.LINK, errno.EOPNOTSUPP, ("leave it out",)),
-        (Write.LINK, errno.EAGAIN, ("reset",)),
-        (Write.RATE, errno.EINVAL, ("speed", "minTxRate")),
-        (Write.RATE, errno.EOPNOTSUPP, ("leave it out",)),
-        (Write.OTHER, errno.EROFS, ("read-only",)),
+        (Attempt.NUM_VFS, errno.ENOSPC, ("MSI-X", "fewer VFs", "irdma")),
+        (Attempt.NUM_VFS, errno.ENOMEM, ("MMIO", "bus numbers", "pci=realloc")),
+        (Attempt.NUM_VFS, errno.EAGAIN, ("pending",)),
+        (Attempt.NUM_VFS, errno.EPERM, ("fewer VFs", "lockdown")),
+        (Attempt.NUM_VFS, ENOTSUPP, ("firmware",)),
+        (Attempt.NUM_VFS, errno.EBUSY, ("VFs already", "reset")),
+        (Attempt.NUM_VFS, errno.EIO, ("firmware", "reset the card")),
+        (Attempt.NUM_VFS, errno.ENODEV, ("gone",)),
+        (Attempt.BIND, errno.EBUSY, ("bound already", "group")),
+        (Attempt.BIND, errno.EINVAL, ("IOMMU",)),
+        (Attempt.BIND, errno.ENOENT, ("not loaded",)),
+        (Attempt.BIND, errno.ENOSPC, ("MSI-X",)),
+        (Attempt.UNBIND, errno.ENODEV, ("not bound",)),
+        (Attempt.OVERRIDE, errno.EINVAL, ("longer",)),
+        (Attempt.LINK, errno.EOPNOTSUPP, ("leave it out",)),
+        (Attempt.LINK, errno.EAGAIN, ("reset",)),
+        (Attempt.RATE, errno.EINVAL, ("speed", "minTxRate")),
+        (Attempt.RATE, errno.EOPNOTSUPP, ("leave it out",)),
+        (Attempt.OTHER, errno.EROFS, ("read-only",)),
     ],
 )
-def test_known_causes_and_the_way_out_are_named(write: Write, number: int, words: tuple[str, ...]) -> None:
+def test_known_causes_and_the_way_out_are_named(write: Attempt, number: int, words: tuple[str, ...]) -> None:
     assert all(word in way_out(write, number) for word in words)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOMEM, errno.EAGAIN, errno.EPERM, ENOTSUPP, errno.EBUSY])
 def test_a_number_of_vfs_is_never_left_to_the_kernel_log_alone(number: int) -> None:
-    assert way_out(Write.NUM_VFS, number) != LOG
+    assert way_out(Attempt.NUM_VFS, number) != LOG
 
 
 def test_an_errno_that_nobody_knows_is_for_the_kernel_log() -> None:
-    assert way_out(Write.NUM_VFS, errno.EXDEV) == LOG
-    assert way_out(Write.LINK, 4095) == LOG
+    assert way_out(Attempt.NUM_VFS, errno.EXDEV) == LOG
+    assert way_out(Attempt.LINK, 4095) == LOG
 
 
 def test_every_cause_is_one_line_that_fits_into_a_message() -> None:
@@ -100,7 +100,7 @@ LOST = PfState(netdev="ens1", up=False, answers=False)
 
 @pytest.mark.parametrize("number", [None, errno.EINVAL, errno.EAGAIN, errno.ENODEV])
 def test_a_pf_that_is_down_explains_that_no_vfs_came(number: int | None) -> None:
-    trouble = pf_trouble(Write.NUM_VFS, number, DOWN)
+    trouble = pf_trouble(Attempt.NUM_VFS, number, DOWN)
     assert trouble is not None
     assert "ens1 is down" in trouble
     assert "ip link set ens1 up" in trouble
@@ -109,40 +109,40 @@ def test_a_pf_that_is_down_explains_that_no_vfs_came(number: int | None) -> None
 @pytest.mark.parametrize(
     ("write", "number"),
     [
-        (Write.NUM_VFS, errno.ENOSPC),
-        (Write.NUM_VFS, errno.ERANGE),
-        (Write.LINK, errno.EOPNOTSUPP),
-        (Write.UNBIND, None),
+        (Attempt.NUM_VFS, errno.ENOSPC),
+        (Attempt.NUM_VFS, errno.ERANGE),
+        (Attempt.LINK, errno.EOPNOTSUPP),
+        (Attempt.UNBIND, None),
     ],
 )
-def test_it_explains_nothing_that_has_another_cause(write: Write, number: int | None) -> None:
+def test_it_explains_nothing_that_has_another_cause(write: Attempt, number: int | None) -> None:
     assert pf_trouble(write, number, DOWN) is None
 
 
 @pytest.mark.parametrize(
     ("write", "number", "word"),
     [
-        (Write.LINK, errno.EOPNOTSUPP, "representors"),
-        (Write.RATE, errno.EINVAL, "representors"),
-        (Write.NUM_VFS, errno.EBUSY, "eswitch"),
-        (Write.NUM_VFS, None, "eswitch"),
+        (Attempt.LINK, errno.EOPNOTSUPP, "representors"),
+        (Attempt.RATE, errno.EINVAL, "representors"),
+        (Attempt.NUM_VFS, errno.EBUSY, "eswitch"),
+        (Attempt.NUM_VFS, None, "eswitch"),
     ],
 )
-def test_switchdev_mode_is_told(write: Write, number: int | None, word: str) -> None:
+def test_switchdev_mode_is_told(write: Attempt, number: int | None, word: str) -> None:
     trouble = pf_trouble(write, number, SWITCHDEV)
     assert trouble is not None
     assert "switchdev" in trouble
     assert word in trouble
 
 
-@pytest.mark.parametrize("write", [Write.NUM_VFS, Write.BIND, Write.LINK])
-def test_a_pf_that_does_not_answer_on_the_bus_comes_first(write: Write) -> None:
+@pytest.mark.parametrize("write", [Attempt.NUM_VFS, Attempt.BIND, Attempt.LINK])
+def test_a_pf_that_does_not_answer_on_the_bus_comes_first(write: Attempt) -> None:
     trouble = pf_trouble(write, errno.EIO, LOST)
     assert trouble is not None
     assert "does not answer on the bus" in trouble
 
 
-@pytest.mark.parametrize("write", list(Write))
-def test_a_pf_that_is_well_explains_nothing(write: Write) -> None:
+@pytest.mark.parametrize("write", list(Attempt))
+def test_a_pf_that_is_well_explains_nothing(write: Attempt) -> None:
     assert pf_trouble(write, errno.EINVAL, PfState(netdev="ens1", up=True)) is None
     assert pf_trouble(write, errno.EINVAL, PfState()) is None

@@ -1,7 +1,7 @@
 """What an errno of the kernel means for a write that virtfn makes, and the way out: one table, with its sources.
 
-`Write` says what was written, `way_out` what is known of an errno there, `pf_trouble` what the PF's own state adds. All
-known causes are named, because the errno alone does not tell them apart; the kernel log does.
+`Attempt` says what was written, `way_out` what is known of an errno there, `pf_trouble` what the PF's own state adds.
+All known causes are named, because the errno alone does not tell them apart; the kernel log does.
 """
 
 import errno
@@ -15,7 +15,7 @@ ENOTSUPP = 524
 LOG = "see the kernel log"
 
 
-class Write(StrEnum):
+class Attempt(StrEnum):
     """What was written."""
 
     NUM_VFS = "sriov_numvfs"
@@ -31,13 +31,13 @@ class Write(StrEnum):
     OTHER = "other"
 
 
-def write_of(path: str) -> Write:
+def write_of(path: str) -> Attempt:
     """What a path of sysfs takes."""
     name = path.rpartition("/")[2]
-    return Write(name) if name in _FILES else Write.OTHER
+    return Attempt(name) if name in _FILES else Attempt.OTHER
 
 
-_FILES = frozenset({Write.NUM_VFS, Write.AUTOPROBE, Write.OVERRIDE, Write.BIND, Write.UNBIND, Write.PROBE})
+_FILES = frozenset({Attempt.NUM_VFS, Attempt.AUTOPROBE, Attempt.OVERRIDE, Attempt.BIND, Attempt.UNBIND, Attempt.PROBE})
 
 _RIGHTS = "run as root, in a privileged container or in none"
 _LOCKDOWN = "the kernel is locked down (/sys/kernel/security/lockdown)"
@@ -60,9 +60,9 @@ ANYWHERE: Mapping[int, str] = {
 }
 """Where the table below has nothing more exact. EIO, ETIMEDOUT: drivers hand on what their firmware answers."""
 
-TABLE: Mapping[Write, Mapping[int, str]] = {
+TABLE: Mapping[Attempt, Mapping[int, str]] = {
     # drivers/pci/iov.c: sriov_numvfs_store; the first three are measured (tests/contract/test_writes.py).
-    Write.NUM_VFS: {
+    Attempt.NUM_VFS: {
         errno.ERANGE: "more VFs than sriov_totalvfs; ask for fewer",
         errno.ENOENT: "the driver that the PF is on cannot make VFs; bind its own",
         errno.EBUSY: "something else has the device: it has VFs already, is being reset, or a VF is in a "
@@ -92,7 +92,7 @@ TABLE: Mapping[Write, Mapping[int, str]] = {
     },
     # drivers/base/bus.c: bind_store; drivers/vfio: vfio_pci_core_register_device, iommu_device_claim_dma_owner.
     # Measured (tests/contract/test_writes.py): EINVAL without an IOMMU, EBUSY, ENODEV, ENOENT.
-    Write.BIND: {
+    Attempt.BIND: {
         errno.EBUSY: "something else has the device: it is bound already, or its IOMMU group belongs to a "
         "program that uses vfio; find out what, and try again",
         errno.ENODEV: "no such device, the driver does not take it, or driver_override names another",
@@ -109,30 +109,30 @@ TABLE: Mapping[Write, Mapping[int, str]] = {
         ENOTSUPP: "the driver does not support this device",
     },
     # drivers/base/bus.c: unbind_store; the file lies below the link `driver`, so it is gone with the driver.
-    Write.UNBIND: {
+    Attempt.UNBIND: {
         errno.ENOENT: "it has no driver any more",
         errno.ENODEV: "it is not bound to that driver any more",
         errno.EPERM: _RIGHTS,
     },
     # drivers/base/driver.c: driver_set_override.
-    Write.OVERRIDE: {
+    Attempt.OVERRIDE: {
         errno.EINVAL: "the name is longer than one page",
         errno.EPERM: _RIGHTS,
         errno.ENOENT: "the device is gone",
     },
-    Write.AUTOPROBE: {
+    Attempt.AUTOPROBE: {
         errno.EINVAL: "it takes 0 and 1 only",
         errno.EPERM: _RIGHTS,
         errno.ENOENT: "the device is gone, or has no SR-IOV any more",
     },
-    Write.PROBE: {
+    Attempt.PROBE: {
         errno.EINVAL: "its IOMMU group belongs to a program that uses vfio",
         errno.ENODEV: "there is no such device",
         errno.EPERM: _RIGHTS,
     },
     # net/core/rtnetlink.c: do_setvfinfo answers EOPNOTSUPP where the driver has no such operation; EINVAL, EAGAIN and
     # EPERM come from drivers (measured on igb: docs/decisions/0010; i40e: "VF still in reset. Try again").
-    Write.LINK: {
+    Attempt.LINK: {
         errno.EOPNOTSUPP: "the PF's driver does not know this setting; leave it out",
         ENOTSUPP: "the PF's driver does not know this setting; leave it out",
         errno.EPROTONOSUPPORT: "the PF's driver knows no such VLAN; leave it out",
@@ -147,12 +147,12 @@ TABLE: Mapping[Write, Mapping[int, str]] = {
 }
 
 
-def way_out(write: Write, number: int) -> str:
+def way_out(write: Attempt, number: int) -> str:
     """What is known of an errno as the answer to a write: causes, and what helps."""
-    if write is Write.RATE:
+    if write is Attempt.RATE:
         if number == errno.EINVAL:
             return "a rate needs a link and must be below its speed, and some drivers know no minTxRate"
-        write = Write.LINK
+        write = Attempt.LINK
     return TABLE.get(write, {}).get(number) or ANYWHERE.get(number, LOG)
 
 
@@ -189,23 +189,23 @@ DOWN = frozenset(
 """What a driver answers that does not work while its netdev is down; None: success, and nothing made."""
 
 
-def pf_trouble(write: Write, number: int | None, state: PfState) -> str | None:
+def pf_trouble(write: Attempt, number: int | None, state: PfState) -> str | None:
     """What of the PF's state explains a failure; None where nothing does.
 
     Args:
         number: the errno; None where the kernel reported success and did not do it.
     """
-    if write not in (Write.NUM_VFS, Write.BIND, Write.LINK, Write.RATE):
+    if write not in (Attempt.NUM_VFS, Attempt.BIND, Attempt.LINK, Attempt.RATE):
         return None
     if not state.answers:
         return "the PF does not answer on the bus: it is being reset or in recovery, or it has failed or lost power"
-    if state.switchdev and write is Write.NUM_VFS:
+    if state.switchdev and write is Attempt.NUM_VFS:
         text = "in which some drivers change no number of VFs (devlink dev eswitch)"
         return f"{state.netdev} is in switchdev mode, {text}"
-    if state.switchdev and write in (Write.LINK, Write.RATE) and number != errno.ENODEV:
+    if state.switchdev and write in (Attempt.LINK, Attempt.RATE) and number != errno.ENODEV:
         text = "in which VFs are set by their representors (tc, bridge, devlink port function) and not by the PF"
         return f"{state.netdev} is in switchdev mode, {text}"
-    if state.up is False and write is not Write.LINK and number in DOWN:
+    if state.up is False and write is not Attempt.LINK and number in DOWN:
         # bnxt_sriov.c: bnxt_sriov_configure, "Reject SRIOV config request since if is down!", with success.
         text = "and some drivers (bnxt_en) make no VFs then, or refuse"
         return f"{state.netdev} is down, {text}: ip link set {state.netdev} up"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from virtfn_host.core.checks.refusals import Write, way_out
+from virtfn_host.core.checks.refusals import Attempt, way_out
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import groups_of, is_rate, link_text, mentioned
 from virtfn_host.core.values.model import VfLink
@@ -96,7 +96,7 @@ def _set(step: SetLink, address: PciAddress, index: int, name: str, link: VfLink
         netlink.set_vf(name, index, _whole_group(step.value, link))
     except NetlinkRefusedError as error:
         text = f"ip link set {name} vf {index} {link_text(step.value)}: {errno_text(error.errno)}"
-        write = Write.RATE if is_rate(step.value) else Write.LINK
+        write = Attempt.RATE if is_rate(step.value) else Attempt.LINK
         refused = LinkSettingRefusedError(f"{text}; {way_out(write, error.errno)}")
         refused.errno = error.errno
         return refused

@@ -1,6 +1,6 @@
 """Tells why a step failed: what it was, what the machine answered, and what of the PF's present state explains that."""
 
-from virtfn_host.core.checks.refusals import PfState, Write, pf_trouble
+from virtfn_host.core.checks.refusals import Attempt, PfState, pf_trouble
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import is_rate
 from virtfn_host.core.values.steps import Bind, SetLink, SetNumVfs, Settle, Step, describe, pf_of
@@ -42,14 +42,14 @@ def pf_state(machine: Machine, pf: PciAddress) -> PfState:
         return PfState(answers=answers)
 
 
-def _write(step: Step) -> Write | None:
+def _write(step: Step) -> Attempt | None:
     match step:
         case SetNumVfs(value=value):
-            return Write.NUM_VFS if value else None
+            return Attempt.NUM_VFS if value else None
         case Settle():
-            return Write.NUM_VFS
+            return Attempt.NUM_VFS
         case Bind():
-            return Write.BIND
+            return Attempt.BIND
         case SetLink(value=value):
-            return Write.RATE if is_rate(value) else Write.LINK
+            return Attempt.RATE if is_rate(value) else Attempt.LINK
     return None
