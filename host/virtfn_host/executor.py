@@ -21,6 +21,7 @@ from virtfn_host.linux.netlink.asks import Netlink
 from virtfn_host.linux.read.holding import who_blocks
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.modules import Modprobe
+from virtfn_host.linux.touch.reader import Reader
 from virtfn_host.linux.touch.writer import HELD_AFTER, Writer
 from virtfn_host.linux.use.canary import Canary
 from virtfn_host.linux.use.stuck import hanging, others_write, pfs_now
@@ -37,6 +38,7 @@ def machine_of(sysfs: Sysfs, journal: Path, root: Path = Path("/")) -> Machine:
         journal=Journal(journal),
         modules=Modprobe(sysfs, root),
         netlink=Netlink(sysfs.proc),
+        reader=Reader(),
     )
 
 
@@ -83,10 +85,11 @@ class Executor:
                 self._writes = False
 
     def close(self) -> None:
-        """End the children of writer, netlink and canary."""
+        """End the children of writer, netlink, reader and canary."""
         self.machine.writer.close()
-        if self.machine.netlink is not None:
-            self.machine.netlink.close()
+        for child in (self.machine.netlink, self.machine.reader):
+            if child is not None:
+                child.close()
         with self._asking:
             self._canary.close()
 

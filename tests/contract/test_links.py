@@ -15,7 +15,7 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import Desired, DeviceMatcher, NodeConfig, PolicyConfig
 from virtfn_host.core.values.holders import Cause, holder_text
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.values.model import LinkState, VfLink, VirtualFunction
+from virtfn_host.core.values.model import Lasting, LinkState, VfLink, VirtualFunction
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Blocked, FunctionRef, Outcome, Report, SetLink, plan_of
 from virtfn_host.linux.act.apply import apply
@@ -108,6 +108,8 @@ def test_settings_are_shown_as_they_were_set_and_end_with_the_vf(lab: Lab, netli
 def test_what_igb_refuses(lab: Lab, netlink: Netlink) -> None:
     lab.make(lab.pf, 1)
     assert answer(lab, link_state=LinkState.ENABLE) == EOPNOTSUPP
+    assert answer(lab, node_guid="02:00:00:00:00:00:00:07") == EOPNOTSUPP
+    assert answer(lab, port_guid="02:00:00:00:00:00:00:07") == EOPNOTSUPP
     assert answer(lab, mac="01:00:00:00:00:07") == EINVAL
     assert answer(lab, min_tx_rate=10, max_tx_rate=100) == EINVAL
     assert answer(lab, min_tx_rate=0, max_tx_rate=4_000_000) == EINVAL
@@ -167,7 +169,7 @@ def test_a_pool_gets_its_settings_and_keeps_them_over_a_resize(lab: Lab, netlink
 
 
 def test_every_vf_has_the_mac_that_follows_from_its_pf_and_index(lab: Lab, netlink: Netlink) -> None:
-    assert_converged(lab, on(lab))
+    assert_converged(lab, on(lab, mac=Lasting.STABLE))
     mac = netlink.links(lab.netdev(lab.pf)).mac
     assert mac is not None
     assert [link.mac for link in links(lab) if link] == [stable_mac(mac, 0), stable_mac(mac, 1)]
@@ -175,7 +177,7 @@ def test_every_vf_has_the_mac_that_follows_from_its_pf_and_index(lab: Lab, netli
 
 def test_the_netdev_of_a_kernel_pool_bears_that_mac(lab: Lab, netlink: Netlink) -> None:
     lab.machine.modules.load("igbvf", 30)
-    assert_converged(lab, on(lab, count=1, driver="kernel"))
+    assert_converged(lab, on(lab, count=1, driver="kernel", mac=Lasting.STABLE))
     (vf,) = vfs(lab)
     assert vf.link is not None
     assert lab.sysfs.read(lab.sysfs.device(vf.address, "net", lab.netdev(vf.address), "address")) == vf.link.mac
@@ -185,7 +187,7 @@ def test_that_mac_is_ours_also_when_the_driver_had_made_one_up_before(lab: Lab, 
     """igbvf makes one up while its PF is down or busy, later takes the one that was set, and leaves the mark."""
     lab.machine.modules.load("igbvf", 30)
     lab.set_up(lab.pf, False)
-    _, desired, _ = converge(lab, on(lab, count=1, driver="kernel"))
+    _, desired, _ = converge(lab, on(lab, count=1, driver="kernel", mac=Lasting.STABLE))
     lab.set_up(lab.pf, True)
     (vf,) = vfs(lab)
     assert vf.link is not None
@@ -202,8 +204,16 @@ def test_that_mac_is_ours_also_when_the_driver_had_made_one_up_before(lab: Lab, 
 def test_a_mac_that_an_administrator_set_is_kept(lab: Lab, netlink: Netlink) -> None:
     lab.make(lab.pf, 2)
     assert answer(lab, 1, mac=MAC) == 0
-    assert_converged(lab, on(lab, count=4))
+    assert_converged(lab, on(lab, count=4, mac=Lasting.STABLE))
     assert [link.mac for link in links(lab) if link][1] == MAC
+
+
+def test_a_mac_that_nobody_asks_for_is_not_set(lab: Lab, netlink: Netlink) -> None:
+    assert_converged(lab, on(lab, vlan=100))
+    assert [link.mac for link in links(lab) if link] == [ZERO_MAC, ZERO_MAC]
+    assert answer(lab, 1, mac=MAC) == 0
+    assert_converged(lab, on(lab, vlan=100))
+    assert [link.mac for link in links(lab) if link] == [ZERO_MAC, MAC]
 
 
 def test_a_setting_that_somebody_changed_is_put_right_without_touching_the_driver(lab: Lab, netlink: Netlink) -> None:

@@ -132,6 +132,21 @@ class Lab:
             fcntl.ioctl(any_socket, 0x8916, request)  # SIOCSIFADDR
 
     @contextmanager
+    def named_also(self, function: PciAddress, other: str) -> Iterator[None]:
+        """Give a netdev an alternative name: `ip link property add dev NETDEV altname OTHER`."""
+        netdev = self.netdev(function)
+        if self.fake is not None:
+            self.fake.other_names[netdev] = (other,)
+            yield
+            del self.fake.other_names[netdev]
+            return
+        subprocess.run(["ip", "link", "property", "add", "dev", netdev, "altname", other], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["ip", "link", "property", "del", "dev", netdev, "altname", other], check=True)
+
+    @contextmanager
     def used(self, vf: PciAddress) -> Iterator[None]:
         """Hold a VF open through vfio, as a pod does."""
         if self.fake is not None:

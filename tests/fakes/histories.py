@@ -34,7 +34,7 @@ from kernel import IGB
 from virtfn_host import executor
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
-from virtfn_host.core.values.model import LinkRequest, VfLink
+from virtfn_host.core.values.model import Lasting, LinkRequest, VfLink
 from virtfn_host.core.values.steps import StepResult
 from virtfn_host.linux.act import apply as applying
 from virtfn_host.linux.act import link_steps as linking
@@ -113,7 +113,15 @@ MUTATIONS = {
 drivers = st.sampled_from(["vfio-pci", "vfio-pci", "kernel"])
 indexes = st.sampled_from([None, None, (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
 links = st.sampled_from(
-    [None, None, None, None, LinkRequest(), LinkRequest(vlan=5, vlan_qos=2), LinkRequest(trust=True, spoof_check=False)]
+    [
+        None,
+        None,
+        None,
+        None,
+        LinkRequest(mac=Lasting.STABLE),
+        LinkRequest(vlan=5, vlan_qos=2),
+        LinkRequest(trust=True, spoof_check=False),
+    ]
 )
 """Link requests without rates: the PFs of these histories are down, and then rates are refused."""
 pools = st.builds(

@@ -30,7 +30,7 @@ from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Outcome, Plan, StepResult, pf_of
 from virtfn_host.executor import Executor
 from virtfn_host.linux.act.machine import Machine
-from virtfn_host.linux.netlink.shown import netdev_of
+from virtfn_host.linux.touch.ports import own_netdev
 from virtfn_host.linux.use.canary import Canary
 from virtfn_host.process.protocol import Look
 from virtfn_host.process.serve import Host
@@ -168,7 +168,7 @@ class HistoryNode:
     def set_link(self, vf: PciAddress, setting: VfLink) -> None:
         """Let an outsider set a link setting, if the VF's PF has a netdev."""
         pf = next(pf for pf in self.cards if vf in self.vfs_of(pf))
-        if (netdev := netdev_of(self.machine.sysfs, pf)) is not None and self.machine.netlink is not None:
+        if (netdev := own_netdev(self.machine.sysfs, pf)) is not None and self.machine.netlink is not None:
             index = next(n for n, one in self.machine.sysfs.vf_addresses(pf).items() if one == vf)
             self.machine.netlink.set_vf(netdev, index, setting)
 

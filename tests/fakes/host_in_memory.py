@@ -44,10 +44,10 @@ class HostInMemory:
         self._executor = Executor(self.machine, self._canary)
         self._host = Host(self._executor, reader=None)
 
-    async def observe(self, *, links: bool = False) -> Observation:
+    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = ()) -> Observation:
         """See ports.HostProcess."""
         try:
-            return self._host.observe(Look(links=links))
+            return self._host.observe(Look(links=links, netdevs=tuple(netdevs)))
         except HostError as error:
             raise HostRefused(error.reason, str(error)) from error
 

@@ -21,6 +21,7 @@ from virtfn_host.core.values.model import Stuck, VfLink
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.machine import Machine
 from virtfn_host.linux.errors import ModuleMissingError, StuckError, SysfsReadError, SysfsWriteError
+from virtfn_host.linux.look.preflight import module_name
 from virtfn_host.linux.read.holding import who_blocks
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.rounds import NOBODY
@@ -77,6 +78,8 @@ class FakeKernel:
         """VFs whose MAC their own driver made up."""
         self.addresses: dict[str, tuple[str, ...]] = {}
         """IP addresses by netdev."""
+        self.other_names: dict[str, tuple[str, ...]] = {}
+        """Alternative names by netdev (`ip link property add`)."""
         self.outsider: Outsider | None = None
         """Another program whose write is blocked."""
         for folder in (self.devices, self.drivers):
@@ -308,6 +311,7 @@ class FakeKernel:
             (self.devices / str(address) / name).write_text(f"{text}\n")
         for name, number in (("sriov_offset", 0x80), ("sriov_stride", 2)):
             (self.devices / str(address) / name).write_text(f"{number}\n")
+        (self.devices / str(address) / "sriov_vf_device").write_text(f"{VF_IDS[1]}\n")
         self._bind("igb", address)
 
     def _add(self, address: PciAddress, ids: tuple[str, str], class_code: str, group: Path | None = None) -> None:
@@ -411,6 +415,8 @@ class FakeWriter(Writer):
         try:
             self._kernel.write(path, value)
         except BlockingIOError as error:
+            if error.errno is not None:  # EAGAIN of a driver, which is an answer
+                return SysfsWriteError(os.fspath(path), value, error.errno)
             self._blocked = (path, value)
             who = self._who(os.fspath(path), value)
             return StuckError(f"{error}; {who.text if who else NOBODY}")
@@ -438,15 +444,20 @@ class FakeWriter(Writer):
 
 
 class FakeModules:
-    """Modules that exist: vfio-pci, and all that are registered."""
+    """Modules that exist: vfio-pci, all that are registered, and those of `modules.dep`."""
 
     def __init__(self, kernel: FakeKernel) -> None:
         self._kernel = kernel
 
     def load(self, driver: str, deadline: float) -> None:
         """See Modules."""
-        if driver == "vfio-pci":
+        if driver == "vfio-pci" or driver in self._on_disk():
             self._kernel.register(driver)
         elif ":" not in driver and not (self._kernel.drivers / driver).exists():
             answer = f"FATAL: Module {driver} not found"
             raise ModuleMissingError(f"modprobe {driver}: {answer}; install the module or name another driver")
+
+    def _on_disk(self) -> set[str]:
+        """The names of modules that are on the disk; in the fake each brings the driver of its name."""
+        index = FakeSysfs(self._kernel).modules_folder() / "modules.dep"
+        return set(map(module_name, index.read_text().splitlines())) if index.exists() else set()

@@ -69,6 +69,10 @@ class FakeNetlink(Netlink):
         """See Netlink."""
         return {name: texts for name, texts in self._kernel.addresses.items() if texts}
 
+    def other_names(self) -> Mapping[str, tuple[str, ...]]:
+        """See Netlink."""
+        return {name: tuple(sorted(others)) for name, others in self._kernel.other_names.items() if others}
+
     def set_vf(self, netdev: str, index: int, setting: VfLink) -> None:
         """See Netlink."""
         folder = self._netdev(netdev)
@@ -76,7 +80,7 @@ class FakeNetlink(Netlink):
         self._kernel.begins(f"rtnetlink/{netdev}/{vf}", link_text(setting))
         if vf is None or _is_refused(setting, up=_up(folder)):
             raise NetlinkRefusedError(errno.EINVAL)
-        if setting.link_state is not None:
+        if any(value is not None for value in (setting.link_state, setting.node_guid, setting.port_guid)):
             raise NetlinkRefusedError(errno.EOPNOTSUPP)
         if setting.mac is not None:
             self._kernel.made_up.discard(vf)

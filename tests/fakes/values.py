@@ -19,6 +19,7 @@ NAMES: dict[Callable[[str], str], st.SearchStrategy[str]] = {
     names.driver_name: st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.+() -]{0,61}[A-Za-z0-9_]", fullmatch=True),
     names.module_name: st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,54}", fullmatch=True),
     names.netdev_name: st.from_regex(r"[a-z0-9_.-]{3,15}", fullmatch=True),
+    names.guid: st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){7}", fullmatch=True),
     names.mac_address: st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", fullmatch=True),
     names.shown_name: st.text(st.characters(exclude_characters="/\0\n", codec="utf-8"), min_size=1, max_size=60),
     names.override_text: st.text(st.characters(exclude_characters="\0\n", codec="utf-8"), min_size=1, max_size=60),

@@ -47,6 +47,6 @@ FAULTS = (
         after=the_same,
         words=("apply",),
         reason=Reason.LINK_SETTING_REFUSED,
-        message=r"ip link set \w+ vf 0 max_tx_rate 4000000: Invalid argument \(EINVAL\); a rate needs a link on",
+        message=r"ip link set \w+ vf 0 max_tx_rate 4000000: Invalid argument \(EINVAL\); a rate needs a link and",
     ),
 )

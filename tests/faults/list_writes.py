@@ -199,7 +199,7 @@ FAULTS = (
         asked=and_other(count=1, driver="no-such-driver"),
         after=alone,
         reason=Reason.DRIVER_MISSING,
-        message="^{other}: no driver is called no-such-driver; vfio drivers of this kernel: vfio-pci",
+        message="^{other}: no driver no-such-driver is loaded, and no module .*; .* one of .*vfio-pci",
     ),
     Fault(
         name="this kernel has no module for the driver",

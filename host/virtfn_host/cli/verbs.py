@@ -23,6 +23,7 @@ from virtfn_host.core.tell.explain import Explanation, explain
 from virtfn_host.core.tell.listing import Lookup, Row, chosen, ids, listing
 from virtfn_host.core.turn.by_hand import bound, restored
 from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.policy import netdevs_named
 from virtfn_host.core.turn.resolve import Resolution, resolve
 from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.address import PciAddress
@@ -36,6 +37,7 @@ from virtfn_host.linux.act.journal import Journal, has_links
 from virtfn_host.linux.act.machine import only_writer
 from virtfn_host.linux.errors import HostError, JournalUnreadableError, StuckError
 from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.look.other_names import AskedNames, asked_names
 from virtfn_host.linux.look.surroundings import modalias, read_aliases, read_function, read_surroundings
 from virtfn_host.linux.netlink.asks import Addresses, Netlink
 from virtfn_host.linux.read.onelook import OneLook
@@ -155,7 +157,8 @@ def _inventory(options: argparse.Namespace, output: Output) -> int:
 
 def _plan(options: argparse.Namespace, output: Output) -> int:
     policies = read_policies(options.file)
-    inventory, in_use = _look(_machine(options), output, links=_concerns_links(options, policies))
+    links = _concerns_links(options, policies)
+    inventory, in_use = _look(_machine(options), output, links=links, policies=policies)
     resolution = _resolve(options, policies, inventory)
     made = plan(inventory, resolution.desired, in_use)
     if options.json:
@@ -170,7 +173,8 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
     policies = read_policies(options.file)
     sysfs = _machine(options)
     with _netlink(sysfs) as netlink:
-        inventory = _look_once(sysfs, netlink if _concerns_links(options, policies) else None)
+        asked = asked_names(netdevs_named(policies), netlink)
+        inventory = _look_once(sysfs, netlink if _concerns_links(options, policies) else None, asked=asked)
     resolution = _resolve(options, policies, inventory)
     mismatches = verify(resolution.desired, inventory)
     if options.json:
@@ -202,7 +206,9 @@ def _resolve(options: argparse.Namespace, policies: Sequence[PolicyConfig], inve
 def _apply(options: argparse.Namespace, output: Output) -> int:
     policies = read_policies(options.file)
     links = _concerns_links(options, policies)
-    return _carry_out(options, output, lambda inventory: _resolve(options, policies, inventory), links=links)
+    return _carry_out(
+        options, output, lambda inventory: _resolve(options, policies, inventory), links=links, policies=policies
+    )
 
 
 def _bind(options: argparse.Namespace, output: Output) -> int:
@@ -223,6 +229,7 @@ def _carry_out(
     decide: Callable[[Inventory], Resolution],
     idle: str = "already as asked",
     links: bool | None = None,
+    policies: Sequence[PolicyConfig] = (),
 ) -> int:
     """Look, decide, plan, apply, look again. Only one process at a time does so on this node."""
     sysfs = _machine(options)
@@ -234,7 +241,7 @@ def _carry_out(
         with only_writer(_journal(options).parent), _asked_to_stop() as stopping:
             asked = machine.netlink if links or (links is None and _concerns_links(options)) else None
             seen = OneLook(sysfs)
-            inventory = _look_once(seen, asked)
+            inventory = _look_once(seen, asked, asked=asked_names(netdevs_named(policies), machine.netlink))
             if (stuck := executor.blocked_write(inventory)) is not None:
                 raise StuckError(f"nothing was written: {stuck.text}")
             in_use = evidence(seen, inventory, name_processes=True, netlink=machine.netlink)
@@ -348,11 +355,14 @@ def _must_be_root(sysfs: Sysfs) -> None:
         raise HostError(f"only root may write {probe}; run it as root")
 
 
-def _look(sysfs: Sysfs, output: Output, *, links: bool = False) -> tuple[Inventory, InUse]:
+def _look(
+    sysfs: Sysfs, output: Output, *, links: bool = False, policies: Sequence[PolicyConfig] = ()
+) -> tuple[Inventory, InUse]:
     """Read inventory and uses, also while another program's write is blocked; only our writes would queue behind it."""
     with _netlink(sysfs) as netlink:
         seen = OneLook(sysfs)
-        inventory = _look_once(seen, netlink if links else None)
+        asked = asked_names(netdevs_named(policies), netlink)
+        inventory = _look_once(seen, netlink if links else None, asked=asked)
         _tell_of_blocked_write(sysfs, inventory, output)
         return inventory, evidence(seen, inventory, name_processes=True, netlink=netlink)
 
@@ -362,10 +372,16 @@ def _tell_of_blocked_write(sysfs: Sysfs, inventory: Inventory, output: Output) -
         output.complain(stuck.text, Reason.STUCK)
 
 
-def _look_once(sysfs: Sysfs, netlink: Netlink | None = None, only: Set[PciAddress] | None = None) -> Inventory:
+def _look_once(
+    sysfs: Sysfs,
+    netlink: Netlink | None = None,
+    only: Set[PciAddress] | None = None,
+    *,
+    asked: AskedNames | None = None,
+) -> Inventory:
     reader = Reader()
     try:
-        return read_inventory(sysfs, reader, netlink, only)
+        return read_inventory(sysfs, reader, netlink, only, asked)
     finally:
         reader.close()
 

@@ -27,6 +27,7 @@ try next.
 import errno as errnos
 import os
 
+from virtfn_host.core.checks.refusals import ENOTSUPP, Attempt, way_out, write_of
 from virtfn_host.core.values.reasons import Reason
 
 
@@ -34,6 +35,8 @@ class HostError(Exception):
     """The base of all; `reason` is a word of the closed list."""
 
     reason: Reason = Reason.WRITE_REFUSED
+    errno: int | None = None
+    """What the kernel answered, where that is why."""
 
 
 class SysfsReadError(HostError):
@@ -43,19 +46,23 @@ class SysfsReadError(HostError):
 
     def __init__(self, path: str, error: OSError) -> None:
         self.path, self.answer = path, str(error.strerror or error)
+        self.errno = error.errno
         super().__init__(f"{path} could not be read: {self.answer}")
+
+    @property
+    def unsupported(self) -> bool:
+        """Whether the driver answered that it has no such attribute."""
+        return self.errno in (errnos.EOPNOTSUPP, ENOTSUPP)
 
 
 class SysfsWriteError(HostError):
     """The kernel refused a write."""
 
     def __init__(self, path: str, value: str, errno: int) -> None:
-        hint = _HINTS.get(errno, "see the kernel log")
-        if errno == errnos.EINVAL and not path.endswith("/bind"):
-            hint = "see the kernel log"
-        if errno == errnos.ENOENT and path.endswith("/sriov_numvfs"):
-            self.reason, hint = Reason.SRIOV_UNSUPPORTED, "the driver that the PF is on cannot make VFs; bind its own"
-        super().__init__(f"writing {value!r} to {path}: {os.strerror(errno)} ({errnos.errorcode.get(errno)}); {hint}")
+        write = write_of(path)
+        if errno == errnos.ENOENT and write is Attempt.NUM_VFS:
+            self.reason = Reason.SRIOV_UNSUPPORTED
+        super().__init__(f"writing {value!r} to {path}: {errno_text(errno)}; {way_out(write, errno)}")
         self.path, self.value, self.errno = path, value, errno
 
 
@@ -129,7 +136,7 @@ class NetlinkRefusedError(NetlinkError):
     def __init__(self, errno: int, text: str = "") -> None:
         what = f"{text}: " if text else ""
         super().__init__(f"netlink: {what}{errno_text(errno)}")
-        self.errno = errno
+        self.errno: int = errno
 
 
 class LinkSettingRefusedError(HostError):
@@ -161,21 +168,9 @@ class BusyError(HostError):
 
 
 def errno_text(number: int) -> str:
-    """Return text and name of an errno: `Operation not supported (EOPNOTSUPP)`, which Python alone calls ENOTSUP."""
+    """Return text and name of an errno: `Operation not supported (EOPNOTSUPP)`, which Python alone calls ENOTSUP, and
+    which drivers answer with a number that the C library does not know, too."""
+    if number == ENOTSUPP:
+        return f"{os.strerror(errnos.EOPNOTSUPP)} (ENOTSUPP)"
     name = "EOPNOTSUPP" if number == errnos.EOPNOTSUPP else errnos.errorcode.get(number, str(number))
     return f"{os.strerror(number)} ({name})"
-
-
-_HINTS = {
-    errnos.EBUSY: "something else has the device; find out what, and try again",
-    errnos.ENODEV: "no such device, the driver does not take it, or driver_override names another",
-    errnos.ENOENT: "the driver is not loaded, or it cannot make VFs",
-    errnos.EINVAL: "for a bind to vfio-pci: is the IOMMU on?",
-    errnos.ERANGE: "more VFs than sriov_totalvfs",
-    errnos.EACCES: "run as root",
-    errnos.EPERM: "virtfn does not write this file",
-    errnos.EROFS: "sysfs is mounted read-only here",
-    errnos.EINTR: "the process that wrote it for us was killed; look whether it reached the kernel",
-    errnos.ECANCELED: "not begun, because the process that was to write it was killed",
-    errnos.ENOMEM: "the firmware left too little MMIO space; try pci=realloc on the kernel command line",
-}

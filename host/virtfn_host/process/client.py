@@ -1,7 +1,7 @@
 """The agent's end of the host process's socket. One connection per request, so a hanging one delays no other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,16 @@ class HostClient:
     def __init__(self, socket_path: Path | str) -> None:
         self._path = str(socket_path)
 
-    async def observe(self, *, links: bool = False) -> Observation:
-        """Look at the machine once; with `links` also at link settings of VFs.
+    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = ()) -> Observation:
+        """Look at the machine once; with `links` also at link settings of VFs, with `netdevs` for netdevs so named.
 
         Raises:
             HostUnreachable: no answer within OBSERVE_DEADLINE seconds.
             HostRefused: the machine cannot be read.
         """
+        look = Look(links=links, netdevs=tuple(netdevs))
         try:
-            async with asyncio.timeout(OBSERVE_DEADLINE), self._asked("observe", Look(links=links)) as reader:
+            async with asyncio.timeout(OBSERVE_DEADLINE), self._asked("observe", look) as reader:
                 return value(Observation, await _answer(reader, "observation"))
         except TimeoutError as error:
             raise HostUnreachable(f"the host process has not answered in {OBSERVE_DEADLINE:.0f} s") from error

@@ -9,9 +9,10 @@
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from virtfn_host.core.values.codec import CodecError, decode, encode, parse_json
+from virtfn_host.core.values.names import AtMost, ShownName
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import MANY, Plan, plan_of
 
@@ -38,6 +39,8 @@ class Look:
 
     links: bool = False
     """Look at link settings of VFs. If False, only where the journal has some to give back."""
+    netdevs: Annotated[tuple[ShownName, ...], AtMost(MANY)] = ()
+    """Netdevs that policies name: if no function has one of these names, alternative names are looked at, too."""
 
 
 def line(word: str, value: object = None) -> bytes:

@@ -23,6 +23,7 @@ from virtfn_host.linux.act.journal import has_links
 from virtfn_host.linux.act.machine import only_writer
 from virtfn_host.linux.errors import BusyError, HostError, JournalUnreadableError
 from virtfn_host.linux.look.inventory import read_inventory
+from virtfn_host.linux.look.other_names import asked_names
 from virtfn_host.linux.look.preflight import read_preflight
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -94,8 +95,9 @@ class Host:
             originals, journal_error = (), str(error)
         netlink = machine.netlink if look.links or has_links(originals) else None
         sysfs = OneLook(machine.sysfs)
+        asked = asked_names(look.netdevs, machine.netlink)
         with in_turn(self._looking, WAIT):
-            inventory = read_inventory(sysfs, self._reader, netlink)
+            inventory = read_inventory(sysfs, self._reader, netlink, asked=asked)
         return Observation(
             inventory=inventory,
             evidence=evidence(sysfs, inventory, netlink=machine.netlink),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.policy import netdevs_named
 from virtfn_host.core.turn.pools import pools
 from virtfn_host.core.turn.resolve import Resolution, resolve
 from virtfn_host.core.turn.verify import verify
@@ -78,7 +79,8 @@ class NodeMachine:
             HostUnreachable: the host process does not answer.
         """
         links = config is not None and any(pool.link is not None for p in config.policies for pool in p.pools)
-        observation = await self._host.observe(links=links)
+        named = () if config is None else netdevs_named(config.policies)
+        observation = await self._host.observe(links=links, netdevs=named)
         found = await asyncio.to_thread(_decide, config, observation, await self._pods(), self._now())
         return self._damping.judge(found, now=self._now(), wall=self._wall())
 

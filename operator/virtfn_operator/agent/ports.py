@@ -1,6 +1,6 @@
 """The interfaces of the agent's neighbours, no larger than the agent needs, and how long it waits for each."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,8 +52,8 @@ class Patience:
 class HostProcess(Protocol):
     """The host process (`virtfn_host.process.client.HostClient`)."""
 
-    async def observe(self, *, links: bool = False) -> Observation:
-        """Look at the machine, with link settings of VFs if `links`."""
+    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = ()) -> Observation:
+        """Look at the machine, with link settings of VFs if `links`, and for netdevs of these names."""
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
         """Carry out a plan under the in-use lock."""

@@ -16,7 +16,7 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.codec import loads
 from virtfn_host.core.values.desired import Desired, NodeConfig, PolicyConfig
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.values.model import InUse, Inventory, LinkState, Original, OriginalVf, VfLink
+from virtfn_host.core.values.model import InUse, Inventory, Lasting, LinkState, Original, OriginalVf, VfLink
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Bind, Forget, Plan, SetLink, Settle, Unbind, describe
@@ -26,6 +26,7 @@ MACS = st.integers(0, 2**48 - 1).map(lambda number: ":".join(f"{number:012x}"[n 
 REQUESTS = st.fixed_dictionaries(
     {},
     optional={
+        "mac": st.just(Lasting.STABLE),
         "vlan": st.integers(0, 4094),
         "trust": st.booleans(),
         "spoof_check": st.booleans(),
@@ -98,14 +99,14 @@ def test_a_setting_of_an_existing_vf_touches_no_driver_and_disturbs_nobody() -> 
 def test_a_mac_is_set_before_the_vf_changes_its_driver() -> None:
     pf = a_linked_pf(0, 1, autoprobe=False)
     pf = replace(pf, vfs=tuple(replace(vf, driver="igbvf", vfio_bound=False, driver_override=None) for vf in pf.vfs))
-    kinds = [type(step) for step in planned(an_inventory(pf), a_link_policy(count=1)).steps]
+    kinds = [type(step) for step in planned(an_inventory(pf), a_link_policy(count=1, mac=Lasting.STABLE)).steps]
     assert kinds[:2] == [SetLink, Unbind]
 
 
 def test_an_address_that_is_set_is_kept_also_through_a_resize() -> None:
     mac = "02:aa:aa:aa:aa:aa"
     inventory = an_inventory(a_linked_pf(0, 1, link=replace(NEW_LINK, mac=mac)))
-    made = planned(inventory, a_link_policy(count=2))
+    made = planned(inventory, a_link_policy(count=2, mac=Lasting.STABLE))
     assert settings(made) == [
         f"VF 0 of 0000:01:00.0: set mac {mac}",
         f"VF 1 of 0000:01:00.0: set mac {stable_mac('52:54:00:00:00:00', 1)}",

@@ -14,7 +14,7 @@ from virtfn_host.core.turn.policy import policy_config
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import camel
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
-from virtfn_host.core.values.model import LinkRequest, LinkState
+from virtfn_host.core.values.model import Lasting, LinkRequest, LinkState
 from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.node_spec import _SPEC, _paths
 from virtfn_operator.api.node_state import read_spec, write_spec
@@ -115,6 +115,8 @@ def test_the_spec_that_the_controller_writes_fits() -> None:
         numa_node=0,
     )
     link = LinkRequest(
+        mac=Lasting.STABLE,
+        guid=Lasting.STABLE,
         vlan=100,
         vlan_qos=3,
         trust=True,

@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from virtfn_host.core.values.model import VfLink
 from virtfn_host.linux.errors import NetlinkError, NetlinkRefusedError
 from virtfn_host.linux.netlink import asks as module
+from virtfn_host.linux.netlink import child
 from virtfn_host.linux.netlink.asks import Addresses, Netlink
 from virtfn_host.linux.netlink.child import wire
 
@@ -130,3 +132,49 @@ def test_groups_in_the_words_of_the_library() -> None:
     assert wire({"linkState": "disable"}) == {"link_state": 2}
     assert wire({"trust": True}) == {"trust": 1}
     assert wire({"spoofCheck": False}) == {"spoofchk": 0}
+
+
+# --- alternative names -----------------------------------------------------------------------------------------------
+
+
+def attribute(kind: int, data: bytes) -> bytes:
+    return (struct.pack("=HH", 4 + len(data), kind) + data).ljust((7 + len(data)) & ~3, b"\0")
+
+
+def a_link(name: str, *others: str) -> bytes:
+    """The attributes of a netdev, as the kernel sends them: a nested list has the flag of one."""
+    properties = b"".join(attribute(53, other.encode() + b"\0") for other in others)
+    listed = attribute(52 | 0x8000, properties) if others else b""
+    return attribute(3, name.encode() + b"\0") + attribute(13, struct.pack("=I", 1000)) + listed
+
+
+@pytest.mark.parametrize(
+    "others",
+    [("enp1s0f0np0",), ("enx525400000100", "enp1s0f0"), ("a-name-that-is-longer-than-fifteen-bytes", "\u00e9")],
+)
+def test_alternative_names_are_read_from_the_list_of_properties(
+    others: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "dumped_links", lambda: iter([a_link("lo"), a_link("eth0", *others), a_link("eth1")]))
+    assert child.other_names() == {"eth0": list(others)}
+
+
+@pytest.mark.parametrize("cut", [1, 3, 5, 9])
+def test_a_message_that_ends_early_is_read_as_far_as_it_goes(cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "dumped_links", lambda: iter([a_link("eth0", "enp1s0f0")[:-cut]]))
+    assert set(child.other_names()) <= {"eth0"}
+
+
+def test_this_kernel_is_asked_and_answers(netlink: Netlink) -> None:
+    assert "lo" not in netlink.other_names()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a network namespace of its own")
+def test_this_kernel_tells_alternative_names_in_no_other_way() -> None:
+    script = "ip link property add dev lo altname enp1s0f0np0 altname other || exit 77"
+    show = "import runpy; print(runpy.run_path(sys.argv[1])['other_names']())"
+    command = f'{script}; {sys.executable} -c "import sys; {show}" {child.__file__}'
+    done = subprocess.run(["unshare", "-n", "sh", "-c", command], capture_output=True, text=True, check=False)
+    if done.returncode in (1, 77, 127):
+        pytest.skip(f"no namespace, no ip or no alternative names here: {done.stderr}")
+    assert done.stdout.strip() == "{'lo': ['enp1s0f0np0', 'other']}"

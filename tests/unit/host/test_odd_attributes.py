@@ -150,14 +150,14 @@ def test_what_only_looks_like_the_link_of_a_vf_is_none(name: str, kernel: FakeKe
 
 
 @pytest.mark.parametrize("spoil", [ODD["binary"], ODD["a megabyte"], ODD["a folder"], ODD["a fifo"], ODD["no end"]])
-def test_an_alias_is_one_entry_and_its_function_stays_in_sight(spoil: Spoil, kernel: FakeKernel) -> None:
+def test_the_name_of_a_port_is_one_entry_and_its_function_stays_in_sight(spoil: Spoil, kernel: FakeKernel) -> None:
     (netdev,) = (kernel.devices / str(PF) / "net").iterdir()
-    spoil(netdev / "ifalias")
+    spoil(netdev / "phys_port_name")
     found = observed(kernel)
-    assert [lost.path.rpartition("/")[2] for lost in found.inventory.unreadable] == ["ifalias"]
+    assert [lost.path.rpartition("/")[2] for lost in found.inventory.unreadable] == ["phys_port_name"]
     pf = found.inventory.pf(PF)
     assert pf is not None
-    assert netdev.name in pf.netdevs
+    assert pf.netdevs == ()
 
 
 @pytest.mark.parametrize("member", ["fsl-mc.0", "0000:ff:1f.9", "serial8250", "\udcff"])

@@ -6,7 +6,7 @@ The machine is the fake kernel and the host process the real one's code; the res
 import asyncio
 import errno
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -138,11 +138,11 @@ class FakeNode:
         self.kernel.fail["bind"] = errno.EINVAL
 
     # host
-    async def observe(self, *, links: bool = False) -> Observation:
+    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = ()) -> Observation:
         self.links_asked.append(links)
         if self.host_away:
             raise HostUnreachable("no host process")
-        return await self.host.observe(links=links)
+        return await self.host.observe(links=links, netdevs=netdevs)
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
         def ended(result: StepResult) -> None:

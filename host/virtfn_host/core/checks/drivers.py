@@ -17,8 +17,10 @@ def driver_trouble(inventory: Inventory, driver: str) -> Hindrance | None:
         text = f"the running kernel ({inventory.kernel}) has no module for {driver}"
         remedy = f"install the package that has it, or name one of these drivers: {_known(inventory)}"
         return Hindrance(reason=Reason.MODULE_MISSING, message=text, remedy=remedy)
-    remedy = f"vfio drivers of this kernel: {_known(inventory)}"
-    return Hindrance(reason=Reason.DRIVER_MISSING, message=f"no driver is called {driver}", remedy=remedy)
+    # Its module may be on the disk all the same, and name no function of this machine.
+    text = f"no driver {driver} is loaded, and no module for vfio or for a device of this machine has this name"
+    remedy = f"modprobe {driver} where it is installed, or name one of {_known(inventory)}"
+    return Hindrance(reason=Reason.DRIVER_MISSING, message=text, remedy=remedy)
 
 
 def wanted_driver_trouble(inventory: Inventory, wanted: DesiredPf) -> Hindrance | None:

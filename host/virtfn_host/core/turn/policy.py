@@ -5,7 +5,7 @@ API server and an object can be older than its schema. Every refusal names the f
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, PolicyConfig, PoolRequest, Rejected, WholeRequest
@@ -22,7 +22,7 @@ from virtfn_host.core.values.fields import (
     weight,
 )
 from virtfn_host.core.values.indexes import MAX_VFS, Indexes, clash, indexes_text, parse_indexes, read_indexes
-from virtfn_host.core.values.model import LinkRequest, LinkState
+from virtfn_host.core.values.model import Lasting, LinkRequest, LinkState
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import RESOURCE_DOMAIN, Domains, resource_name
 
@@ -31,6 +31,7 @@ __all__ = [
     "RESOURCE_DOMAIN",
     "PolicyError",
     "indexes_text",
+    "netdevs_named",
     "parse_indexes",
     "policy_config",
     "read_disruption",
@@ -55,7 +56,7 @@ MAX_VLAN, MAX_QOS, MAX_RATE = 4094, 7, 2**32 - 1
 
 MATCHER_FIELDS = ("vendor", "device", "class", "driver", "address", "netdev", "numaNode")
 POOL_FIELDS = ("resourceName", "indexes", "driver", "link")
-LINK_FIELDS = ("vlan", "vlanQos", "trust", "spoofCheck", "minTxRate", "maxTxRate", "linkState")
+LINK_FIELDS = ("mac", "guid", "vlan", "vlanQos", "trust", "spoofCheck", "minTxRate", "maxTxRate", "linkState")
 WHOLE_FIELDS = ("resourceName", "driver")
 
 _HEX4 = re.compile(r"[0-9a-f]{4}")
@@ -110,6 +111,11 @@ def _spec_fields(spec: object) -> Mapping[str, object]:
     fields = read_object(given, "spec", known)
     read_disruption(fields)
     return fields
+
+
+def netdevs_named(policies: Iterable[PolicyConfig]) -> tuple[str, ...]:
+    """Netdevs that policies name, sorted; some may be alternative names."""
+    return tuple(sorted({d.netdev for policy in policies for d in policy.devices if d.netdev is not None}))
 
 
 def read_priority(spec: Mapping[str, object]) -> int:
@@ -169,6 +175,8 @@ def _driver(fields: Mapping[str, object], path: str) -> str:
 def _link(item: object, path: str) -> LinkRequest:
     fields = read_object(item, path, LINK_FIELDS)
     request = LinkRequest(
+        mac=_lasting(fields.get("mac"), f"{path}.mac"),
+        guid=_lasting(fields.get("guid"), f"{path}.guid"),
         vlan=_number(fields, "vlan", MAX_VLAN, path),
         vlan_qos=_number(fields, "vlanQos", MAX_QOS, path),
         trust=_switch(fields, "trust", path),
@@ -192,6 +200,14 @@ def _number(fields: Mapping[str, object], field: str, highest: int, path: str) -
 
 def _switch(fields: Mapping[str, object], field: str, path: str) -> bool | None:
     return read_switch(fields[field], f"{path}.{field}") if field in fields else None
+
+
+def _lasting(value: object, path: str) -> Lasting | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in tuple(Lasting):
+        raise PolicyError(f"{path}: {shown(value)} is not {' or '.join(Lasting)}; leave it out to have it untouched")
+    return Lasting(value)
 
 
 def _link_state(value: object, path: str) -> LinkState | None:

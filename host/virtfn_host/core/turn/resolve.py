@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 
+from virtfn_host.core.checks.network import no_link
 from virtfn_host.core.checks.usable import (
     Hindrance,
     behind_port,
@@ -42,8 +43,6 @@ _MATCHED = {"class_code": "class", "numa_node": "numaNode"}
 """Names in a policy of matcher fields that have another name here."""
 
 _LEAVE = "change one of the two so that it names another device"
-NETWORK_CLASS = "02"
-"""The first two digits of the PCI class code of network controllers."""
 
 
 class RefusalError(Exception):
@@ -220,9 +219,7 @@ def _check(
         _refuse(no_pf_driver(pf.driver, vfio_bound=pf.vfio_bound))
     if any(pool.driver != KERNEL_DRIVER for pool in policy.pools):
         _refuse(first(no_iommu(pf.iommu_group), behind_port(pf.address, inventory.group(pf.iommu_group))))
-    if any(pool.link is not None for pool in policy.pools) and not pf.class_code.startswith(NETWORK_CLASS):
-        text = f"is not a network device (class {pf.class_code}), so its VFs have no link; leave link out"
-        raise RefusalError(Reason.LINK_SETTING_REFUSED, text)
+    _refuse(no_link(pf, (pool.link for pool in policy.pools)))
 
 
 def _refuse(found: Hindrance | None) -> None:

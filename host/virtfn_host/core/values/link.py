@@ -6,10 +6,15 @@ A PF's driver takes settings one by one and refuses each for its own reason, so 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.values.model import LinkRequest, PhysicalFunction, VfLink, VirtualFunction
+from virtfn_host.core.values.mac import ZERO_GUID, ZERO_MAC, is_infiniband, stable_guid, stable_mac
+from virtfn_host.core.values.model import LinkRequest, LinkSettings, PhysicalFunction, VfLink, VirtualFunction
+
+INFINIBAND_CLASS = "0207"
+"""Beginning of the PCI class code of InfiniBand controllers."""
 
 GROUPS: tuple[tuple[str, ...], ...] = (
+    ("node_guid",),
+    ("port_guid",),
     ("mac",),
     ("vlan", "vlan_qos"),
     ("trust",),
@@ -21,6 +26,8 @@ GROUPS: tuple[tuple[str, ...], ...] = (
 which takes a while after VFs were made (1.4 s, measured by hand on an emulated igb)."""
 
 _WORDS = {
+    "node_guid": "node_guid",
+    "port_guid": "port_guid",
     "mac": "mac",
     "vlan": "vlan",
     "vlan_qos": "qos",
@@ -34,16 +41,21 @@ _WORDS = {
 
 
 def wanted_link(request: LinkRequest, pf: PhysicalFunction, index: int) -> VfLink:
-    """Return the link settings that a VF should have: those that the pool asks for, and a stable MAC.
+    """Return the link settings that a VF should have: those that the pool asks for, and no other.
 
-    A MAC that is set is kept; otherwise `stable_mac` makes one. The MAC is None if none is set and the PF shows no
-    permanent address.
+    A MAC or GUID that is set is kept; otherwise it is made from the PF's. It is None if the PF shows nothing of its VFs.
+    Ethernet has no GUID, and InfiniBand no MAC.
+    """
     """
     there = pf.vf(index)
-    shown = there.link.mac if there is not None and there.link is not None else None
-    mac = shown if shown not in (None, ZERO_MAC) else stable_mac(pf.mac, index) if pf.mac else None
+    shown = (there.link if there is not None else None) or VfLink()
+    infiniband = on_infiniband(pf)
+    guid = stable_guid(pf.mac, index) if pf.mac and infiniband else None
+    ask_guid = request.guid is not None and infiniband
     return VfLink(
-        mac=mac,
+        mac=_kept(shown.mac, ZERO_MAC, _made_mac(pf, index)) if request.mac is not None and not infiniband else None,
+        node_guid=_kept(shown.node_guid, ZERO_GUID, guid) if ask_guid else None,
+        port_guid=_kept(shown.port_guid, ZERO_GUID, guid) if ask_guid else None,
         vlan=request.vlan,
         # A VLAN without priority clears the priority: otherwise that of an earlier VLAN would stay.
         vlan_qos=0 if request.vlan is not None and request.vlan_qos is None else request.vlan_qos,
@@ -53,6 +65,19 @@ def wanted_link(request: LinkRequest, pf: PhysicalFunction, index: int) -> VfLin
         max_tx_rate=request.max_tx_rate,
         link_state=request.link_state,
     )
+
+
+def on_infiniband(pf: PhysicalFunction) -> bool:
+    """Whether the network of a PF is InfiniBand: by its netdev, else by its class, which some cards have for both."""
+    return is_infiniband(pf.mac) if pf.mac else pf.class_code.startswith(INFINIBAND_CLASS)
+
+
+def _kept(shown: str | None, unset: str, made: str | None) -> str | None:
+    return shown if shown not in (None, unset) else made
+
+
+def _made_mac(pf: PhysicalFunction, index: int) -> str | None:
+    return stable_mac(pf.mac, index) if pf.mac else None
 
 
 def groups_of(link: VfLink) -> Iterator[VfLink]:
@@ -78,7 +103,7 @@ def unmet(wanted: VfLink | None, vf: VirtualFunction) -> bool:
     return wanted is not None and (vf.link is None or bool(differing(wanted, vf.link)))
 
 
-def is_rate(link: VfLink) -> bool:
+def is_rate(link: LinkSettings) -> bool:
     """Return whether this is the group of rates, which needs the PF's link."""
     return link.min_tx_rate is not None or link.max_tx_rate is not None
 

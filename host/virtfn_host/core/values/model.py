@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Holder
-from virtfn_host.core.values.names import MacAddress, Rate, Vlan, VlanPriority
+from virtfn_host.core.values.names import Guid, MacAddress, Rate, Vlan, VlanPriority
 
 # --- the machine as it is and as it was ------------------------------------------------------------------------------
 
@@ -28,9 +28,15 @@ class LinkState(StrEnum):
     DISABLE = "disable"  # always down
 
 
+class Lasting(StrEnum):
+    """How long a MAC or GUID of a VF has to last."""
+
+    STABLE = "Stable"  # the one that is set is kept; otherwise it is made of the PF's own and the VF's index
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkRequest:
-    """Link settings that a pool asks for its VFs; None: not mentioned, keep. `{}` asks only for a stable MAC."""
+class LinkSettings:
+    """Link settings that a pool can ask for and that a PF shows of a VF."""
 
     vlan: Vlan | None = None
     """0: untagged."""
@@ -45,13 +51,25 @@ class LinkRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VfLink(LinkRequest):
+class LinkRequest(LinkSettings):
+    """Link settings that a pool asks for its VFs; None: not mentioned, never set."""
+
+    mac: Lasting | None = None
+    guid: Lasting | None = None
+    """Node and port GUID. VFs of InfiniBand have these, and no MAC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VfLink(LinkSettings):
     """Link settings of a VF: those that its PF's netdev shows (None: the driver does not show it), or those that it
     should show (None: not mentioned)."""
 
     mac: MacAddress | None = None
     """The administrative address, lower case with colons; zero if none is set. An address that the VF's own network
     driver made up does not count: it changes at the next bind."""
+    node_guid: Guid | None = None
+    port_guid: Guid | None = None
+    """Of InfiniBand, lower case with colons; zero if none is set."""
 
 
 Card: TypeAlias = tuple[PciAddress, str, str]
@@ -163,7 +181,8 @@ class Inventory:
     groups: tuple[IommuGroup, ...]
     unreadable: tuple[Unreadable, ...]
     loadable: tuple[str, ...] | None = None
-    """vfio drivers that the running kernel has as modules; None: its modules cannot be seen here."""
+    """Drivers that modules of the running kernel could register: vfio drivers, and those of functions here that are
+    not registered. None: its modules cannot be seen here."""
 
     def __post_init__(self) -> None:
         # The search needs them sorted: a group that it missed would count as no group.

@@ -46,6 +46,7 @@ _DRIVER = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.+() -]{0,61}[A-Za-z0-9_.+()-])
 _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,54}")
 _MODALIAS = re.compile(r"[a-z0-9_]{1,16}:[A-Za-z0-9_.*?=-]{1,239}")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+_GUID = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){7}")
 _GROUP = re.compile(r"[0-9]{1,10}")
 _NETDEV_BYTES = 15
 """IFNAMSIZ - 1, <linux/if.h>."""
@@ -116,6 +117,15 @@ def mac_address(text: str) -> str:
     return _matching(_MAC, text, "a MAC address like 52:54:00:12:34:56")
 
 
+def guid(text: str) -> str:
+    """A GUID of InfiniBand, lower case with colons.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _matching(_GUID, text, "a GUID like 02:de:ad:00:00:be:ef:01")
+
+
 def shown_name(text: str) -> str:
     """Check a file name as sysfs shows it; it is only compared with others. 255 bytes are NAME_MAX.
 
@@ -170,6 +180,7 @@ DriverName: TypeAlias = Annotated[str, Parsed(driver_name)]
 ModuleName: TypeAlias = Annotated[str, Parsed(module_name)]
 NetdevName: TypeAlias = Annotated[str, Parsed(netdev_name)]
 MacAddress: TypeAlias = Annotated[str, Parsed(mac_address)]
+Guid: TypeAlias = Annotated[str, Parsed(guid)]
 ShownName: TypeAlias = Annotated[str, Parsed(shown_name)]
 OverrideText: TypeAlias = Annotated[str, Parsed(override_text)]
 Sentence: TypeAlias = Annotated[str, Parsed(sentence)]

@@ -39,6 +39,7 @@ from virtfn_host.linux.act.expect import expect
 from virtfn_host.linux.act.journal import has_links
 from virtfn_host.linux.act.machine import Machine, PfApply, address_of, look_at, remember
 from virtfn_host.linux.act.portions import Alone, Links, Portion, portions_of, set_links, together
+from virtfn_host.linux.act.told import told
 from virtfn_host.linux.errors import (
     BindFailedError,
     HostError,
@@ -133,7 +134,7 @@ def _result(step: Alone, work: PfApply) -> StepResult:
     try:
         _carry_out(step, work)
     except HostError as error:
-        return ended(step, Outcome.FAILED, error.reason, f"{describe(step)}: {error}", time.monotonic() - started)
+        return ended(step, Outcome.FAILED, error.reason, told(step, error, work.machine), time.monotonic() - started)
     except ValueError as error:  # sysfs shows something else than the number or address that is read there
         text = f"{describe(step)}: not what a kernel writes: {error}"
         return ended(step, Outcome.FAILED, Reason.UNREADABLE, text, time.monotonic() - started)
@@ -169,7 +170,7 @@ def _carry_out(step: Alone, work: PfApply) -> None:
 def _forget(work: PfApply, pf: PciAddress) -> None:
     machine = work.machine
     links = has_links(original for original in machine.journal.originals() if original.address == pf)
-    machine.journal.forget(look_at(machine.sysfs, pf, machine.netlink if links else None))
+    machine.journal.forget(look_at(machine.sysfs, pf, machine.netlink if links else None, machine.reader))
     work.remembered.clear()
 
 

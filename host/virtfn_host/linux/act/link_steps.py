@@ -1,11 +1,11 @@
 """Sets link settings of VFs, each after a new look and under the in-use lock of its VF."""
 
-import errno
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from virtfn_host.core.checks.refusals import Attempt, way_out
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import groups_of, is_rate, link_text, mentioned
 from virtfn_host.core.values.model import VfLink
@@ -19,9 +19,11 @@ from virtfn_host.linux.errors import (
     errno_text,
 )
 from virtfn_host.linux.netlink.asks import Netlink, PfLinks
-from virtfn_host.linux.netlink.shown import administrative, netdev_of
+from virtfn_host.linux.netlink.shown import administrative
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.ports import own_netdev
+from virtfn_host.linux.touch.reader import Reader
 from virtfn_host.linux.use.lock import held
 
 CARRIER_POLL = 0.05
@@ -38,13 +40,15 @@ class Hands:
     """Takes a new look that knows what this machine needs."""
     unwanted: Callable[[], bool]
     """Whether the client has gone and another plan waits, so that waiting must end."""
+    reader: Reader | None = None
+    """Reads what may hang."""
 
 
 def set_links(steps: Sequence[SetLink], hands: Hands) -> list[HostError | None]:
     """Carry out steps of one PF: look once, then set one after the other. Return an answer for each, in their order."""
     sysfs, netlink = hands.sysfs, hands.netlink
     pf = steps[0].function.pf
-    name = netdev_of(sysfs, pf)
+    name = own_netdev(sysfs, pf, hands.reader)
     if name is None or netlink is None:
         text = f"{pf} has no netdev in the host's network namespace; is it in another one?"
         return [LinkSettingRefusedError(text) for _ in steps]
@@ -92,7 +96,10 @@ def _set(step: SetLink, address: PciAddress, index: int, name: str, link: VfLink
         netlink.set_vf(name, index, _whole_group(step.value, link))
     except NetlinkRefusedError as error:
         text = f"ip link set {name} vf {index} {link_text(step.value)}: {errno_text(error.errno)}"
-        return LinkSettingRefusedError(f"{text}; {_hint(step.value, error.errno, name)}")
+        write = Attempt.RATE if is_rate(step.value) else Attempt.LINK
+        refused = LinkSettingRefusedError(f"{text}; {way_out(write, error.errno)}")
+        refused.errno = error.errno
+        return refused
     except HostError as error:
         return error
     return None
@@ -116,17 +123,7 @@ def _await_carrier(hands: Hands, pf: PciAddress, name: str, seconds: float) -> N
     asked all the same, and its answer counts."""
     sysfs, until = hands.sysfs, time.monotonic() + seconds
     while time.monotonic() < until and not hands.unwanted():
-        up = sysfs.netdev_up(sysfs.device(pf, "net", name))
-        if not up or sysfs.read(sysfs.device(pf, "net", name, "carrier")) != "0":
+        folder = f"{sysfs.net_folder(pf)}/{name}"
+        if not sysfs.netdev_up(folder) or sysfs.read(f"{folder}/carrier") != "0":
             return
         time.sleep(CARRIER_POLL)
-
-
-def _hint(value: VfLink, number: int, name: str) -> str:
-    if number == errno.EOPNOTSUPP:
-        return "the PF's driver does not know this setting; leave it out"
-    if number == errno.EINVAL and is_rate(value):
-        return f"a rate needs a link on {name} and must be below its speed, and some drivers know no minTxRate"
-    if number == errno.EPERM:
-        return "run as root in the host's user namespace"
-    return "see the kernel log for the driver's word"

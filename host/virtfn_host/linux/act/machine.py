@@ -15,10 +15,12 @@ from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.wall import Wall
 from virtfn_host.linux.errors import AnotherWriterError, NetlinkError, StaleSnapshotError
 from virtfn_host.linux.look.inventory import read_pf
+from virtfn_host.linux.look.other_names import with_every_name
 from virtfn_host.linux.netlink.asks import Netlink
 from virtfn_host.linux.netlink.shown import with_links
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.modules import Modules
+from virtfn_host.linux.touch.reader import Reader
 from virtfn_host.linux.touch.writer import Writer
 
 
@@ -32,6 +34,8 @@ class Machine:
     modules: Modules
     netlink: Netlink | None = None
     """None: link settings and addresses of netdevs are not looked at."""
+    reader: Reader | None = None
+    """Reads what may hang, for `apply` alone. None: it is read directly."""
 
 
 class PfApply:
@@ -82,7 +86,9 @@ def remember(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bo
     machine = work.machine
     # A look at 127 VFs, for an entry that exists already, would take longer than ten unbinds.
     if (known := machine.journal.entry(machine.sysfs.card(pf))) is None or whole:
-        found = look_at(machine.sysfs, pf)
+        found = look_at(machine.sysfs, pf, reader=machine.reader)
+        if whole and machine.netlink is not None:
+            found = with_every_name(found, machine.netlink)  # a policy may know it by one, and its netdev ends now
         if found.vfs and machine.netlink is not None and known is None:
             found = _seen_links(found, machine.sysfs, machine.netlink, needed=ends_vfs)
         machine.journal.remember(found, whole=whole)
@@ -98,14 +104,16 @@ def _seen_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink, *, needed:
         return pf
 
 
-def look_at(sysfs: Sysfs, pf: PciAddress, netlink: Netlink | None = None) -> PhysicalFunction:
+def look_at(
+    sysfs: Sysfs, pf: PciAddress, netlink: Netlink | None = None, reader: Reader | None = None
+) -> PhysicalFunction:
     """Read a PF as it is at this moment.
 
     Raises:
         StaleSnapshotError: the PF is gone.
         SysfsReadError: something of it cannot be read.
     """
-    found = read_pf(sysfs, pf, netlink)
+    found = read_pf(sysfs, pf, netlink, reader)
     if found is None:
         raise StaleSnapshotError(f"{pf} is not there any more; look and plan again")
     return found

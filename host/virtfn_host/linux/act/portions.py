@@ -25,6 +25,7 @@ from virtfn_host.core.values.steps import (
 from virtfn_host.linux.act import link_steps
 from virtfn_host.linux.act.expect import expect
 from virtfn_host.linux.act.machine import PfApply, address_of, remember
+from virtfn_host.linux.act.told import told
 from virtfn_host.linux.errors import BindFailedError, HostError, StuckError, SysfsReadError
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.writer import MAX_CHILDREN
@@ -99,7 +100,7 @@ def together(portion: Portion, following: Portion | None, work: PfApply) -> list
             errors[number] = wrong
     share = (time.monotonic() - started) / len(steps)
     return [
-        ended(step, Outcome.FAILED, errors[n].reason, f"{describe(step)}: {errors[n]}", share)
+        ended(step, Outcome.FAILED, errors[n].reason, told(step, errors[n], work.machine), share)
         if n in errors
         else ended(step, Outcome.DONE, None, describe(step), share)
         for n, step in enumerate(steps)
@@ -124,7 +125,9 @@ def set_links(steps: Sequence[SetLink], work: PfApply) -> list[StepResult]:
     errors: Sequence[HostError | None]
     try:
         remember(work, steps[0].function.pf)
-        hands = link_steps.Hands(work.machine.sysfs, work.machine.netlink, work.wall.look, work.unwanted)
+        hands = link_steps.Hands(
+            work.machine.sysfs, work.machine.netlink, work.wall.look, work.unwanted, work.machine.reader
+        )
         errors = link_steps.set_links(steps, hands)
     except HostError as error:
         errors = [error for _ in steps]
@@ -135,7 +138,7 @@ def set_links(steps: Sequence[SetLink], work: PfApply) -> list[StepResult]:
     return [
         ended(step, Outcome.DONE, None, describe(step), share)
         if error is None
-        else ended(step, Outcome.FAILED, error.reason, f"{describe(step)}: {error}", share)
+        else ended(step, Outcome.FAILED, error.reason, told(step, error, work.machine), share)
         for step, error in zip(steps, errors, strict=True)
     ]
 
@@ -163,5 +166,7 @@ def _wrong(
     if driver == step.driver:
         return None
     if answer is not None:
-        return BindFailedError(str(answer))
+        failed = BindFailedError(str(answer))
+        failed.errno = answer.errno
+        return failed
     return BindFailedError(f"{address} is on {driver or 'no driver'} after binding it to {step.driver}")

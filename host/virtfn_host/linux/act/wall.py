@@ -15,6 +15,7 @@ from virtfn_host.core.values.steps import FunctionRef
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.errors import DriverRefusedError
 from virtfn_host.linux.look.needs import share
+from virtfn_host.linux.look.own_drivers import vf_modalias
 from virtfn_host.linux.look.preflight import module_name, vfio_modules
 from virtfn_host.linux.look.spare import refuse_needed, why_needed
 from virtfn_host.linux.look.surroundings import read_aliases
@@ -89,6 +90,8 @@ class Wall:
         functions = (pf, *self._sysfs.vf_addresses(pf).values())
         if name in _drivers_of(entry) or any(self._is_named_for(name, address) for address in functions):
             return
+        if self._is_named_by(name, vf_modalias(self._sysfs, pf) or ""):  # VFs that are still to be made
+            return
         text = f"module {name} brings no vfio driver and none that {pf} or its VFs had before or this kernel names"
         raise DriverRefusedError(f"refused: {text} for them; nothing was loaded")
 
@@ -138,7 +141,9 @@ class Wall:
 
     def _is_named_for(self, name: str, address: PciAddress) -> bool:
         """Whether a module whose alias fits the function brings this driver."""
-        text = self._sysfs.read(self._sysfs.device(address, "modalias")) or ""
+        return self._is_named_by(name, self._sysfs.read(self._sysfs.device(address, "modalias")) or "")
+
+    def _is_named_by(self, name: str, text: str) -> bool:
         modules = {module.replace("-", "_") for module in modules_for(self._aliases(), text)}
         if not modules:
             return False

@@ -20,11 +20,14 @@ from virtfn_host.core.values.model import (
 )
 from virtfn_host.linux.errors import NetlinkError, SysfsReadError
 from virtfn_host.linux.look.needs import needed_for
+from virtfn_host.linux.look.other_names import AskedNames, with_other_names
+from virtfn_host.linux.look.own_drivers import own_drivers
 from virtfn_host.linux.look.preflight import loadable_drivers
 from virtfn_host.linux.netlink.asks import Netlink
 from virtfn_host.linux.netlink.shown import with_links
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs, override_text
+from virtfn_host.linux.touch.ports import own_netdevs
 from virtfn_host.linux.touch.reader import Reader
 
 BRIDGE = "06"
@@ -70,6 +73,14 @@ class _Look:
             self.lose(address, error)
             return None
 
+    def netdevs(self, address: PciAddress) -> tuple[str, ...]:
+        """Read the own netdevs of a function that is no VF; none where that cannot be told."""
+        try:
+            return own_netdevs(self.sysfs, address, self.reader)
+        except SysfsReadError as error:
+            self.lose(address, error)
+            return ()
+
     def lose(self, device: PciAddress, error: SysfsReadError) -> None:
         """Note that something of a function could not be read."""
         self.unreadable.append(Unreadable(device=device, path=error.path, error=error.answer))
@@ -91,6 +102,7 @@ def read_inventory(
     reader: Reader | None = None,
     netlink: Netlink | None = None,
     only: Iterable[PciAddress] | None = None,
+    asked: AskedNames | None = None,
 ) -> Inventory:
     """Look at the machine once.
 
@@ -98,6 +110,7 @@ def read_inventory(
         reader: takes the reads that may hang.
         netlink: tells link settings of VFs.
         only: look at these functions and their VFs alone, and not at what the machine needs; enough for `verify`.
+        asked: names of netdevs, which may be alternative names of some.
 
     Raises:
         SysfsReadError: not even the list of PCI devices can be read.
@@ -114,6 +127,8 @@ def read_inventory(
         if pf is not None:
             pfs.append(pf)
             vfs |= {vf.address for vf in pf.vfs}
+    if asked is not None:
+        pfs = with_other_names(pfs, asked, look.unreadable)
     groups = tuple(_groups(look, pfs))
     return Inventory(
         boot_id=sysfs.boot_id(),
@@ -122,8 +137,17 @@ def read_inventory(
         pfs=tuple(sorted(pfs, key=lambda pf: pf.address)),
         groups=groups,
         unreadable=tuple(look.unreadable),
-        loadable=loadable_drivers(sysfs),
+        loadable=_loadable(sysfs, pfs),
     )
+
+
+def _loadable(sysfs: OneLook, pfs: Iterable[PhysicalFunction]) -> tuple[str, ...] | None:
+    """Drivers that modules on the disk bring: vfio drivers, and the functions' own that are not loaded."""
+    vfio = loadable_drivers(sysfs)
+    if vfio is None:
+        return None
+    own = own_drivers(sysfs, (pf.address for pf in pfs)) - set(_drivers(sysfs))
+    return tuple(sorted({*vfio, *own}))
 
 
 def _groups(look: _Look, pfs: Iterable[PhysicalFunction]) -> Iterator[IommuGroup]:
@@ -179,7 +203,7 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
         device=sysfs.hex_digits(address, "device"),
         class_code=class_code,
         driver=sysfs.bound_driver(address),
-        netdevs=netdevs(sysfs, address, look.lose),
+        netdevs=look.netdevs(address),
         numa_node=sysfs.numa_node(address),
         iommu_group=sysfs.group(address),
         total_vfs=total,
@@ -213,29 +237,17 @@ def _vf(look: _Look, index: int, address: PciAddress, ids: tuple[str, str]) -> V
         iommu_group=sysfs.group(address),
         vfio_bound=vfio_bound,
         # Only a network driver makes netdevs.
-        netdevs=() if driver is None or vfio_bound else netdevs(sysfs, address, look.lose),
+        netdevs=() if driver is None or vfio_bound else vf_netdevs(sysfs, address),
     )
 
 
-def netdevs(
-    sysfs: Sysfs, address: PciAddress, lose: Callable[[PciAddress, SysfsReadError], object] = lambda *_: None
-) -> tuple[str, ...]:
-    """Return names and aliases of a function's netdevs in the network namespace that this sysfs was mounted in.
-
-    An alias may be any text. One that cannot be read goes to `lose`, and the names are returned without it.
+def vf_netdevs(sysfs: Sysfs, address: PciAddress) -> tuple[str, ...]:
+    """Return the netdevs of a VF in the network namespace that this sysfs was mounted in: all are its own.
 
     Raises:
-        SysfsReadError: the netdevs cannot be listed.
+        SysfsReadError: they cannot be listed.
     """
-    folder = sysfs.net_folder(address)
-    found = set(sysfs.names(folder) or ())
-    for name in tuple(found):
-        try:
-            if alias := sysfs.read(f"{folder}/{name}/ifalias"):
-                found.add(alias)
-        except SysfsReadError as error:
-            lose(address, error)
-    return tuple(sorted(found))
+    return sysfs.names(sysfs.net_folder(address)) or ()
 
 
 def read_group(sysfs: Sysfs, number: int) -> IommuGroup:
@@ -249,13 +261,15 @@ def read_group(sysfs: Sysfs, number: int) -> IommuGroup:
     )
 
 
-def read_pf(sysfs: Sysfs, address: PciAddress, netlink: Netlink | None = None) -> PhysicalFunction | None:
+def read_pf(
+    sysfs: Sysfs, address: PciAddress, netlink: Netlink | None = None, reader: Reader | None = None
+) -> PhysicalFunction | None:
     """Read one PF and its VFs as they are now; None where there is no such PF.
 
     Raises:
         SysfsReadError: something of it cannot be read.
     """
-    look = _Look(OneLook(sysfs), None, False, netlink)
+    look = _Look(OneLook(sysfs), reader, False, netlink)
     pf = _pf(look, address)
     if look.unreadable:
         raise SysfsReadError(look.unreadable[0].path, OSError(look.unreadable[0].error))

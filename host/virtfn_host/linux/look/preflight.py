@@ -52,7 +52,7 @@ def loadable_drivers(sysfs: Sysfs) -> tuple[str, ...] | None:
     """
     folder = sysfs.modules_folder()
     names = ("modules.dep", "modules.builtin", *ALIAS_TABLES)
-    stamps = tuple(_stamp(f"{folder}/{name}") for name in names)
+    stamps = tuple(stamp(f"{folder}/{name}") for name in names)
     try:
         return None if stamps[0] is None else _drivers(str(folder), stamps)
     except SysfsReadError:
@@ -102,7 +102,8 @@ def _driver(module: str) -> str:
     return "vfio-pci" if name == "vfio_pci" else name
 
 
-def _stamp(path: str) -> int | None:
+def stamp(path: str) -> int | None:
+    """Return when a file last changed, or None where there is none."""
     try:
         return os.stat(path).st_mtime_ns
     except OSError:

@@ -8,7 +8,7 @@ from virtfn_host.core.tell.explain import Described, Surroundings, described
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Inventory
 from virtfn_host.linux.errors import SysfsReadError
-from virtfn_host.linux.look.inventory import BRIDGE, netdevs, read_group
+from virtfn_host.linux.look.inventory import BRIDGE, read_group
 from virtfn_host.linux.look.preflight import alias_lines, lock_error, module_name
 from virtfn_host.linux.read.sysfs import Sysfs
 
@@ -58,7 +58,7 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> De
         index=next((index for index, vf in siblings.items() if vf == address), None),
         total_vfs=total,
         num_vfs=len(sysfs.vf_addresses(address)),
-        netdevs=netdevs(sysfs, address),
+        netdevs=sysfs.names(sysfs.net_folder(address)) or (),
         bridge=class_code.startswith(BRIDGE),
     )
 

@@ -78,6 +78,14 @@ class Netlink:
         """
         return {str(name): tuple(texts) for name, texts in self._ask({"addresses": None}).items()}
 
+    def other_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the alternative names by netdev, sorted; netdevs without any are left out.
+
+        Raises:
+            NetlinkError: no answer.
+        """
+        return {str(name): tuple(sorted(map(str, others))) for name, others in self._ask({"names": None}).items()}
+
     def set_vf(self, netdev: str, index: int, setting: VfLink) -> None:
         """Set one group of link settings of a VF; every field of the group is given.
 

@@ -5,7 +5,7 @@ The PF's netdev is found in sysfs, so its name is the host's. A netdev in anothe
 
 from dataclasses import replace
 
-from virtfn_host.core.turn.resolve import NETWORK_CLASS
+from virtfn_host.core.checks.network import NETWORK_CLASS
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
 from virtfn_host.core.values.model import PhysicalFunction, VfLink
@@ -17,12 +17,6 @@ MADE_UP = "1"
 """NET_ADDR_RANDOM in `addr_assign_type` (<linux/netdevice.h>): the driver made up the address."""
 
 
-def netdev_of(sysfs: Sysfs, pf: PciAddress) -> str | None:
-    """Return the name of a PF's netdev in the host's network namespace, or None where it has none there."""
-    name = next(iter(sysfs.names(sysfs.device(pf, "net")) or ()), None)
-    return None if name is None else netdev_name(name)
-
-
 def with_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink) -> PhysicalFunction:
     """Return a PF with the link settings that its netdev shows; unchanged where there is no netdev.
 
@@ -30,10 +24,10 @@ def with_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink) -> Physical
         NetlinkError: there is a netdev, and netlink does not answer.
         SysfsReadError: a VF's own netdev cannot be read.
     """
-    name = netdev_of(sysfs, pf.address)
+    name = next(iter(pf.netdevs), None)
     if name is None or not pf.class_code.startswith(NETWORK_CLASS):
         return pf
-    shown = netlink.links(name)
+    shown = netlink.links(netdev_name(name))
     vfs = tuple(replace(vf, link=administrative(sysfs, vf.address, vf.index, shown)) for vf in pf.vfs)
     return replace(pf, netdev_up=shown.up, mac=shown.mac, vfs=vfs)
 

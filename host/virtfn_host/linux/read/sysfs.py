@@ -257,6 +257,13 @@ class Sysfs:
         except ValueError:
             return True
 
+    def answers(self, address: PciAddress) -> bool:
+        """Return whether a function answers on the bus: one in reset, off or failed reads as ones (PCIe 6.0, 2.3.2)."""
+        try:
+            return _contents(self.device(address, "config"), ATTRIBUTE_LIMIT)[:2] != b"\xff\xff"
+        except OSError:
+            return True
+
     def device_nodes(self, address: PciAddress) -> tuple[str, ...]:
         """Return the nodes of every device below a function: `/dev/nvme0n1` and the like."""
         return tuple(sorted(self._nodes_below(self.device(address))))

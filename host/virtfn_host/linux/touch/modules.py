@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Protocol
 
+from virtfn_host.core.checks.refusals import module_way_out
 from virtfn_host.core.values.names import modalias, module_name
 from virtfn_host.linux.errors import ModuleMissingError
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -96,7 +97,7 @@ def _run(command: list[str], module: str, deadline: float) -> None:
             raise ModuleMissingError(f"modprobe {name} has not returned in {deadline:.0f} s") from error
     if process.returncode != 0:
         answer = " ".join(told.decode(errors="replace").split())[:ANSWER] or f"exit {process.returncode}"
-        raise ModuleMissingError(f"modprobe {name}: {answer}; install the module or name another driver")
+        raise ModuleMissingError(f"modprobe {name}: {answer}; {module_way_out(answer)}")
 
 
 def _leave(process: subprocess.Popen[bytes]) -> None:

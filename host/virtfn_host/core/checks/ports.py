@@ -1,0 +1,44 @@
+"""Which netdevs of a function are its own: those whose port is the physical one.
+
+In switchdev mode the representors of VFs lie in the same folder of sysfs as the netdev of their PF, and a card with
+several ports may have a netdev for each. The names of ports (`phys_port_name`) are made by devlink and the drivers
+(Documentation/networking/switchdev.rst, net/devlink/port.c):
+
+    p0, p0s1                 a physical port, or a part of one that is split
+    pf0, pf0vf3, pf0sf9      a representor: of another host's PF, of a VF, of a subfunction
+    c1pf0, c1pf0vf3          the same for the host behind another controller
+    none                     a netdev that is no port of a switch: most cards
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_REPRESENTOR = re.compile(r"(?:c\d+)?pf\d+.*|(?:c\d+)?[vs]f\d+", re.ASCII)
+_PHYSICAL = re.compile(r"p\d+(?:s\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """One netdev in the folder of a function."""
+
+    netdev: str
+    port: str | None = None
+    """`phys_port_name`; None: it has none."""
+    number: int = 0
+    """`dev_port`, or `dev_id` where the driver numbers its ports so; from 0."""
+
+
+def is_representor(port: str | None) -> bool:
+    """Whether the netdev with this `phys_port_name` stands for another function."""
+    return port is not None and _REPRESENTOR.fullmatch(port) is not None
+
+
+def own_ports(found: Iterable[Port]) -> tuple[Port, ...]:
+    """The function's own netdevs: a physical port before one that does not say, then by number and name."""
+    return tuple(sorted((port for port in found if not is_representor(port.port)), key=_rank))
+
+
+def _rank(port: Port) -> tuple[bool, int, int, str]:
+    unsaid = port.port is None or _PHYSICAL.fullmatch(port.port) is None
+    return unsaid, port.number, len(port.netdev), port.netdev
