@@ -12,7 +12,7 @@ from inventories import a_link_policy, a_policy, carried_out
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
-from virtfn_host.core.values.model import GroupMember, Inventory, PhysicalFunction
+from virtfn_host.core.values.model import Function, GroupMember, Inventory, Pf
 from virtfn_host.core.values.steps import Outcome
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.act.journal import has_links
@@ -48,13 +48,16 @@ def same_on_both(lab: Lab, *policies: PolicyConfig, links: bool = False) -> None
     assert set(on_values.drivers) <= set(after.drivers)  # a probe may load the module of a function's own
 
 
-def functions(inventory: Inventory, *, links: bool) -> Sequence[PhysicalFunction]:
+def functions(inventory: Inventory, *, links: bool) -> Sequence[Function]:
     """Without names of netdevs and numbers of groups, which the values do not know; `links`: with link settings."""
     found = []
-    for pf in inventory.pfs:
-        vfs = tuple(replace(vf, netdevs=(), iommu_group=None, link=vf.link if links else None) for vf in pf.vfs)
-        shown = pf if links else replace(pf, netdev_up=None, mac=None)
-        found.append(replace(shown, netdevs=(), iommu_group=None, vfs=vfs))
+    for function in inventory.functions:
+        shown = replace(function, netdevs=(), iommu_group=None)
+        if isinstance(shown, Pf):
+            vfs = (replace(vf, netdevs=(), iommu_group=None, link=vf.link if links else None) for vf in shown.vfs)
+            shown = replace(shown, vfs=tuple(vfs))
+            shown = shown if links else replace(shown, netdev_up=None, mac=None)
+        found.append(shown)
     return found
 
 

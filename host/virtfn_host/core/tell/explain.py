@@ -23,7 +23,7 @@ from virtfn_host.core.checks.usable import (
 )
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder
-from virtfn_host.core.values.model import Inventory, IommuGroup, VirtualFunction
+from virtfn_host.core.values.model import Function, Inventory, IommuGroup, Pf, Vf
 from virtfn_host.core.values.reasons import Reason
 
 BRIDGE = Hindrance(
@@ -37,28 +37,13 @@ BRIDGE = Hindrance(
 class Described:
     """A PCI function of any kind, a bridge too, with what `explain` tells of it."""
 
-    address: PciAddress
-    vendor: str
-    device: str
-    class_code: str
-    driver: str | None
-    driver_override: str | None
+    function: Function
     modalias: str
-    numa_node: int | None
     group: IommuGroup | None
-    vfio_bound: bool
-    pf: PciAddress | None
-    """Its PF, when it is a VF."""
-    index: int | None
-    """Its VF index."""
-    total_vfs: int | None
-    """How many VFs it can make; None: it has no SR-IOV."""
     num_vfs: int
-    netdevs: tuple[str, ...]
+    """Of one that is in no inventory, `function` lacks its VFs."""
     bridge: bool = False
     """A PCI bridge: it leads to other functions and is never handed out."""
-    needed_for: str | None = None
-    """What this machine cannot do without it."""
     lock_trouble: str | None = None
     """It is on a vfio driver and its `/dev/vfio` node cannot be used from here, so nobody can tell who uses it."""
 
@@ -94,7 +79,7 @@ class Surroundings:
 class Explanation:
     """What there is to say of one function."""
 
-    function: Described
+    described: Described
     holders: tuple[Holder, ...]
     could_drive: tuple[str, ...]
     """Drivers it could be on: its own, then vfio drivers, the most specific first."""
@@ -115,50 +100,31 @@ class Explanation:
 
 def described(inventory: Inventory, address: PciAddress) -> Described | None:
     """A function as a look at the machine shows it; None where it is not among those that can be handed out."""
-    found = inventory.find(address)
-    if found is None:
+    function = inventory.find(address)
+    if function is None:
         return None
-    pf, shown = found
-    vf = shown if isinstance(shown, VirtualFunction) else None
-    number = shown.iommu_group
+    number = function.iommu_group
     # A group that did not read is told as such, and is a group all the same.
     group = None if number is None else inventory.group(number) or IommuGroup(number=number, members=())
-    return Described(
-        address=address,
-        vendor=shown.vendor,
-        device=shown.device,
-        class_code=pf.class_code,
-        driver=shown.driver,
-        driver_override=shown.driver_override,
-        modalias="",
-        numa_node=pf.numa_node,
-        group=group,
-        vfio_bound=shown.vfio_bound,
-        pf=pf.address if vf else None,
-        index=vf.index if vf else None,
-        total_vfs=None if vf else pf.total_vfs,
-        num_vfs=0 if vf else pf.num_vfs,
-        netdevs=shown.netdevs,
-        needed_for=None if vf else pf.needed_for,
-    )
+    return Described(function=function, modalias="", group=group, num_vfs=function.num_vfs)
 
 
 def explain(
-    function: Described, inventory: Inventory, surroundings: Surroundings, holders: tuple[Holder, ...]
+    described: Described, inventory: Inventory, surroundings: Surroundings, holders: tuple[Holder, ...]
 ) -> Explanation:
     """All that hinders, the most basic first: the first of it is what `virtfn bind` would say."""
-    vfio = _vfio_here(function, surroundings)
-    own = [driver_of(module) for module in modules_for(surroundings.aliases, function.modalias)]
-    whole = [BRIDGE] if function.bridge else _whole(function, inventory, surroundings, holders)
-    sriov = function.total_vfs is not None and not function.bridge
+    vfio = _vfio_here(described, surroundings)
+    own = [driver_of(module) for module in modules_for(surroundings.aliases, described.modalias)]
+    whole = [BRIDGE] if described.bridge else _whole(described, inventory, surroundings, holders)
+    pf = described.function if isinstance(described.function, Pf) and not described.bridge else None
     return Explanation(
-        function=function,
+        described=described,
         holders=holders,
         could_drive=tuple(dict.fromkeys((*own, *vfio))),
         variants=tuple(name for name in vfio if name != VFIO_PCI),
         modules_seen=bool(surroundings.modules or surroundings.aliases),
         hindrances=_found(whole),
-        vf_hindrances=_found(_vfs(function, inventory, surroundings, own)) if sriov else None,
+        vf_hindrances=None if pf is None else _found(_vfs(pf, described, inventory, surroundings, own)),
     )
 
 
@@ -167,32 +133,35 @@ def _found(checked: Sequence[Hindrance | None]) -> tuple[Hindrance, ...]:
 
 
 def _whole(
-    function: Described, inventory: Inventory, around: Surroundings, holders: tuple[Holder, ...]
+    described: Described, inventory: Inventory, around: Surroundings, holders: tuple[Holder, ...]
 ) -> list[Hindrance | None]:
     """What is in the way of passing the function itself through."""
+    function = described.function
     wanted = (function.driver if function.vfio_bound else None) or VFIO_PCI
     # Said already: what the machine needs is told a second time, as a holder.
     users = [h for h in holders if function.needed_for is None or h.cause is not Cause.NEEDED]
     return [
         needed(function.needed_for),
-        has_vfs(function.num_vfs),
-        _no_iommu(function, around),
+        has_vfs(described.num_vfs),
+        _no_iommu(described, around),
         _unread(function, inventory),
         _no_vfio(inventory, around, wanted),
-        shared_group(function.address, function.group, is_vf=function.pf is not None),
+        shared_group(function.address, described.group, is_vf=isinstance(function, Vf)),
         # On a vfio driver already: it is passed through, to whoever holds it.
         None if function.vfio_bound else held(users, function.driver, wanted),
     ]
 
 
-def _vfs(function: Described, inventory: Inventory, around: Surroundings, own: list[str]) -> list[Hindrance | None]:
+def _vfs(
+    pf: Pf, described: Described, inventory: Inventory, around: Surroundings, own: list[str]
+) -> list[Hindrance | None]:
     """What is in the way of making VFs of it and passing those through."""
     return [
-        offers_no_vfs(function.total_vfs),
-        _no_pf_driver(function, around, own),
-        _no_iommu(function, around),
-        behind_port(function.address, function.group),
-        _unread(function, inventory),
+        offers_no_vfs(pf.total_vfs),
+        _no_pf_driver(pf, around, own),
+        _no_iommu(described, around),
+        behind_port(pf.address, described.group),
+        _unread(pf, inventory),
         _no_vfio(inventory, around, VFIO_PCI),
     ]
 
@@ -200,8 +169,8 @@ def _vfs(function: Described, inventory: Inventory, around: Surroundings, own: l
 # --- remedies that explain knows better: it reads the firmware's tables, the command line, the list of modules -------
 
 
-def _no_iommu(function: Described, around: Surroundings) -> Hindrance | None:
-    found = no_iommu(None if function.group is None else function.group.number)
+def _no_iommu(described: Described, around: Surroundings) -> Hindrance | None:
+    found = no_iommu(None if described.group is None else described.group.number)
     if found is None:
         return None
     remedy = why_no_group(
@@ -220,7 +189,7 @@ def _no_vfio(inventory: Inventory, around: Surroundings, driver: str) -> Hindran
     return replace(found, remedy=f"install {around.module_package}, then try `modprobe vfio-pci`")
 
 
-def _no_pf_driver(function: Described, around: Surroundings, own: list[str]) -> Hindrance | None:
+def _no_pf_driver(function: Function, around: Surroundings, own: list[str]) -> Hindrance | None:
     found = no_pf_driver(function.driver, vfio_bound=function.vfio_bound)
     if found is None or function.driver is not None:
         return found
@@ -233,13 +202,13 @@ def _no_pf_driver(function: Described, around: Surroundings, own: list[str]) -> 
     return replace(found, remedy=remedy)
 
 
-def _unread(function: Described, inventory: Inventory) -> Hindrance | None:
-    pf = inventory.pf(function.pf or function.address)
-    return None if pf is None else next((hindrance for _, hindrance in unreadable(inventory, pf)), None)
+def _unread(function: Function, inventory: Inventory) -> Hindrance | None:
+    card = inventory.find(function.pf if isinstance(function, Vf) else function.address)
+    return None if card is None else next((hindrance for _, hindrance in unreadable(inventory, card)), None)
 
 
-def _vfio_here(function: Described, around: Surroundings) -> tuple[str, ...]:
+def _vfio_here(described: Described, around: Surroundings) -> tuple[str, ...]:
     """vfio drivers that this kernel has for it: by their aliases, and vfio-pci also built in or already loaded."""
-    found = vfio_drivers(around.aliases, function.modalias)
+    found = vfio_drivers(around.aliases, described.modalias)
     known = {driver_of(name) for name in (*around.modules, *around.drivers)}
     return tuple(dict.fromkeys((*found, *([VFIO_PCI] if VFIO_PCI in known else []))))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.values.model import LinkRequest, PhysicalFunction, VfLink, VirtualFunction
+from virtfn_host.core.values.model import LinkRequest, Pf, Vf, VfLink
 
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("mac",),
@@ -33,7 +33,7 @@ _WORDS = {
 """As `ip link set PF vf N` calls them."""
 
 
-def wanted_link(request: LinkRequest, pf: PhysicalFunction, index: int) -> VfLink:
+def wanted_link(request: LinkRequest, pf: Pf, index: int) -> VfLink:
     """What a VF should show: what the pool asks, and a MAC that stays.
 
     One that is set is kept; else it is made. None where neither can be told, because the PF shows nothing of its VFs.
@@ -72,7 +72,7 @@ def differing(wanted: VfLink, shown: VfLink) -> tuple[VfLink, ...]:
     return tuple(group for group in groups_of(wanted) if mentioned(shown, group) != group)
 
 
-def unmet(wanted: VfLink | None, vf: VirtualFunction) -> bool:
+def unmet(wanted: VfLink | None, vf: Vf) -> bool:
     """Whether link settings are wanted of this VF that it does not show."""
     return wanted is not None and (vf.link is None or bool(differing(wanted, vf.link)))
 

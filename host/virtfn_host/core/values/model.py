@@ -6,15 +6,15 @@ Reading the machine is `linux/look/inventory.py`; what is wanted is `desired.py`
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice, takewhile
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Annotated, Protocol, TypeAlias, TypeVar
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Holder
-from virtfn_host.core.values.names import MacAddress, Rate, Vlan, VlanPriority
+from virtfn_host.core.values.names import MacAddress, Rate, Shared, Vlan, VlanPriority
 
 # --- what is ---------------------------------------------------------------------------------------------------------
 
@@ -59,69 +59,81 @@ Card: TypeAlias = tuple[PciAddress, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """A function as sysfs shows it. `None` means that the kernel shows nothing there, never "could not read"."""
+    """A function as sysfs shows it; one that is neither `Pf` nor `Vf` has no SR-IOV and can only be handed out whole.
+
+    `None` means that the kernel shows nothing there, never "could not read".
+    """
 
     address: PciAddress
     vendor: str
     """Four hex digits, as `lspci -n` prints them."""
     device: str
+    class_code: str
+    """Six hex digits."""
     driver: str | None
     driver_override: str | None
     iommu_group: int | None
+    numa_node: int | None
     vfio_bound: bool
     """Its driver owns `vfio-dev/`: true for vfio-pci and every variant driver."""
     netdevs: tuple[str, ...]
     """Names and alternative names of its netdevs as the host's network namespace shows them."""
+    needed_for: str | None = None
+    """What this machine cannot do without it: a mounted file system, the default route, a console."""
 
     @property
     def card(self) -> Card:
         """What it is known by."""
         return self.address, self.vendor, self.device
 
+    @property
+    def family(self) -> tuple["Function", ...]:
+        """Itself, and its VFs after it where it is a PF."""
+        return (self,)
+
+    @property
+    def num_vfs(self) -> int:
+        """Counted by `virtfnN` links: reading `sriov_numvfs` hangs behind a blocked write (docs/architecture.md)."""
+        return len(self.family) - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VirtualFunction(Function):
+class Vf(Function):
     """One VF. It has its PF's class and NUMA node: the kernel takes both from the PF (measured for the node)."""
 
+    pf: PciAddress
+    """Its PF."""
     index: int
     link: VfLink | None = None
     """None: not looked at, or its PF has no netdev that shows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhysicalFunction(Function):
-    """A PF and its VFs by index; or a function that makes none, is no VF and no bridge, and can be handed out whole."""
+class Pf(Function):
+    """A function with SR-IOV, and its VFs by index."""
 
-    class_code: str
-    """Six hex digits."""
-    numa_node: int | None
-    total_vfs: int | None
-    """None: it has no SR-IOV capability (no `sriov_totalvfs`), so it is no PF."""
+    total_vfs: int
+    """How many VFs it can make (`sriov_totalvfs`)."""
     autoprobe: bool
-    vfs: tuple[VirtualFunction, ...]
-    # The first version did not tell these of a PF.
-    driver_override: str | None = None
-    vfio_bound: bool = False
-    needed_for: str | None = None
-    """What this machine cannot do without it: a mounted file system, the default route, a console."""
+    vfs: Annotated[tuple[Vf, ...], Shared({"pf": "address", "class_code": "class_code", "numa_node": "numa_node"})]
     netdev_up: bool | None = None
     """Whether its netdev is set up; None: not looked at, or it has none."""
     mac: str | None = None
     """The permanent address of its netdev, which stays when it joins a bond; None as above."""
 
     @property
-    def num_vfs(self) -> int:
-        """Counted by `virtfnN` links: reading `sriov_numvfs` hangs behind a blocked write (docs/architecture.md)."""
-        return len(self.vfs)
-
-    @property
     def family(self) -> tuple[Function, ...]:
         """Itself, and its VFs after it."""
         return (self, *self.vfs)
 
-    def vf(self, index: int) -> VirtualFunction | None:
+    def vf(self, index: int) -> Vf | None:
         """The VF of this index, or None where there is none."""
         return of_index(self.vfs, index)
+
+
+def vfs_of(function: Function) -> tuple[Vf, ...]:
+    """The VFs of a function by index; none where it is no PF."""
+    return function.vfs if isinstance(function, Pf) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +170,8 @@ class Inventory:
     kernel: str
     drivers: tuple[str, ...]
     """PCI drivers that are registered now (`/sys/bus/pci/drivers`), so that a plan knows which module to load."""
-    pfs: tuple[PhysicalFunction, ...]
+    functions: tuple[Function | Pf, ...]
+    """Every function that is no VF; the VFs are those of the PFs."""
     groups: tuple[IommuGroup, ...]
     unreadable: tuple[Unreadable, ...]
     loadable: tuple[str, ...] | None = None
@@ -168,13 +181,23 @@ class Inventory:
         # Sorted here too, because they are searched as sorted, and one that was missed would count as no group.
         object.__setattr__(self, "groups", tuple(sorted(self.groups, key=_group_number)))
 
-    def pf(self, address: PciAddress) -> PhysicalFunction | None:
-        """The function at this address that is no VF, or None."""
+    @property
+    def pfs(self) -> tuple[Pf, ...]:
+        """The functions with SR-IOV."""
+        return tuple(function for function in self.functions if isinstance(function, Pf))
+
+    @property
+    def every(self) -> Iterator[Function]:
+        """Every function, the VFs of a PF after it by index."""
+        return (member for function in self.functions for member in function.family)
+
+    def pf(self, address: PciAddress) -> Pf | None:
+        """The PF at this address, or None."""
         return next((pf for pf in self.pfs if pf.address == address), None)
 
-    def find(self, address: PciAddress) -> tuple[PhysicalFunction, Function] | None:
-        """The function at this address, behind its PF, which it may be itself; None where there is none."""
-        return next(((pf, f) for pf in self.pfs for f in pf.family if f.address == address), None)
+    def find(self, address: PciAddress) -> Function | None:
+        """The function at this address, VF or not; None where there is none."""
+        return next((function for function in self.every if function.address == address), None)
 
     def group(self, number: int | None) -> IommuGroup | None:
         """The IOMMU group of this number, or None."""

@@ -8,7 +8,7 @@ Rules are the kernel's own where it has one, and narrower where a name becomes p
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
@@ -39,6 +39,17 @@ class AtMost:
     items: int
     together: str | None = None
     """Name of a list in each item: all of these together have at most so many items, too."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """A list whose items have some fields in common with the value that has the list, so that these are written once.
+
+    An item also leaves out what is its default: there may be thousands of items.
+    """
+
+    fields: Mapping[str, str]
+    """Field of the item to the field of the value that has the list."""
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Function
 from virtfn_host.core.values.names import shown_name
 from virtfn_host.core.values.reasons import Reason
 
@@ -23,6 +24,14 @@ class PoolDevice:
     healthy: bool
     reason: Reason | None
     """Why it is not healthy; None when it is."""
+
+
+def offer(function: Function, driver: str, reason: Reason | None = None) -> PoolDevice:
+    """A function as pods are offered it: on this driver, and healthy unless there is a reason."""
+    healthy = reason is None
+    return PoolDevice(
+        address=function.address, driver=driver, numa_node=function.numa_node, healthy=healthy, reason=reason
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

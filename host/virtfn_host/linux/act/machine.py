@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import PhysicalFunction
+from virtfn_host.core.values.model import Function, Pf
 from virtfn_host.core.values.steps import FunctionRef
 from virtfn_host.linux.act.expect import expect_place
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.wall import Wall
 from virtfn_host.linux.errors import AnotherWriterError, NetlinkError, StaleSnapshotError
-from virtfn_host.linux.look.inventory import read_pf
+from virtfn_host.linux.look.inventory import read_one
 from virtfn_host.linux.netlink.asks import Netlink
 from virtfn_host.linux.netlink.shown import with_links
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -80,13 +80,13 @@ def remember(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bo
     # To look at 127 VFs for an entry that is there already would cost more than to unbind ten of them.
     if (known := machine.journal.entry(machine.sysfs.card(pf))) is None or whole:
         found = look_at(machine.sysfs, pf)
-        if found.vfs and machine.netlink is not None and known is None:
+        if isinstance(found, Pf) and found.vfs and machine.netlink is not None and known is None:
             found = _seen_links(found, machine.sysfs, machine.netlink, needed=ends_vfs)
         machine.journal.remember(found, whole=whole)
     work.remembered.update({whole, False})
 
 
-def _seen_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink, *, needed: bool) -> PhysicalFunction:
+def _seen_links(pf: Pf, sysfs: Sysfs, netlink: Netlink, *, needed: bool) -> Pf:
     try:
         return with_links(pf, sysfs, netlink)
     except NetlinkError:
@@ -95,14 +95,14 @@ def _seen_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink, *, needed:
         return pf
 
 
-def look_at(sysfs: Sysfs, pf: PciAddress, netlink: Netlink | None = None) -> PhysicalFunction:
-    """A PF as it is at this moment.
+def look_at(sysfs: Sysfs, pf: PciAddress, netlink: Netlink | None = None) -> Function:
+    """A PF, or a function that is handed out whole, as it is at this moment.
 
     Raises:
         StaleSnapshotError: there is none.
         SysfsReadError: it does not read.
     """
-    found = read_pf(sysfs, pf, netlink)
+    found = read_one(sysfs, pf, netlink)
     if found is None:
         raise StaleSnapshotError(f"{pf} is not there any more; look and plan again")
     return found

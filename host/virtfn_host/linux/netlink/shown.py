@@ -9,7 +9,7 @@ from dataclasses import replace
 from virtfn_host.core.turn.resolve import NETWORK_CLASS
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.values.model import PhysicalFunction, VfLink
+from virtfn_host.core.values.model import Pf, VfLink
 from virtfn_host.core.values.names import netdev_name
 from virtfn_host.linux.netlink.asks import Netlink, PfLinks
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -24,7 +24,7 @@ def netdev_of(sysfs: Sysfs, pf: PciAddress) -> str | None:
     return None if name is None else netdev_name(name)
 
 
-def with_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink) -> PhysicalFunction:
+def with_links(pf: Pf, sysfs: Sysfs, netlink: Netlink) -> Pf:
     """A PF and its VFs with what its netdev shows of them; as it is where there is no netdev.
 
     Raises:
