@@ -37,14 +37,14 @@ def on(lab: Lab, number: int = 0, count: int | None = 3, driver: str = "vfio-pci
 
 
 def test_vfs_are_made_bound_and_given_back_as_it_was(lab: Lab) -> None:
-    before = read_inventory(lab.sysfs).pfs
+    before = read_inventory(lab.sysfs).functions
     assert_converged(lab, *converge(lab, on(lab)))
     pf = read_inventory(lab.sysfs).pf(lab.pf)
     assert pf is not None
     assert [(vf.driver, vf.driver_override) for vf in pf.vfs] == [("vfio-pci", "vfio-pci")] * 3
     assert pf.autoprobe is False
     assert_converged(lab, *converge(lab))
-    assert read_inventory(lab.sysfs).pfs == before
+    assert read_inventory(lab.sysfs).functions == before
     assert lab.machine.journal.originals() == ()
 
 

@@ -15,7 +15,7 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import Desired, DeviceMatcher, NodeConfig, PolicyConfig
 from virtfn_host.core.values.holders import Cause, holder_text
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.values.model import Lasting, LinkState, VfLink, VirtualFunction
+from virtfn_host.core.values.model import Lasting, LinkState, Vf, VfLink
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Blocked, FunctionRef, Outcome, Report, SetLink, plan_of
 from virtfn_host.linux.act.apply import apply
@@ -60,7 +60,7 @@ def assert_converged(lab: Lab, *policies: PolicyConfig) -> None:
     assert verify(desired, read_inventory(lab.sysfs, netlink=lab.machine.netlink)) == ()
 
 
-def vfs(lab: Lab) -> tuple[VirtualFunction, ...]:
+def vfs(lab: Lab) -> tuple[Vf, ...]:
     pf = read_inventory(lab.sysfs, netlink=lab.machine.netlink).pf(lab.pf)
     assert pf is not None
     return pf.vfs

@@ -12,7 +12,7 @@ from inventories import a_policy, carried_out
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
-from virtfn_host.core.values.model import GroupMember, Inventory, PhysicalFunction
+from virtfn_host.core.values.model import Function, GroupMember, Inventory, Pf
 from virtfn_host.core.values.steps import Outcome
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.act.journal import has_links
@@ -48,16 +48,18 @@ def same_on_both(lab: Lab, *policies: PolicyConfig) -> None:
     assert set(on_values.drivers) <= set(after.drivers)  # a probe may load the module of a function's own
 
 
-def functions(inventory: Inventory) -> Sequence[PhysicalFunction]:
+def functions(inventory: Inventory) -> Sequence[Function]:
     """Return them without what the values do not know: netdev names, group numbers, and the limit of VFs.
 
     The limit (`sriov_totalvfs`) is the driver's: igb lowers the 82576's from 8 to 7, and the kernel shows 8 again as
     soon as igb lets go of the PF. Link settings have tests of their own (test_links.py).
     """
     found = []
-    for pf in inventory.pfs:
-        vfs = tuple(replace(vf, netdevs=(), iommu_group=None, link=None) for vf in pf.vfs)
-        shown = replace(pf, netdevs=(), iommu_group=None, vfs=vfs, total_vfs=None, netdev_up=None, mac=None)
+    for function in inventory.functions:
+        shown = replace(function, netdevs=(), iommu_group=None)
+        if isinstance(shown, Pf):
+            vfs = tuple(replace(vf, netdevs=(), iommu_group=None, link=None) for vf in shown.vfs)
+            shown = replace(shown, vfs=vfs, total_vfs=0, netdev_up=None, mac=None)
         found.append(shown)
     return found
 

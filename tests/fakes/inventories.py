@@ -1,6 +1,7 @@
 """Make inventories in one line, and apply a plan to one: the model only, without a real or fake machine."""
 
 from dataclasses import fields, replace
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from virtfn_host.core.values.address import PciAddress
@@ -15,9 +16,9 @@ from virtfn_host.core.values.model import (
     IommuGroup,
     LinkRequest,
     LinkState,
-    PhysicalFunction,
+    Pf,
+    Vf,
     VfLink,
-    VirtualFunction,
 )
 from virtfn_host.core.values.steps import (
     Bind,
@@ -59,13 +60,16 @@ def pf_address(number: int) -> PciAddress:
     return PciAddress(0, number + 1, 0, 0)
 
 
-def a_vf(pf: int, index: int, driver: str | None = None, override: str | None = None) -> VirtualFunction:
+def a_vf(pf: int, index: int, driver: str | None = None, override: str | None = None) -> Vf:
     """Return a VF of PF number `pf`, at the address where an 82576 has it."""
-    return VirtualFunction(
+    return Vf(
         address=PciAddress(0, pf + 1, 0x10 + index // 4, index % 4 * 2),
+        pf=pf_address(pf),
         index=index,
         vendor="8086",
         device="10ca",
+        class_code="020000",
+        numa_node=None,
         driver=driver,
         driver_override=override,
         iommu_group=100 * (pf + 1) + index,
@@ -74,15 +78,17 @@ def a_vf(pf: int, index: int, driver: str | None = None, override: str | None = 
     )
 
 
-def a_pf(number: int, vfs: int = 0, driver: str | None = "vfio-pci", **fields: object) -> PhysicalFunction:
+def a_pf(number: int, vfs: int = 0, driver: str | None = "vfio-pci", **fields: object) -> Pf:
     """Return an igb PF with VFs, all on one driver."""
     override = "vfio-pci" if driver == "vfio-pci" else None
-    pf = PhysicalFunction(
+    pf = Pf(
         address=pf_address(number),
         vendor="8086",
         device="10c9",
         class_code="020000",
         driver="igb",
+        driver_override=None,
+        vfio_bound=False,
         netdevs=(f"eth{number}",),
         numa_node=None,
         iommu_group=number,
@@ -93,37 +99,38 @@ def a_pf(number: int, vfs: int = 0, driver: str | None = "vfio-pci", **fields: o
     return replace(pf, **fields)  # type: ignore[arg-type]
 
 
-def a_linked_pf(number: int, vfs: int = 0, link: VfLink = NEW_LINK, **fields: object) -> PhysicalFunction:
+def a_plain(number: int, **fields: Any) -> Function:
+    """Return a function without SR-IOV, in all else like that PF."""
+    pf = a_pf(number)
+    return Function(**{one.name: getattr(pf, one.name) for one in dataclass_fields(Function)} | fields)
+
+
+def a_linked_pf(number: int, vfs: int = 0, link: VfLink = NEW_LINK, **fields: object) -> Pf:
     """Return an igb PF that is up and whose link settings were read; every VF has the same ones."""
     pf = a_pf(number, vfs, netdev_up=True, mac=f"52:54:00:00:00:{number:02x}")
     pf = replace(pf, vfs=tuple(replace(vf, link=link) for vf in pf.vfs))
     return replace(pf, **fields)  # type: ignore[arg-type]
 
 
-def an_inventory(*pfs: PhysicalFunction, **fields: object) -> Inventory:
-    """Return a machine with these PFs, every function in an IOMMU group of its own."""
+def an_inventory(*those: Function, **fields: object) -> Inventory:
+    """Return a machine with these functions and VFs of theirs, every function in an IOMMU group of its own."""
     groups = [
         IommuGroup(
             number=f.iommu_group,
             members=(GroupMember(address=f.address, driver=f.driver, vfio_bound=f.vfio_bound),),
         )
-        for f in functions(*pfs)
+        for f in (member for function in those for member in function.family)
         if f.iommu_group is not None
     ]
     inventory = Inventory(
         boot_id="boot-1",
         kernel="6.1.0",
         drivers=DRIVERS,
-        pfs=tuple(pfs),
+        functions=those,
         groups=tuple(sorted(groups, key=lambda g: g.number)),
         unreadable=(),
     )
     return replace(inventory, **fields)  # type: ignore[arg-type]
-
-
-def functions(*pfs: PhysicalFunction) -> list[Function]:
-    """Return each of these PFs and its VFs."""
-    return [function for pf in pfs for function in pf.family]
 
 
 def a_policy(name: str = "fast", count: int | None = 7, **fields: object) -> PolicyConfig:
@@ -157,10 +164,10 @@ def carried_out(plan: Plan, inventory: Inventory) -> Inventory:
 
 def _regrouped(inventory: Inventory, before: Inventory) -> Inventory:
     """Keep groups of functions that remain; give each new function a group of its own."""
-    alone = an_inventory(*inventory.pfs)
+    alone = an_inventory(*inventory.functions)
     now = {member.address: member for group in alone.groups for member in group.members}
-    ours = {f.address for f in functions(*before.pfs)}
-    stayed = {(f.address, f.iommu_group) for f in functions(*inventory.pfs)}
+    ours = {f.address for f in before.every}
+    stayed = {(f.address, f.iommu_group) for f in inventory.every}
     kept = {
         group.number: tuple(
             now.get(m.address, m) for m in group.members if m.address not in ours or (m.address, group.number) in stayed
@@ -209,18 +216,19 @@ def _after(step: Step, inventory: Inventory) -> Inventory:
 
 
 def _with_pf(inventory: Inventory, address: PciAddress, **fields: object) -> Inventory:
-    pfs = tuple(replace(pf, **fields) if pf.address == address else pf for pf in inventory.pfs)  # type: ignore[arg-type]
-    return replace(inventory, pfs=pfs)
+    there = tuple(replace(f, **fields) if f.address == address else f for f in inventory.functions)  # type: ignore[arg-type]
+    return replace(inventory, functions=there)
 
 
 def _with_vf(
     inventory: Inventory, pf: PciAddress, index: int | None, expects: str | None = None, **fields: object
 ) -> Inventory:
-    there = inventory.pf(pf)
+    there = inventory.find(pf)
     assert there is not None
     if index is None:
         assert "driver" not in fields or there.driver == expects or expects is None
         return _with_pf(inventory, pf, **fields)
+    assert isinstance(there, Pf)
     vf = there.vf(index)
     assert vf is not None
     assert "driver" not in fields or vf.driver == expects or expects is None

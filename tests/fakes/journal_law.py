@@ -11,7 +11,7 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Original
 from virtfn_host.linux.act.journal import original_of
 from virtfn_host.linux.act.machine import Machine
-from virtfn_host.linux.look.inventory import read_pf
+from virtfn_host.linux.look.inventory import read_one
 
 
 class JournalLaw:
@@ -92,5 +92,5 @@ class JournalLaw:
         return self._cards.get(entry.address) == (entry.vendor, entry.device)
 
     def _now(self, address: PciAddress) -> Original | None:
-        pf = read_pf(self.machine.sysfs, address, self.machine.netlink)
+        pf = read_one(self.machine.sysfs, address, self.machine.netlink)
         return None if pf is None else original_of(pf, whole=True)

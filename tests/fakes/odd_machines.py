@@ -1,9 +1,10 @@
 """Machines for hypothesis to draw, with any mixture of what can be in the way of a function."""
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import strategies as st
-from inventories import DRIVERS, a_pf, a_pod, a_vf, an_inventory, functions
+from inventories import DRIVERS, a_pf, a_plain, a_pod, a_vf, an_inventory
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder
@@ -13,9 +14,8 @@ from virtfn_host.core.values.model import (
     InUse,
     Inventory,
     IommuGroup,
-    PhysicalFunction,
     Unreadable,
-    VirtualFunction,
+    Vf,
 )
 
 VARIANT = "mlx5_vfio_pci"
@@ -31,7 +31,7 @@ def _rarely(draw: st.DrawFn) -> bool:
 def odd_machines(draw: st.DrawFn) -> Inventory:
     """Draw a machine of one or two cards; groups are shared at random, also with other devices and PCI ports."""
     pfs = tuple(_pf(draw, number) for number in range(draw(st.integers(1, 2))))
-    every = functions(*pfs)
+    every = [member for pf in pfs for member in pf.family]
     bound = {function.driver for function in every if function.driver is not None}
     drivers = {*DRIVERS, *bound} - ({"vfio-pci"} - bound if draw(st.booleans()) else set())
     lost = [f for f in every if _rarely(draw)]
@@ -44,23 +44,22 @@ def odd_machines(draw: st.DrawFn) -> Inventory:
     )
 
 
-def _pf(draw: st.DrawFn, number: int) -> PhysicalFunction:
+def _pf(draw: st.DrawFn, number: int) -> Function:
     driver = draw(st.sampled_from(["igb", "igb", "igb", None, "vfio-pci", VARIANT]))
     total = draw(st.sampled_from([None, 0, 7, 7]))
     vfs = draw(st.integers(0, 2)) if total else 0
-    return replace(
-        a_pf(number),
-        driver=driver,
-        vfio_bound=driver in ("vfio-pci", VARIANT),
-        driver_override=draw(st.sampled_from([None, driver])),
-        iommu_group=draw(_GROUPS),
-        total_vfs=total,
-        vfs=tuple(_vf(draw, number, index) for index in range(vfs)),
-        needed_for="the default route goes through it" if _rarely(draw) else None,
-    )
+    own: dict[str, Any] = {
+        "driver": driver,
+        "vfio_bound": driver in ("vfio-pci", VARIANT),
+        "driver_override": draw(st.sampled_from([None, driver])),
+        "iommu_group": draw(_GROUPS),
+    }
+    made = tuple(_vf(draw, number, index) for index in range(vfs))
+    own["needed_for"] = "the default route goes through it" if _rarely(draw) else None
+    return a_plain(number, **own) if total is None else replace(a_pf(number), **own, total_vfs=total, vfs=made)
 
 
-def _vf(draw: st.DrawFn, number: int, index: int) -> VirtualFunction:
+def _vf(draw: st.DrawFn, number: int, index: int) -> Vf:
     driver = draw(st.sampled_from([None, "igbvf", "igbvf", "vfio-pci", VARIANT]))
     vf = a_vf(number, index, driver, draw(st.sampled_from([None, driver])))
     return replace(vf, vfio_bound=driver in ("vfio-pci", VARIANT), iommu_group=draw(_GROUPS))
@@ -82,7 +81,7 @@ def _group(draw: st.DrawFn, number: int, every: list[Function]) -> IommuGroup:
 def users_of(draw: st.DrawFn, inventory: Inventory) -> InUse:
     """Draw holders of its functions: pods, the machine itself, and unknown ones."""
     found = []
-    for address in (f.address for f in functions(*inventory.pfs)):
+    for address in (f.address for f in inventory.every):
         if _rarely(draw):
             unknown = Holder(address=address, cause=Cause.NO_ENABLE_COUNT)
             route = Holder(address=address, cause=Cause.NEEDED, said="the default route goes through it")

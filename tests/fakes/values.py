@@ -2,15 +2,16 @@
 
 import types
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
 from virtfn_host.core.values import names
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Pf
 from virtfn_host.core.values.names import AtMost, Parsed, Within
 
 ADDRESSES = st.builds(PciAddress, st.integers(0, 0xFFFF), st.integers(0, 0xFF), st.integers(0, 0x1F), st.integers(0, 7))
@@ -47,7 +48,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     if hint is int:
         return st.integers(-(1 << 63), (1 << 64) - 1)
     if is_dataclass(hint) and isinstance(hint, type):
-        return st.builds(hint, **{name: values(field) for name, field in _hints(hint).items()})
+        built = st.builds(hint, **{name: values(field) for name, field in _hints(hint).items()})
+        return cast("st.SearchStrategy[Any]", built).map(_of_one_card) if hint is Pf else built
     if isinstance(hint, type) and issubclass(hint, Enum):
         return st.sampled_from(list(hint))
     return st.none() if hint is type(None) else st.from_type(hint)
@@ -59,6 +61,12 @@ def _bounded(hint: Any, bound: Parsed | Within | AtMost) -> st.SearchStrategy[An
     if isinstance(bound, Within):
         return st.integers(bound.least, bound.most)
     return values(hint)
+
+
+def _of_one_card(pf: Pf) -> Pf:
+    """VFs have their PF's class and NUMA node."""
+    own: dict[str, Any] = {"pf": pf.address, "class_code": pf.class_code, "numa_node": pf.numa_node}
+    return replace(pf, vfs=tuple(replace(vf, **own) for vf in pf.vfs))
 
 
 def _hints(kind: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ IN_GUEST = bool(os.environ.get("VIRTFN_IN_GUEST"))
 def real_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyNode]:
     """The machine itself; the end checks that it is as before."""
     subprocess.run(["modprobe", "-a", "igb", "igbvf"], check=True)
-    before = read_inventory(Sysfs()).pfs
+    before = read_inventory(Sysfs()).functions
     node = FaultyNode(tmp_path_factory.mktemp("node"), None)
     node.start()
     try:
@@ -33,7 +33,7 @@ def real_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyNode]:
         node.converge([])
     finally:
         node.end()
-    assert read_inventory(Sysfs()).pfs == before
+    assert read_inventory(Sysfs()).functions == before
     node.journal.unlink(missing_ok=True)
 
 

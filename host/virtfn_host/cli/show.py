@@ -7,13 +7,14 @@ from virtfn_host.core.tell.listing import Row
 from virtfn_host.core.tell.pci_ids import Names
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder, holder_text
+from virtfn_host.core.values.model import Function, Pf, Vf
 
 _HEAD = ("ADDRESS", "ID", "CLASS", "DRIVER", "MODULES", "GROUP", "NUMA", "FUNCTION", "IN USE BY")
 
 
 def function_table(rows: tuple[Row, ...], *, names: bool = False, paint: Paint = PLAIN) -> str:
     """Return one line per function, VFs indented below their PF; with `names`, a last column names the ids."""
-    shown = {row.address for row in rows}
+    shown = {row.function.address for row in rows}
     cells: list[tuple[str, ...]] = [(*_HEAD, "NAME") if names else _HEAD]
     cells += [_cells(row, names, indented=row.pf in shown) for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
@@ -30,57 +31,61 @@ def function_table(rows: tuple[Row, ...], *, names: bool = False, paint: Paint =
 
 
 def _cells(row: Row, names: bool, *, indented: bool) -> tuple[str, ...]:
-    ids = row.ids
+    ids, function = row.ids, row.function
     return (
-        f"  {row.address}" if indented else str(row.address),
+        f"  {function.address}" if indented else str(function.address),
         f"{ids.vendor}:{ids.device}",
         ids.class_code[:4],
-        row.driver or "-",
+        function.driver or "-",
         ",".join(row.could_drive) or "-",
-        _or_dash(row.iommu_group),
-        _or_dash(row.numa_node),
-        ", ".join((_kind(row.index, row.pf is not None, row.num_vfs, row.total_vfs), *row.netdevs)),
-        "; ".join(_users(row.needed_for, row.holders)),
+        _or_dash(function.iommu_group),
+        _or_dash(function.numa_node),
+        ", ".join((_kind(function), *function.netdevs)),
+        "; ".join(_users(function.needed_for, row.holders)),
         *((str(row.names) or "-",) if names else ()),
     )
 
 
-def _kind(index: int | None, is_vf: bool, num_vfs: int, total_vfs: int | None) -> str:
-    if is_vf:
-        return f"VF {_or_dash(index)}"
-    return "no SR-IOV" if total_vfs is None else f"PF, {num_vfs} of {total_vfs} VFs"
+def _kind(function: Function) -> str:
+    match function:
+        case Vf():
+            return f"VF {function.index}"
+        case Pf():
+            return f"PF, {function.num_vfs} of {function.total_vfs} VFs"
+        case _:
+            return "no SR-IOV"
 
 
 def explanation(found: Explanation, names: Names | None = None, *, paint: Paint = PLAIN) -> str:
     """Return what a function is, and whether it can be passed through."""
-    function = found.function
+    function = found.described.function
     lines = [
         ("function", f"{function.address}  {function.vendor}:{function.device}  class {function.class_code[:4]}"),
         *([("name", str(names))] if names and str(names) else []),
         *([("subsystem", names.subsystem)] if names and names.subsystem else []),
-        ("is", _relation(function)),
+        ("is", _relation(found.described)),
         *([("netdev", ", ".join(function.netdevs))] if function.netdevs else []),
         ("driver", (function.driver or "none") + _override(function)),
         ("could drive it", _could_drive(found)),
-        ("IOMMU group", _group(function)),
+        ("IOMMU group", _group(found.described)),
         ("NUMA node", _or_dash(function.numa_node)),
         ("in use by", "; ".join(_users(function.needed_for, found.holders)) or "nothing that can be seen"),
-        *_lock(function),
+        *_lock(found.described),
         *_verdicts(found, paint),
     ]
     return "\n".join(f"{name:<15} {text}".rstrip() for name, text in lines)
 
 
-def _lock(function: Described) -> list[tuple[str, str]]:
+def _lock(described: Described) -> list[tuple[str, str]]:
     """Return a note, not a hindrance: a pod may be able to open the group's node that this process cannot."""
-    if function.lock_trouble is None:
+    if described.lock_trouble is None:
         return []
-    text = f"the in-use lock cannot be taken from here: {function.lock_trouble}"
+    text = f"the in-use lock cannot be taken from here: {described.lock_trouble}"
     return [("note", f"{text}; so virtfn would not touch the function")]
 
 
 def _verdicts(found: Explanation, paint: Paint) -> list[tuple[str, str]]:
-    function = found.function
+    function = found.described.function
     if function.vfio_bound and not found.hindrances:
         own = [("passthrough", paint.good(f"is set up: {function.driver} has it"))]
     elif found.hindrances:
@@ -113,29 +118,29 @@ def _could_drive(found: Explanation) -> str:
     return f"{listed} ({unseen})" if listed else unseen
 
 
-def _relation(function: Described) -> str:
-    if function.bridge:
+def _relation(described: Described) -> str:
+    if described.bridge:
         return "a bridge"
-    if function.pf is not None:
-        return f"VF {_or_dash(function.index)} of {function.pf}"
-    if function.total_vfs is not None:
-        return f"a PF with {function.num_vfs} of {function.total_vfs} VFs"
+    if isinstance(function := described.function, Vf):
+        return f"VF {function.index} of {function.pf}"
+    if isinstance(function, Pf):
+        return f"a PF with {described.num_vfs} of {function.total_vfs} VFs"
     return "a plain PCI function: it has no SR-IOV, so it cannot make VFs"
 
 
-def _override(function: Described) -> str:
+def _override(function: Function) -> str:
     return f" (driver_override {function.driver_override})" if function.driver_override else ""
 
 
-def _group(function: Described) -> str:
-    if function.group is None:
+def _group(described: Described) -> str:
+    if described.group is None:
         return "none"
     others = [
         f"{member.address} ({member.driver or 'no driver'})"
-        for member in function.group.members
-        if member.address != function.address
+        for member in described.group.members
+        if member.address != described.function.address
     ]
-    return f"{function.group.number}, " + (f"shared with {', '.join(others)}" if others else "alone in it")
+    return f"{described.group.number}, " + (f"shared with {', '.join(others)}" if others else "alone in it")
 
 
 def _users(needed_for: str | None, holders: tuple[Holder, ...]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from virtfn_host.cli.output import Output
 from virtfn_host.cli.policy import UsageError, read_policies
 from virtfn_host.cli.show import explanation, function_table, missing
 from virtfn_host.cli.show_plan import outcome_line, plan_text
+from virtfn_host.core.tell.as_json import explanation_json, row_json
 from virtfn_host.core.tell.explain import Explanation, explain
 from virtfn_host.core.tell.listing import Lookup, Row, chosen, ids, listing
 from virtfn_host.core.turn.by_hand import bound, restored
@@ -94,12 +95,12 @@ def _list(options: argparse.Namespace, output: Output) -> int:
     if options.json or options.verbose:
         rows = _named(options.root, rows)
     if options.json:
-        output.document({"functions": encode(rows), "unreadable": encode(inventory.unreadable)})
+        output.document({"functions": [row_json(row) for row in rows], "unreadable": encode(inventory.unreadable)})
     elif rows:
         output.say(function_table(rows, names=options.verbose, paint=output.paint))
     output.complain_of((Reason.NO_MATCHING_DEVICE, missing(address)) for address in lost)
     output.complain_of((Reason.UNREADABLE, f"{it.device}: {it.path}: {it.error}") for it in inventory.unreadable)
-    if not any(row.total_vfs is not None for row in every):
+    if not inventory.pfs:
         hint = "" if rows or not every else "; --all shows the functions that can be handed out whole"
         output.complain(NO_SRIOV + hint)
     return DONE if rows and not lost else NOTHING_MATCHES
@@ -123,19 +124,19 @@ def _explain(options: argparse.Namespace, output: Output) -> int:
     sysfs = _machine(options)
     inventory = _look_once(sysfs)
     _tell_of_blocked_write(sysfs, inventory, output)
-    function = read_function(sysfs, options.address, inventory)
-    if function is None:
+    described = read_function(sysfs, options.address, inventory)
+    if described is None:
         text = f"{options.address}: no such PCI function; `virtfn list --all` shows those of this machine"
         output.failed(text, Reason.NO_MATCHING_DEVICE)
         return NOTHING_MATCHES
     with _netlink(sysfs) as netlink:
         assigned = Addresses(netlink)
         users = holders(sysfs, options.address, name_processes=True, open_files=True, addresses=assigned)
-    found = explain(function, inventory, read_surroundings(sysfs), users)
-    numbers = ids(function.vendor, function.device, function.class_code, function.modalias)
+    found = explain(described, inventory, read_surroundings(sysfs), users)
+    numbers = ids(described.function, described.modalias)
     names = read_pci_ids(options.root, {numbers}).names(numbers)
     if options.json:
-        output.document({**encode(found), "ids": encode(numbers), "names": encode(names)})
+        output.document({**explanation_json(found), "ids": encode(numbers), "names": encode(names)})
     else:
         output.say(explanation(found, names, paint=output.paint))
     return _verdict(found)

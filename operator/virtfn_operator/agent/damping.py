@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import holder_text
-from virtfn_host.core.values.model import PhysicalFunction
+from virtfn_host.core.values.model import Function
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Blocked, Outcome, PfPlan, Plan, Report, Step, describe, pf_of
 from virtfn_operator.agent.found import Found
@@ -68,11 +68,11 @@ class Damping:
             now: seconds of a monotonic clock.
             wall: seconds since the epoch, for the message only.
         """
-        present = {pf.address for pf in found.inventory.pfs}
+        present = {pf.address for pf in found.inventory.functions}
         self._fights = {a: fight for a, fight in self._fights.items() if a in present or _is_fresh(fight, now)}
         held: dict[PciAddress, _Fight] = {}
         drifted: set[PciAddress] = set()
-        for pf in found.inventory.pfs:
+        for pf in found.inventory.functions:
             fight = self._seen(pf, found, now, wall)
             if fight is not None and fight.pending:
                 drifted.add(pf.address)
@@ -100,7 +100,7 @@ class Damping:
                     fight, settled=False, done=repaired, repaired_at=now, pending=False, due=0.0
                 )
 
-    def _seen(self, pf: PhysicalFunction, found: Found, now: float, wall: float) -> _Fight | None:
+    def _seen(self, pf: Function, found: Found, now: float, wall: float) -> _Fight | None:
         claims = _claims(pf.address, found)
         fight = self._fights.get(pf.address)
         if fight is None or not claims <= fight.wish <= _asked(found):
@@ -120,7 +120,7 @@ def _is_fresh(fight: _Fight, now: float) -> bool:
     return fight.repaired_at is not None and now - max(fight.repaired_at, fight.due) < WINDOW
 
 
-def _undone(fight: _Fight, pf: PhysicalFunction, found: Found, now: float, wall: float) -> _Fight:
+def _undone(fight: _Fight, pf: Function, found: Found, now: float, wall: float) -> _Fight:
     again = fight.repaired_at is not None and now - fight.repaired_at < WINDOW
     undoings = fight.undoings + 1 if again else 1
     pause = pause_after(undoings)
@@ -157,15 +157,15 @@ def _asked(found: Found) -> Wish:
     return frozenset((policy.uid, policy.generation) for policy in found.config.policies)
 
 
-def _what(pf: PhysicalFunction, found: Found) -> str:
-    functions = {str(pf.address), *(str(vf.address) for vf in pf.vfs)}
+def _what(pf: Function, found: Found) -> str:
+    functions = {str(function.address) for function in pf.family}
     differs = [mismatch.message for mismatch in found.mismatches if mismatch.device in functions]
     if differs:
         return differs[0] if len(differs) == 1 else f"{differs[0]} (and {len(differs) - 1} more)"
     return f"{pf.address}: to do: {describe(next(step for step in found.plan.steps if pf_of(step) == pf.address))}"
 
 
-def _who(pf: PhysicalFunction, found: Found) -> str:
+def _who(pf: Function, found: Found) -> str:
     """What has one of the functions open now: the kernel keeps no record of who wrote."""
     functions = {function.address for function in pf.family}
     holders = sorted(

@@ -72,5 +72,4 @@ class Done:
 
 def families(inventory: Inventory) -> dict[PciAddress, PciAddress]:
     """The PF of every function; a PF belongs to itself."""
-    pairs = {vf.address: pf.address for pf in inventory.pfs for vf in pf.vfs}
-    return pairs | {pf.address: pf.address for pf in inventory.pfs}
+    return {member.address: function.address for function in inventory.functions for member in function.family}

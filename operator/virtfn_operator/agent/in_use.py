@@ -38,7 +38,7 @@ def in_use(
         also: functions that are in no inventory any more, because their removal has begun and is blocked.
         unknown: why the pods are unknown, where they are.
     """
-    functions = {pf.address for pf in inventory.pfs} | {vf.address for pf in inventory.pfs for vf in pf.vfs} | {*also}
+    functions = {function.address for function in inventory.every} | {*also}
     if pods is None:
         said = [Holder(address=a, cause=unknown) for a in functions]
     else:

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.fields import PolicyError, shown
 from virtfn_host.core.values.indexes import read_indexes
-from virtfn_host.core.values.model import Inventory, PhysicalFunction, VirtualFunction
-from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.values.model import Function, Inventory, Vf, vfs_of
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet, offer
 from virtfn_host.core.values.resource_names import resource_name
 from virtfn_operator.api.foreign import entries, text
 from virtfn_operator.api.node_state import not_understood
@@ -40,22 +39,19 @@ class _Offers:
     pools: dict[str, list[PoolDevice]] = field(default_factory=lambda: defaultdict(list))
     unread: list[str] = field(default_factory=list)
 
-    def add(self, pool: object, address: PciAddress, driver: object, numa_node: int | None) -> None:
-        """Add a device to a pool; raise PolicyError for an invalid pool name."""
-        device = PoolDevice(
-            address=address, driver=text(driver, DRIVER_LIMIT), numa_node=numa_node, healthy=True, reason=None
-        )
-        self.pools[resource_name(pool, "pool")].append(device)
+    def add(self, pool: object, function: Function, driver: object) -> None:
+        """Add a function to a pool; raise PolicyError for an invalid pool name."""
+        self.pools[resource_name(pool, "pool")].append(offer(function, text(driver, DRIVER_LIMIT)))
 
 
 def recalled(old: Mapping[str, Any], inventory: Inventory) -> Recalled:
     """Read from a status what was published."""
     if why := not_understood(old):
         return Recalled(pools=None, unread=(why,))
-    functions = entries(old.get("functions"), 2 * len(inventory.pfs) + 64)
+    functions = entries(old.get("functions"), 2 * len(inventory.functions) + 64)
     if old.get("bootId") != inventory.boot_id or not functions:
         return Recalled(pools=None)
-    there = {str(pf.address): pf for pf in inventory.pfs}
+    there = {str(pf.address): pf for pf in inventory.functions}
     offers = _Offers()
     for function in functions:
         pf = there.pop(text(function.get("address")), None)  # the first entry of a function counts
@@ -68,25 +64,25 @@ def recalled(old: Mapping[str, Any], inventory: Inventory) -> Recalled:
     return Recalled(pools=PoolSet(boot_id=inventory.boot_id, pools=tuple(pools)), unread=tuple(offers.unread))
 
 
-def _function(pf: PhysicalFunction, function: Mapping[str, Any], offers: _Offers) -> None:
+def _function(pf: Function, function: Mapping[str, Any], offers: _Offers) -> None:
     if function.get("pool"):
         try:
-            offers.add(function["pool"], pf.address, function.get("driver"), pf.numa_node)
+            offers.add(function["pool"], pf, function.get("driver"))
         except PolicyError as error:
             offers.unread.append(f"{pf.address}: {error}")
-    vfs = {vf.index: vf for vf in pf.vfs}
-    for run in entries(function.get("vfs"), len(pf.vfs)):
+    vfs = {vf.index: vf for vf in vfs_of(pf)}
+    for run in entries(function.get("vfs"), len(vfs)):
         if not run.get("pool"):
             continue
         try:
             name = resource_name(run["pool"], "pool")
             for vf in _taken(run.get("indexes"), vfs):
-                offers.add(name, vf.address, run.get("driver"), pf.numa_node)
+                offers.add(name, vf, run.get("driver"))
         except PolicyError as error:
             offers.unread.append(f"{pf.address}: VFs {shown(run.get('indexes'))}: {error}")
 
 
-def _taken(indexes: object, vfs: dict[int, VirtualFunction]) -> list[VirtualFunction]:
+def _taken(indexes: object, vfs: dict[int, Vf]) -> list[Vf]:
     """The VFs that this run names and no earlier run did."""
     left, found = sorted(vfs), []
     for first, last in read_indexes(indexes, text_limit=TEXT_LIMIT, range_limit=RANGE_LIMIT).ranges:

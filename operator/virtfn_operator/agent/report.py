@@ -12,7 +12,7 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Rejected
 from virtfn_host.core.values.holders import Holder, holder_text
 from virtfn_host.core.values.indexes import indexes_text
-from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction
+from virtfn_host.core.values.model import Function, InUse, Inventory, Pf, vfs_of
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Plan
@@ -33,6 +33,7 @@ from virtfn_operator.api.node_status import (
     RejectedStatus,
     State,
     VfRun,
+    function_status,
     wire,
 )
 
@@ -97,7 +98,7 @@ def node_status(facts: StatusFacts, old: Mapping[str, Any], now: str) -> dict[st
             for r in (facts.refused + found.resolution.rejected)[:LIST_LIMIT]
         ),
         summary=NodeSummary(
-            pfs=sum(pf.total_vfs is not None for pf in inventory.pfs),
+            pfs=len(inventory.pfs),
             vfs=sum(pf.num_vfs for pf in inventory.pfs),
             in_use=sum(address in held for address in _offerable(found, facts.published)),
             pools=",".join(f"{pool.resource_name}={pool.healthy}/{pool.capacity}" for pool in pools),
@@ -142,26 +143,18 @@ def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionSt
     offered = {device.address: pool.resource_name for pool in published.pools for device in pool.devices}
     budget = RUN_LIMIT
     functions = []
-    for pf in found.inventory.pfs:
-        if pf.total_vfs is None and found.resolution.desired.pf(pf.address) is None and pf.address not in offered:
+    for function in found.inventory.functions:
+        wanted = found.resolution.desired.pf(function.address)
+        if not isinstance(function, Pf) and wanted is None and function.address not in offered:
             continue
-        runs = _runs(pf, offered, held, budget)
+        runs = _runs(function, offered, held, budget)
         budget -= sum(bool(run.held_by) for run in runs)
-        wanted = found.resolution.desired.pf(pf.address)
+        whom = _texts(held.get(function.address, ())) if function.address in offered else ()
         functions.append(
-            FunctionStatus(
-                address=str(pf.address),
-                vendor=pf.vendor,
-                device=pf.device,
-                class_=pf.class_code,
-                netdev=pf.netdevs[0] if pf.netdevs else None,
-                driver=pf.driver,
-                numa_node=pf.numa_node,
-                iommu_group=pf.iommu_group,
-                total_vfs=pf.total_vfs,
-                num_vfs=pf.num_vfs,
-                pool=offered.get(pf.address),
-                held_by=_texts(held.get(pf.address, ())) if pf.address in offered else (),
+            function_status(
+                function,
+                pool=offered.get(function.address),
+                held_by=whom,
                 policies=wanted.policies if wanted else (),
                 vfs=runs,
             )
@@ -169,9 +162,9 @@ def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionSt
     return tuple(functions)
 
 
-def _runs(pf: PhysicalFunction, offered: Mapping[PciAddress, str], held: Held, budget: int) -> tuple[VfRun, ...]:
+def _runs(pf: Function, offered: Mapping[PciAddress, str], held: Held, budget: int) -> tuple[VfRun, ...]:
     alike: dict[tuple[str | None, str | None, tuple[Holder, ...] | None], list[int]] = defaultdict(list)
-    for vf in pf.vfs:
+    for vf in vfs_of(pf):
         said = (vf.driver, offered.get(vf.address))
         holders = _who(held.get(vf.address, ()), pf.address)
         listed = not holders or (*said, holders) in alike or sum(k[2] != () for k in alike) < budget

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from virtfn_host.core.values.codec import encode, field_paths
+from virtfn_host.core.values.model import Function, Pf
 from virtfn_operator.api.bounds import (
     Address,
     Device,
@@ -72,6 +73,33 @@ class FunctionStatus:
     policies: Annotated[tuple[Name, ...], Most(1024)]
     """Every policy with a claim on it."""
     vfs: Annotated[tuple[VfRun, ...], Most(4096)]
+
+
+def function_status(
+    function: Function,
+    *,
+    pool: str | None,
+    held_by: tuple[str, ...],
+    policies: tuple[str, ...],
+    vfs: tuple[VfRun, ...],
+) -> FunctionStatus:
+    """A function as the status shows it, with what the inventory does not say of it."""
+    return FunctionStatus(
+        address=str(function.address),
+        vendor=function.vendor,
+        device=function.device,
+        class_=function.class_code,
+        netdev=function.netdevs[0] if function.netdevs else None,
+        driver=function.driver,
+        numa_node=function.numa_node,
+        iommu_group=function.iommu_group,
+        total_vfs=function.total_vfs if isinstance(function, Pf) else None,
+        num_vfs=function.num_vfs,
+        pool=pool,
+        held_by=held_by,
+        policies=policies,
+        vfs=vfs,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,11 @@ import pytest
 from documents import of_version_1
 from hypothesis import given
 from hypothesis import strategies as st
-from inventories import a_pf, an_inventory, pf_address
+from inventories import a_pf, a_plain, an_inventory, pf_address
 from values import values
 
-from virtfn_host.core.values.codec import CodecError, dumps, loads
-from virtfn_host.core.values.model import InUse, Inventory, Observation
+from virtfn_host.core.values.codec import CodecError, decode, dumps, encode, loads
+from virtfn_host.core.values.model import InUse, Inventory, Observation, Pf
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Bind, FunctionRef, Outcome, PfPlan, Plan, Report, SetNumVfs, StepResult
@@ -37,6 +37,34 @@ def test_keys_are_camel_case_and_steps_carry_their_kind() -> None:
         "value": 7,
         "expects": 0,
     }
+
+
+def test_a_vf_leaves_out_what_its_pf_says_and_what_is_its_default() -> None:
+    (pf,) = encode(an_inventory(a_pf(0, vfs=1)))["functions"]
+    (vf,) = pf["vfs"]
+    assert pf["kind"] == "Pf"
+    assert vf.keys() == {
+        *("address", "vendor", "device", "driver", "driverOverride", "iommuGroup", "vfioBound", "netdevs", "index")
+    }
+
+
+def test_a_vf_has_what_its_pf_says() -> None:
+    pf = a_pf(0, numa_node=1, class_code="010802", vfs=1)
+    encoded = encode(pf)
+    decoded = decode(Pf, encoded, "pf")
+    assert [(vf.pf, vf.class_code, vf.numa_node) for vf in decoded.vfs] == [(pf.address, "010802", 1)]
+    encoded["vfs"][0]["numaNode"] = 0
+    with pytest.raises(CodecError, match=r"^pf\.vfs\[0\]: unknown field numaNode"):
+        decode(Pf, encoded, "pf")
+
+
+def test_a_function_without_sriov_is_no_pf() -> None:
+    inventory = an_inventory(a_plain(0))
+    (function,) = encode(inventory)["functions"]
+    assert (function["kind"], "totalVfs" in function) == ("Function", False)
+    assert decode(Inventory, encode(inventory), "inventory") == inventory
+    with pytest.raises(CodecError, match=r"^inventory\.functions\[0\]\(Pf\): missing field autoprobe, totalVfs, vfs"):
+        decode(Inventory, {**encode(inventory), "functions": [{**function, "kind": "Pf"}]}, "inventory")
 
 
 def test_a_single_step_inside_a_report_carries_its_kind_too() -> None:
@@ -83,7 +111,7 @@ def test_a_wrong_document_is_refused_with_the_path(change: dict[str, object], me
 
 def test_a_number_is_not_a_truth_value() -> None:
     text = of_version_1(an_inventory(a_pf(0))).replace('"autoprobe":true', '"autoprobe":1')
-    with pytest.raises(CodecError, match=r"pfs\[0\]\.autoprobe: want bool, got 1"):
+    with pytest.raises(CodecError, match=r"functions\[0\]\(Pf\)\.autoprobe: want bool, got 1"):
         loads(Inventory, text)
 
 

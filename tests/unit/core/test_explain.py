@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from inventories import an_inventory
+from inventories import a_pf, a_plain, an_inventory
 
 from virtfn_host.cli.show import explanation
 from virtfn_host.core.tell.explain import Described, Explanation, Surroundings
@@ -11,7 +11,7 @@ from virtfn_host.core.tell.explain import explain as explain_in
 from virtfn_host.core.tell.pci_ids import Names
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder
-from virtfn_host.core.values.model import GroupMember, IommuGroup
+from virtfn_host.core.values.model import GroupMember, IommuGroup, Vf
 from virtfn_host.core.values.reasons import Reason
 
 ADDRESS = PciAddress(0, 1, 0x10, 0)
@@ -42,34 +42,24 @@ def group(*members: GroupMember) -> IommuGroup:
     return IommuGroup(number=14, members=members)
 
 
-FUNCTION = Described(
+VF = Vf(
     address=ADDRESS,
+    pf=PciAddress(0, 1, 0, 0),
+    index=0,
     vendor="8086",
     device="10ca",
     class_code="020000",
     driver="igbvf",
     driver_override=None,
-    modalias=MODALIAS,
+    iommu_group=14,
     numa_node=None,
-    group=group(member(0x10, "igbvf")),
     vfio_bound=False,
-    pf=PciAddress(0, 1, 0, 0),
-    index=0,
-    total_vfs=None,
-    num_vfs=0,
     netdevs=("eth3",),
 )
-PF = replace(
-    FUNCTION,
-    address=PciAddress(0, 1, 0, 0),
-    device="10c9",
-    driver="igb",
-    modalias=MODALIAS.replace("10CA", "10C9"),
-    group=group(member(0, "igb")),
-    pf=None,
-    index=None,
-    total_vfs=7,
-)
+FUNCTION = Described(function=VF, modalias=MODALIAS, group=group(member(0x10, "igbvf")), num_vfs=0)
+PF = Described(function=a_pf(0), modalias=MODALIAS.replace("10CA", "10C9"), group=group(member(0, "igb")), num_vfs=0)
+PLAIN = replace(PF, function=a_plain(0))
+ON_VFIO = replace(FUNCTION, function=replace(VF, driver="vfio-pci", vfio_bound=True))
 UP = Holder(address=ADDRESS, cause=Cause.NETDEV_UP, at="eth3")
 
 
@@ -151,7 +141,7 @@ def test_a_shared_group_names_who_shares_it_and_leaves_out_ports() -> None:
 
 def test_two_functions_of_one_card_are_told_to_go_together() -> None:
     both = group(member(0, "e1000e"), member(0, "e1000e", 1))
-    found = explain(replace(PF, total_vfs=None, group=both), MACHINE, ())
+    found = explain(replace(PLAIN, group=both), MACHINE, ())
     assert words(found) == [Reason.GROUP_NOT_VIABLE]
     assert "bind those of the same card to a vfio driver too" in found.hindrances[0].remedy
 
@@ -190,14 +180,14 @@ def test_a_user_that_cannot_be_told_counts_as_one() -> None:
 
 def test_what_is_passed_through_is_set_up_whoever_holds_it() -> None:
     holder = replace(UP, cause=Cause.ENABLED, at=None)
-    found = explain(replace(FUNCTION, driver="vfio-pci", vfio_bound=True), MACHINE, (holder,))
+    found = explain(ON_VFIO, MACHINE, (holder,))
     assert found.hindrances == ()
     assert "is set up: vfio-pci has it" in explanation(found)
     assert "its vfio device is open" in explanation(found)
 
 
 def test_a_lock_that_cannot_be_taken_is_said() -> None:
-    bound = replace(FUNCTION, driver="vfio-pci", vfio_bound=True, lock_trouble="there is no /dev/vfio/14")
+    bound = replace(ON_VFIO, lock_trouble="there is no /dev/vfio/14")
     found = explain(bound, MACHINE, ())
     assert words(found) == []
     assert "the in-use lock cannot be taken from here: there is no /dev/vfio/14" in explanation(found)
@@ -209,7 +199,7 @@ def test_every_hindrance_is_told_not_only_the_first() -> None:
 
 
 def test_a_bridge_has_one_clear_sentence() -> None:
-    found = explain(replace(PF, total_vfs=None, class_code="060400", bridge=True, group=None), BARE, (UP,))
+    found = explain(replace(PLAIN, function=a_plain(0, class_code="060400"), bridge=True, group=None), BARE, (UP,))
     assert words(found) == [Reason.NO_MATCHING_DEVICE]
     assert "is a bridge" in found.hindrances[0].message
     assert "is              a bridge" in explanation(found)
@@ -236,13 +226,13 @@ def test_a_pf_with_vfs_cannot_be_handed_out_whole() -> None:
     ],
 )
 def test_a_pf_without_driver_makes_no_vfs_and_says_which_module(around: Surroundings, hint: str) -> None:
-    found = explain(replace(PF, driver=None), around, ())
+    found = explain(replace(PF, function=replace(a_pf(0), driver=None)), around, ())
     assert vf_words(found) == [Reason.PF_DRIVER_MISSING]
     assert hint in (found.vf_hindrances or ())[0].remedy
 
 
 def test_a_pf_that_offers_no_vfs_says_so() -> None:
-    found = explain(replace(PF, total_vfs=0), MACHINE, ())
+    found = explain(replace(PF, function=a_pf(0, total_vfs=0)), MACHINE, ())
     assert vf_words(found) == [Reason.SRIOV_UNSUPPORTED]
     assert "sriov_totalvfs is 0" in (found.vf_hindrances or ())[0].message
 
@@ -253,13 +243,13 @@ def test_a_pf_behind_a_port_without_acs_has_no_vfs_to_give() -> None:
 
 
 def test_a_plain_function_has_nothing_to_say_of_vfs() -> None:
-    found = explain(replace(PF, total_vfs=None), MACHINE, ())
+    found = explain(PLAIN, MACHINE, ())
     assert found.vf_hindrances is None
     assert "VFs of it" not in explanation(found)
 
 
 def test_what_the_machine_needs_is_named() -> None:
-    needed = replace(PF, needed_for="the file system on / is on it")
+    needed = replace(PF, function=a_pf(0, needed_for="the file system on / is on it"))
     holder = Holder(address=ADDRESS, cause=Cause.NEEDED, said="the file system on / is on it")
     found = explain(needed, MACHINE, (holder,))
     assert len(found.hindrances) == 1

@@ -12,7 +12,7 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import NodeConfig
 from virtfn_host.core.values.link import on_infiniband
 from virtfn_host.core.values.mac import ZERO_GUID, ZERO_MAC, is_infiniband, stable_guid
-from virtfn_host.core.values.model import InUse, Inventory, Lasting, PhysicalFunction, VfLink
+from virtfn_host.core.values.model import InUse, Inventory, Lasting, Pf, VfLink
 from virtfn_host.core.values.names import guid, mac_address
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Plan, SetLink, describe
@@ -26,7 +26,7 @@ NEW = VfLink(mac=ZERO_MAC, vlan=0, vlan_qos=0, node_guid=ZERO_GUID, port_guid=ZE
 STABLE = Lasting.STABLE
 
 
-def an_ib_pf(vfs: int = 0, link: VfLink = NEW, **fields: object) -> PhysicalFunction:
+def an_ib_pf(vfs: int = 0, link: VfLink = NEW, **fields: object) -> Pf:
     return a_linked_pf(0, vfs, link, **{"class_code": "020700", "mac": PORT, "autoprobe": False, **fields})
 
 
@@ -39,7 +39,7 @@ def settings(made: Plan) -> list[str]:
     return [describe(step).partition(": set ")[2] for step in made.steps if isinstance(step, SetLink)]
 
 
-def refusals(pf: PhysicalFunction, **link: Any) -> list[tuple[Reason, str]]:
+def refusals(pf: Pf, **link: Any) -> list[tuple[Reason, str]]:
     config = NodeConfig(policies=(a_link_policy(count=2, **link),))
     return [(one.reason, one.message) for one in resolve(config, an_inventory(pf), ()).rejected]
 

@@ -2,15 +2,16 @@
 
 from dataclasses import replace
 
-from inventories import a_pf, pf_address
+from inventories import a_pf, a_plain, pf_address
 
 from virtfn_host.cli.show import function_table
+from virtfn_host.core.tell.as_json import row_json
 from virtfn_host.core.tell.listing import Lookup, Row, chosen, listing
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder
-from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction
+from virtfn_host.core.values.model import Function, InUse, Inventory
 
-PLAIN = replace(a_pf(4, driver="nvme"), driver="nvme", total_vfs=None, class_code="010802")
+PLAIN = a_plain(4, driver="nvme", class_code="010802")
 ALIASES = """
 alias pci:v00008086d000010C9sv*sd*bc*sc*i* igb
 alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci
@@ -23,17 +24,15 @@ def modalias(address: PciAddress) -> str:
     return f"pci:v00008086d0000{device}sv00008086sd0000A03Cbc02sc00i00"
 
 
-def rows(
-    *pfs: PhysicalFunction, touched: frozenset[PciAddress] = frozenset(), in_use: InUse | None = None
-) -> list[Row]:
-    inventory = Inventory(boot_id="", kernel="", drivers=(), pfs=pfs, groups=(), unreadable=())
+def rows(*pfs: Function, touched: frozenset[PciAddress] = frozenset(), in_use: InUse | None = None) -> list[Row]:
+    inventory = Inventory(boot_id="", kernel="", drivers=(), functions=pfs, groups=(), unreadable=())
     lookup = Lookup(modalias=modalias, aliases=ALIASES, touched=touched)
     return list(listing(inventory, in_use or InUse(holders=()), lookup))
 
 
 def shown(found: list[Row], *addresses: PciAddress, everything: bool = False) -> list[str]:
     kept, _ = chosen(tuple(found), frozenset(addresses), everything=everything)
-    return [str(row.address) for row in kept]
+    return [str(row.function.address) for row in kept]
 
 
 def test_what_can_make_vfs_and_its_vfs_are_shown() -> None:
@@ -87,3 +86,13 @@ def test_what_the_machine_needs_is_told_once_and_first() -> None:
     )
     table = function_table(tuple(rows(needed, in_use=InUse(holders=holders))))
     assert table.endswith("needed: the file system on / is on it; unknown: /proc/1/fd could not be read")
+
+
+def test_every_kind_of_function_has_the_same_keys_as_json() -> None:
+    needed = replace(PLAIN, needed_for="the file system on / is on it")
+    pf, vf, plain = map(row_json, rows(a_pf(0, vfs=1), needed))
+    assert list(pf) == list(vf) == list(plain)
+    keys = ("address", "pf", "index", "totalVfs", "numVfs", "neededFor")
+    assert [pf[key] for key in keys] == ["0000:01:00.0", None, None, 7, 1, None]
+    assert [vf[key] for key in keys] == ["0000:01:10.0", "0000:01:00.0", 0, None, 0, None]
+    assert [plain[key] for key in keys] == ["0000:05:00.0", None, None, None, 0, "the file system on / is on it"]

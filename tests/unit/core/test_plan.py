@@ -16,7 +16,7 @@ from virtfn_host.core.values.model import (
     Inventory,
     IommuGroup,
     Original,
-    PhysicalFunction,
+    Pf,
     Unreadable,
 )
 from virtfn_host.core.values.reasons import Reason
@@ -200,7 +200,9 @@ def test_a_held_sibling_of_the_same_group_counts_as_holding() -> None:
     inventory = an_inventory(pf)
     members = tuple(GroupMember(address=vf.address, driver=vf.driver, vfio_bound=True) for vf in pf.vfs)
     shared = tuple(replace(vf, iommu_group=100) for vf in pf.vfs)
-    inventory = replace(inventory, pfs=(replace(pf, vfs=shared),), groups=(IommuGroup(number=100, members=members),))
+    inventory = replace(
+        inventory, functions=(replace(pf, vfs=shared),), groups=(IommuGroup(number=100, members=members),)
+    )
     net = PoolRequest(resource_name="virtfn.dev/net", indexes=(0,), driver="kernel")
     made = plan(inventory, desired_of(inventory, a_policy(count=2, pools=(net,))), held((0, 1)))
     assert made.steps == ()
@@ -226,7 +228,7 @@ def machines(draw: st.DrawFn) -> Inventory:
 
 
 @st.composite
-def _pfs(draw: st.DrawFn, number: int) -> PhysicalFunction:
+def _pfs(draw: st.DrawFn, number: int) -> Pf:
     vfs = [
         a_vf(number, index, draw(drivers), draw(st.sampled_from([None, "vfio-pci", "odd"])))
         for index in range(draw(st.integers(0, 7)))

@@ -7,7 +7,7 @@ from inventories import IGB, a_pf, a_policy, a_vf, an_inventory, pf_address
 from virtfn_host.core.turn.resolve import Resolution, resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
-from virtfn_host.core.values.model import GroupMember, IommuGroup, Original, OriginalVf, PhysicalFunction
+from virtfn_host.core.values.model import GroupMember, IommuGroup, Original, OriginalVf, Pf
 from virtfn_host.core.values.reasons import Reason
 
 
@@ -15,7 +15,7 @@ def pool(name: str, indexes: tuple[int, ...] | None = None, driver: str = "vfio-
     return PoolRequest(resource_name=f"virtfn.dev/{name}", indexes=indexes, driver=driver)
 
 
-def resolved(*policies: PolicyConfig, pfs: tuple[PhysicalFunction, ...] | None = None) -> Resolution:
+def resolved(*policies: PolicyConfig, pfs: tuple[Pf, ...] | None = None) -> Resolution:
     return resolve(NodeConfig(policies=policies), an_inventory(*(pfs or (a_pf(0), a_pf(1)))), ())
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
-from inventories import a_policy, carried_out, functions
+from inventories import a_policy, carried_out
 from odd_machines import odd_machines, users_of
 
 from virtfn_host.core.tell.explain import Explanation, Surroundings, described, explain
@@ -58,7 +58,7 @@ def refused(resolution: Resolution, inventory: Inventory, in_use: InUse) -> tupl
 def hand_disagreement(machine: Machine) -> str | None:
     """The first function of which `explain` says another thing than `virtfn bind`, to the driver it has or vfio-pci."""
     inventory, in_use = machine
-    for function in functions(*inventory.pfs):
+    for function in inventory.every:
         driver = function.driver if function.vfio_bound and function.driver else "vfio-pci"
         said = refused(bound(inventory, function.address, driver), inventory, in_use)
         found = told(inventory, in_use, function.address).hindrances
@@ -73,7 +73,7 @@ def vfs_disagreement(machine: Machine) -> str | None:
     """The first PF without VFs of whose VFs `explain` says another thing than a policy that asks for one."""
     inventory, _ = machine
     nobody = InUse(holders=())
-    for pf in (pf for pf in inventory.pfs if pf.total_vfs is not None and not pf.vfs):
+    for pf in (pf for pf in inventory.pfs if not pf.vfs):
         policy = a_policy(count=1, devices=(DeviceMatcher(address=pf.address),))
         resolution = resolve(NodeConfig(policies=(policy,)), inventory, ())
         made = plan(inventory, resolution.desired, nobody)
@@ -99,7 +99,7 @@ def offer_disagreement(machine: Machine) -> str | None:
     )
     about_vfio = {Reason.NO_IOMMU, Reason.GROUP_NOT_VIABLE}
     missing = {it.device: it.reason for it in verify(desired, inventory) if it.reason in about_vfio}
-    there = {f.address: f for f in functions(*inventory.pfs)}
+    there = {f.address: f for f in inventory.every}
     for device in (device for pool in published.pools for device in pool.devices):
         function, reason = there[device.address], missing.get(str(device.address))
         if function.driver == "vfio-pci" == function.driver_override and device.reason != reason:
@@ -130,7 +130,7 @@ def test_every_reason_is_drawn_and_also_that_nothing_is_in_the_way() -> None:
     def has(reason: Reason | None) -> Callable[[Machine], bool]:
         def first_word(machine: Machine) -> bool:
             inventory, in_use = machine
-            every = (told(inventory, in_use, f.address).hindrances for f in functions(*inventory.pfs))
+            every = (told(inventory, in_use, f.address).hindrances for f in inventory.every)
             return reason in {found[0].reason if found else None for found in every}
 
         return first_word

@@ -48,4 +48,4 @@ def test_a_spoiled_group_is_no_success() -> None:
 def test_a_vf_on_vfio_that_has_no_group_is_no_success() -> None:
     pf = CONVERGED.pfs[0]
     bare = replace(pf, vfs=tuple(replace(vf, iommu_group=None) if vf.index == 0 else vf for vf in pf.vfs))
-    assert [m.reason for m in verify(DESIRED, replace(CONVERGED, pfs=(bare,)))] == [Reason.NO_IOMMU]
+    assert [m.reason for m in verify(DESIRED, replace(CONVERGED, functions=(bare,)))] == [Reason.NO_IOMMU]

@@ -1,8 +1,9 @@
 """Functions handed out themselves: who may have them, what is never handed out, and how they come back."""
 
 from dataclasses import replace
+from typing import Any
 
-from inventories import IGB, a_pf, a_pod, a_policy, an_inventory, carried_out, pf_address
+from inventories import IGB, a_pf, a_plain, a_pod, a_policy, an_inventory, carried_out, pf_address
 
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.pools import pools
@@ -10,13 +11,13 @@ from virtfn_host.core.turn.resolve import Resolution, resolve
 from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import DesiredFunction, DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
 from virtfn_host.core.values.model import (
+    Function,
     GroupMember,
     InUse,
     Inventory,
     IommuGroup,
     Original,
     OriginalOwn,
-    PhysicalFunction,
 )
 from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import Reason
@@ -26,8 +27,9 @@ NOBODY = InUse(holders=())
 ADDRESS = pf_address(0)
 OWN = OriginalOwn(driver="igb", driver_override=None, netdevs=("eth0",))
 BEFORE = Original(address=ADDRESS, vendor="8086", device="10c9", num_vfs=0, autoprobe=True, vfs=(), own=OWN)
-PLAIN = a_pf(0, total_vfs=None)
-HANDED_OUT = replace(PLAIN, driver="vfio-pci", driver_override="vfio-pci", vfio_bound=True, netdevs=())
+PLAIN = a_plain(0)
+HANDED: dict[str, Any] = {"driver": "vfio-pci", "driver_override": "vfio-pci", "vfio_bound": True, "netdevs": ()}
+HANDED_OUT = a_plain(0, **HANDED)
 
 
 def whole(name: str = "gpu", driver: str = "vfio-pci", matcher: DeviceMatcher = IGB) -> PolicyConfig:
@@ -35,7 +37,7 @@ def whole(name: str = "gpu", driver: str = "vfio-pci", matcher: DeviceMatcher = 
     return a_policy(name, count=None, pools=(), devices=(matcher,), whole=request)
 
 
-def resolved(*policies: PolicyConfig, pf: PhysicalFunction = PLAIN, originals: tuple[Original, ...] = ()) -> Resolution:
+def resolved(*policies: PolicyConfig, pf: Function = PLAIN, originals: tuple[Original, ...] = ()) -> Resolution:
     return resolve(NodeConfig(policies=policies), an_inventory(pf), originals)
 
 
@@ -108,7 +110,7 @@ def test_it_comes_back_on_its_driver_and_is_forgotten() -> None:
 
 
 def test_a_pf_that_goes_from_whole_to_vfs_gets_its_own_driver_first() -> None:
-    handed_out = replace(HANDED_OUT, total_vfs=7)
+    handed_out = replace(a_pf(0), **HANDED)
     resolution = resolved(a_policy(count=1), pf=handed_out, originals=(BEFORE,))
     assert resolution.rejected == ()
     said = sentences(resolution, an_inventory(handed_out))
@@ -116,7 +118,7 @@ def test_a_pf_that_goes_from_whole_to_vfs_gets_its_own_driver_first() -> None:
 
 
 def test_vfs_are_not_made_while_somebody_still_has_the_pf_as_a_whole() -> None:
-    pf = replace(HANDED_OUT, total_vfs=7)
+    pf = replace(a_pf(0), **HANDED)
     resolution = resolved(a_policy(count=2), pf=pf, originals=(BEFORE,))
     made = plan(an_inventory(pf), resolution.desired, InUse(holders=(a_pod(ADDRESS),)))
     assert made.steps == ()
@@ -161,3 +163,9 @@ def test_a_whole_function_is_offered_by_its_own_address() -> None:
     )
     device = PoolDevice(address=ADDRESS, driver="vfio-pci", numa_node=None, healthy=True, reason=None)
     assert offered.pools == (DevicePool(resource_name="virtfn.dev/gpu", devices=(device,)),)
+
+
+def test_vfs_are_not_given_back_to_a_card_that_has_no_sriov_any_more() -> None:
+    desired = resolved(originals=(replace(BEFORE, num_vfs=3, own=None),)).desired
+    made = plan(an_inventory(PLAIN), desired, NOBODY)
+    assert (made.steps, [(b.device, b.reason) for b in made.blocked]) == ((), [(ADDRESS, Reason.SRIOV_UNSUPPORTED)])

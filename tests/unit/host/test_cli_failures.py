@@ -104,7 +104,7 @@ def test_this_very_machine_can_be_listed_and_its_inventory_taken() -> None:
     listed = virtfn("list", "--all", "--json")
     assert listed.returncode in (DONE, NOTHING_MATCHES)
     assert "functions" in json.loads(listed.stdout)
-    assert "pfs" in json.loads(virtfn("inventory").stdout)
+    assert "functions" in json.loads(virtfn("inventory").stdout)
 
 
 # --- a user without rights -------------------------------------------------------------------------------------------

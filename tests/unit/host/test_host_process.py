@@ -14,7 +14,7 @@ import pytest
 from kernel import FakeKernel
 from serving import serving
 
-from virtfn_host.core.values.model import PhysicalFunction
+from virtfn_host.core.values.model import Pf
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Outcome, Plan, SetAutoprobe, SetNumVfs, Settle, StepResult, plan_of
 from virtfn_host.executor import Executor
@@ -154,7 +154,7 @@ def test_the_end_does_not_wait_for_ever_for_a_write_that_hangs(
     host = Host(Executor(replace(kernel.machine(), writer=Writer())), None)
     started = threading.Event()
 
-    def on_remember(_: PhysicalFunction, *, whole: bool = False) -> None:
+    def on_remember(_: Pf, *, whole: bool = False) -> None:
         numvfs.unlink()
         os.mkfifo(numvfs)  # from here on, writing it blocks, as if the VF had a holder
         started.set()

@@ -12,7 +12,7 @@ from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
-from virtfn_host.core.values.model import InUse, PhysicalFunction
+from virtfn_host.core.values.model import InUse, Pf
 from virtfn_host.core.values.steps import Outcome
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import NetlinkError, SysfsReadError
@@ -56,7 +56,7 @@ def uplink(kernel: FakeKernel, name: str = "eth2", port: str | None = "p0") -> N
     put(kernel, name, port)
 
 
-def pf_of(kernel: FakeKernel, *asked: str) -> PhysicalFunction:
+def pf_of(kernel: FakeKernel, *asked: str) -> Pf:
     machine = kernel.machine()
     pf = read_inventory(machine.sysfs, asked=asked_names(asked, machine.netlink)).pf(PF)
     assert pf is not None

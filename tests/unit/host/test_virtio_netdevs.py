@@ -26,7 +26,7 @@ def sysfs(tmp_path: Path) -> Sysfs:
 
 
 def test_its_netdev_is_listed(sysfs: Sysfs) -> None:
-    (function,) = read_inventory(sysfs).pfs
+    (function,) = read_inventory(sysfs).functions
     assert function.netdevs == ("ens3",)
 
 

@@ -20,7 +20,7 @@ from virtfn_host.core.turn.policy import policy_config
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
 from virtfn_host.core.values.holders import Pod
-from virtfn_host.core.values.model import Observation, Original, PhysicalFunction
+from virtfn_host.core.values.model import Observation, Original, Pf
 from virtfn_host.core.values.offered import Ledger, PoolSet
 from virtfn_host.core.values.steps import Outcome, Plan, Report, Step, StepResult
 from virtfn_host.linux.act.machine import look_at
@@ -70,8 +70,10 @@ class FakeNode:
 
     # machine
     @property
-    def pf(self) -> PhysicalFunction:
-        return look_at(self.host.machine.sysfs, PF)
+    def pf(self) -> Pf:
+        found = look_at(self.host.machine.sysfs, PF)
+        assert isinstance(found, Pf)
+        return found
 
     @property
     def vfs(self) -> list[PciAddress]:

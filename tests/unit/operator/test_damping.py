@@ -200,6 +200,6 @@ async def test_nothing_is_remembered_of_a_pf_that_is_gone(fight: Fight) -> None:
     damping = Damping()
     damping.judge(found, now=0.0, wall=0.0)
     assert len(damping._fights) == 1
-    gone = replace(found.observation, inventory=replace(found.inventory, pfs=()))
+    gone = replace(found.observation, inventory=replace(found.inventory, functions=()))
     damping.judge(replace(found, observation=gone), now=1.0, wall=1.0)
     assert damping._fights == {}

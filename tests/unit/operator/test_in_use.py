@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder, Pod, holder_text
-from virtfn_host.core.values.model import InUse, Inventory, PhysicalFunction, VirtualFunction
+from virtfn_host.core.values.model import InUse, Inventory, Pf, Vf
 from virtfn_host.core.values.offered import Allocation, Ledger
 from virtfn_operator.agent.in_use import covered, in_use, settled
 
@@ -19,11 +19,14 @@ OLD = Pod(namespace="a", name="old")
 
 def inventory() -> Inventory:
     vfs = tuple(
-        VirtualFunction(
+        Vf(
             address=address,
+            pf=PF,
             index=n,
             vendor="8086",
             device="10ca",
+            class_code="020000",
+            numa_node=0,
             driver="vfio-pci",
             driver_override="vfio-pci",
             iommu_group=n,
@@ -32,12 +35,14 @@ def inventory() -> Inventory:
         )
         for n, address in enumerate(VFS)
     )
-    pf = PhysicalFunction(
+    pf = Pf(
         address=PF,
         vendor="8086",
         device="10c9",
         class_code="020000",
         driver="igb",
+        driver_override=None,
+        vfio_bound=False,
         netdevs=(),
         numa_node=0,
         iommu_group=9,
@@ -45,7 +50,7 @@ def inventory() -> Inventory:
         autoprobe=False,
         vfs=vfs,
     )
-    return Inventory(boot_id="b1", kernel="6.1", drivers=(), pfs=(pf,), groups=(), unreadable=())
+    return Inventory(boot_id="b1", kernel="6.1", drivers=(), functions=(pf,), groups=(), unreadable=())
 
 
 def handed_out(address: PciAddress, at: float, boot_id: str = "b1") -> Ledger:

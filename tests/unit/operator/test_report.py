@@ -17,10 +17,10 @@ from virtfn_host.core.values.model import (
     Inventory,
     IommuGroup,
     Observation,
-    PhysicalFunction,
+    Pf,
     Preflight,
     Stuck,
-    VirtualFunction,
+    Vf,
 )
 from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import Reason
@@ -36,16 +36,18 @@ NOTHING = Plan(pfs=())
 
 def inventory(pfs: int = 1, vfs: int = 4) -> Inventory:
     functions = tuple(function(n, vfs) for n in range(pfs))
-    return Inventory(boot_id="b1", kernel="6.1", drivers=(), groups=(), unreadable=(), pfs=functions)
+    return Inventory(boot_id="b1", kernel="6.1", drivers=(), groups=(), unreadable=(), functions=functions)
 
 
-def function(bus: int, vfs: int) -> PhysicalFunction:
-    return PhysicalFunction(
+def function(bus: int, vfs: int) -> Pf:
+    return Pf(
         address=PciAddress(0, bus, 0, 0),
         vendor="8086",
         device="10c9",
         class_code="020000",
         driver="igb",
+        driver_override=None,
+        vfio_bound=False,
         netdevs=(f"ens{bus}",),
         numa_node=None,
         iommu_group=1,
@@ -55,12 +57,15 @@ def function(bus: int, vfs: int) -> PhysicalFunction:
     )
 
 
-def virtual(bus: int, index: int) -> VirtualFunction:
-    return VirtualFunction(
+def virtual(bus: int, index: int) -> Vf:
+    return Vf(
         address=PciAddress(0, bus, 1 + index // 8, index % 8),
+        pf=PciAddress(0, bus, 0, 0),
         index=index,
         vendor="8086",
         device="10ca",
+        class_code="020000",
+        numa_node=None,
         driver="vfio-pci",
         driver_override="vfio-pci",
         iommu_group=100 + index,

@@ -4,22 +4,22 @@ from collections.abc import Iterable
 
 from virtfn_host.core.checks.usable import Hindrance
 from virtfn_host.core.values.link import on_infiniband
-from virtfn_host.core.values.model import LinkRequest, PhysicalFunction
+from virtfn_host.core.values.model import LinkRequest, Pf
 from virtfn_host.core.values.reasons import Reason
 
 NETWORK_CLASS = "02"
 """Beginning of the PCI class code of network controllers."""
 
 
-def no_link(pf: PhysicalFunction, requests: Iterable[LinkRequest | None]) -> Hindrance | None:
-    """It is no network device, or its network has no such name for a VF.
+def no_link(pf: Pf, requests: Iterable[LinkRequest | None]) -> Hindrance | None:
+    """Check that the PF is a network device, and that its network has the name that is asked for its VFs.
 
-    A policy may ask for both names, so that each network gets its own; one that asks for the other alone means another
-    device.
+    A policy may ask for both MAC and GUID: each network takes its own. A policy that asks only for the other network's
+    name is refused.
     """
     asked = [request for request in requests if request is not None]
     if asked and not pf.class_code.startswith(NETWORK_CLASS):
-        return _refused(f"is no network device (class {pf.class_code}), so its VFs have no link", "leave link out")
+        return _refused(f"is not a network device (class {pf.class_code}), so its VFs have no link", "leave link out")
     infiniband = on_infiniband(pf)
     for request in asked:
         if infiniband and request.mac is not None and request.guid is None:

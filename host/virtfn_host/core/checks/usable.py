@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from virtfn_host.core.checks.groups import HARMLESS_DRIVERS, spoilers
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Holder, holder_text
-from virtfn_host.core.values.model import Function, Inventory, IommuGroup, PhysicalFunction, Unreadable, VirtualFunction
+from virtfn_host.core.values.model import Function, Inventory, IommuGroup, Unreadable, Vf
 from virtfn_host.core.values.reasons import Reason
 
 SWITCH_ON = "switch the IOMMU on in the firmware, and on the kernel command line if it needs it"
@@ -78,7 +78,7 @@ def has_vfs(num_vfs: int) -> Hindrance | None:
 # --- its VFs ---------------------------------------------------------------------------------------------------------
 
 
-def offers_no_vfs(total_vfs: int | None) -> Hindrance | None:
+def offers_no_vfs(total_vfs: int) -> Hindrance | None:
     """Check that firmware and driver of the PF offer VFs."""
     if total_vfs:
         return None
@@ -123,7 +123,7 @@ def no_iommu(iommu_group: int | None) -> Hindrance | None:
 
 def no_iommu_at_all(inventory: Inventory) -> Hindrance | None:
     """Check that some function of the machine has an IOMMU group."""
-    if not inventory.pfs or inventory.groups:
+    if not inventory.functions or inventory.groups:
         return None
     return Hindrance(reason=Reason.NO_IOMMU, message="no function has an IOMMU group", remedy=SWITCH_ON)
 
@@ -144,16 +144,16 @@ def shared_group(
 
 def on_vfio(function: Function, inventory: Inventory) -> Hindrance | None:
     """Return why a function on its vfio driver cannot be opened; None if it can."""
-    group, is_vf = inventory.group(function.iommu_group), isinstance(function, VirtualFunction)
+    group, is_vf = inventory.group(function.iommu_group), isinstance(function, Vf)
     return first(no_iommu(function.iommu_group), shared_group(function.address, group, is_vf=is_vf))
 
 
 # --- reading the machine ---------------------------------------------------------------------------------------------
 
 
-def unreadable(inventory: Inventory, pf: PhysicalFunction) -> Iterator[tuple[Unreadable, Hindrance]]:
+def unreadable(inventory: Inventory, function: Function) -> Iterator[tuple[Unreadable, Hindrance]]:
     """Yield every file of a PF or its VFs that could not be read: the PF is left alone then."""
-    family = {function.address for function in pf.family}
+    family = {member.address for member in function.family}
     for lost in inventory.unreadable:
         if lost.device in family:
             text = f"{lost.path} could not be read: {lost.error}"

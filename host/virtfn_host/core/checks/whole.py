@@ -4,15 +4,15 @@
 """
 
 from virtfn_host.core.values.desired import KERNEL_DRIVER, DesiredFunction, DesiredPf
-from virtfn_host.core.values.model import Original, PhysicalFunction
+from virtfn_host.core.values.model import Function, Original, Pf
 
 
-def whole_pf(pf: PhysicalFunction, driver: str, resource_name: str | None, policy: str) -> DesiredPf:
+def whole_pf(function: Function, driver: str, resource_name: str | None, policy: str) -> DesiredPf:
     """Return the desired state of a function that is handed out whole: without VFs, on one driver."""
     override = None if driver == KERNEL_DRIVER else driver
     return DesiredPf(
-        address=pf.address,
-        num_vfs=None if pf.total_vfs is None else 0,
+        address=function.address,
+        num_vfs=0 if isinstance(function, Pf) else None,
         autoprobe=None,
         vfs=(),
         policies=(policy,),

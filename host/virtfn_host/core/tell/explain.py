@@ -24,7 +24,7 @@ from virtfn_host.core.checks.usable import (
 )
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder
-from virtfn_host.core.values.model import Inventory, IommuGroup, VirtualFunction
+from virtfn_host.core.values.model import Function, Inventory, IommuGroup, Pf, Vf
 from virtfn_host.core.values.reasons import Reason
 
 BRIDGE = Hindrance(
@@ -38,28 +38,13 @@ BRIDGE = Hindrance(
 class Described:
     """A PCI function of any kind, bridges included, with the facts for `explain`."""
 
-    address: PciAddress
-    vendor: str
-    device: str
-    class_code: str
-    driver: str | None
-    driver_override: str | None
+    function: Function
     modalias: str
-    numa_node: int | None
     group: IommuGroup | None
-    vfio_bound: bool
-    pf: PciAddress | None
-    """The PF of a VF; None: not a VF."""
-    index: int | None
-    """The VF index; None: not a VF."""
-    total_vfs: int | None
-    """The largest number of VFs; None: it has no SR-IOV."""
     num_vfs: int
-    netdevs: tuple[str, ...]
+    """Of one that is in no inventory, `function` lacks its VFs."""
     bridge: bool = False
     """Whether it is a PCI bridge: it leads to other functions and is never handed out."""
-    needed_for: str | None = None
-    """Why this machine needs it; None: it does not."""
     lock_trouble: str | None = None
     """Why its `/dev/vfio` node cannot be used here, so that its holders are unknown; only on a vfio driver."""
 
@@ -95,7 +80,7 @@ class Surroundings:
 class Explanation:
     """The explanation of one function."""
 
-    function: Described
+    described: Described
     holders: tuple[Holder, ...]
     could_drive: tuple[str, ...]
     """Drivers that support it: its own, then vfio drivers, the most specific first."""
@@ -116,50 +101,31 @@ class Explanation:
 
 def described(inventory: Inventory, address: PciAddress) -> Described | None:
     """Return a function of the inventory with its facts; None if it is not one that can be handed out."""
-    found = inventory.find(address)
-    if found is None:
+    function = inventory.find(address)
+    if function is None:
         return None
-    pf, shown = found
-    vf = shown if isinstance(shown, VirtualFunction) else None
-    number = shown.iommu_group
+    number = function.iommu_group
     # A group that could not be read is reported as unreadable, and still counts as a group.
     group = None if number is None else inventory.group(number) or IommuGroup(number=number, members=())
-    return Described(
-        address=address,
-        vendor=shown.vendor,
-        device=shown.device,
-        class_code=pf.class_code,
-        driver=shown.driver,
-        driver_override=shown.driver_override,
-        modalias="",
-        numa_node=pf.numa_node,
-        group=group,
-        vfio_bound=shown.vfio_bound,
-        pf=pf.address if vf else None,
-        index=vf.index if vf else None,
-        total_vfs=None if vf else pf.total_vfs,
-        num_vfs=0 if vf else pf.num_vfs,
-        netdevs=shown.netdevs,
-        needed_for=None if vf else pf.needed_for,
-    )
+    return Described(function=function, modalias="", group=group, num_vfs=function.num_vfs)
 
 
 def explain(
-    function: Described, inventory: Inventory, surroundings: Surroundings, holders: tuple[Holder, ...]
+    described: Described, inventory: Inventory, surroundings: Surroundings, holders: tuple[Holder, ...]
 ) -> Explanation:
     """Return all problems of a function, the most basic first; `virtfn bind` would report the first."""
-    vfio = _vfio_here(function, surroundings)
-    own = [driver_of(module) for module in modules_for(surroundings.aliases, function.modalias)]
-    whole = [BRIDGE] if function.bridge else _whole(function, inventory, surroundings, holders)
-    sriov = function.total_vfs is not None and not function.bridge
+    vfio = _vfio_here(described, surroundings)
+    own = [driver_of(module) for module in modules_for(surroundings.aliases, described.modalias)]
+    whole = [BRIDGE] if described.bridge else _whole(described, inventory, surroundings, holders)
+    pf = described.function if isinstance(described.function, Pf) and not described.bridge else None
     return Explanation(
-        function=function,
+        described=described,
         holders=holders,
         could_drive=tuple(dict.fromkeys((*own, *vfio))),
         variants=tuple(name for name in vfio if name != VFIO_PCI),
         modules_seen=bool(surroundings.modules or surroundings.aliases),
         hindrances=_found(whole),
-        vf_hindrances=_found(_vfs(function, inventory, surroundings, own)) if sriov else None,
+        vf_hindrances=None if pf is None else _found(_vfs(pf, described, inventory, surroundings, own)),
     )
 
 
@@ -168,32 +134,35 @@ def _found(checked: Sequence[Hindrance | None]) -> tuple[Hindrance, ...]:
 
 
 def _whole(
-    function: Described, inventory: Inventory, around: Surroundings, holders: tuple[Holder, ...]
+    described: Described, inventory: Inventory, around: Surroundings, holders: tuple[Holder, ...]
 ) -> list[Hindrance | None]:
     """Check the function itself."""
+    function = described.function
     wanted = (function.driver if function.vfio_bound else None) or VFIO_PCI
     # `needed` reports this already, and a holder repeats it.
     users = [h for h in holders if function.needed_for is None or h.cause is not Cause.NEEDED]
     return [
         needed(function.needed_for),
-        has_vfs(function.num_vfs),
-        _no_iommu(function, around),
+        has_vfs(described.num_vfs),
+        _no_iommu(described, around),
         _unread(function, inventory),
         _no_vfio(inventory, around, wanted),
-        shared_group(function.address, function.group, is_vf=function.pf is not None),
+        shared_group(function.address, described.group, is_vf=isinstance(function, Vf)),
         # On a vfio driver it is passed through already, to its holder.
         None if function.vfio_bound else held(users, function.driver, wanted),
     ]
 
 
-def _vfs(function: Described, inventory: Inventory, around: Surroundings, own: list[str]) -> list[Hindrance | None]:
+def _vfs(
+    pf: Pf, described: Described, inventory: Inventory, around: Surroundings, own: list[str]
+) -> list[Hindrance | None]:
     """Check the VFs that it could make."""
     return [
-        offers_no_vfs(function.total_vfs),
-        _no_pf_driver(function, around, own),
-        _no_iommu(function, around),
-        behind_port(function.address, function.group),
-        _unread(function, inventory),
+        offers_no_vfs(pf.total_vfs),
+        _no_pf_driver(pf, around, own),
+        _no_iommu(described, around),
+        behind_port(pf.address, described.group),
+        _unread(pf, inventory),
         _no_vfio(inventory, around, VFIO_PCI),
     ]
 
@@ -201,8 +170,8 @@ def _vfs(function: Described, inventory: Inventory, around: Surroundings, own: l
 # --- better remedies, from the firmware's tables, the command line and the list of modules ---------------------------
 
 
-def _no_iommu(function: Described, around: Surroundings) -> Hindrance | None:
-    found = no_iommu(None if function.group is None else function.group.number)
+def _no_iommu(described: Described, around: Surroundings) -> Hindrance | None:
+    found = no_iommu(None if described.group is None else described.group.number)
     if found is None:
         return None
     remedy = why_no_group(
@@ -221,7 +190,7 @@ def _no_vfio(inventory: Inventory, around: Surroundings, driver: str) -> Hindran
     return replace(found, remedy=f"install {around.module_package}, then try `modprobe vfio-pci`")
 
 
-def _no_pf_driver(function: Described, around: Surroundings, own: list[str]) -> Hindrance | None:
+def _no_pf_driver(function: Function, around: Surroundings, own: list[str]) -> Hindrance | None:
     found = no_pf_driver(function.driver, vfio_bound=function.vfio_bound)
     if found is None or function.driver is not None:
         return found
@@ -234,13 +203,13 @@ def _no_pf_driver(function: Described, around: Surroundings, own: list[str]) -> 
     return replace(found, remedy=remedy)
 
 
-def _unread(function: Described, inventory: Inventory) -> Hindrance | None:
-    pf = inventory.pf(function.pf or function.address)
-    return None if pf is None else next((hindrance for _, hindrance in unreadable(inventory, pf)), None)
+def _unread(function: Function, inventory: Inventory) -> Hindrance | None:
+    card = inventory.find(function.pf if isinstance(function, Vf) else function.address)
+    return None if card is None else next((hindrance for _, hindrance in unreadable(inventory, card)), None)
 
 
-def _vfio_here(function: Described, around: Surroundings) -> tuple[str, ...]:
+def _vfio_here(described: Described, around: Surroundings) -> tuple[str, ...]:
     """Return this kernel's vfio drivers for a function, by their aliases; vfio-pci may also be built in or loaded."""
-    found = vfio_drivers(around.aliases, function.modalias)
+    found = vfio_drivers(around.aliases, described.modalias)
     known = {driver_of(name) for name in (*around.modules, *around.drivers)}
     return tuple(dict.fromkeys((*found, *([VFIO_PCI] if VFIO_PCI in known else []))))

@@ -8,7 +8,7 @@ from virtfn_host.core.checks.whole import whole_pf
 from virtfn_host.core.turn.resolve import Resolution, given_back_vf, resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredPf, DesiredVf, NodeConfig, Rejected
-from virtfn_host.core.values.model import Inventory, Original, PhysicalFunction, VirtualFunction
+from virtfn_host.core.values.model import Inventory, Original, Vf
 from virtfn_host.core.values.reasons import Reason
 
 BIND, RESTORE = "virtfn bind", "virtfn restore"
@@ -17,21 +17,20 @@ BIND, RESTORE = "virtfn bind", "virtfn restore"
 
 def bound(inventory: Inventory, address: PciAddress, driver: str) -> Resolution:
     """Return the desired state with one function on a driver and everything else unchanged."""
-    found = inventory.find(address)
-    if found is None:
+    function = inventory.find(address)
+    if function is None:
         return _not_there(inventory, address)
-    pf, function = found
     hindrance = None if driver == KERNEL_DRIVER else no_iommu(function.iommu_group)
-    if isinstance(function, VirtualFunction):
+    if isinstance(function, Vf):
         override = None if driver == KERNEL_DRIVER else driver
         wanted = DesiredVf(
             index=function.index, driver=driver, driver_override=override, resource_name=None, policy=BIND
         )
-        made = _only(pf, wanted, BIND)
+        made = _only(function.pf, wanted, BIND)
     else:
         # A bind never removes a PF's VFs: the user must ask for that with a policy or `restore`.
-        hindrance = first(needed(pf.needed_for), has_vfs(pf.num_vfs), hindrance)
-        made = Resolution(desired=Desired(pfs=(whole_pf(pf, driver, None, BIND),)), rejected=())
+        hindrance = first(needed(function.needed_for), has_vfs(function.num_vfs), hindrance)
+        made = Resolution(desired=Desired(pfs=(whole_pf(function, driver, None, BIND),)), rejected=())
     return made if hindrance is None else _refused(BIND, address, hindrance.reason, hindrance.text)
 
 
@@ -50,19 +49,19 @@ def restored(inventory: Inventory, originals: tuple[Original, ...], address: Pci
         return everything
     if (whole := everything.desired.pf(address)) is not None:
         return Resolution(desired=Desired(pfs=(whole,)), rejected=())
-    pf, vf = inventory.find(address) or (None, None)
-    if pf is None or not isinstance(vf, VirtualFunction):
+    vf = inventory.find(address)
+    if not isinstance(vf, Vf):
         text = "was never touched by virtfn, or is gone; `virtfn list` shows the functions of this machine"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
-    if everything.desired.pf(pf.address) is None:
-        text = f"was never touched by virtfn, and neither was its PF {pf.address}"
+    if everything.desired.pf(vf.pf) is None:
+        text = f"was never touched by virtfn, and neither was its PF {vf.pf}"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
-    original = next(entry for entry in originals if entry.address == pf.address)
-    return _only(pf, given_back_vf(vf.index, original), RESTORE)
+    original = next(entry for entry in originals if entry.address == vf.pf)
+    return _only(vf.pf, given_back_vf(vf.index, original), RESTORE)
 
 
-def _only(pf: PhysicalFunction, vf: DesiredVf, who: str) -> Resolution:
-    wanted = DesiredPf(address=pf.address, num_vfs=None, autoprobe=None, vfs=(vf,), policies=(who,))
+def _only(pf: PciAddress, vf: DesiredVf, who: str) -> Resolution:
+    wanted = DesiredPf(address=pf, num_vfs=None, autoprobe=None, vfs=(vf,), policies=(who,))
     return Resolution(desired=Desired(pfs=(wanted,)), rejected=())
 
 

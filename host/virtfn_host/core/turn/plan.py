@@ -21,9 +21,9 @@ from virtfn_host.core.values.model import (
     Function,
     InUse,
     Inventory,
-    PhysicalFunction,
+    Pf,
+    Vf,
     VfLink,
-    VirtualFunction,
 )
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import (
@@ -105,7 +105,7 @@ class _Draft:
         )
 
     def _decide(self, desired: Desired) -> None:
-        pf = self.inventory.pf(self.wanted.address)
+        pf = self.inventory.find(self.wanted.address)
         if pf is None:
             self._block(self.wanted.address, Reason.DEVICE_GONE, "is gone; check whether the card was removed")
             return
@@ -121,18 +121,24 @@ class _Draft:
         if not self.blocked:
             self._finish(pf)
 
-    def _decide_own(self, pf: PhysicalFunction, desired: Desired) -> None:
+    def _decide_own(self, pf: Function, desired: Desired) -> None:
         if self.wanted.own is not None:
             self._arrange(pf, FunctionRef(pf=pf.address, index=None, address=pf.address), self.wanted.own, desired)
 
-    def _decide_vfs(self, pf: PhysicalFunction, desired: Desired) -> None:
-        if self.wanted.num_vfs not in (None, pf.num_vfs):
+    def _decide_vfs(self, pf: Function, desired: Desired) -> None:
+        if not isinstance(pf, Pf):
+            if self.wanted.num_vfs:  # to be given back to a card whose SR-IOV was switched off meanwhile
+                text = (
+                    f"cannot have {self.wanted.num_vfs} VFs again: it has no SR-IOV now; switch it on in its firmware"
+                )
+                self._block(pf.address, Reason.SRIOV_UNSUPPORTED, text)
+        elif self.wanted.num_vfs not in (None, pf.num_vfs):
             self._recreate(pf)
         else:
             self._rearrange(pf, desired)
             self._set_links(pf, [(wanted, vf) for wanted in self.wanted.vfs if (vf := pf.vf(wanted.index))])
 
-    def _recreate(self, pf: PhysicalFunction) -> None:
+    def _recreate(self, pf: Pf) -> None:
         """Change n VFs to m through 0. Every VF of the PF is removed, so all must be free."""
         holders = [holder for vf in pf.vfs for holder in self._holders(vf)]
         number = self.wanted.num_vfs or 0
@@ -153,7 +159,7 @@ class _Draft:
             self._attach(FunctionRef(pf=pf.address, index=vf.index, address=None), vf, override=None)
         self._set_links(pf, [(wanted, None) for wanted in self.wanted.vfs])
 
-    def _rearrange(self, pf: PhysicalFunction, desired: Desired) -> None:
+    def _rearrange(self, pf: Pf, desired: Desired) -> None:
         """Keep the number of VFs and touch only VFs on a wrong driver or override."""
         for wanted in self.wanted.vfs:
             vf = pf.vf(wanted.index)
@@ -187,7 +193,7 @@ class _Draft:
         if wanted.driver in (None, KERNEL_DRIVER) or wanted.policy is None:
             return None
         group = self.inventory.group(function.iommu_group)
-        exempt, is_vf = _bound_for_vfio(desired, self.inventory), isinstance(function, VirtualFunction)
+        exempt, is_vf = _bound_for_vfio(desired, self.inventory), isinstance(function, Vf)
         return first(no_iommu(function.iommu_group), shared_group(function.address, group, exempt, is_vf=is_vf))
 
     def _attach(self, ref: FunctionRef, wanted: DesiredFunction, override: str | None) -> None:
@@ -212,16 +218,20 @@ class _Draft:
             steps.append(SetDriverOverride(function=ref, value=value, expects=expects))
         return value
 
-    def _finish(self, pf: PhysicalFunction) -> None:
+    def _finish(self, pf: Function) -> None:
+        if isinstance(pf, Pf):
+            self._finish_autoprobe(pf)
+        if self.wanted.given_back and not self.blocked_links:
+            self.last.append(Forget(pf=pf.address))
+
+    def _finish_autoprobe(self, pf: Pf) -> None:
         recreated = self.wanted.num_vfs not in (None, pf.num_vfs)
         current = False if recreated and self.wanted.num_vfs else pf.autoprobe
         if self.wanted.autoprobe not in (None, current):
             step = SetAutoprobe(pf=pf.address, value=bool(self.wanted.autoprobe), expects=current)
             (self.last if self.wanted.given_back else self.resize).append(step)
-        if self.wanted.given_back and not self.blocked_links:
-            self.last.append(Forget(pf=pf.address))
 
-    def _set_links(self, pf: PhysicalFunction, vfs: list[tuple[DesiredVf, VirtualFunction | None]]) -> None:
+    def _set_links(self, pf: Pf, vfs: list[tuple[DesiredVf, Vf | None]]) -> None:
         """Set the link settings of existing VFs, or (None) of VFs that this plan makes: they end with each VF."""
         unseen: list[int] = []
         without_rate: list[int] = []
@@ -253,7 +263,7 @@ class _Draft:
             text = f"cannot set the rate of VF {indexes_text(without_rate)} while {name} is down"
             self._block_link(pf.address, Reason.LINK_SETTING_REFUSED, f"{text}; run `ip link set {name} up`")
 
-    def _to_set(self, link: VfLink, vf: VirtualFunction | None) -> list[VfLink]:
+    def _to_set(self, link: VfLink, vf: Vf | None) -> list[VfLink]:
         if vf is None:
             return list(groups_of(link))
         groups = list(differing(link, vf.link)) if vf.link is not None else []
@@ -264,7 +274,7 @@ class _Draft:
             return []
         return groups
 
-    def _set_link(self, pf: PhysicalFunction, wanted: DesiredVf, vf: VirtualFunction | None, group: VfLink) -> None:
+    def _set_link(self, pf: Pf, wanted: DesiredVf, vf: Vf | None, group: VfLink) -> None:
         ref = FunctionRef(pf=pf.address, index=wanted.index, address=vf.address if vf else None)
         expects = mentioned(vf.link, group) if vf is not None and vf.link is not None else None
         steps = self.rates if is_rate(group) else self.links if vf is not None else self.new_links
@@ -300,7 +310,7 @@ def _blocked(device: PciAddress, reason: Reason, text: str, holders: Sequence[Ho
     return Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=once)
 
 
-def _ref(pf: PhysicalFunction, vf: VirtualFunction) -> FunctionRef:
+def _ref(pf: Pf, vf: Vf) -> FunctionRef:
     return FunctionRef(pf=pf.address, index=vf.index, address=vf.address)
 
 

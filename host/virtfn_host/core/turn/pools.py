@@ -13,8 +13,8 @@ from virtfn_host.core.turn.plan import in_place
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
 from virtfn_host.core.values.link import unmet
-from virtfn_host.core.values.model import Function, InUse, Inventory, PhysicalFunction, VirtualFunction
-from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.values.model import Function, InUse, Inventory, Vf, vfs_of
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet, offer
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import PfPlan, Plan
 
@@ -37,7 +37,7 @@ def pools(
     """
     before = _by_address(previous if previous.boot_id == inventory.boot_id else _nothing(inventory))
     offers: dict[str, dict[PciAddress, PoolDevice]] = defaultdict(dict)
-    for pf in inventory.pfs:
+    for pf in inventory.functions:
         wanted = desired.pf(pf.address)
         frozen = wanted is not None and (wanted.refused or (_to_come(plan.pf(pf.address)) and not wanted.given_back))
         for function, claim in _claims(pf, wanted):
@@ -49,7 +49,7 @@ def pools(
                     offers[old_resource][address] = _kept(old, function, withdrawn, leaving=held and not frozen)
                     continue
             if claim is not None and resource is not None:
-                offers[resource][address] = _offered(claim, pf, function, inventory, withdrawn)
+                offers[resource][address] = _offered(claim, function, inventory, withdrawn)
     for address, (resource, device) in _out_of_sight(before, inventory).items():
         offers[resource][address] = replace(device, healthy=False, reason=Reason.UNREADABLE)
     published = tuple(_pool(name, offers[name].values()) for name in sorted(offers))
@@ -67,16 +67,16 @@ def _out_of_sight(
     before: Mapping[PciAddress, tuple[str, PoolDevice]], inventory: Inventory
 ) -> dict[PciAddress, tuple[str, PoolDevice]]:
     """Return earlier offers that are missing while some function cannot be read: they may still be in use by a pod."""
-    seen = {function.address for pf in inventory.pfs for function in pf.family}
+    seen = {function.address for function in inventory.every}
     if all(lost.device in seen for lost in inventory.unreadable):
         return {}
     return {address: offer for address, offer in before.items() if address not in seen}
 
 
-def _claims(pf: PhysicalFunction, wanted: DesiredPf | None) -> list[tuple[Function, DesiredFunction | None]]:
+def _claims(pf: Function, wanted: DesiredPf | None) -> list[tuple[Function, DesiredFunction | None]]:
     """Return the PF itself and its VFs, each with its desired state."""
     own: list[tuple[Function, DesiredFunction | None]] = [(pf, wanted.own if wanted else None)]
-    return own + [(vf, wanted.vf(vf.index) if wanted else None) for vf in pf.vfs]
+    return own + [(vf, wanted.vf(vf.index) if wanted else None) for vf in vfs_of(pf)]
 
 
 def _pool(resource_name: str, devices: Iterable[PoolDevice]) -> DevicePool:
@@ -84,32 +84,28 @@ def _pool(resource_name: str, devices: Iterable[PoolDevice]) -> DevicePool:
 
 
 def _offered(
-    claim: DesiredFunction, pf: PhysicalFunction, function: Function, inventory: Inventory, withdrawn: Set[PciAddress]
+    claim: DesiredFunction, function: Function, inventory: Inventory, withdrawn: Set[PciAddress]
 ) -> PoolDevice:
     reason = None
     if not in_place(claim, function):
         reason = Reason.DRIFTED if function.driver is not None else Reason.BIND_FAILED
     elif claim.driver != KERNEL_DRIVER and (hindrance := on_vfio(function, inventory)) is not None:
         reason = hindrance.reason
-    elif isinstance(claim, DesiredVf) and isinstance(function, VirtualFunction) and unmet(claim.link, function):
+    elif isinstance(claim, DesiredVf) and isinstance(function, Vf) and unmet(claim.link, function):
         # A pod that asks for a VLAN must not get a VF without it.
         reason = Reason.LINK_SETTING_REFUSED
-    return _device(
-        function, driver=function.driver or claim.driver or "", numa=pf.numa_node, reason=reason, withdrawn=withdrawn
-    )
+    return _device(function, driver=function.driver or claim.driver or "", reason=reason, withdrawn=withdrawn)
 
 
 def _kept(old: PoolDevice, function: Function, withdrawn: Set[PciAddress], *, leaving: bool) -> PoolDevice:
     reason = Reason.VFS_IN_USE if leaving else Reason.DRIFTED if function.driver != old.driver else None
-    return _device(function, driver=old.driver, numa=old.numa_node, reason=reason, withdrawn=withdrawn)
+    return _device(function, driver=old.driver, reason=reason, withdrawn=withdrawn)
 
 
-def _device(
-    function: Function, *, driver: str, numa: int | None, reason: Reason | None, withdrawn: Set[PciAddress]
-) -> PoolDevice:
+def _device(function: Function, *, driver: str, reason: Reason | None, withdrawn: Set[PciAddress]) -> PoolDevice:
     if reason is None and function.address in withdrawn:
         reason = Reason.RECONFIGURING
-    return PoolDevice(address=function.address, driver=driver, numa_node=numa, healthy=reason is None, reason=reason)
+    return offer(function, driver, reason)
 
 
 def _by_address(published: PoolSet) -> dict[PciAddress, tuple[str, PoolDevice]]:

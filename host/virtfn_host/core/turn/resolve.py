@@ -35,7 +35,7 @@ from virtfn_host.core.values.desired import (
     WholeRequest,
 )
 from virtfn_host.core.values.link import wanted_link
-from virtfn_host.core.values.model import Inventory, Original, PhysicalFunction, VirtualFunction
+from virtfn_host.core.values.model import Function, Inventory, Original, Pf, Vf
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import environment_keys
 
@@ -111,8 +111,8 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
     drivers = _Names()
     rejected: list[Rejected] = []
     refused: dict[PciAddress, list[str]] = defaultdict(list)
-    before = {pf.address: original for pf in inventory.pfs for original in originals if original.card == pf.card}
-    accepted: list[tuple[PolicyConfig, PhysicalFunction]] = []
+    before = {pf.address: original for pf in inventory.functions for original in originals if original.card == pf.card}
+    accepted: list[tuple[PolicyConfig, Pf]] = []
     for policy in config.policies:
         matching = [pf for pf in _candidates(policy, inventory) if _matches_any(policy, pf, before.get(pf.address))]
         if not matching:
@@ -121,50 +121,51 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
             try:
                 if policy.whole is not None:
                     _claim_whole(policy, policy.whole, pf, claims[pf.address], before.get(pf.address), drivers)
-                    continue
-                _check(policy, pf, inventory, claims[pf.address], before.get(pf.address))
+                elif isinstance(pf, Pf):  # as all candidates of such a policy are
+                    _check(policy, pf, inventory, claims[pf.address], before.get(pf.address))
+                    _claim_count(policy, claims[pf.address])
+                    accepted.append((policy, pf))
+                    for pool in policy.pools:
+                        drivers.refusal(policy.name, pool.resource_name, pool.driver)
             except RefusalError as refusal:
                 rejected.append(_rejection(policy, pf, refusal.reason, str(refusal)))
                 refused[pf.address].append(policy.name)
-            else:
-                _claim_count(policy, claims[pf.address])
-                accepted.append((policy, pf))
-                for pool in policy.pools:
-                    drivers.refusal(policy.name, pool.resource_name, pool.driver)
     # Only now is the number of VFs of every PF known, and a pool without indexes takes all that are left.
     for policy, pf in accepted:
         rejected += _claim_pools(policy, pf, claims[pf.address], drivers)
     pfs = [
         _desired_pf(pf, claims[pf.address], refused[pf.address], before.get(pf.address))
-        for pf in inventory.pfs
+        for pf in inventory.functions
         if claims[pf.address].policies or pf.address in before
     ]
     return Resolution(desired=Desired(pfs=tuple(pfs)), rejected=tuple(rejected))
 
 
-def _desired_pf(pf: PhysicalFunction, claims: _Claims, refused: list[str], original: Original | None) -> DesiredPf:
+def _desired_pf(pf: Function, claims: _Claims, refused: list[str], original: Original | None) -> DesiredPf:
     """Return the desired state of one PF. A refused edit changes nothing: only a PF without policy is given back."""
-    if claims.policies or original is None:
+    if claims.whole is not None:
+        return whole_pf(pf, claims.whole.driver, claims.whole.resource_name, claims.policies[0])
+    if claims.policies and isinstance(pf, Pf):
         return _claimed_pf(pf, claims, original)
-    if refused:
+    if refused or original is None:
         return DesiredPf(
             address=pf.address, num_vfs=None, autoprobe=None, vfs=(), policies=tuple(refused), refused=True
         )
     return _given_back_pf(original)
 
 
-def _candidates(policy: PolicyConfig, inventory: Inventory) -> list[PhysicalFunction]:
-    return [pf for pf in inventory.pfs if policy.whole is not None or pf.total_vfs is not None]
+def _candidates(policy: PolicyConfig, inventory: Inventory) -> Sequence[Function]:
+    return inventory.functions if policy.whole is not None else inventory.pfs
 
 
-def _matches_any(policy: PolicyConfig, pf: PhysicalFunction, original: Original | None) -> bool:
+def _matches_any(policy: PolicyConfig, pf: Function, original: Original | None) -> bool:
     """Match the function's original state: while it is handed out whole, its driver and netdevs are gone."""
     if original is not None and original.own is not None:
         pf = replace(pf, driver=original.own.driver, netdevs=original.own.netdevs)
     return any(matches(matcher, pf) for matcher in policy.devices)
 
 
-def matches(matcher: DeviceMatcher, pf: PhysicalFunction) -> bool:
+def matches(matcher: DeviceMatcher, pf: Function) -> bool:
     """Return whether every given field of the matcher matches this PF."""
     return (
         matcher.vendor in (None, pf.vendor)
@@ -179,7 +180,8 @@ def matches(matcher: DeviceMatcher, pf: PhysicalFunction) -> bool:
 
 def _unmatched(policy: PolicyConfig, inventory: Inventory) -> Rejected:
     """Return the rejection of a policy that matches nothing, or nothing that could be read."""
-    lost = [it for it in inventory.unreadable if inventory.pf(it.device) is None]
+    there = {function.address for function in inventory.functions}
+    lost = [it for it in inventory.unreadable if it.device not in there]
     if lost:
         text = f"{lost[0].device}: {lost[0].path} could not be read: {lost[0].error}"
         return _rejection(policy, None, Reason.UNREADABLE, f"{text}; it is unknown whether the policy matches it")
@@ -199,9 +201,7 @@ def _none_matches(policy: PolicyConfig) -> str:
     return f"no {what} of this node has {' or '.join(asked)}; `{verb}` shows those that are there"
 
 
-def _check(
-    policy: PolicyConfig, pf: PhysicalFunction, inventory: Inventory, claims: _Claims, original: Original | None
-) -> None:
+def _check(policy: PolicyConfig, pf: Pf, inventory: Inventory, claims: _Claims, original: Original | None) -> None:
     """Raise RefusalError if the policy cannot claim any VF of this PF."""
     if claims.whole is not None:
         raise RefusalError(Reason.FUNCTION_TAKEN, f"is handed out whole by policy {claims.policies[0]}; {_LEAVE}")
@@ -211,7 +211,7 @@ def _check(
         raise RefusalError(Reason.COUNT_CONFLICT, f"{text}; ask for the same count, or leave count out")
     if count:
         _refuse(offers_no_vfs(pf.total_vfs))
-    if count is not None and count > (pf.total_vfs or 0):
+    if count is not None and count > pf.total_vfs:
         text = f"wants {count} VFs, the device offers {pf.total_vfs} (sriov_totalvfs); ask for fewer"
         raise RefusalError(Reason.TOO_MANY_VFS, text)
     handed_out = original is not None and original.own is not None  # then it gets its own driver back first
@@ -230,7 +230,7 @@ def _refuse(found: Hindrance | None) -> None:
 def _claim_whole(
     policy: PolicyConfig,
     whole: WholeRequest,
-    pf: PhysicalFunction,
+    pf: Function,
     claims: _Claims,
     original: Original | None,
     drivers: _Names,
@@ -255,7 +255,7 @@ def _claim_count(policy: PolicyConfig, claims: _Claims) -> None:
         claims.count, claims.count_policy = policy.count, policy.name
 
 
-def _claim_pools(policy: PolicyConfig, pf: PhysicalFunction, claims: _Claims, drivers: _Names) -> list[Rejected]:
+def _claim_pools(policy: PolicyConfig, pf: Pf, claims: _Claims, drivers: _Names) -> list[Rejected]:
     """Claim the VFs that the policy gets of this PF, and return the rejections of those that it does not get."""
     rejected = []
     number = pf.num_vfs if claims.count is None else claims.count
@@ -273,7 +273,7 @@ def _claim_pools(policy: PolicyConfig, pf: PhysicalFunction, claims: _Claims, dr
 
 def _unmet(
     policy: PolicyConfig,
-    pf: PhysicalFunction,
+    pf: Pf,
     pool: PoolRequest,
     claims: _Claims,
     free: list[int],
@@ -299,15 +299,13 @@ def _unmet(
     ]
 
 
-def _rejection(policy: PolicyConfig, pf: PhysicalFunction | None, reason: Reason, text: str) -> Rejected:
+def _rejection(policy: PolicyConfig, pf: Function | None, reason: Reason, text: str) -> Rejected:
     device = str(pf.address) if pf else None
     message = f"{pf.address}: {text}" if pf else text
     return Rejected(policy=policy.name, device=device, reason=reason, message=message)
 
 
-def _claimed_pf(pf: PhysicalFunction, claims: _Claims, original: Original | None) -> DesiredPf:
-    if claims.whole is not None:
-        return whole_pf(pf, claims.whole.driver, claims.whole.resource_name, claims.policies[0])
+def _claimed_pf(pf: Pf, claims: _Claims, original: Original | None) -> DesiredPf:
     ours = [_claimed_vf(pf, index, policy, pool) for index, (policy, pool) in claims.vfs.items()]
     kept = pf.num_vfs if claims.count is None else claims.count
     stale = [
@@ -326,7 +324,7 @@ def _claimed_pf(pf: PhysicalFunction, claims: _Claims, original: Original | None
     )
 
 
-def _claimed_vf(pf: PhysicalFunction, index: int, policy: str, pool: PoolRequest) -> DesiredVf:
+def _claimed_vf(pf: Pf, index: int, policy: str, pool: PoolRequest) -> DesiredVf:
     override = None if pool.driver == KERNEL_DRIVER else pool.driver
     return DesiredVf(
         index=index,
@@ -338,7 +336,7 @@ def _claimed_vf(pf: PhysicalFunction, index: int, policy: str, pool: PoolRequest
     )
 
 
-def _touched(vf: VirtualFunction, original: Original, claims: _Claims) -> bool:
+def _touched(vf: Vf, original: Original, claims: _Claims) -> bool:
     """Return whether a VF that no policy claims any more is on a vfio driver because of virtfn."""
     if not vf.vfio_bound or vf.driver_override is None:
         return False

@@ -6,7 +6,7 @@ from virtfn_host.core.checks.usable import on_vfio, unreadable
 from virtfn_host.core.turn.plan import in_place
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf, Mismatch
 from virtfn_host.core.values.link import differing, link_text, mentioned
-from virtfn_host.core.values.model import Function, Inventory, VirtualFunction
+from virtfn_host.core.values.model import Function, Inventory, Pf, Vf
 from virtfn_host.core.values.reasons import Reason
 
 
@@ -16,7 +16,7 @@ def verify(desired: Desired, inventory: Inventory) -> tuple[Mismatch, ...]:
 
 
 def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
-    pf = inventory.pf(wanted.address)
+    pf = inventory.find(wanted.address)
     if pf is None:
         yield Mismatch(device=str(wanted.address), reason=Reason.DEVICE_GONE, message=f"{wanted.address}: is not there")
         return
@@ -26,12 +26,12 @@ def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
     if wanted.num_vfs not in (None, pf.num_vfs):
         yield _differs(pf, f"has {pf.num_vfs} VFs, wanted {wanted.num_vfs}")
         return
-    if wanted.autoprobe not in (None, pf.autoprobe):
+    if isinstance(pf, Pf) and wanted.autoprobe not in (None, pf.autoprobe):
         yield _differs(pf, f"sriov_drivers_autoprobe is {pf.autoprobe:d}, wanted {wanted.autoprobe:d}")
     if wanted.own is not None:
         yield from _function(wanted.own, pf, inventory)
     for vf in wanted.vfs:
-        there = pf.vf(vf.index)
+        there = pf.vf(vf.index) if isinstance(pf, Pf) else None
         if there is not None:
             yield from _function(vf, there, inventory)
             yield from _link(vf, there)
@@ -56,7 +56,7 @@ def _function(wanted: DesiredFunction, function: Function, inventory: Inventory)
         yield Mismatch(device=address, reason=hindrance.reason, message=f"{address}: {hindrance.text}")
 
 
-def _link(wanted: DesiredVf, vf: VirtualFunction) -> Iterator[Mismatch]:
+def _link(wanted: DesiredVf, vf: Vf) -> Iterator[Mismatch]:
     if wanted.link is None:
         return
     if vf.link is None:

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.names import AtMost, Parsed, Within
+from virtfn_host.core.values.names import AtMost, Parsed, Shared, Within
 from virtfn_host.core.values.reasons import Reason, known_reason
 from virtfn_host.core.values.strict_json import CodecError as CodecError
 from virtfn_host.core.values.strict_json import NotJsonError, clipped
@@ -225,9 +225,20 @@ def _encoder(kind: type) -> _Encode:
 
 
 def _dataclass_encoder(kind: Any) -> _Encode:
-    hints = _hints(kind)
-    known = [(f.name, camel(f.name), _encode_tagged if _is_tagged(hints[f.name]) else encode) for f in fields(kind)]
+    known = [(f.name, camel(f.name), _field_encoder(_hints(kind)[f.name])) for f in fields(kind)]
     return lambda value: {key: encoder(getattr(value, name)) for name, key, encoder in known}
+
+
+def _field_encoder(hint: Any) -> _Encode:
+    if (shared := _shared(hint)) is None:
+        return _encode_tagged if _is_tagged(hint) else encode
+    kind = _item_of(hint)
+    said = [f for f in fields(kind) if f.name not in shared.fields]
+    known = [(f.name, camel(f.name), f.default, _field_encoder(_hints(kind)[f.name])) for f in said]
+    return lambda items: [
+        {key: encoder(part) for name, key, default, encoder in known if (part := getattr(item, name)) is not default}
+        for item in items
+    ]
 
 
 def _encode_tagged(value: object) -> Any:
@@ -335,27 +346,52 @@ def _tuple_decoder(item: _Decode) -> _Decode:
 
 
 def _dataclass_decoder(kind: Any, strict: bool) -> _Decode:
-    known = {camel(name): (name, _decoder(hint, strict)) for name, hint in _hints(kind).items()}
-    # A field with a default may be missing: a journal or pool file of an earlier version does not have it.
-    needed = {camel(f.name) for f in fields(kind) if f.default is MISSING}
+    given = _fields_decoder(kind, strict)
+    return lambda value: kind(**given(value))
 
-    def decoder(value: object) -> Any:
+
+def _items_decoder(hint: Any, shared: Shared, strict: bool) -> Callable[[object, Mapping[str, Any]], Any]:
+    """What decodes a list whose items share fields with the value that has it; that one's come as they are."""
+    kind = _item_of(hint)
+    given = _fields_decoder(kind, strict, frozenset(shared.fields))
+
+    def decoder(value: object, having: Mapping[str, Any]) -> Any:
+        taken = {name: having[own] for name, own in shared.fields.items()}
+        return _tuple_decoder(lambda item: kind(**given(item), **taken))(value)
+
+    return decoder
+
+
+def _fields_decoder(
+    kind: Any, strict: bool, without: Collection[str] = frozenset()
+) -> Callable[[object], dict[str, Any]]:
+    hints = {name: hint for name, hint in _hints(kind).items() if name not in without}
+    lists = {camel(n): (n, _items_decoder(hint, it, strict)) for n, hint in hints.items() if (it := _shared(hint))}
+    known = {camel(n): (n, _decoder(hint, strict)) for n, hint in hints.items() if camel(n) not in lists}
+    # A field with a default may be missing: a journal or pool file of an earlier version has never heard of it.
+    needed = {camel(f.name) for f in fields(kind) if f.default is MISSING and f.name not in without}
+
+    def decoder(value: object) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise _MisfitError(f"want an object, got {clipped(value)}")
-        if strict and (unknown := value.keys() - known):
+        if strict and (unknown := value.keys() - known - lists.keys()):
             raise _MisfitError(f"unknown field {_few(unknown)}")
         if missing := needed - value.keys():
             raise _MisfitError(f"missing field {', '.join(sorted(missing))}")
-        given, key = {}, ""
+        given: dict[str, Any] = {}
+        key = ""
         try:
             for key, item in value.items():
                 if key in known:
                     name, field_decoder = known[key]
                     given[name] = field_decoder(item)
+            for key, (name, items_decoder) in lists.items():
+                if key in value:
+                    given[name] = items_decoder(value[key], given)
         except _MisfitError as error:
             error.path = f".{key}{error.path}"
             raise
-        return kind(**given)
+        return given
 
     return decoder
 
@@ -397,6 +433,16 @@ def camel(name: str) -> str:
     """Convert `num_vfs` to `numVfs`, the spelling in JSON."""
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
+
+
+def _shared(hint: Any) -> Shared | None:
+    marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    return next((mark for mark in marks if isinstance(mark, Shared)), None)
+
+
+def _item_of(hint: Any) -> Any:
+    """The type of the items of an annotated tuple."""
+    return get_args(get_args(hint)[0])[0]
 
 
 @cache

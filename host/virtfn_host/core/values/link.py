@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from virtfn_host.core.values.mac import ZERO_GUID, ZERO_MAC, is_infiniband, stable_guid, stable_mac
-from virtfn_host.core.values.model import LinkRequest, LinkSettings, PhysicalFunction, VfLink, VirtualFunction
+from virtfn_host.core.values.model import LinkRequest, LinkSettings, Pf, Vf, VfLink
 
 INFINIBAND_CLASS = "0207"
 """Beginning of the PCI class code of InfiniBand controllers."""
@@ -40,12 +40,11 @@ _WORDS = {
 """Names of the fields in `ip link set PF vf N`."""
 
 
-def wanted_link(request: LinkRequest, pf: PhysicalFunction, index: int) -> VfLink:
+def wanted_link(request: LinkRequest, pf: Pf, index: int) -> VfLink:
     """Return the link settings that a VF should have: those that the pool asks for, and no other.
 
-    A MAC or GUID that is set is kept; otherwise it is made from the PF's. It is None if the PF shows nothing of its VFs.
-    Ethernet has no GUID, and InfiniBand no MAC.
-    """
+    A MAC or GUID that is set is kept; otherwise it is made from the PF's. It is None if the PF shows nothing of its
+    VFs. Ethernet has no GUID, and InfiniBand no MAC.
     """
     there = pf.vf(index)
     shown = (there.link if there is not None else None) or VfLink()
@@ -67,8 +66,8 @@ def wanted_link(request: LinkRequest, pf: PhysicalFunction, index: int) -> VfLin
     )
 
 
-def on_infiniband(pf: PhysicalFunction) -> bool:
-    """Whether the network of a PF is InfiniBand: by its netdev, else by its class, which some cards have for both."""
+def on_infiniband(pf: Pf) -> bool:
+    """Return whether a PF is on InfiniBand: by its netdev, otherwise by its class, which some cards share for both."""
     return is_infiniband(pf.mac) if pf.mac else pf.class_code.startswith(INFINIBAND_CLASS)
 
 
@@ -76,7 +75,7 @@ def _kept(shown: str | None, unset: str, made: str | None) -> str | None:
     return shown if shown not in (None, unset) else made
 
 
-def _made_mac(pf: PhysicalFunction, index: int) -> str | None:
+def _made_mac(pf: Pf, index: int) -> str | None:
     return stable_mac(pf.mac, index) if pf.mac else None
 
 
@@ -98,7 +97,7 @@ def differing(wanted: VfLink, shown: VfLink) -> tuple[VfLink, ...]:
     return tuple(group for group in groups_of(wanted) if mentioned(shown, group) != group)
 
 
-def unmet(wanted: VfLink | None, vf: VirtualFunction) -> bool:
+def unmet(wanted: VfLink | None, vf: Vf) -> bool:
     """Return whether this VF lacks some of the wanted link settings."""
     return wanted is not None and (vf.link is None or bool(differing(wanted, vf.link)))
 

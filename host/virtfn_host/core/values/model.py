@@ -7,15 +7,15 @@ Frozen values only; their maker sorts every tuple, so that equal machines are eq
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice, takewhile
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Annotated, Protocol, TypeAlias, TypeVar
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Holder
-from virtfn_host.core.values.names import Guid, MacAddress, Rate, Vlan, VlanPriority
+from virtfn_host.core.values.names import Guid, MacAddress, Rate, Shared, Vlan, VlanPriority
 
 # --- the machine as it is and as it was ------------------------------------------------------------------------------
 
@@ -78,69 +78,81 @@ Card: TypeAlias = tuple[PciAddress, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """A function as sysfs shows it. `None` means that the kernel has no value there, never "could not read"."""
+    """A function as sysfs shows it. One that is neither `Pf` nor `Vf` has no SR-IOV and can only be handed out whole.
+
+    `None` means that the kernel has no value there, never "could not read".
+    """
 
     address: PciAddress
     vendor: str
     """Four hex digits, as `lspci -n` prints them."""
     device: str
+    class_code: str
+    """Six hex digits."""
     driver: str | None
     driver_override: str | None
     iommu_group: int | None
+    numa_node: int | None
     vfio_bound: bool
     """Whether it has a `vfio-dev/` folder: true on vfio-pci and on every variant driver."""
     netdevs: tuple[str, ...]
     """Names and alternative names of its netdevs in the host's network namespace."""
+    needed_for: str | None = None
+    """Why this machine needs it: a mounted file system, the default route, a console; None: it does not."""
 
     @property
     def card(self) -> Card:
         """The identity of the card."""
         return self.address, self.vendor, self.device
 
+    @property
+    def family(self) -> tuple["Function", ...]:
+        """Itself, and its VFs after it where it is a PF."""
+        return (self,)
+
+    @property
+    def num_vfs(self) -> int:
+        """Counted by `virtfnN` links: reading `sriov_numvfs` hangs behind a blocked write (docs/architecture.md)."""
+        return len(self.family) - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VirtualFunction(Function):
+class Vf(Function):
     """One VF. It has its PF's class and NUMA node: the kernel takes both from the PF (the node: measured by hand)."""
 
+    pf: PciAddress
+    """Its PF."""
     index: int
     link: VfLink | None = None
     """None: not read, or its PF has no netdev that shows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhysicalFunction(Function):
-    """A PF and its VFs by index; or another function without SR-IOV, neither VF nor bridge, to hand out whole."""
+class Pf(Function):
+    """A function with SR-IOV, and its VFs by index."""
 
-    class_code: str
-    """Six hex digits."""
-    numa_node: int | None
-    total_vfs: int | None
-    """None: it has no SR-IOV capability (no `sriov_totalvfs`), so it is not a PF."""
+    total_vfs: int
+    """The largest number of VFs that it can make (`sriov_totalvfs`)."""
     autoprobe: bool
-    vfs: tuple[VirtualFunction, ...]
-    # With defaults, because the first version had no such fields for a PF.
-    driver_override: str | None = None
-    vfio_bound: bool = False
-    needed_for: str | None = None
-    """Why this machine needs it: a mounted file system, the default route, a console; None: it does not."""
+    vfs: Annotated[tuple[Vf, ...], Shared({"pf": "address", "class_code": "class_code", "numa_node": "numa_node"})]
     netdev_up: bool | None = None
     """Whether its netdev is set up; None: not read, or it has no netdev."""
     mac: str | None = None
     """The permanent address of its netdev, which does not change in a bond; None: not read, or it has no netdev."""
 
     @property
-    def num_vfs(self) -> int:
-        """The number of `virtfnN` links: reading `sriov_numvfs` hangs behind a blocked write (docs/architecture.md)."""
-        return len(self.vfs)
-
-    @property
     def family(self) -> tuple[Function, ...]:
         """The PF, then its VFs."""
         return (self, *self.vfs)
 
-    def vf(self, index: int) -> VirtualFunction | None:
+    def vf(self, index: int) -> Vf | None:
         """Return the VF with this index, or None."""
         return of_index(self.vfs, index)
+
+
+def vfs_of(function: Function) -> tuple[Vf, ...]:
+    """The VFs of a function by index; none where it is no PF."""
+    return function.vfs if isinstance(function, Pf) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +189,8 @@ class Inventory:
     kernel: str
     drivers: tuple[str, ...]
     """PCI drivers that are registered now (`/sys/bus/pci/drivers`); a plan loads the modules of the others."""
-    pfs: tuple[PhysicalFunction, ...]
+    functions: tuple[Function | Pf, ...]
+    """Every function that is not a VF; the VFs are in their PFs."""
     groups: tuple[IommuGroup, ...]
     unreadable: tuple[Unreadable, ...]
     loadable: tuple[str, ...] | None = None
@@ -188,13 +201,23 @@ class Inventory:
         # The search needs them sorted: a group that it missed would count as no group.
         object.__setattr__(self, "groups", tuple(sorted(self.groups, key=_group_number)))
 
-    def pf(self, address: PciAddress) -> PhysicalFunction | None:
-        """Return the function at this address if it is not a VF, or None."""
+    @property
+    def pfs(self) -> tuple[Pf, ...]:
+        """The functions with SR-IOV."""
+        return tuple(function for function in self.functions if isinstance(function, Pf))
+
+    @property
+    def every(self) -> Iterator[Function]:
+        """Every function, the VFs of a PF after it by index."""
+        return (member for function in self.functions for member in function.family)
+
+    def pf(self, address: PciAddress) -> Pf | None:
+        """Return the PF at this address, or None."""
         return next((pf for pf in self.pfs if pf.address == address), None)
 
-    def find(self, address: PciAddress) -> tuple[PhysicalFunction, Function] | None:
-        """Return the PF (or whole function) and the function at this address, which may be the PF itself; or None."""
-        return next(((pf, f) for pf in self.pfs for f in pf.family if f.address == address), None)
+    def find(self, address: PciAddress) -> Function | None:
+        """Return the function at this address, VF or not; None if there is none."""
+        return next((function for function in self.every if function.address == address), None)
 
     def group(self, number: int | None) -> IommuGroup | None:
         """Return the IOMMU group with this number, or None."""

@@ -7,7 +7,7 @@ A rule is the kernel's own if it has one, and stricter where a name becomes part
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
@@ -38,6 +38,17 @@ class AtMost:
     items: int
     together: str | None = None
     """Name of a list inside each item; together these lists have at most `items` items, too."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """A list whose items have some fields in common with the value that has the list, so that these are written once.
+
+    An item also leaves out what is its default: there may be thousands of items.
+    """
+
+    fields: Mapping[str, str]
+    """Field of the item to the field of the value that has the list."""
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

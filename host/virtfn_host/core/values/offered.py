@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import NEEDED
+from virtfn_host.core.values.model import Function
 from virtfn_host.core.values.names import shown_name
 from virtfn_host.core.values.reasons import Reason
 
@@ -26,6 +27,14 @@ class PoolDevice:
     healthy: bool
     reason: Reason | None
     """Why the function is not healthy; None: it is healthy."""
+
+
+def offer(function: Function, driver: str, reason: Reason | None = None) -> PoolDevice:
+    """A function as pods are offered it: on this driver, and healthy unless there is a reason."""
+    healthy = reason is None
+    return PoolDevice(
+        address=function.address, driver=driver, numa_node=function.numa_node, healthy=healthy, reason=reason
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

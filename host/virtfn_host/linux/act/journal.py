@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from virtfn_host.core.values.codec import CodecError
-from virtfn_host.core.values.model import Card, Original, OriginalOwn, OriginalVf, PhysicalFunction
+from virtfn_host.core.values.model import Card, Function, Original, OriginalOwn, OriginalVf, Pf, vfs_of
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError, JournalUnreadableError, StaleSnapshotError
 from virtfn_host.linux.files import write_atomically
@@ -39,7 +39,7 @@ class Journal:
             raise JournalUnreadableError(f"{text} until it is mended or moved away") from error
         return () if found is None else found.originals
 
-    def remember(self, pf: PhysicalFunction, *, whole: bool = False) -> None:
+    def remember(self, pf: Function, *, whole: bool = False) -> None:
         """Note how a PF is, unless the journal already has an entry for this very card.
 
         Args:
@@ -68,7 +68,7 @@ class Journal:
         """
         return next((known for known in self.originals() if known.card == card), None)
 
-    def forget(self, pf: PhysicalFunction) -> None:
+    def forget(self, pf: Function) -> None:
         """Drop the entry of a PF that is again as it was before the first touch.
 
         Raises:
@@ -94,28 +94,29 @@ class Journal:
             raise JournalUnreadableError(f"{text}, make its folder writable") from error
 
 
-def original_of(pf: PhysicalFunction, *, whole: bool = False) -> Original:
+def original_of(pf: Function, *, whole: bool = False) -> Original:
     """Return the state of a PF, and with `whole` of the function itself, that giving back restores."""
     own = OriginalOwn(driver=pf.driver, driver_override=pf.driver_override, netdevs=pf.netdevs) if whole else None
     vfs = [
-        OriginalVf(index=vf.index, driver=vf.driver, driver_override=vf.driver_override, link=vf.link) for vf in pf.vfs
+        OriginalVf(index=vf.index, driver=vf.driver, driver_override=vf.driver_override, link=vf.link)
+        for vf in vfs_of(pf)
     ]
     return Original(
         address=pf.address,
         vendor=pf.vendor,
         device=pf.device,
         num_vfs=pf.num_vfs,
-        autoprobe=pf.autoprobe,
+        autoprobe=pf.autoprobe if isinstance(pf, Pf) else True,
         vfs=tuple(vfs),
         own=own,
     )
 
 
-def _expect_no_gap(pf: PhysicalFunction) -> None:
+def _expect_no_gap(pf: Function) -> None:
     """Refuse a PF whose first VFs are missing. The kernel removes VFs in the order of their indexes and waits at one
     that is in use; an entry of the rest alone could not be given back.
     """
-    indexes = [vf.index for vf in pf.vfs]
+    indexes = [vf.index for vf in vfs_of(pf)]
     if indexes != list(range(len(indexes))):
         text = ", ".join(map(str, indexes))
         raise StaleSnapshotError(

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import PhysicalFunction
+from virtfn_host.core.values.model import Function, Pf
 from virtfn_host.core.values.steps import FunctionRef
 from virtfn_host.linux.act.expect import expect_place
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.wall import Wall
 from virtfn_host.linux.errors import AnotherWriterError, NetlinkError, StaleSnapshotError
-from virtfn_host.linux.look.inventory import read_pf
+from virtfn_host.linux.look.inventory import read_one
 from virtfn_host.linux.look.other_names import with_every_name
 from virtfn_host.linux.netlink.asks import Netlink
 from virtfn_host.linux.netlink.shown import with_links
@@ -89,13 +89,13 @@ def remember(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bo
         found = look_at(machine.sysfs, pf, reader=machine.reader)
         if whole and machine.netlink is not None:
             found = with_every_name(found, machine.netlink)  # a policy may know it by one, and its netdev ends now
-        if found.vfs and machine.netlink is not None and known is None:
+        if isinstance(found, Pf) and found.vfs and machine.netlink is not None and known is None:
             found = _seen_links(found, machine.sysfs, machine.netlink, needed=ends_vfs)
         machine.journal.remember(found, whole=whole)
     work.remembered.update({whole, False})
 
 
-def _seen_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink, *, needed: bool) -> PhysicalFunction:
+def _seen_links(pf: Pf, sysfs: Sysfs, netlink: Netlink, *, needed: bool) -> Pf:
     try:
         return with_links(pf, sysfs, netlink)
     except NetlinkError:
@@ -104,16 +104,14 @@ def _seen_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink, *, needed:
         return pf
 
 
-def look_at(
-    sysfs: Sysfs, pf: PciAddress, netlink: Netlink | None = None, reader: Reader | None = None
-) -> PhysicalFunction:
-    """Read a PF as it is at this moment.
+def look_at(sysfs: Sysfs, pf: PciAddress, netlink: Netlink | None = None, reader: Reader | None = None) -> Function:
+    """Read a PF, or a function that is handed out whole, as it is at this moment.
 
     Raises:
         StaleSnapshotError: the PF is gone.
         SysfsReadError: something of it cannot be read.
     """
-    found = read_pf(sysfs, pf, netlink, reader)
+    found = read_one(sysfs, pf, netlink, reader)
     if found is None:
         raise StaleSnapshotError(f"{pf} is not there any more; look and plan again")
     return found

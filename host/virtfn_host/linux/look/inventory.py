@@ -7,16 +7,18 @@ through a reader with a deadline.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import (
+    Function,
     GroupMember,
     Inventory,
     IommuGroup,
-    PhysicalFunction,
+    Pf,
     Unreadable,
-    VirtualFunction,
+    Vf,
+    vfs_of,
 )
 from virtfn_host.linux.errors import NetlinkError, SysfsReadError
 from virtfn_host.linux.look.needs import needed_for
@@ -85,7 +87,7 @@ class _Look:
         """Note that something of a function could not be read."""
         self.unreadable.append(Unreadable(device=device, path=error.path, error=error.answer))
 
-    def links(self, pf: PhysicalFunction) -> PhysicalFunction:
+    def links(self, pf: Pf) -> Pf:
         """Return the PF with the link settings of its VFs, if this look asks for them."""
         if self.netlink is None:
             return pf
@@ -119,44 +121,44 @@ def read_inventory(
     wanted = list(sysfs.functions()) if only is None else sorted(only)
     look = _Look(sysfs, reader, only is None, netlink)
     look.read_ahead(wanted)
-    pfs: list[PhysicalFunction] = []
+    functions: list[Function] = []
     vfs: set[PciAddress] = set()
     for address in wanted:
         # VFs come after their PF.
-        pf = None if address in vfs else _guarded(look, address, _pf)
-        if pf is not None:
-            pfs.append(pf)
-            vfs |= {vf.address for vf in pf.vfs}
+        function = None if address in vfs else _guarded(look, address, _function)
+        if function is not None:
+            functions.append(function)
+            vfs |= {vf.address for vf in vfs_of(function)}
     if asked is not None:
-        pfs = with_other_names(pfs, asked, look.unreadable)
-    groups = tuple(_groups(look, pfs))
+        functions = with_other_names(functions, asked, look.unreadable)
+    groups = tuple(_groups(look, functions))
     return Inventory(
         boot_id=sysfs.boot_id(),
         kernel=sysfs.kernel_release(),
         drivers=_drivers(sysfs),
-        pfs=tuple(sorted(pfs, key=lambda pf: pf.address)),
+        functions=tuple(sorted(functions, key=lambda function: function.address)),
         groups=groups,
         unreadable=tuple(look.unreadable),
-        loadable=_loadable(sysfs, pfs),
+        loadable=_loadable(sysfs, functions),
     )
 
 
-def _loadable(sysfs: OneLook, pfs: Iterable[PhysicalFunction]) -> tuple[str, ...] | None:
-    """Drivers that modules on the disk bring: vfio drivers, and the functions' own that are not loaded."""
+def _loadable(sysfs: OneLook, functions: Iterable[Function]) -> tuple[str, ...] | None:
+    """Return the drivers that modules on disk bring: vfio drivers, and the functions' own that are not loaded."""
     vfio = loadable_drivers(sysfs)
     if vfio is None:
         return None
-    own = own_drivers(sysfs, (pf.address for pf in pfs)) - set(_drivers(sysfs))
+    own = own_drivers(sysfs, (function.address for function in functions)) - set(_drivers(sysfs))
     return tuple(sorted({*vfio, *own}))
 
 
-def _groups(look: _Look, pfs: Iterable[PhysicalFunction]) -> Iterator[IommuGroup]:
+def _groups(look: _Look, functions: Iterable[Function]) -> Iterator[IommuGroup]:
     """The groups of all functions. One that cannot be read is an unreadable entry of each PF with members in it."""
     owners: dict[int, set[PciAddress]] = {}
-    for pf in pfs:
-        for number in {pf.iommu_group, *(vf.iommu_group for vf in pf.vfs)}:
+    for function in functions:
+        for number in {member.iommu_group for member in function.family}:
             if number is not None:
-                owners.setdefault(number, set()).add(pf.address)
+                owners.setdefault(number, set()).add(function.address)
     for number in sorted(owners):
         try:
             yield read_group(look.sysfs, number)
@@ -174,9 +176,7 @@ def _drivers(sysfs: Sysfs) -> tuple[str, ...]:
         return ()
 
 
-def _guarded(
-    look: _Look, address: PciAddress, read: Callable[[_Look, PciAddress], PhysicalFunction | None]
-) -> PhysicalFunction | None:
+def _guarded(look: _Look, address: PciAddress, read: Callable[[_Look, PciAddress], Function | None]) -> Function | None:
     try:
         return read(look, address)
     except SysfsReadError as error:
@@ -187,7 +187,7 @@ def _guarded(
     return None
 
 
-def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
+def _function(look: _Look, address: PciAddress) -> Function | None:
     sysfs = look.sysfs
     class_code = sysfs.hex_digits(address, "class")
     total = sysfs.number(sysfs.device(address, "sriov_totalvfs"))
@@ -197,7 +197,7 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
     addresses = {} if total is None else sysfs.vf_addresses(address)
     look.read_ahead(addresses.values())
     ids = _vf_ids(sysfs, addresses)
-    pf = PhysicalFunction(
+    own = Function(
         address=address,
         vendor=sysfs.hex_digits(address, "vendor"),
         device=sysfs.hex_digits(address, "device"),
@@ -206,12 +206,17 @@ def _pf(look: _Look, address: PciAddress) -> PhysicalFunction | None:
         netdevs=look.netdevs(address),
         numa_node=sysfs.numa_node(address),
         iommu_group=sysfs.group(address),
-        total_vfs=total,
-        autoprobe=total is None or sysfs.switch(sysfs.device(address, "sriov_drivers_autoprobe")) is not False,
-        vfs=tuple(_vf(look, index, addresses[index], ids) for index in sorted(addresses)),
         driver_override=look.override(address),
         vfio_bound=sysfs.vfio_bound(address),
         needed_for=needed_for(sysfs, address) if look.needs else None,
+    )
+    if total is None:
+        return own
+    pf = Pf(
+        **{one.name: getattr(own, one.name) for one in fields(Function)},
+        total_vfs=total,
+        autoprobe=sysfs.switch(sysfs.device(address, "sriov_drivers_autoprobe")) is not False,
+        vfs=tuple(_vf(look, own, index, addresses[index], ids) for index in sorted(addresses)),
     )
     return look.links(pf)
 
@@ -224,14 +229,17 @@ def _vf_ids(sysfs: Sysfs, addresses: dict[int, PciAddress]) -> tuple[str, str]:
     return sysfs.hex_digits(first, "vendor"), sysfs.hex_digits(first, "device")
 
 
-def _vf(look: _Look, index: int, address: PciAddress, ids: tuple[str, str]) -> VirtualFunction:
+def _vf(look: _Look, pf: Function, index: int, address: PciAddress, ids: tuple[str, str]) -> Vf:
     sysfs = look.sysfs
     driver, vfio_bound = sysfs.bound_driver(address), sysfs.vfio_bound(address)
-    return VirtualFunction(
+    return Vf(
         address=address,
+        pf=pf.address,
         index=index,
         vendor=ids[0],
         device=ids[1],
+        class_code=pf.class_code,
+        numa_node=pf.numa_node,
         driver=driver,
         driver_override=look.override(address),
         iommu_group=sysfs.group(address),
@@ -261,16 +269,16 @@ def read_group(sysfs: Sysfs, number: int) -> IommuGroup:
     )
 
 
-def read_pf(
+def read_one(
     sysfs: Sysfs, address: PciAddress, netlink: Netlink | None = None, reader: Reader | None = None
-) -> PhysicalFunction | None:
-    """Read one PF and its VFs as they are now; None where there is no such PF.
+) -> Function | None:
+    """Read one function, and its VFs if it is a PF, as they are now; None where there is none.
 
     Raises:
         SysfsReadError: something of it cannot be read.
     """
     look = _Look(OneLook(sysfs), reader, False, netlink)
-    pf = _pf(look, address)
+    found = _function(look, address)
     if look.unreadable:
         raise SysfsReadError(look.unreadable[0].path, OSError(look.unreadable[0].error))
-    return pf
+    return found

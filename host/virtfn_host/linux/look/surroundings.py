@@ -1,12 +1,12 @@
 """Reads for `core/tell/explain.py`: one PCI function of any kind, and what the machine offers for passthrough."""
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from virtfn_host.core.tell.explain import Described, Surroundings, described
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import Inventory
+from virtfn_host.core.values.model import Function, Inventory, Pf, Vf
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.look.inventory import BRIDGE, read_group
 from virtfn_host.linux.look.preflight import alias_lines, lock_error, module_name
@@ -38,29 +38,42 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> De
         return replace(known, modalias=modalias(sysfs, address), lock_trouble=_lock_trouble(sysfs, known))
     if sysfs.names(sysfs.device(address)) is None:
         return None
-    number = sysfs.group(address)
-    pf = sysfs.pf_of(address)
-    siblings = sysfs.vf_addresses(pf) if pf else {}
-    total = sysfs.number(sysfs.device(address, "sriov_totalvfs"))
-    class_code = sysfs.hex_digits(address, "class")
+    function = _kind_of(sysfs, _alone(sysfs, address))
+    number = function.iommu_group
     return Described(
+        function=function,
+        modalias=modalias(sysfs, address),
+        group=None if number is None else read_group(sysfs, number),
+        num_vfs=len(sysfs.vf_addresses(address)),
+        bridge=function.class_code.startswith(BRIDGE),
+    )
+
+
+def _alone(sysfs: Sysfs, address: PciAddress) -> Function:
+    return Function(
         address=address,
         vendor=sysfs.hex_digits(address, "vendor"),
         device=sysfs.hex_digits(address, "device"),
-        class_code=class_code,
+        class_code=sysfs.hex_digits(address, "class"),
         driver=sysfs.bound_driver(address),
         driver_override=None,  # reading it may hang
-        modalias=modalias(sysfs, address),
+        iommu_group=sysfs.group(address),
         numa_node=sysfs.numa_node(address),
-        group=None if number is None else read_group(sysfs, number),
         vfio_bound=sysfs.vfio_bound(address),
-        pf=pf,
-        index=next((index for index, vf in siblings.items() if vf == address), None),
-        total_vfs=total,
-        num_vfs=len(sysfs.vf_addresses(address)),
         netdevs=sysfs.names(sysfs.net_folder(address)) or (),
-        bridge=class_code.startswith(BRIDGE),
     )
+
+
+def _kind_of(sysfs: Sysfs, alone: Function) -> Function:
+    """A function as the PF or VF that it is; of a PF not more than `explain` tells."""
+    own = {one.name: getattr(alone, one.name) for one in fields(Function)}
+    pf = sysfs.pf_of(alone.address)
+    siblings = sysfs.vf_addresses(pf) if pf else {}
+    index = next((index for index, vf in siblings.items() if vf == alone.address), None)
+    if pf is not None and index is not None:
+        return Vf(**own, pf=pf, index=index)
+    total = sysfs.number(sysfs.device(alone.address, "sriov_totalvfs"))
+    return alone if total is None else Pf(**own, total_vfs=total, autoprobe=True, vfs=())
 
 
 def modalias(sysfs: Sysfs, address: PciAddress) -> str:
@@ -121,14 +134,14 @@ def _package(sysfs: Sysfs) -> str | None:
     return None
 
 
-def _lock_trouble(sysfs: Sysfs, function: Described) -> str | None:
+def _lock_trouble(sysfs: Sysfs, known: Described) -> str | None:
     """Why the in-use lock cannot be taken from here, or None.
 
     The group's own node is not opened, because a pod that starts at that moment would find it busy.
     """
-    if not function.vfio_bound or function.group is None:
+    if not known.function.vfio_bound or known.group is None:
         return None
-    node = sysfs.group_node(function.group.number)
+    node = sysfs.group_node(known.group.number)
     if not os.path.lexists(node):
         return f"there is no {node}; is /dev of the host mounted here?"
     if not os.access(node, os.R_OK | os.W_OK):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from virtfn_host.core.checks.network import NETWORK_CLASS
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
-from virtfn_host.core.values.model import PhysicalFunction, VfLink
+from virtfn_host.core.values.model import Pf, VfLink
 from virtfn_host.core.values.names import netdev_name
 from virtfn_host.linux.netlink.asks import Netlink, PfLinks
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -17,7 +17,7 @@ MADE_UP = "1"
 """NET_ADDR_RANDOM in `addr_assign_type` (<linux/netdevice.h>): the driver made up the address."""
 
 
-def with_links(pf: PhysicalFunction, sysfs: Sysfs, netlink: Netlink) -> PhysicalFunction:
+def with_links(pf: Pf, sysfs: Sysfs, netlink: Netlink) -> Pf:
     """Return a PF with the link settings that its netdev shows; unchanged where there is no netdev.
 
     Raises:

@@ -131,16 +131,15 @@ def evidence(
     sysfs = OneLook.of(sysfs)
     addresses = None if netlink is None else Addresses(netlink)
     nodes = OpenNodes(sysfs)
-    for pf in inventory.pfs:
-        for address in (function.address for function in pf.family):
-            found += holders(
-                sysfs,
-                address,
-                nodes,
-                name_processes=name_processes,
-                open_files=name_processes,
-                addresses=addresses,
-            )
+    for function in inventory.every:
+        found += holders(
+            sysfs,
+            function.address,
+            nodes,
+            name_processes=name_processes,
+            open_files=name_processes,
+            addresses=addresses,
+        )
     return InUse(holders=tuple(found))
 
 

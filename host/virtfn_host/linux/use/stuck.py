@@ -23,12 +23,11 @@ def others_write(sysfs: Sysfs, canary: Canary, inventory: Inventory) -> Stuck | 
 
     A slow write looks the same from outside, and our writes would wait for it in the same way.
     """
-    pfs = [pf.address for pf in inventory.pfs if pf.total_vfs is not None]
+    pfs = [pf.address for pf in inventory.pfs]
     if (stuck := hanging(sysfs, canary, pfs)) is not None:
         return stuck
     # A blocked unbind of a VF holds only that VF's lock, so no read hangs. The VF has no driver and is enabled.
-    loose = [pf.address for pf in inventory.pfs if pf.driver is None]
-    loose += [vf.address for pf in inventory.pfs for vf in pf.vfs if vf.driver is None]
+    loose = [function.address for function in inventory.every if function.driver is None]
     halves = [address for address in loose if enabled(sysfs, address)]
     return _unbinding(sysfs, halves) if halves else None
 

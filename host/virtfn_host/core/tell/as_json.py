@@ -1,0 +1,43 @@
+"""What `virtfn list --json` and `virtfn explain --json` say of a function: programs of users read it, so its keys stay.
+
+Every kind of function has the same keys, null where there is nothing to say, whatever the model looks like inside.
+"""
+
+from typing import Any
+
+from virtfn_host.core.tell.explain import Explanation
+from virtfn_host.core.tell.listing import Row
+from virtfn_host.core.values.codec import encode
+from virtfn_host.core.values.model import Function, Pf, Vf
+
+_LISTED = (
+    *("address", "ids", "names", "driver", "driverOverride", "vfioBound", "modules", "vfioDrivers", "iommuGroup"),
+    *("numaNode", "pf", "index", "totalVfs", "numVfs", "netdevs", "touched", "neededFor", "holders"),
+)
+_EXPLAINED = (
+    *("address", "vendor", "device", "classCode", "driver", "driverOverride", "modalias", "numaNode", "group"),
+    *("vfioBound", "pf", "index", "totalVfs", "numVfs", "netdevs", "bridge", "neededFor", "lockTrouble"),
+)
+
+
+def row_json(row: Row) -> dict[str, Any]:
+    """One of the `functions` of `virtfn list --json`."""
+    said = {**_kind(row.function), "numVfs": row.function.num_vfs, **encode(row)}
+    return {key: said[key] for key in _LISTED}
+
+
+def explanation_json(found: Explanation) -> dict[str, Any]:
+    """What `virtfn explain --json` says, but for ids and names."""
+    explained = encode(found)
+    said = {**_kind(found.described.function), **explained.pop("described")}
+    return {"function": {key: said[key] for key in _EXPLAINED}, **explained}
+
+
+def _kind(function: Function) -> dict[str, Any]:
+    vf = function if isinstance(function, Vf) else None
+    return {
+        **encode(function),
+        "pf": None if vf is None else str(vf.pf),
+        "index": None if vf is None else vf.index,
+        "totalVfs": function.total_vfs if isinstance(function, Pf) else None,
+    }
