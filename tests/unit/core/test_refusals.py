@@ -113,6 +113,8 @@ def test_a_pf_that_is_down_explains_that_no_vfs_came(number: int | None) -> None
         (Attempt.NUM_VFS, errno.ERANGE),
         (Attempt.LINK, errno.EOPNOTSUPP),
         (Attempt.UNBIND, None),
+        (Attempt.BIND, errno.EINVAL),
+        (Attempt.BIND, errno.ENODEV),
     ],
 )
 def test_it_explains_nothing_that_has_another_cause(write: Attempt, number: int | None) -> None:

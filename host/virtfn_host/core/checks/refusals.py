@@ -1,7 +1,7 @@
-"""What an errno of the kernel means for a write that virtfn makes, and the way out: one table, with its sources.
+"""The causes of an errno that answers a write of virtfn, and their remedies: one table, with its sources.
 
-`Attempt` says what was written, `way_out` what is known of an errno there, `pf_trouble` what the PF's own state adds.
-All known causes are named, because the errno alone does not tell them apart; the kernel log does.
+`Attempt` is the kind of write, `way_out` returns the causes known for an errno there, and `pf_trouble` adds the PF's
+own state. A text names all known causes, because the errno alone does not tell them apart; the kernel log does.
 """
 
 import errno
@@ -16,7 +16,7 @@ LOG = "see the kernel log"
 
 
 class Attempt(StrEnum):
-    """What was written."""
+    """The kind of a write."""
 
     NUM_VFS = "sriov_numvfs"
     AUTOPROBE = "sriov_drivers_autoprobe"
@@ -32,7 +32,7 @@ class Attempt(StrEnum):
 
 
 def write_of(path: str) -> Attempt:
-    """What a path of sysfs takes."""
+    """Return the kind of a write to this path of sysfs."""
     name = path.rpartition("/")[2]
     return Attempt(name) if name in _FILES else Attempt.OTHER
 
@@ -58,7 +58,7 @@ ANYWHERE: Mapping[int, str] = {
     errno.EOPNOTSUPP: "the driver cannot do this",
     ENOTSUPP: "the driver cannot do this",
 }
-"""Where the table below has nothing more exact. EIO, ETIMEDOUT: drivers hand on what their firmware answers."""
+"""Used where the table below has nothing more exact. EIO and ETIMEDOUT: drivers pass on their firmware's answer."""
 
 TABLE: Mapping[Attempt, Mapping[int, str]] = {
     # drivers/pci/iov.c: sriov_numvfs_store; the first three are measured (tests/contract/test_writes.py).
@@ -148,7 +148,7 @@ TABLE: Mapping[Attempt, Mapping[int, str]] = {
 
 
 def way_out(write: Attempt, number: int) -> str:
-    """What is known of an errno as the answer to a write: causes, and what helps."""
+    """Return the known causes and remedies of an errno that answered a write."""
     if write is Attempt.RATE:
         if number == errno.EINVAL:
             return "a rate needs a link and must be below its speed, and some drivers know no minTxRate"
@@ -157,7 +157,7 @@ def way_out(write: Attempt, number: int) -> str:
 
 
 def module_way_out(answer: str) -> str:
-    """What helps where modprobe answered so; kmod prints the errno's text (kernel/module/main.c, signing.c)."""
+    """Return the remedy for an answer of modprobe; kmod prints the errno's text (kernel/module/main.c, signing.c)."""
     if "Key was rejected" in answer or "Required key not available" in answer:
         return "the module is not signed by a key that this kernel trusts (Secure Boot); sign it, or enrol its key"
     if "Operation not permitted" in answer:
@@ -172,28 +172,38 @@ def module_way_out(answer: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PfState:
-    """A PF as it is after a failure."""
+    """The state of a PF after a failure."""
 
     netdev: str | None = None
     up: bool | None = None
-    """Whether its netdev is set up; None: it has none."""
+    """Whether its netdev is up; None: it has none."""
     switchdev: bool = False
     """Whether its e-switch is in switchdev mode: its netdev says which switch it belongs to."""
     answers: bool = True
-    """Whether it answers on the bus: else its configuration space reads as ones."""
+    """Whether it answers on the bus; otherwise its configuration space reads as ones."""
 
 
-DOWN = frozenset(
-    {None, errno.EINVAL, errno.EIO, errno.EAGAIN, errno.ENODEV, errno.ENETDOWN, errno.ETIMEDOUT, errno.EOPNOTSUPP}
-)
-"""What a driver answers that does not work while its netdev is down; None: success, and nothing made."""
+_SLOW = frozenset({errno.EIO, errno.EAGAIN, errno.ENETDOWN, errno.ETIMEDOUT})
+
+DOWN: Mapping[Attempt, frozenset[int | None]] = {
+    Attempt.NUM_VFS: frozenset({None, errno.EINVAL, errno.ENODEV, errno.EOPNOTSUPP}) | _SLOW,
+    Attempt.RATE: frozenset({errno.EINVAL, errno.EOPNOTSUPP}) | _SLOW,
+    Attempt.BIND: _SLOW,  # a VF's own driver waits for the PF; vfio-pci does not (EINVAL, ENODEV: see the table)
+}
+"""Answers of drivers while the PF's netdev is down; None: success, and nothing was made."""
+
+_WHILE_DOWN = {
+    Attempt.NUM_VFS: "and some drivers (bnxt_en) make no VFs then, or refuse",
+    Attempt.RATE: "and a share of its speed needs a link",
+    Attempt.BIND: "and a VF's own driver may wait for its PF in vain",
+}
 
 
 def pf_trouble(write: Attempt, number: int | None, state: PfState) -> str | None:
-    """What of the PF's state explains a failure; None where nothing does.
+    """Return the state of the PF that explains a failure; None if nothing does.
 
     Args:
-        number: the errno; None where the kernel reported success and did not do it.
+        number: the errno; None: the kernel reported success and did nothing.
     """
     if write not in (Attempt.NUM_VFS, Attempt.BIND, Attempt.LINK, Attempt.RATE):
         return None
@@ -205,8 +215,7 @@ def pf_trouble(write: Attempt, number: int | None, state: PfState) -> str | None
     if state.switchdev and write in (Attempt.LINK, Attempt.RATE) and number != errno.ENODEV:
         text = "in which VFs are set by their representors (tc, bridge, devlink port function) and not by the PF"
         return f"{state.netdev} is in switchdev mode, {text}"
-    if state.up is False and write is not Attempt.LINK and number in DOWN:
+    if state.up is False and number in DOWN.get(write, ()):
         # bnxt_sriov.c: bnxt_sriov_configure, "Reject SRIOV config request since if is down!", with success.
-        text = "and some drivers (bnxt_en) make no VFs then, or refuse"
-        return f"{state.netdev} is down, {text}: ip link set {state.netdev} up"
+        return f"{state.netdev} is down, {_WHILE_DOWN[write]}: ip link set {state.netdev} up"
     return None

@@ -32,6 +32,10 @@ _ENVELOPE = ("version", "kind", "value")
 NEEDED = types.MappingProxyType({"needed": True})
 """Metadata of a dataclass field that readers must know: a document lists it in `needs` if it is not its default."""
 
+SPARSE = types.MappingProxyType({"sparse": True})
+"""Metadata of a dataclass field that is left out while it is its default: the strict readers of version 1 refuse
+unknown fields."""
+
 DOCUMENT_LIMIT = 4 << 20
 """Bytes of the longest document that `loads` accepts. A pool file of 2,048 devices has about 0.4 MB."""
 
@@ -225,8 +229,13 @@ def _encoder(kind: type) -> _Encode:
 
 
 def _dataclass_encoder(kind: Any) -> _Encode:
+    sparse = {f.name: f.default for f in fields(kind) if f.metadata.get("sparse")}
     known = [(f.name, camel(f.name), _field_encoder(_hints(kind)[f.name])) for f in fields(kind)]
-    return lambda value: {key: encoder(getattr(value, name)) for name, key, encoder in known}
+    return lambda value: {
+        key: encoder(part)
+        for name, key, encoder in known
+        if (part := getattr(value, name)) is not sparse.get(name, MISSING)
+    }
 
 
 def _field_encoder(hint: Any) -> _Encode:

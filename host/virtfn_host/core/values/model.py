@@ -8,12 +8,13 @@ Frozen values only; their maker sorts every tuple, so that equal machines are eq
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice, takewhile
 from typing import Annotated, Protocol, TypeAlias, TypeVar
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import SPARSE
 from virtfn_host.core.values.holders import Holder
 from virtfn_host.core.values.names import Guid, MacAddress, Rate, Shared, Vlan, VlanPriority
 
@@ -67,8 +68,8 @@ class VfLink(LinkSettings):
     mac: MacAddress | None = None
     """The administrative address, lower case with colons; zero if none is set. An address that the VF's own network
     driver made up does not count: it changes at the next bind."""
-    node_guid: Guid | None = None
-    port_guid: Guid | None = None
+    node_guid: Guid | None = field(default=None, metadata=SPARSE)
+    port_guid: Guid | None = field(default=None, metadata=SPARSE)
     """Of InfiniBand, lower case with colons; zero if none is set."""
 
 
