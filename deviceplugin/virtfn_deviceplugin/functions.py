@@ -14,7 +14,7 @@ from virtfn_host.linux.read.sysfs import Sysfs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What sysfs and /dev show of one function now."""
+    """The facts of sysfs and /dev about one function."""
 
     driver: str | None
     vfio_bound: bool

@@ -98,7 +98,7 @@ class ServerManager:
 
     @property
     def complaint(self) -> str:
-        """What is wrong with the folder, the pool file or a pool; empty: nothing is."""
+        """The problem with the folder, the pool file or a pool; empty: there is none."""
         return self._stale or self._complaint or (self._refused[0].message if self._refused else "")
 
     @property

@@ -36,7 +36,7 @@ class HostError(Exception):
 
     reason: Reason = Reason.WRITE_REFUSED
     errno: int | None = None
-    """What the kernel answered, where that is why."""
+    """The kernel's answer, if that is the cause."""
 
 
 class SysfsReadError(HostError):

@@ -1,4 +1,4 @@
-"""What `virtfn list --json` and `virtfn explain --json` say of a function: programs of users read it, so its keys stay.
+"""The output of `virtfn list --json` and `virtfn explain --json`: users' programs read it, so its keys stay.
 
 Every kind of function has the same keys, null where there is nothing to say, whatever the model looks like inside.
 """
@@ -27,7 +27,7 @@ def row_json(row: Row) -> dict[str, Any]:
 
 
 def explanation_json(found: Explanation) -> dict[str, Any]:
-    """What `virtfn explain --json` says, but for ids and names."""
+    """Return the output of `virtfn explain --json` without ids and names."""
     explained = encode(found)
     said = {**_kind(found.described.function), **explained.pop("described")}
     return {"function": {key: said[key] for key in _EXPLAINED}, **explained}

@@ -42,7 +42,7 @@ class Described:
     modalias: str
     group: IommuGroup | None
     num_vfs: int
-    """Of one that is in no inventory, `function` lacks its VFs."""
+    """The number of its VFs. A function that is in no inventory has no VFs in `function`."""
     bridge: bool = False
     """Whether it is a PCI bridge: it leads to other functions and is never handed out."""
     lock_trouble: str | None = None

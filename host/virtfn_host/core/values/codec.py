@@ -360,7 +360,7 @@ def _dataclass_decoder(kind: Any, strict: bool) -> _Decode:
 
 
 def _items_decoder(hint: Any, shared: Shared, strict: bool) -> Callable[[object, Mapping[str, Any]], Any]:
-    """What decodes a list whose items share fields with the value that has it; that one's come as they are."""
+    """Return the decoder of a list whose items take some fields from the value that holds the list."""
     kind = _item_of(hint)
     given = _fields_decoder(kind, strict, frozenset(shared.fields))
 

@@ -70,7 +70,7 @@ class VfLink(LinkSettings):
     driver made up does not count: it changes at the next bind."""
     node_guid: Guid | None = field(default=None, metadata=SPARSE)
     port_guid: Guid | None = field(default=None, metadata=SPARSE)
-    """Of InfiniBand, lower case with colons; zero if none is set."""
+    """GUIDs of an InfiniBand VF, lower case with colons; zero if none is set."""
 
 
 Card: TypeAlias = tuple[PciAddress, str, str]

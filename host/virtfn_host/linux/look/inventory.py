@@ -76,7 +76,7 @@ class _Look:
             return None
 
     def netdevs(self, address: PciAddress) -> tuple[str, ...]:
-        """Read the own netdevs of a function that is no VF; none where that cannot be told."""
+        """Read the own netdevs of a function that is not a VF; none if they are unknown."""
         try:
             return own_netdevs(self.sysfs, address, self.reader)
         except SysfsReadError as error:

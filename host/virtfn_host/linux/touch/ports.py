@@ -75,7 +75,7 @@ def _directly(sysfs: Sysfs, path: str) -> str | None:
 
 
 def _said(answer: str | SysfsReadError | None) -> str | None:
-    """What was read; None where the driver answers that it has no such name (EOPNOTSUPP)."""
+    """The text that was read; None: the driver answers that it has no such name (EOPNOTSUPP)."""
     if not isinstance(answer, SysfsReadError):
         return answer
     if answer.unsupported:
