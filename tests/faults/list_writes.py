@@ -16,6 +16,7 @@ import outside
 from fault import Fault, Policy, and_other, fast
 from faulty_node import FaultyNode
 
+from virtfn_host.core.checks.refusals import module_way_out
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux.act import apply
 from virtfn_host.linux.errors import ModuleMissingError
@@ -102,7 +103,7 @@ def modules_listed(node: FaultyNode) -> Iterator[None]:
 def vfio_module_forbidden(node: FaultyNode) -> Iterator[None]:
     """Forbid vfio-pci by modprobe.d, as an administrator does; no function is on it."""
     if node.fake:
-        with patch("kernel.FakeModules.load", _not_found):
+        with patch("kernel.FakeModules.load", _forbidden):
             yield
         return
     conf = Path("/etc/modprobe.d/faults.conf")
@@ -112,8 +113,9 @@ def vfio_module_forbidden(node: FaultyNode) -> Iterator[None]:
     conf.unlink()
 
 
-def _not_found(_: object, driver: str, deadline: float) -> None:
-    raise ModuleMissingError(f"modprobe {driver}: exit 1; install the module or name another driver")
+def _forbidden(_: object, driver: str, deadline: float) -> None:
+    answer = "ERROR: ../libkmod/libkmod-module.c:1047 command_do() Error running install command '/bin/false'"
+    raise ModuleMissingError(f"modprobe {driver}: {answer}; {module_way_out(answer)}")
 
 
 @contextmanager
@@ -229,7 +231,7 @@ FAULTS = (
         asked=alone,
         words=DO,
         reason=Reason.MODULE_MISSING,
-        message="modprobe vfio-pci: .*; install the module or name another driver",
+        message="modprobe vfio-pci: .*install command.*; an `install` line in /etc/modprobe.d",
     ),
     Fault(
         name="the PF is on a vfio driver",

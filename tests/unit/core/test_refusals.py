@@ -84,6 +84,17 @@ def test_every_cause_is_one_line_that_fits_into_a_message() -> None:
         ("could not insert 'vfio_pci': Operation not permitted", "locked down"),
         ("could not insert 'vfio_pci': Key was rejected by service", "signed"),
         ("could not insert 'vfio_pci': Exec format error", "another kernel"),
+        ("could not insert 'vfio_pci': Unknown symbol in module, or unknown parameter", "another kernel"),
+        ("could not insert 'vfio_pci': Invalid argument", "options"),
+        (
+            (
+                "ERROR: ../libkmod/libkmod-module.c:1047 command_do() Error running install command '/bin/false' for module"
+                " vfio_pci: retcode 1 modprobe: ERROR: could not insert 'vfio_pci': Invalid argument"
+            ),
+            "remove that line",
+        ),
+        ("FATAL: Module vfio-pci is builtin.", "install the module"),
+        ("exit 1", "install the module"),
         ("FATAL: Module vfio-pci not found in directory /lib/modules/6.1.0", "install"),
     ],
 )

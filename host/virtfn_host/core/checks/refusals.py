@@ -158,11 +158,15 @@ def way_out(write: Attempt, number: int) -> str:
 
 def module_way_out(answer: str) -> str:
     """Return the remedy for an answer of modprobe; kmod prints the errno's text (kernel/module/main.c, signing.c)."""
+    if "install command" in answer:  # kmod's libkmod-module.c: command_do; its answer ends with "Invalid argument", too
+        return "an `install` line in /etc/modprobe.d runs another command instead; remove that line"
     if "Key was rejected" in answer or "Required key not available" in answer:
         return "the module is not signed by a key that this kernel trusts (Secure Boot); sign it, or enrol its key"
     if "Operation not permitted" in answer:
         return f"{_LOCKDOWN} and takes signed modules only, or modules are switched off (kernel.modules_disabled)"
-    if "Exec format error" in answer or "Invalid argument" in answer or "Unknown symbol" in answer:
+    if "Invalid argument" in answer:
+        return "the module refuses its options (/etc/modprobe.d), or was built for another kernel; see the kernel log"
+    if "Exec format error" in answer or "Unknown symbol" in answer:
         return "the module was built for another kernel; install that of the running one"
     return "install the module or name another driver"
 
