@@ -87,7 +87,7 @@ def test_every_cause_is_one_line_that_fits_into_a_message() -> None:
         ("could not insert 'vfio_pci': Unknown symbol in module, or unknown parameter", "another kernel"),
         ("could not insert 'vfio_pci': Invalid argument", "options"),
         (
-            "Error running install command '/bin/false' for module vfio_pci: could not insert 'vfio_pci': Invalid argument",
+            "Error running install command '/bin/false': could not insert 'vfio_pci': Invalid argument",
             "remove that line",
         ),
         ("FATAL: Module vfio-pci is builtin.", "install the module"),
