@@ -24,6 +24,7 @@ from virtfn_lab.node_image import node_image
 from virtfn_lab.paths import repository, run_dir
 from virtfn_lab.prereqs import ensure
 from virtfn_lab.progress import say, step
+from virtfn_lab.qemu import is_broken
 from virtfn_lab.run import CommandFailedError
 
 POLL = 0.5
@@ -159,17 +160,29 @@ def up(nodes: int = 1, topology: str = "igb2", kubelet_root: str = KUBELET_ROOT)
     Raises:
         LabError: the cluster does not come up; the logs are in the run folder.
     """
-    down()
     ensure()
-    binaries, image, images = tools(), node_image(), None
+    binaries, image = tools(), node_image()
     images = image_disk(binaries)
+    words = [*_NAMESPACES, sys.executable, "-m", "virtfn_lab.inside"]
+    words += ["--folder", str(run_dir() / "cluster"), "--tools", str(binaries), "--image", str(image.disk.parent)]
+    words += ["--images", str(images), "--nodes", str(nodes), "--topology", topology]
+    words += ["--kubelet-root", kubelet_root]
+    try:
+        return _up(words, binaries, nodes)
+    except EmulatorBrokeError as error:
+        say(f"the emulator broke, not the cluster; once more: {error}")
+        return _up(words, binaries, nodes)
+
+
+class EmulatorBrokeError(LabError):
+    """QEMU broke a node while it booted."""
+
+
+def _up(words: list[str], binaries: Path, nodes: int) -> Cluster:
+    down()
     folder = run_dir() / "cluster"
     with step("making certificates"):
         pki.make(folder / "pki", nodes)
-    words = [*_NAMESPACES, sys.executable, "-m", "virtfn_lab.inside"]
-    words += ["--folder", str(folder), "--tools", str(binaries), "--image", str(image.disk.parent)]
-    words += ["--images", str(images), "--nodes", str(nodes), "--topology", topology]
-    words += ["--kubelet-root", kubelet_root]
     environment = os.environ | {"PYTHONPATH": str(repository() / "lab")}
     with (folder / "inside.log").open("wb") as log:
         process = subprocess.Popen(
@@ -183,6 +196,8 @@ def up(nodes: int = 1, topology: str = "igb2", kubelet_root: str = KUBELET_ROOT)
     cluster = Cluster(folder=folder, tools=binaries, pid=first)
     try:
         _wait_ready(cluster, process, nodes)
+    except EmulatorBrokeError:
+        raise
     except (LabError, CommandFailedError) as error:
         raise LabError(f"{error}\nlogs are in {folder}; inside.log ends:\n{_tail(folder / 'inside.log')}") from error
     return cluster
@@ -247,6 +262,8 @@ def _wait_ready(cluster: Cluster, process: subprocess.Popen[bytes], nodes: int) 
     def alive() -> None:
         if process.poll() is not None:
             raise LabError("the lab ended while it came up")
+        if broken := next((n for n in range(1, nodes + 1) if is_broken(cluster.folder / f"console-{n}")), None):
+            raise EmulatorBrokeError(f"the console of node-{broken} shows that a timer was lost")
 
     def api() -> bool:
         alive()

@@ -19,10 +19,7 @@ from virtfn_lab.node_image import node_image
 from virtfn_lab.paths import repository, run_dir
 from virtfn_lab.prereqs import ensure
 from virtfn_lab.progress import say
-from virtfn_lab.qemu import TOPOLOGIES, Guest, Hardware, has_kvm, start
-
-BROKEN_EMULATION = ("rcu: INFO", "rcu_preempt detected stalls", "rcu_sched detected stalls")
-"""What a guest prints when QEMU lost a timer (in about one run of twenty with several TCG threads)."""
+from virtfn_lab.qemu import BROKEN_EMULATION, TOPOLOGIES, Guest, Hardware, has_kvm, start
 
 
 class GuestFailedError(Exception):

@@ -138,6 +138,12 @@ def command(guest: Guest) -> list[str]:
     return [*words, *guest.more, *TOPOLOGIES[hardware.topology]]
 
 
+BROKEN_EMULATION = ("rcu: INFO", "rcu_preempt detected stalls", "rcu_sched detected stalls")
+"""Words that a guest prints when QEMU lost a timer (in about one run of twenty with several TCG threads)."""
+
+STALLS = 3
+"""Messages about a stall, 21 s apart, after which a guest that boots counts as broken; a loaded host causes one."""
+
 KVM_PATIENCE = 20
 """Seconds for a kernel without a root to panic; where KVM works it takes two."""
 
@@ -184,3 +190,9 @@ def start(guest: Guest, output: IO[bytes] | int) -> subprocess.Popen[bytes]:
 def _die_with_parent() -> None:
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def is_broken(console: Path) -> bool:
+    """Return whether the emulator broke a guest that boots, as its console shows."""
+    text = console.read_text(errors="replace") if console.exists() else ""
+    return sum(text.count(words) for words in BROKEN_EMULATION[1:]) >= STALLS
