@@ -99,7 +99,7 @@ class Hardware:
     memory_mb: int = 2048
     cpus: int = 2
     threads: str = "single"
-    """TCG threads. Timing of parallel work needs `multi`; `single` is steadier (BROKEN_EMULATION in guest.py)."""
+    """TCG threads. Timing of parallel work needs `multi`; `single` is steadier (BROKEN_EMULATION)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
