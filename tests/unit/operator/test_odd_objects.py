@@ -142,7 +142,7 @@ def test_more_policies_than_a_node_holds_cost_each_node_little() -> None:
     nodes = [Node(name=f"n{n}", labels={}, asked=asked) for n in range(10)]
     began = time.process_time()
     merged = merge(many, nodes, wires=wires)
-    assert time.process_time() - began < 0.4
+    assert time.process_time() - began < 0.8
     assert {len(config.policies) for config in merged.configs.values()} == {POLICIES_LIMIT}
     assert {len(left) for left in merged.left_out.values()} == {100}
 
@@ -155,7 +155,7 @@ def test_a_node_full_of_garbage_costs_little() -> None:
     full = node("a", spec={"policies": entries}, status={"policies": outcomes, "conditions": [{"type": "x"}] * 64})
     began = time.process_time()
     decision = decide(world([policy("good"), policy("bad", devices=7)], [full, node("b")]), NOW)
-    assert time.process_time() - began < 0.3
+    assert time.process_time() - began < 1
     assert spec_of(decision, "a") == ["good"]
 
 

@@ -79,7 +79,7 @@ def test_a_status_as_large_as_an_object_may_be_costs_little(machine: Inventory) 
     many = {"address": PF, "vfs": [{**GOOD, "indexes": "9-65534"}] * 20_000}
     began = time.process_time()
     recalled({"bootId": machine.boot_id, "functions": [{"address": PF, "vfs": [huge] * 500}] + [many] * 500}, machine)
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 2
 
 
 async def test_an_agent_with_garbage_in_its_status_goes_on(fake_node: type[FakeNode]) -> None:

@@ -7,7 +7,7 @@ parallel. A write of 0 detaches the VFs itself, all under one lock (docs/decisio
 could open a VF between two of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from virtfn_host.core.checks.drivers import wanted_driver_trouble
@@ -47,7 +47,8 @@ from virtfn_host.core.values.steps import (
 
 def plan(inventory: Inventory, desired: Desired, in_use: InUse) -> Plan:
     """Return the steps to `desired` that touch no function in use; changes that must wait are `blocked`."""
-    made = (_Draft(inventory, wanted, in_use).decided(desired) for wanted in desired.pfs)
+    for_vfio = _bound_for_vfio(desired, inventory)
+    made = (_Draft(inventory, wanted, in_use, for_vfio).decided() for wanted in desired.pfs)
     return Plan(pfs=tuple(part for part in made if part.steps or part.blocked))
 
 
@@ -61,10 +62,11 @@ def in_place(wanted: DesiredFunction, function: Function) -> bool:
 class _Draft:
     """The plan of one PF while it is made."""
 
-    def __init__(self, inventory: Inventory, wanted: DesiredPf, in_use: InUse) -> None:
+    def __init__(self, inventory: Inventory, wanted: DesiredPf, in_use: InUse, for_vfio: Set[PciAddress]) -> None:
         self.inventory = inventory
         self.wanted = wanted
         self.in_use = in_use
+        self.for_vfio = for_vfio
         self.loading: set[str] = set()
         self.detach: list[Step] = []
         self.resize: list[Step] = []
@@ -94,9 +96,9 @@ class _Draft:
         """Whether the PF itself is given back. It then comes first: it needs its own driver to make VFs."""
         return self.wanted.own is not None and self.wanted.own.policy is None
 
-    def decided(self, desired: Desired) -> PfPlan:
+    def decided(self) -> PfPlan:
         """Return the finished plan of this PF."""
-        self._decide(desired)
+        self._decide()
         return PfPlan(
             pf=self.wanted.address,
             steps=tuple(self.steps),
@@ -104,7 +106,7 @@ class _Draft:
             displaces=tuple(self.displaces),
         )
 
-    def _decide(self, desired: Desired) -> None:
+    def _decide(self) -> None:
         pf = self.inventory.find(self.wanted.address)
         if pf is None:
             self._block(self.wanted.address, Reason.DEVICE_GONE, "is gone; check whether the card was removed")
@@ -117,15 +119,15 @@ class _Draft:
         for part in parts:
             # The second part builds on the first: no VFs are made while a process still holds the PF as a whole.
             if not self.blocked:
-                part(pf, desired)
+                part(pf)
         if not self.blocked:
             self._finish(pf)
 
-    def _decide_own(self, pf: Function, desired: Desired) -> None:
+    def _decide_own(self, pf: Function) -> None:
         if self.wanted.own is not None:
-            self._arrange(pf, FunctionRef(pf=pf.address, index=None, address=pf.address), self.wanted.own, desired)
+            self._arrange(pf, FunctionRef(pf=pf.address, index=None, address=pf.address), self.wanted.own)
 
-    def _decide_vfs(self, pf: Function, desired: Desired) -> None:
+    def _decide_vfs(self, pf: Function) -> None:
         if not isinstance(pf, Pf):
             if self.wanted.num_vfs:  # to be given back to a card whose SR-IOV was switched off meanwhile
                 text = (
@@ -135,7 +137,7 @@ class _Draft:
         elif self.wanted.num_vfs not in (None, pf.num_vfs):
             self._recreate(pf)
         else:
-            self._rearrange(pf, desired)
+            self._rearrange(pf)
             self._set_links(pf, [(wanted, vf) for wanted in self.wanted.vfs if (vf := pf.vf(wanted.index))])
 
     def _recreate(self, pf: Pf) -> None:
@@ -159,27 +161,27 @@ class _Draft:
             self._attach(FunctionRef(pf=pf.address, index=vf.index, address=None), vf, override=None)
         self._set_links(pf, [(wanted, None) for wanted in self.wanted.vfs])
 
-    def _rearrange(self, pf: Pf, desired: Desired) -> None:
+    def _rearrange(self, pf: Pf) -> None:
         """Keep the number of VFs and touch only VFs on a wrong driver or override."""
         for wanted in self.wanted.vfs:
             vf = pf.vf(wanted.index)
             if vf is not None:
-                self._arrange(vf, _ref(pf, vf), wanted, desired)
+                self._arrange(vf, _ref(pf, vf), wanted)
 
-    def _arrange(self, function: Function, ref: FunctionRef, wanted: DesiredFunction, desired: Desired) -> None:
+    def _arrange(self, function: Function, ref: FunctionRef, wanted: DesiredFunction) -> None:
         """Bring one existing function to its wanted driver and override."""
         override = function.driver_override
         if in_place(wanted, function):
             self._override(self.overrides, ref, wanted.driver_override, override)
-        elif not self._hindered(function, wanted, desired):
+        elif not self._hindered(function, wanted):
             if function.driver is not None:
                 (self.own if ref.index is None else self.detach).append(Unbind(function=ref, expects=function.driver))
                 self.displaces.append(function.address)
             self._attach(ref, wanted, override)
 
-    def _hindered(self, function: Function, wanted: DesiredFunction, desired: Desired) -> bool:
+    def _hindered(self, function: Function, wanted: DesiredFunction) -> bool:
         displaces = [] if function.driver is None else [function.address]
-        if (hindrance := self._no_vfio(function, wanted, desired)) is not None:
+        if (hindrance := self._no_vfio(function, wanted)) is not None:
             self._block(function.address, hindrance.reason, hindrance.text, displaces=displaces)
             return True
         holders = self._holders(function)
@@ -188,13 +190,13 @@ class _Draft:
             return True
         return False
 
-    def _no_vfio(self, function: Function, wanted: DesiredFunction, desired: Desired) -> Hindrance | None:
+    def _no_vfio(self, function: Function, wanted: DesiredFunction) -> Hindrance | None:
         """Before its users: once they had ended it, this would still be in the way."""
         if wanted.driver in (None, KERNEL_DRIVER) or wanted.policy is None:
             return None
         group = self.inventory.group(function.iommu_group)
-        exempt, is_vf = _bound_for_vfio(desired, self.inventory), isinstance(function, Vf)
-        return first(no_iommu(function.iommu_group), shared_group(function.address, group, exempt, is_vf=is_vf))
+        shared = shared_group(function.address, group, self.for_vfio, is_vf=isinstance(function, Vf))
+        return first(no_iommu(function.iommu_group), shared)
 
     def _attach(self, ref: FunctionRef, wanted: DesiredFunction, override: str | None) -> None:
         """Bring a function without driver to the wanted driver, and its override to the wanted final value."""
