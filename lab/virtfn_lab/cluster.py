@@ -160,6 +160,7 @@ def up(nodes: int = 1, topology: str = "igb2", kubelet_root: str = KUBELET_ROOT)
     Raises:
         LabError: the cluster does not come up; the logs are in the run folder.
     """
+    down()
     ensure()
     binaries, image = tools(), node_image()
     images = image_disk(binaries)
@@ -171,6 +172,7 @@ def up(nodes: int = 1, topology: str = "igb2", kubelet_root: str = KUBELET_ROOT)
         return _up(words, binaries, nodes)
     except EmulatorBrokeError as error:
         say(f"the emulator broke, not the cluster; once more: {error}")
+        down()
         return _up(words, binaries, nodes)
 
 
@@ -179,7 +181,6 @@ class EmulatorBrokeError(LabError):
 
 
 def _up(words: list[str], binaries: Path, nodes: int) -> Cluster:
-    down()
     folder = run_dir() / "cluster"
     with step("making certificates"):
         pki.make(folder / "pki", nodes)

@@ -43,7 +43,7 @@ def starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Exception | 
             raise answer
         return answer
 
-    for name in ("ensure", "tools", "image_disk"):
+    for name in ("down", "ensure", "tools", "image_disk"):
         monkeypatch.setattr(cluster, name, lambda *_: tmp_path)
     monkeypatch.setattr(cluster, "node_image", lambda: type("Image", (), {"disk": tmp_path / "disk"}))
     monkeypatch.setattr(cluster, "_up", start)
