@@ -40,6 +40,14 @@ def set_aside(path: Path, error: PoolFileError) -> bool:
     return True
 
 
+def remove(path: Path) -> None:
+    """Remove a file of this process at its end; one that stays is logged."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s stays: %s", path, error.strerror)
+
+
 class LedgerFile:
     """The ledger of this process; safe to use from several threads."""
 
@@ -115,10 +123,7 @@ class LedgerFile:
 
     def remove(self) -> None:
         """Remove the file; by now the kubelet lists its pods."""
-        try:
-            self.path.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("%s stays: %s", self.path, error.strerror)
+        remove(self.path)
 
     def _write(self, boot_id: str, entries: tuple[Allocation, ...]) -> None:
         lost = self._lost if self._counts else None

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from virtfn_deviceplugin.ledger import remove
 from virtfn_deviceplugin.registration import Standing
 from virtfn_host.core.values.offered import Registrations
 from virtfn_host.linux import poolfile
@@ -41,7 +42,4 @@ class Telling:
 
     def remove(self) -> None:
         """Remove the file, because no resource is served any more."""
-        try:
-            self._path.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("%s stays: %s", self._path, error.strerror)
+        remove(self._path)

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from document_mutations import mutated
 
@@ -44,6 +44,8 @@ LONGEST = 1.0
 """CPU seconds that an answer may take; the wall clock would also count time spent waiting for a processor."""
 HANGS = 30.0
 """Seconds after which a reader counts as hanging."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,34 +103,16 @@ def kinds(folder: Path) -> tuple[Kind, ...]:
     )
     journal = Journal(folder / "journal.json")
     return (
-        Kind(
-            name="pool file",
-            path=folder / "pools.json",
-            write=lambda: poolfile.write(folder / "pools.json", pools),
-            read=lambda: poolfile.read(folder / "pools.json"),
-            value=pools,
+        _kind("pool file", folder / "pools.json", pools, poolfile.write, poolfile.read),
+        _kind("ledger", folder / "ledger.json", ledger, poolfile.write_ledger, poolfile.read_ledger),
+        _kind(
+            "registrations",
+            folder / "registrations.json",
+            registrations,
+            poolfile.write_registrations,
+            poolfile.read_registrations,
         ),
-        Kind(
-            name="ledger",
-            path=folder / "ledger.json",
-            write=lambda: poolfile.write_ledger(folder / "ledger.json", ledger),
-            read=lambda: poolfile.read_ledger(folder / "ledger.json"),
-            value=ledger,
-        ),
-        Kind(
-            name="registrations",
-            path=folder / "registrations.json",
-            write=lambda: poolfile.write_registrations(folder / "registrations.json", registrations),
-            read=lambda: poolfile.read_registrations(folder / "registrations.json"),
-            value=registrations,
-        ),
-        Kind(
-            name="grants",
-            path=folder / "grants.json",
-            write=lambda: poolfile.write_grants(folder / "grants.json", grants),
-            read=lambda: poolfile.read_grants(folder / "grants.json"),
-            value=grants,
-        ),
+        _kind("grants", folder / "grants.json", grants, poolfile.write_grants, poolfile.read_grants),
         Kind(
             name="journal",
             path=journal.path,
@@ -137,6 +121,10 @@ def kinds(folder: Path) -> tuple[Kind, ...]:
             value=_Entries(originals=(original,)),
         ),
     )
+
+
+def _kind(name: str, path: Path, value: T, write: Callable[[Path, T], None], read: Callable[[Path], T | None]) -> Kind:
+    return Kind(name=name, path=path, write=lambda: write(path, value), read=lambda: read(path), value=value)
 
 
 class DocumentLaw:

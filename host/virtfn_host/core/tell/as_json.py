@@ -3,12 +3,13 @@
 Every kind of function has the same keys, null where there is nothing to say, whatever the model looks like inside.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from virtfn_host.core.tell.explain import Explanation
 from virtfn_host.core.tell.listing import Row
 from virtfn_host.core.values.codec import encode
-from virtfn_host.core.values.model import Function, Pf, Vf
+from virtfn_host.core.values.model import Function, Pf, Vf, own_fields
 
 _LISTED = (
     *("address", "ids", "names", "driver", "driverOverride", "vfioBound", "modules", "vfioDrivers", "iommuGroup"),
@@ -22,7 +23,8 @@ _EXPLAINED = (
 
 def row_json(row: Row) -> dict[str, Any]:
     """One of the `functions` of `virtfn list --json`."""
-    said = {**_kind(row.function), "numVfs": row.function.num_vfs, **encode(row)}
+    bare = Function(**own_fields(row.function))  # the VFs of a PF have rows of their own
+    said = {**_kind(row.function), "numVfs": row.function.num_vfs, **encode(replace(row, function=bare))}
     return {key: said[key] for key in _LISTED}
 
 
@@ -36,7 +38,7 @@ def explanation_json(found: Explanation) -> dict[str, Any]:
 def _kind(function: Function) -> dict[str, Any]:
     vf = function if isinstance(function, Vf) else None
     return {
-        **encode(function),
+        **encode(Function(**own_fields(function))),
         "pf": None if vf is None else str(vf.pf),
         "index": None if vf is None else vf.index,
         "totalVfs": function.total_vfs if isinstance(function, Pf) else None,

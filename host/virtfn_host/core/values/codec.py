@@ -229,25 +229,27 @@ def _encoder(kind: type) -> _Encode:
 
 
 def _dataclass_encoder(kind: Any) -> _Encode:
-    sparse = {f.name: f.default for f in fields(kind) if f.metadata.get("sparse")}
-    known = [(f.name, camel(f.name), _field_encoder(_hints(kind)[f.name])) for f in fields(kind)]
-    return lambda value: {
-        key: encoder(part)
-        for name, key, encoder in known
-        if (part := getattr(value, name)) is not sparse.get(name, MISSING)
-    }
+    return _fields_encoder(kind, {f.name for f in fields(kind) if "sparse" in f.metadata})
 
 
 def _field_encoder(hint: Any) -> _Encode:
     if (shared := _shared(hint)) is None:
         return _encode_tagged if _is_tagged(hint) else encode
     kind = _item_of(hint)
-    said = [f for f in fields(kind) if f.name not in shared.fields]
-    known = [(f.name, camel(f.name), f.default, _field_encoder(_hints(kind)[f.name])) for f in said]
-    return lambda items: [
-        {key: encoder(part) for name, key, default, encoder in known if (part := getattr(item, name)) is not default}
-        for item in items
+    encoder = _fields_encoder(kind, {f.name for f in fields(kind)}, without=shared.fields)
+    return lambda items: [encoder(item) for item in items]
+
+
+def _fields_encoder(kind: Any, sparse: Collection[str], without: Collection[str] = ()) -> _Encode:
+    """Return the encoder of a dataclass's fields; those in `sparse` are left out while they are their default."""
+    known = [
+        (f.name, camel(f.name), f.default if f.name in sparse else MISSING, _field_encoder(_hints(kind)[f.name]))
+        for f in fields(kind)
+        if f.name not in without
     ]
+    return lambda value: {
+        key: encoder(part) for name, key, default, encoder in known if (part := getattr(value, name)) is not default
+    }
 
 
 def _encode_tagged(value: object) -> Any:

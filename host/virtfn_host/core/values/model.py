@@ -8,10 +8,10 @@ Frozen values only; their maker sorts every tuple, so that equal machines are eq
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from itertools import islice, takewhile
-from typing import Annotated, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import SPARSE
@@ -149,6 +149,11 @@ class Pf(Function):
     def vf(self, index: int) -> Vf | None:
         """Return the VF with this index, or None."""
         return of_index(self.vfs, index)
+
+
+def own_fields(function: Function) -> dict[str, Any]:
+    """Return what a function of any kind has as a `Function`, to make one of another kind of it."""
+    return {one.name: getattr(function, one.name) for one in fields(Function)}
 
 
 def vfs_of(function: Function) -> tuple[Vf, ...]:

@@ -149,8 +149,7 @@ def check_pools(pools: PoolSet) -> None:
         _check_resource_name(pool.resource_name)
         _expect_once([device.address for device in pool.devices], f"{pool.resource_name}: device")
         for device in pool.devices:
-            if not _may_be_a_driver(device.driver):
-                raise ValueError(f"{device.address}: {device.driver[:_SHOWN]!r} is not the name of a driver")
+            _check_driver(device.address, device.driver)
             if device.numa_node is not None and not 0 <= device.numa_node < MOST_NUMA_NODES:
                 raise ValueError(f"{device.address}: NUMA node {device.numa_node}, wanted 0 to {MOST_NUMA_NODES - 1}")
 
@@ -164,12 +163,11 @@ def check_ledger(ledger: Ledger) -> None:
     _check_boot_id(ledger.boot_id)
     if len(ledger.allocations) > MOST_DEVICES:
         raise ValueError(f"{len(ledger.allocations)} allocations, at most {MOST_DEVICES}")
-    if ledger.lost_at is not None and not 0 <= ledger.lost_at < _YEAR_5138:
-        raise ValueError(f"lostAt {ledger.lost_at} is not a time in seconds")
+    if ledger.lost_at is not None:
+        _check_time("lostAt", ledger.lost_at)
     for entry in ledger.allocations:
         _check_resource_name(entry.resource_name)
-        if not 0 <= entry.at < _YEAR_5138:
-            raise ValueError(f"{entry.address}: {entry.at} is not a time in seconds")
+        _check_time(f"{entry.address}:", entry.at)
 
 
 def check_registrations(registrations: Registrations) -> None:
@@ -183,8 +181,7 @@ def check_registrations(registrations: Registrations) -> None:
         raise ValueError(f"{len(registrations.registrations)} registrations, at most {MOST_POOLS}")
     for one in registrations.registrations:
         _check_resource_name(one.resource_name)
-        if not 0 <= one.since < _YEAR_5138:
-            raise ValueError(f"{one.resource_name}: {one.since} is not a time in seconds")
+        _check_time(f"{one.resource_name}:", one.since)
         if len(one.refusal) > MOST_REFUSAL or not one.refusal.isprintable():
             raise ValueError(f"{one.resource_name}: its refusal is not one line of at most {MOST_REFUSAL} characters")
 
@@ -201,8 +198,7 @@ def check_grants(grants: Grants) -> None:
     for grant in grants.grants:
         _check_boot_id(grant.boot_id)
         _check_resource_name(grant.resource_name)
-        if not _may_be_a_driver(grant.driver):
-            raise ValueError(f"{grant.address}: {grant.driver[:_SHOWN]!r} is not the name of a driver")
+        _check_driver(grant.address, grant.driver)
         for node in grant.nodes:
             if not _NODE.fullmatch(node):
                 raise ValueError(f"{grant.address}: {node[:_SHOWN]!r} is not a device node of vfio")
@@ -216,6 +212,16 @@ _YEAR_5138 = 1e11
 def _check_boot_id(boot_id: str) -> None:
     if not _BOOT_ID.fullmatch(boot_id):
         raise ValueError(f"{boot_id[:_SHOWN]!r} is not a boot id")
+
+
+def _check_time(whose: str, seconds: float) -> None:
+    if not 0 <= seconds < _YEAR_5138:
+        raise ValueError(f"{whose} {seconds} is not a time in seconds")
+
+
+def _check_driver(address: PciAddress, name: str) -> None:
+    if not _may_be_a_driver(name):
+        raise ValueError(f"{address}: {name[:_SHOWN]!r} is not the name of a driver")
 
 
 def _may_be_a_driver(name: str) -> bool:

@@ -7,7 +7,7 @@ through a reader with a deadline.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import (
@@ -18,6 +18,7 @@ from virtfn_host.core.values.model import (
     Pf,
     Unreadable,
     Vf,
+    own_fields,
     vfs_of,
 )
 from virtfn_host.linux.errors import NetlinkError, SysfsReadError
@@ -213,7 +214,7 @@ def _function(look: _Look, address: PciAddress) -> Function | None:
     if total is None:
         return own
     pf = Pf(
-        **{one.name: getattr(own, one.name) for one in fields(Function)},
+        **own_fields(own),
         total_vfs=total,
         autoprobe=sysfs.switch(sysfs.device(address, "sriov_drivers_autoprobe")) is not False,
         vfs=tuple(_vf(look, own, index, addresses[index], ids) for index in sorted(addresses)),

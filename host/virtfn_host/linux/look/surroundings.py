@@ -1,12 +1,12 @@
 """Reads for `core/tell/explain.py`: one PCI function of any kind, and what the machine offers for passthrough."""
 
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from virtfn_host.core.tell.explain import Described, Surroundings, described
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import Function, Inventory, Pf, Vf
+from virtfn_host.core.values.model import Function, Inventory, Pf, Vf, own_fields
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.look.inventory import BRIDGE, read_group
 from virtfn_host.linux.look.preflight import alias_lines, lock_error, module_name
@@ -66,7 +66,7 @@ def _alone(sysfs: Sysfs, address: PciAddress) -> Function:
 
 def _kind_of(sysfs: Sysfs, alone: Function) -> Function:
     """A function as the PF or VF that it is; of a PF not more than `explain` tells."""
-    own = {one.name: getattr(alone, one.name) for one in fields(Function)}
+    own = own_fields(alone)
     pf = sysfs.pf_of(alone.address)
     siblings = sysfs.vf_addresses(pf) if pf else {}
     index = next((index for index, vf in siblings.items() if vf == alone.address), None)
