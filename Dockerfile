@@ -36,6 +36,7 @@ COPY pyproject.toml README.md LICENSE /src/
 COPY host /src/host
 COPY operator /src/operator
 COPY deviceplugin /src/deviceplugin
+COPY kubectl /src/kubectl
 RUN SETUPTOOLS_SCM_PRETEND_VERSION="$VERSION" \
     /build/bin/pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheels/virtfn /src
 # wheels.sha256 lists what the environment was installed from. Compiled code is marked with its source's hash, unchecked
@@ -48,6 +49,10 @@ RUN set -eu; for process in controller agent host deviceplugin; do \
       /opt/virtfn/bin/python3 -m compileall -q --invalidation-mode unchecked-hash /opt/virtfn/lib; \
       mv /opt/virtfn /venvs/$process/opt/virtfn; \
     done
+# What the chart's DaemonSet installs on nodes, where the boot unit is asked for.
+COPY packaging/virtfn-boot.service /venvs/host/opt/virtfn/boot/
+COPY release/virtfn_release/boot_archive.py /src/release/
+RUN python3 /src/release/boot_archive.py --host /src/host --version "$VERSION" /venvs/host/opt/virtfn/boot/virtfn.pyz
 
 # PYTHONSAFEPATH: the working directory is never searched for modules.
 FROM ${RUNTIME} AS process
@@ -73,6 +78,8 @@ RUN command -v modprobe >/dev/null || { \
       rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old \
         /var/lib/dpkg/*-old /var/log/apt /var/log/dpkg.log /var/log/alternatives.log; }
 COPY --from=build /venvs/host/ /
+# `virtfn` for `kubectl exec`, after all else: it hides no program. Written out, because a base may set no PATH at all.
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/virtfn/bin
 ENTRYPOINT ["/opt/virtfn/bin/virtfn-host"]
 
 FROM process AS deviceplugin

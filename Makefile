@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
 
-.PHONY: help setup test lint unit kernel cluster pressure stubs crds clean lab-up lab-down bench prove demo kubectl lock images sbom licences changelog
+.PHONY: help setup test lint unit kernel cluster pressure second-cluster consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -24,17 +24,27 @@ lint: setup ## style, types, import contracts
 	$(VENV)/bin/lint-imports
 
 unit: setup ## unit tests and scenarios; contract and faults on the fake kernel
-	$(PY) -m pytest tests/unit tests/scenarios tests/contract tests/faults tests/test_house.py
+	$(PY) -m pytest -n auto --dist worksteal tests/unit tests/scenarios tests/contract tests/faults tests/test_house.py
 
-kernel: setup ## the contract on Debian's two kernels, in emulated machines (minutes; VIRTFN_KERNEL=cdev for another one)
+kernel: setup ## the contract on Linux 6.1 and a sample on 6.12, in emulated machines (VIRTFN_KERNEL=6.12 or cdev: all on that one)
 	$(PY) -m pytest -s tests/kernel
 
-cluster: setup ## a real cluster in the lab: chart to pod, restarts, uninstall (minutes)
+cluster: setup ## a real cluster in the lab: chart to pod, restarts, uninstall (half an hour)
 	$(PY) -m pytest -s tests/cluster
 
 pressure: setup ## a cluster under kills, full disks and clock jumps; then its audit log (a quarter of an hour)
 	VIRTFN_LONG=1 $(PY) -m pytest -s tests/cluster/test_under_pressure_killed.py \
 	  tests/cluster/test_under_pressure_disk_and_clock.py tests/cluster/test_privileges_audit.py
+
+second-cluster: setup ## a kubelet with another root-dir, functions that share a group, a reboot (10 minutes; VIRTFN_LONG=1: 13 reboots)
+	VIRTFN_SECOND=1 $(PY) -m pytest -s tests/cluster/test_kubelet_root_dir.py tests/cluster/test_shared_group.py \
+	  tests/cluster/test_reboot.py
+
+consumers: setup ## DPDK, guests and netdevs in pods of a cluster, with VFs and NVMe (a quarter of an hour)
+	VIRTFN_CONSUMERS=1 $(PY) -m pytest -s tests/cluster/test_consumer_*.py
+
+conformance: setup ## the kubelet's own device-plugin cases, and an upgrade of the plugin (three quarters of an hour)
+	VIRTFN_LONG=1 $(PY) -m pytest -s tests/cluster/test_kubelet_cases_*.py tests/cluster/test_upgrades.py
 
 lab-up: setup ## start a cluster with emulated SR-IOV hardware
 	$(LAB) up
@@ -46,7 +56,10 @@ kubectl: setup ## run kubectl in the lab: make kubectl ARGS='get svn'
 	@$(LAB) kubectl $(ARGS)
 
 bench: setup ## print figures, each beside its floor or a peer (about half an hour)
-	PYTHONPATH=lab:host:tests/bench $(PY) tests/bench/__main__.py
+	PYTHONPATH=lab:host:deviceplugin:tests/bench:tests/fakes $(PY) tests/bench/__main__.py
+
+bench-fleet: setup ## the controller with a real API server and 500, 1,000, 5,000 nodes (an hour; SIZES='500' for only those)
+	PYTHONPATH=lab:host:operator:tests/bench $(PY) tests/bench/fleet.py $(SIZES)
 
 prove: setup ## run the long proofs (hours; PROOFS='histories contested' for only those)
 	GRPC_VERBOSITY=NONE PYTHONPATH=lab:host:operator:deviceplugin:tests/fakes $(PY) tests/prove/__main__.py $(PROOFS)
@@ -61,6 +74,9 @@ lock: $(VENV)/bin/uv ## write requirements/ from pyproject.toml (UPGRADE=--upgra
 $(VENV)/bin/uv:
 	./setup-venv $(VENV)
 
+archive: setup ## write dist/virtfn.pyz for packaging/virtfn-boot.service, and dist/kubectl-virtfn with its krew manifest
+	$(RELEASE) archive
+
 images: setup ## build the four images into dist/images, as root (BASE=pinned or a name; default: made of Debian's packages)
 	$(RELEASE) images --base='$(BASE)'
 
@@ -69,6 +85,9 @@ sbom: setup ## write a bill of materials (CycloneDX) of each image into dist/sbo
 
 licences: setup ## write docs/licences.md from the images; builds missing images
 	$(RELEASE) licences --base='$(BASE)'
+
+dashboard: setup ## draw docs/dashboard.svg, the chart's Grafana dashboard with recorded data
+	$(RELEASE) dashboard
 
 changelog: setup ## print the notes of the next release; VERSION=1.2.3 moves them from changes.d into CHANGELOG.md
 	@$(VENV)/bin/towncrier build $(if $(VERSION),--yes --version '$(VERSION)',--draft --version unreleased)

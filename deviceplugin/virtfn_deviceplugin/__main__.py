@@ -3,20 +3,24 @@
 import argparse
 import asyncio
 import contextlib
-import logging
+import importlib.metadata
 import signal
 import sys
 import time
 from pathlib import Path
 
-from virtfn_deviceplugin.grants import GrantFile
+from virtfn_deviceplugin.grant.grantfile import GrantFile
 from virtfn_deviceplugin.kubelet import StaleFolderError
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.manager import ServerManager
+from virtfn_deviceplugin.metrics import measured
 from virtfn_host.core.values.fields import PolicyError
 from virtfn_host.core.values.resource_names import Domains, read_domains
-from virtfn_host.health import Health, HealthServer
+from virtfn_host.health import Health
 from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.logs.lines import about
+from virtfn_host.logs.start import add_log_options, start_log
+from virtfn_host.ports import MetricsAddress, open_ports
 
 LONGEST_TURN = 30.0
 """Seconds without a turn of the loop after which this process counts as hung."""
@@ -25,41 +29,50 @@ LONGEST_TURN = 30.0
 def main() -> None:
     """Serve until SIGTERM or SIGINT, or until the kubelet's folder is replaced on the node."""
     options = _arguments().parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    start_log(options)
     try:
-        asyncio.run(_run(options))
+        with about(node=options.node):
+            asyncio.run(_run(options))
     except StaleFolderError as error:
         sys.exit(str(error))  # the kubelet shows these last words and makes the container anew
 
 
 async def _run(options: argparse.Namespace) -> None:
-    ledger = LedgerFile(options.ledger)
+    grants = options.grants or options.ledger.with_name("grants.json")
+    ledger = LedgerFile(options.ledger, locks=grants.parent)
     manager = ServerManager(
         pool_file=options.pools,
         ledger=ledger,
         kubelet_dir=options.kubelet_dir,
         sysfs=Sysfs(options.sys, options.dev, options.proc),
         domains=options.resource_domains,
-        grants=None if options.grants is None else GrantFile(options.grants),
+        grants=GrantFile(grants, device_info=options.device_info, cdi=options.cdi),
     )
     serving = asyncio.create_task(manager.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    health = HealthServer(lambda: _health(manager))
-    await health.start(options.health_port)
+    version, port = importlib.metadata.version("virtfn"), options.metrics_port
+    ports = await open_ports(
+        options.health_port,
+        lambda: _health(manager),
+        None if port is None else MetricsAddress(host=options.metrics_host, port=port),
+        lambda: measured(manager, version=version, now=time.monotonic(), wall=time.time()),
+    )
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
     finally:
-        await health.close()
-    ledger.remove()
+        await ports.close()
+    if manager.last:
+        ledger.remove()
 
 
 def _health(manager: ServerManager) -> Health:
     """Report alive while the loop turns and a kubelet is there. The text says how each resource stands with the
     kubelet, and what is wrong with the pool file. A bad pool file is no cause for a restart, which would not repair it.
     """
-    return Health(alive=manager.alive and time.monotonic() - manager.turned < LONGEST_TURN, text=manager.told)
+    turns = time.monotonic() - manager.turned < LONGEST_TURN
+    return Health(alive=manager.alive and turns, ready=manager.ready, text=manager.told)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -83,6 +96,19 @@ def _arguments() -> argparse.ArgumentParser:
         help="file in which containers' device nodes are noted over reboots (default: grants.json beside the ledger)",
     )
     parser.add_argument(
+        "--device-info",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of device-info files, which Multus and KubeVirt read: /var/run/k8s.cni.cncf.io/devinfo/dp "
+        "(default: none are written)",
+    )
+    parser.add_argument(
+        "--cdi",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of CDI specs for policies with grant.cdi: /var/run/cdi (default: such policies are refused)",
+    )
+    parser.add_argument(
         "--resource-domains",
         type=_domains,
         default=frozenset(),
@@ -90,6 +116,10 @@ def _arguments() -> argparse.ArgumentParser:
         help="domains of resource names that may be served beside virtfn.dev (default: none)",
     )
     parser.add_argument("--health-port", type=int, default=8081, help="port of /healthz (default: %(default)s)")
+    parser.add_argument("--node", help="name of this node, for the log")
+    add_log_options(parser)
+    parser.add_argument("--metrics-port", type=int, help="port of /metrics (default: metrics are not served)")
+    parser.add_argument("--metrics-host", help="address of this process to serve metrics at (default: all)")
     return parser
 
 

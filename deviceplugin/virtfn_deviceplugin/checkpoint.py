@@ -39,6 +39,25 @@ def remembered(path: Path, ids: Sequence[str]) -> frozenset[str] | None:
     return given.pop() if len(given) == 1 else None
 
 
+def held(path: Path) -> frozenset[tuple[str, str]] | None:
+    """Return resource name and device id of everything that the kubelet has given to containers; None: unknown.
+
+    The kubelet does not write the file when a pod ends, so functions of pods that ended lately may be among them.
+    """
+    try:
+        data = read_bounded(path)
+        found = {"Data": {"PodDeviceEntries": None}} if data is None else parse_json(data, limit=LIMIT)
+        entries = found["Data"]["PodDeviceEntries"] or ()
+        return frozenset(
+            (str(entry["ResourceName"]), str(name))
+            for entry in entries
+            for names in entry["DeviceIDs"].values()
+            for name in names
+        )
+    except (OSError, CodecError, KeyError, TypeError, AttributeError):
+        return None
+
+
 def _given(found: Any, ids: frozenset[str]) -> Iterator[frozenset[str]]:
     """Yield the device nodes of each entry with these ids. An entry of another form makes the result ambiguous."""
     try:

@@ -1,6 +1,8 @@
 """Reads the pool file, and starts and stops the servers; no other module does.
 
-Files are looked at four times a second. That costs microseconds and works on every kind of mount; inotify does not.
+The kernel tells of changed files, where it can (`events.py`). They are also looked at: every two seconds, or four times
+a second where it cannot. That works on every kind of mount; inotify does not.
+
 Every two seconds a few listings of sysfs are compared (`watching.py`), so a function that left its driver becomes
 unhealthy without the agent, and healthy again when it is back.
 """
@@ -8,14 +10,18 @@ unhealthy without the agent, and healthy again when it is back.
 import asyncio
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from virtfn_deviceplugin.checkpoint import NAME as CHECKPOINT
 from virtfn_deviceplugin.diff import diff
-from virtfn_deviceplugin.functions import as_promised, shown
-from virtfn_deviceplugin.granting import Granter
-from virtfn_deviceplugin.grants import GrantFile
+from virtfn_deviceplugin.events import FileEvents
+from virtfn_deviceplugin.grant.functions import shown
+from virtfn_deviceplugin.grant.granter import Granter
+from virtfn_deviceplugin.grant.grantfile import GrantFile
+from virtfn_deviceplugin.grant.shown import as_promised
+from virtfn_deviceplugin.instances import Presence
 from virtfn_deviceplugin.kubelet import KubeletFolder, StaleFolderError
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.names import RefusedPool, chosen
@@ -35,11 +41,19 @@ from virtfn_host.linux.read.sysfs import Sysfs
 log = logging.getLogger("virtfn.deviceplugin")
 
 LOOK_EVERY = 0.25
+"""Seconds between looks at the files where the kernel does not tell of changes."""
 CHECK_EVERY = 2.0
-WHOLE_LOOK = 30
-"""Checks between two looks at every function while no listing changes: a minute."""
+WHOLE_LOOK = 150
+"""Checks between two looks at every function while no listing changes: five minutes. What no listing shows is found by
+the agent's look within seconds, and by Allocate."""
 DRIFTED_LOOK = 4
 """The same while a function is not as promised, so that its repair is found within ten seconds."""
+THREADS = 32
+"""Most requests at work at the same time. asyncio's own limit is six on two processors, so a few requests whose reads
+hang in the kernel would hold up those for all other resources. Threads are only made when they are needed."""
+PATIENCE = 300.0
+"""Seconds after which the process is ready although a resource is not registered, so that an upgrade goes on. The other
+plugin of an overlapping upgrade ends then."""
 AWAY = 60.0
 """Seconds without a kubelet in its folder after which the liveness probe fails. Only a kubelet probes, so the probe
 shows that a kubelet runs and that this folder is not its folder."""
@@ -70,6 +84,7 @@ class ServerManager:
         self._kubelet = KubeletFolder(kubelet_dir, sysfs.proc)
         self._sysfs = sysfs
         self._watching = Watching(sysfs)
+        self._events = FileEvents(pool_file, kubelet_dir / "kubelet.sock")
         self._unlooked = 0
         """Number of checks since the last look at every function."""
         self._drifted = False
@@ -86,10 +101,20 @@ class ServerManager:
         """When the pool file was last read, by the monotonic clock."""
         self._complaint = ""
         self._telling = Telling(ledger.path.with_name("registrations.json"), self._boot_id)
+        self._presence = Presence(self._grants.path.parent)
+        self.last = True
+        """After the end: whether no other process of the plugin runs on this node, which would need the files."""
+        self._began = time.monotonic()
+        self._was_read = False
+        """Whether a pool file has been read."""
+        self._registered = False
+        """Whether each resource of it has been registered once."""
         self._stale = ""
         """Why the kubelet's folder is not the node's any more; empty: it is."""
         self.turned = time.monotonic()
         """When the loop made its last turn, by the monotonic clock; the liveness probe compares it."""
+        self._former = 0
+        """Registrations of resources that are not served any more."""
 
     @property
     def servers(self) -> dict[str, PoolServer]:
@@ -116,6 +141,18 @@ class ServerManager:
         return not self._stale and self._kubelet.silent_for < AWAY
 
     @property
+    def registrations(self) -> int:
+        """How often the kubelet has asked for a list of devices."""
+        return self._former + sum(server.registrations for server in self._servers.values())
+
+    @property
+    def ready(self) -> bool:
+        """Whether the kubelet has this process's lists: then one that it replaces may end."""
+        registered = {name for name, server in self._servers.items() if server.registrations}
+        self._registered |= self._was_read and {pool.resource_name for pool in self._published.pools} <= registered
+        return self._registered or time.monotonic() - self._began >= PATIENCE
+
+    @property
     def refused(self) -> tuple[RefusedPool, ...]:
         """Pools of the pool file that are not served."""
         return self._refused
@@ -126,40 +163,53 @@ class ServerManager:
         Raises:
             StaleFolderError: the kubelet's folder was replaced on the node; only a new container can see the new one.
         """
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "virtfn"))
+        await asyncio.to_thread(self._presence.begin)
         self._ledger.load(self._boot_id)
         self._grants.load()
         checked = 0.0
         try:
-            while True:
-                self.turned = time.monotonic()
-                fresh = self._look_at_pool_file()
-                if fresh or self.turned - checked >= CHECK_EVERY:
-                    await self._check(fresh)
-                    checked = self.turned
-                self._kubelet.look()
-                for task in self._tasks.values():
-                    if task.done():  # by an error, which must be raised: otherwise the resource silently is not served
-                        task.result()
-                await asyncio.sleep(LOOK_EVERY)
+            with self._events.open():
+                while True:
+                    self.turned = time.monotonic()
+                    before = self._seen, self._kubelet.current
+                    fresh = self._look_at_pool_file()
+                    self._events.looked((self._seen, self._kubelet.look()) != before)
+                    if fresh or self.turned - checked >= CHECK_EVERY:
+                        await self._check(fresh)
+                        checked = self.turned
+                    for task in self._tasks.values():
+                        if task.done():  # by an error, which must be raised: otherwise the resource is silently away
+                            task.result()
+                    await self._events.wait(CHECK_EVERY if self._events.heard_of else LOOK_EVERY)
         except StaleFolderError as error:
             self._stale = str(error)
             raise
         finally:
-            self._telling.remove()
+            self.last = self._presence.end()
+            if self.last:
+                self._telling.remove()
             await self._stop(*self._tasks)
 
     async def _check(self, fresh: bool) -> None:
         self._kubelet.expect_fresh()
+        true = await asyncio.to_thread(self._look, fresh)  # it waits for sysfs and the disk, and an Allocate must not
+        if true is not None:
+            await self._serve(true)
+        self._telling.tell([server.outline for server in self._servers.values()], self._refused, self._complaint)
+
+    def _look(self, fresh: bool) -> PoolSet | None:
+        """Return the pools as they are now; None: nothing has moved, and no look at every function is due."""
+        self._ledger.look_after(self._boot_id)
         drivers = {device.driver for pool in self._published.pools for device in pool.devices}
         self._unlooked += 1
         due = DRIFTED_LOOK if self._drifted else WHOLE_LOOK
-        if self._watching.moved(drivers) or fresh or self._unlooked >= due:
-            self._unlooked = 0
-            true = self._true_now(self._published)
-            self._drifted = true != self._published
-            await self._serve(true)
-        self._ledger.look_after(self._boot_id)
-        self._telling.tell([server.standing for server in self._servers.values()])
+        if not self._watching.moved(drivers) and not fresh and self._unlooked < due:
+            return None
+        self._unlooked = 0
+        true = self._true_now(self._published)
+        self._drifted = true != self._published
+        return true
 
     def _look_at_pool_file(self) -> bool:
         """Return whether there is a new list. A bad file leaves the old list in force and is logged once."""
@@ -189,7 +239,7 @@ class ServerManager:
         choice = chosen(pools, self._servers.keys(), self._domains)
         for refused in choice.refused if choice.refused != self._refused else ():
             log.warning("%s: %s", refused.reason, refused.message)
-        self._published, self._refused = choice.pools, choice.refused
+        self._published, self._refused, self._was_read = choice.pools, choice.refused, True
         return True
 
     def _complain(self, text: str) -> None:
@@ -221,7 +271,7 @@ class ServerManager:
         """Stop these servers and wait for them. A cancellation of this task meanwhile is not taken for theirs."""
         tasks = [self._tasks.pop(name) for name in names]
         for name, task in zip(names, tasks, strict=True):
-            del self._servers[name]
+            self._former += self._servers.pop(name).registrations
             task.cancel()
         if tasks:
             await to_its_end(asyncio.wait(tasks))

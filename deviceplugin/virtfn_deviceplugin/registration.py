@@ -80,7 +80,7 @@ class Standing:
     def refused(self, now: float, text: str) -> "Standing":
         """Return the standing after an attempt has failed."""
         waiting = self.waiting_since if self.registered_at is None else now
-        return replace(self, registered_at=None, waiting_since=waiting, refusal=_line(text), refused_at=now)
+        return replace(self, registered_at=None, waiting_since=waiting, refusal=one_line(text), refused_at=now)
 
     def told(self, now: float) -> str:
         """Tell people since when the resource is registered, or since when it is not, and the last refusal."""
@@ -116,6 +116,6 @@ def _seconds(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
-def _line(text: str) -> str:
-    """Make one short printable line of the kubelet's answer, which may be any text."""
+def one_line(text: str) -> str:
+    """Return one short printable line of the kubelet's answer, or of another text that may be anything."""
     return text if len(text) <= MOST_REFUSAL and text.isprintable() else clipped(text)

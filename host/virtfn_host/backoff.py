@@ -16,9 +16,13 @@ LIMIT = 30.0
 """Seconds to wait at most, likewise."""
 
 
+_CHANCE = random.Random()  # noqa: S311  # jitter is no secret
+"""Of its own: a thread that waits must not change the module's, which hypothesis seeds."""
+
+
 def between(least: float, most: float) -> float:
     """Return a random number between two, so that many nodes do not ask at the same moment."""
-    return random.uniform(least, most)  # noqa: S311  # jitter is no secret
+    return _CHANCE.uniform(least, most)
 
 
 Jitter = Callable[[float, float], float]

@@ -35,7 +35,7 @@ def machine_of(sysfs: Sysfs, journal: Path, root: Path = Path("/")) -> Machine:
     return Machine(
         sysfs=sysfs,
         writer=Writer(functools.partial(who_blocks, sysfs), HELD_AFTER, sysfs.sys),
-        journal=Journal(journal),
+        journal=Journal(journal, sysfs.boot_id),
         modules=Modprobe(sysfs, root),
         netlink=Netlink(sysfs.proc),
         reader=Reader(),

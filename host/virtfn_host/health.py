@@ -1,13 +1,15 @@
-"""GET /healthz for controller, agent and device plugin; no client can exhaust the process through this port.
+"""GET /healthz and /readyz for controller, agent and device plugin, and the server under it; no client can exhaust the
+process.
 
-Where no NetworkPolicy is enforced, any pod can reach the port. So the cost of a connection is bounded, and so is the
-number of connections: a new one always gets a place, and the oldest one is closed. The kubelet sends its whole request
-as it connects, and is answered before other clients can push it out. A silent connection is closed.
+`ports.py` opens the ports. Where no NetworkPolicy is enforced, any pod can reach them. So the cost of a connection is
+bounded, and so is the number of connections: a new one always gets a place, and the oldest one is closed. The kubelet
+sends its whole request as it connects, and is answered before other clients can push it out. A silent connection is
+closed.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 CONNECTIONS = 32
@@ -26,23 +28,35 @@ class Health:
 
     alive: bool
     """False: the kubelet should restart the process."""
+    ready: bool = True
+    """False: an upgrade should not go on yet; only /readyz asks."""
     text: str
     """One line for people."""
 
 
-class HealthServer:
-    """Answers health requests until it is closed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The answer to a request."""
 
-    def __init__(self, health: Callable[[], Health]) -> None:
-        self._health = health
+    body: bytes
+    status: str = "200 OK"
+    kind: str = "text/plain; charset=utf-8"
+
+
+class PageServer:
+    """Answers GET requests for a few pages until it is closed."""
+
+    def __init__(self, pages: Mapping[str, Callable[[], Page]]) -> None:
+        """`pages`: each page by its path, made anew for each request."""
+        self._pages = {path.encode(): page for path, page in pages.items()}
         self._open: dict[asyncio.StreamWriter, None] = {}
         """Open connections, from the oldest to the newest."""
         self._server: asyncio.Server | None = None
 
-    async def start(self, port: int) -> None:
-        """Start to listen on every address."""
+    async def start(self, port: int, host: str | None = None) -> None:
+        """Start to listen on this address; None: on every address."""
         self._server = await asyncio.start_server(
-            self._answer, port=port, limit=QUESTION, backlog=CONNECTIONS, reuse_address=True
+            self._answer, host, port, limit=QUESTION, backlog=CONNECTIONS, reuse_address=True
         )
 
     async def close(self) -> None:
@@ -61,7 +75,7 @@ class HealthServer:
         try:
             async with asyncio.timeout(ASKED_IN):
                 question = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_said(question, self._health))
+                writer.write(self._said(question))
                 await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             writer.transport.abort()
@@ -70,12 +84,32 @@ class HealthServer:
             with contextlib.suppress(OSError):
                 writer.close()
 
+    def _said(self, question: bytes) -> bytes:
+        method, _, rest = question.partition(b" ")
+        page = self._pages.get(rest.partition(b" ")[0].partition(b"?")[0]) if method == b"GET" else None
+        return _answer_of(Page(status="404 Not Found", body=b"") if page is None else page())
 
-def _said(question: bytes, health: Callable[[], Health]) -> bytes:
-    if question.split(b" ")[:2] != [b"GET", b"/healthz"]:
-        return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    found = health()
-    status = "200 OK" if found.alive else "500 Internal Server Error"
-    body = f"{found.text}\n".encode(errors="replace")
-    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}"
-    return f"{head}\r\nConnection: close\r\n\r\n".encode() + body
+
+class HealthServer(PageServer):
+    """Answers health requests until it is closed."""
+
+    def __init__(self, health: Callable[[], Health]) -> None:
+        super().__init__({"/healthz": lambda: _alive(health()), "/readyz": lambda: _ready(health())})
+
+
+def _alive(health: Health) -> Page:
+    return _page_of(health, good=health.alive)
+
+
+def _ready(health: Health) -> Page:
+    return _page_of(health, good=health.alive and health.ready)
+
+
+def _page_of(health: Health, *, good: bool) -> Page:
+    status = "200 OK" if good else "500 Internal Server Error"
+    return Page(status=status, body=f"{health.text}\n".encode(errors="replace"))
+
+
+def _answer_of(page: Page) -> bytes:
+    head = f"HTTP/1.1 {page.status}\r\nContent-Type: {page.kind}\r\nContent-Length: {len(page.body)}"
+    return f"{head}\r\nConnection: close\r\n\r\n".encode() + page.body

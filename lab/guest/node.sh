@@ -1,6 +1,8 @@
 # A Kubernetes node: network, containerd, kubelet. Binaries are on /tools, this node's credentials on /cluster.
 # No VF is made and no vfio module is loaded here: that is virtfn's work.
 network=10.77.$VIRTFN_NUMBER
+# Before the kubelet, which counts them once, and while memory is in one piece.
+[ "${VIRTFN_HUGEPAGES:-0}" = 0 ] || echo "$VIRTFN_HUGEPAGES" > /proc/sys/vm/nr_hugepages
 for folder in /sys/class/net/*; do
     [ "$(basename "$(readlink "$folder/device/driver" 2>/dev/null)")" = virtio_net ] && nic=${folder##*/}
 done
@@ -10,8 +12,11 @@ ip route add default via "$network.2"
 modprobe -a overlay br_netfilter igb nvme 2>/dev/null
 echo 1 > /proc/sys/net/ipv4/ip_forward
 mount -t ext4 /dev/vdb /var/lib/containerd 2>/dev/null || { mkdir -p /var/lib/containerd; mount -t ext4 /dev/vdb /var/lib/containerd; }
-# The folders that virtfn writes to are small file systems of their own, so that a test can fill only them.
-for folder in /run/virtfn /run/virtfn-ledger /var/lib/virtfn; do
+# The folders that virtfn writes to are small file systems of their own, so that a test can fill only them. On a node that
+# can be rebooted, /var/lib/virtfn is on the disk, which is kept.
+folders="/run/virtfn /run/virtfn-ledger"
+[ -n "$VIRTFN_REBOOTS" ] || folders="$folders /var/lib/virtfn"
+for folder in $folders; do
     mkdir -p $folder
     mount -t tmpfs -o size=1m,mode=755 tmpfs $folder
 done
@@ -52,6 +57,12 @@ imageGCHighThresholdPercent: 100
 crashLoopBackOff: {maxContainerRestartPeriod: 2s}
 resolvConf: ""
 YAML
+# There is no systemd here. This is what it does of an installed boot unit: the command, once, before the kubelet.
+if [ -n "$VIRTFN_REBOOTS" ]; then
+    mkdir -p /etc/systemd/system /var/lib/virtfn
+    unit=/etc/systemd/system/multi-user.target.wants/virtfn-boot.service
+    [ -e $unit ] && sh -c "$(sed -n 's/^ExecStart=//p' $unit)" > /run/virtfn-boot.log 2>&1
+fi
 export PATH=/tools:$PATH
 python3 -I /src/lab/guest/exec-server.py > /run/exec-server.log 2>&1 &
 forever() { while :; do "$@"; echo "$1 ended with $?; starting it again"; done; }

@@ -18,6 +18,7 @@ def main() -> int:
     up.add_argument("--nodes", type=int, default=1)
     up.add_argument("--topology", choices=sorted(TOPOLOGIES), default="igb2")
     up.add_argument("--kubelet-root", default=KUBELET_ROOT, help="root-dir of the kubelets (default: %(default)s)")
+    up.add_argument("--consumers", action="store_true", help="with the images and cards of docs/consumers/")
     verbs.add_parser("down", help="stop the cluster and remove what it left")
     verbs.add_parser("status", help="its nodes")
     for name, text in (("kubectl", "kubectl as administrator"), ("helm", "Helm as administrator")):
@@ -35,7 +36,9 @@ def main() -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.verb == "up":
-        made = cluster.up(options.nodes, options.topology, options.kubelet_root)
+        topology = "consumers" if options.consumers else options.topology
+        consumers = cluster.CONSUMERS if options.consumers else ()
+        made = cluster.up(options.nodes, topology, options.kubelet_root, consumers=consumers)
         say(f"kubeconfig, for use inside the lab's network: {made.folder / 'pki/admin.kubeconfig'}")
         say("try: make kubectl ARGS='get nodes'")
         return 0

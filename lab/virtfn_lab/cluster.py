@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from virtfn_lab import pki
+from virtfn_lab.consumer_images import RECIPES
 from virtfn_lab.go_tools import tools
 from virtfn_lab.images import image_disk
 from virtfn_lab.inside import EXEC_PORT, KUBELET_ROOT
@@ -33,6 +34,12 @@ POLL = 0.5
 PATIENCE = 3
 """Factor on every expected time: the same emulated node was up to three times as slow on another day."""
 
+
+CONSUMERS = (*RECIPES, "cni")
+"""What `up` can bring for consumers of VFs: images, and the CNI plugin host-device."""
+
+HUGE_PAGES = 64
+"""Huge pages of 2 MiB on a node for consumers."""
 
 _CHILDREN: list[subprocess.Popen[bytes]] = []
 """Processes of clusters that this process started; `down` waits for them."""
@@ -151,23 +158,33 @@ def cannot_run() -> str | None:
 _NAMESPACES = ("unshare", "-n", "-m", "-p", "-f", "--kill-child", "--mount-proc")
 
 
-def up(nodes: int = 1, topology: str = "igb2", kubelet_root: str = KUBELET_ROOT) -> Cluster:
+def up(
+    nodes: int = 1,
+    topology: str = "igb2",
+    kubelet_root: str = KUBELET_ROOT,
+    *,
+    reboots: bool = False,
+    consumers: Sequence[str] = (),
+) -> Cluster:
     """Build what is not cached, start a new cluster, wait until its nodes are Ready.
 
     Args:
         kubelet_root: root-dir of the kubelets, without white space.
+        reboots: whether a node can be rebooted (`reboot.py`); then its /var/lib/virtfn is on its disk.
+        consumers: programs that use VFs, some of `CONSUMERS`; with them the nodes have huge pages.
 
     Raises:
         LabError: the cluster does not come up; the logs are in the run folder.
     """
     down()
     ensure()
-    binaries, image = tools(), node_image()
-    images = image_disk(binaries)
+    binaries, image = tools(*(name for name in consumers if name not in RECIPES)), node_image()
+    images = image_disk(binaries, [name for name in consumers if name in RECIPES])
     words = [*_NAMESPACES, sys.executable, "-m", "virtfn_lab.inside"]
     words += ["--folder", str(run_dir() / "cluster"), "--tools", str(binaries), "--image", str(image.disk.parent)]
     words += ["--images", str(images), "--nodes", str(nodes), "--topology", topology]
-    words += ["--kubelet-root", kubelet_root]
+    words += ["--kubelet-root", kubelet_root, *(["--reboots"] if reboots else [])]
+    words += ["--hugepages", str(HUGE_PAGES)] if consumers else []
     try:
         return _up(words, binaries, nodes)
     except EmulatorBrokeError as error:
@@ -178,6 +195,12 @@ def up(nodes: int = 1, topology: str = "igb2", kubelet_root: str = KUBELET_ROOT)
 
 class EmulatorBrokeError(LabError):
     """QEMU broke a node while it booted."""
+
+
+def expect_unbroken(cluster: Cluster, number: int, since: int = 0) -> None:
+    """Raise EmulatorBrokeError if QEMU broke the boot of a node, as its console shows after `since` bytes."""
+    if is_broken(cluster.folder / f"console-{number}", since):
+        raise EmulatorBrokeError(f"the console of node-{number} shows that a timer was lost")
 
 
 def _up(words: list[str], binaries: Path, nodes: int) -> Cluster:
@@ -263,8 +286,8 @@ def _wait_ready(cluster: Cluster, process: subprocess.Popen[bytes], nodes: int) 
     def alive() -> None:
         if process.poll() is not None:
             raise LabError("the lab ended while it came up")
-        if broken := next((n for n in range(1, nodes + 1) if is_broken(cluster.folder / f"console-{n}")), None):
-            raise EmulatorBrokeError(f"the console of node-{broken} shows that a timer was lost")
+        for number in range(1, nodes + 1):
+            expect_unbroken(cluster, number)
 
     def api() -> bool:
         alive()

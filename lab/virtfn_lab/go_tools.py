@@ -25,9 +25,14 @@ NAMES = {"go.etcd.io/etcd/server/v3": "etcd"}
 """Binary names of packages whose binary is not named after the last part of the package path."""
 
 
-def tools() -> Path:
-    """Return a folder with etcd, kube-*, kubelet, kubectl, containerd, its shim, ctr and helm."""
+def tools(*more: str) -> Path:
+    """Return a folder with etcd, kube-*, kubelet, kubectl, containerd, its shim, ctr and helm.
+
+    Args:
+        more: modules of lab/gomod-consumers whose binaries are wanted, too.
+    """
     modules = sorted(path.parent for path in (repository() / "lab/gomod").glob("*/go.mod"))
+    modules += [repository() / "lab/gomod-consumers" / name for name in more]
     inputs = {module.name: digest(module / "go.mod", module / "go.sum") for module in modules}
     built = [cached(f"go-{module.name}", {"module": inputs[module.name]}, _builder(module)) for module in modules]
 

@@ -7,13 +7,14 @@ that folder becomes a disk of the node.
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from virtfn_lab.base_image import BUILD, RUNTIME, TIME, load_bases
 from virtfn_lab.buildah import Buildah
 from virtfn_lab.cache import cached, digest
+from virtfn_lab.consumer_images import archive
 from virtfn_lab.paths import repository
 from virtfn_lab.progress import step
 from virtfn_lab.run import CommandFailedError, run
@@ -41,24 +42,41 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT", "PIP_DEFAULT_TIMEOUT")
 """Environment variables for the build stage, which is part of no image."""
 
-SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements", "host", "operator", "deviceplugin")
+SOURCES = (
+    "Dockerfile",
+    ".dockerignore",
+    "pyproject.toml",
+    "requirements",
+    "host",
+    "operator",
+    "deviceplugin",
+    "kubectl",
+)
 """Files that the images are made from."""
 
 
-def image_disk(tools: Path) -> Path:
-    """Return an ext4 file with containerd's root, all images unpacked; `tools` is the folder of containerd and ctr."""
+def image_disk(tools: Path, consumers: Sequence[str] = ()) -> Path:
+    """Return an ext4 file with containerd's root, all images unpacked.
+
+    Args:
+        tools: the folder of containerd and ctr.
+        consumers: images of consumer_images.py that are wanted, too; such a disk is an entry of its own in the cache.
+    """
     root = repository()
+    more = [archive(name) for name in consumers]
     inputs = {
         "sources": digest(*(root / name for name in SOURCES)),
         "bases": f"{BUILD} {RUNTIME}",
         "tools": tools.name,
         "size": DISK_SIZE,
         "names": f"{PAUSE} {POD} {EXAMPLE}",
+        **{path.parent.name: "" for path in more},
     }
-    return cached("images", inputs, lambda folder: _build_disk(folder, tools)) / "images.ext4"
+    name = "-".join(["images", *consumers])
+    return cached(name, inputs, lambda folder: _build_disk(folder, tools, more)) / "images.ext4"
 
 
-def _build_disk(folder: Path, tools: Path) -> None:
+def _build_disk(folder: Path, tools: Path, more: list[Path]) -> None:
     buildah = Buildah()
     load_bases(buildah)
     archives = folder / "archives"
@@ -70,7 +88,7 @@ def _build_disk(folder: Path, tools: Path) -> None:
         _busybox_image(buildah, POD, ["sleep", "2147483647"], archives / "pod.tar")
         _busybox_image(buildah, EXAMPLE, ["sh"], archives / "example.tar")
     with step("unpacking images for the node"):
-        _import(tools, folder, sorted(archives.glob("*.tar")))
+        _import(tools, folder, [*sorted(archives.glob("*.tar")), *more])
     shutil.rmtree(archives)
     disk = folder / "images.ext4"
     run(["mke2fs", "-q", "-t", "ext4", "-d", folder / "containerd", "-O", "^has_journal", disk, DISK_SIZE])

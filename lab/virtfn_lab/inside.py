@@ -145,7 +145,10 @@ def _node(options: argparse.Namespace, number: int) -> list[str]:
             "node": f"node-{number}",
             "number": str(number),
             "kubelet-root": options.kubelet_root,
+            "hugepages": str(options.hugepages),
+            **({"reboots": "1"} if options.reboots else {}),
         },
+        reboots=options.reboots,
         console=folder / f"console-{number}",
         monitor=folder / f"qmp-{number}",
         more=[
@@ -168,6 +171,8 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=1)
     parser.add_argument("--topology", default="igb2")
     parser.add_argument("--kubelet-root", default=KUBELET_ROOT)
+    parser.add_argument("--hugepages", type=int, default=0, help="number of huge pages of 2 MiB on each node")
+    parser.add_argument("--reboots", action="store_true", help="nodes boot again, with their disks as they were")
     asyncio.run(_main(parser.parse_args()))
 
 

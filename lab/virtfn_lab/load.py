@@ -6,7 +6,7 @@ A failure in it is raised when the load ends, in the thread that started it.
 from __future__ import annotations
 
 import threading
-from itertools import count, cycle
+from itertools import count
 from types import TracebackType
 from typing import Self
 
@@ -21,9 +21,10 @@ ALIVE = 3
 
 
 class Load:
-    """Until it ends, edits `policy` between two numbers of VFs, and starts and deletes pods with a VF of `resource`."""
+    """Until it ends, starts and deletes pods with a VF of `resource`, and edits `policy` between numbers of VFs."""
 
-    def __init__(self, node: Node, policy: str, counts: tuple[int, int], resource: str) -> None:
+    def __init__(self, node: Node, policy: str, counts: tuple[int, ...], resource: str) -> None:
+        """Without `counts` the policy stays as it is."""
         self.edits = 0
         self.pods = 0
         self._node = node
@@ -48,11 +49,12 @@ class Load:
 
     def _work(self) -> None:
         try:
-            for number, asked in zip(count(), cycle(self._counts), strict=False):
+            for number in count():
                 if self._ending.wait(PACE):
                     return
-                self._node.edit(self._policy, asked)
-                self.edits += 1
+                if self._counts:
+                    self._node.edit(self._policy, self._counts[number % len(self._counts)])
+                    self.edits += 1
                 self.pods = number + 1  # noted before it exists, so that the end of the load removes it in any case
                 self._node.apply(pod(self._name(number), resource=self._resource))
                 if number >= ALIVE:

@@ -5,8 +5,10 @@ of two cards on the root complex collide.
 """
 
 import ctypes
+import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,6 +65,13 @@ _TWO_FUNCTIONS = [
 ]
 """One card with two functions and no ACS between them: one IOMMU group."""
 
+_NVME_DISK = [
+    *_port(3, ""),
+    *["-drive", "driver=null-co,size=64M,read-zeroes=on,if=none,id=ns0,snapshot=on"],
+    *["-device", "nvme,serial=disk0,drive=ns0,bus=rp3"],
+]
+"""An NVMe controller with a disk of 64 MiB, which keeps what is written while the machine runs."""
+
 TOPOLOGIES: Mapping[str, list[str]] = {
     "igb2": [*_port(1, "igb"), *_port(2, "igb")],
     "igb2-nvme": [*_port(1, "igb"), *_port(2, "igb"), *_NVME],
@@ -85,6 +94,7 @@ TOPOLOGIES: Mapping[str, list[str]] = {
         *["-device", "virtio-net-pci,disable-legacy=on,netdev=n2,bus=br1,addr=2,romfile="],
     ],
     "contract": [*_port(1, "igb"), *_port(2, "igb"), *_TWO_FUNCTIONS],
+    "consumers": [*_port(1, "igb"), *_port(2, "igb"), *_NVME_DISK],
     "none": [],
 }
 """QEMU's options for the cards of each topology."""
@@ -115,6 +125,8 @@ class Guest:
     console: Path
     monitor: Path
     more: list[str] = field(default_factory=list)
+    reboots: bool = False
+    """Whether it boots again when it resets, with its disks as they were then; else its process ends."""
 
 
 def command(guest: Guest) -> list[str]:
@@ -124,7 +136,8 @@ def command(guest: Guest) -> list[str]:
     boot = ["no_timer_check", "console=ttyS0", "panic=1", "quiet", "mitigations=off", "audit=0", "random.trust_cpu=on"]
     boot += ["intel_iommu=on", "iommu=pt"] if hardware.iommu else []
     boot += [f"virtfn.{name}={value}" for name, value in guest.settings.items()]
-    words = ["qemu-system-x86_64", "-display", "none", "-no-reboot", "-nodefaults", "-M", "q35,kernel-irqchip=split"]
+    words = ["qemu-system-x86_64", "-display", "none", "-nodefaults", "-M", "q35,kernel-irqchip=split"]
+    words += [] if guest.reboots else ["-no-reboot"]
     words += ["-m", str(hardware.memory_mb), "-smp", str(hardware.cpus), *accelerator(guest)]
     words += ["-serial", f"file:{guest.console}", "-qmp", f"unix:{guest.monitor},server=on,wait=off"]
     words += ["-kernel", str(guest.image.vmlinuz), "-initrd", str(guest.image.initrd), "-append", " ".join(boot)]
@@ -192,7 +205,25 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def is_broken(console: Path) -> bool:
-    """Return whether the emulator broke a guest that boots, as its console shows."""
-    text = console.read_text(errors="replace") if console.exists() else ""
+def is_broken(console: Path, since: int = 0) -> bool:
+    """Return whether the emulator broke a guest that boots, as its console shows after `since` bytes."""
+    text = console.read_bytes()[since:].decode(errors="replace") if console.exists() else ""
     return sum(text.count(words) for words in BROKEN_EMULATION[1:]) >= STALLS
+
+
+def reset(monitor: Path) -> None:
+    """Reset a guest; it boots again if it is one that `reboots`.
+
+    Raises:
+        OSError: QEMU does not answer at its monitor.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(20)
+        connection.connect(str(monitor))
+        with connection.makefile("rw") as lines:
+            for word in ("qmp_capabilities", "system_reset"):
+                lines.write(json.dumps({"execute": word, "id": word}) + "\n")
+            lines.flush()
+            while '"id": "system_reset"' not in (line := lines.readline()):
+                if not line:
+                    raise OSError(f"{monitor}: QEMU closed its monitor")

@@ -17,6 +17,8 @@ from virtfn_lab.product import allocatable, functions, pod
 
 POOLS, JOURNAL, LEDGER = "/run/virtfn/pools.json", "/var/lib/virtfn/journal.json", "/run/virtfn-ledger/ledger.json"
 FILES = (POOLS, JOURNAL, LEDGER)
+OTHERS = ("/run/virtfn-ledger/registrations.json", "/var/lib/virtfn/config.json")
+"""Files of ours that lie beside them."""
 
 RECOVERS = 60.0
 """Seconds within which an emulated node converges once the disturbance has ended."""
@@ -44,8 +46,8 @@ class Stand:
             RECOVERS,
         )
         self.intact()
-        published = json.dumps(_read(self.node, POOLS))
-        if published.count(f'"{LEFT[:7]}') != count or published.count(f'"{RIGHT[:7]}') != 7:
+        published = [one["address"] for pool in _read(self.node, POOLS)["value"]["pools"] for one in pool["devices"]]
+        if [sum(one.startswith(pf[:7]) for one in published) for pf in (LEFT, RIGHT)] != [count, 7]:
             raise LabError(f"the pool file does not have {count} and 7 functions: {published}")
         return seconds
 
@@ -85,7 +87,7 @@ def stand(node: Node) -> Iterator[Stand]:
     node.until("everything is given back", lambda: functions(node.cluster) == before)
     node.converged()
     left = node.shell(f"find {' '.join(file.rpartition('/')[0] for file in FILES)} -type f").split()
-    if strange := set(left) - set(FILES):
+    if strange := set(left) - {*FILES, *OTHERS}:
         raise LabError(f"left behind: {strange}")
 
 

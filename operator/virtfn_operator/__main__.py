@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from virtfn_host.logs.start import add_log_options, start_log
 from virtfn_operator.ending import end_now
-from virtfn_operator.logs import Repeats
 from virtfn_operator.settings import SettingsError, agent_settings, controller_settings
 
 USAGE = 2
@@ -18,16 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one process; exit with 0 after SIGTERM, 1 after an error, 2 when the settings are wrong."""
     parser = argparse.ArgumentParser(prog="virtfn-operator", description="SR-IOV virtual functions in pods.")
     parser.add_argument("process", choices=("controller", "agent"), help="the process to run")
-    parser.add_argument("--verbose", action="store_true", help="log details for finding faults")
+    add_log_options(parser)
     options = parser.parse_args(arguments)
-    handler = logging.StreamHandler(sys.stderr)
-    if not options.verbose:
-        handler.addFilter(Repeats())
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        handlers=[handler],
-    )
+    start_log(options, repeats=True)
     status = 0
     try:
         _run(options.process)

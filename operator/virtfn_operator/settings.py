@@ -6,6 +6,7 @@ from pathlib import Path
 
 from virtfn_host.core.values.fields import PolicyError
 from virtfn_host.core.values.resource_names import Domains, read_domains
+from virtfn_host.ports import MetricsAddress
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 CONTROLLER_HEALTH_PORT = 8080
@@ -51,6 +52,8 @@ class AgentSettings:
     health_port: int
     resource_domains: Domains = frozenset()
     """Domains that resource names may have beside virtfn.dev to be offered to pods."""
+    metrics: MetricsAddress | None = None
+    """Where metrics are served; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,10 @@ class ControllerSettings:
     """Seconds that a node may be silent in its turn."""
     list_limit: int = LIST_LIMIT
     """Bytes of all pages of one list, at most."""
+    metrics: MetricsAddress | None = None
+    """Where metrics are served; None: nowhere."""
+    startup_taint: bool = False
+    """Whether to remove the taint virtfn.dev/not-ready from nodes whose pools are offered."""
 
 
 def agent_settings(environ: Mapping[str, str]) -> AgentSettings:
@@ -86,6 +93,7 @@ def agent_settings(environ: Mapping[str, str]) -> AgentSettings:
         ledger=Path(environ.get("VIRTFN_LEDGER") or "/run/virtfn/ledger.json"),
         podresources=Path(environ.get("VIRTFN_PODRESOURCES") or "/var/lib/kubelet/pod-resources/kubelet.sock"),
         health_port=_port(environ, AGENT_HEALTH_PORT),
+        metrics=_metrics(environ),
         resource_domains=_domains(environ),
     )
 
@@ -102,9 +110,11 @@ def controller_settings(environ: Mapping[str, str]) -> ControllerSettings:
         namespace=_needed(environ, "POD_NAMESPACE"),
         lease=environ.get("VIRTFN_LEASE") or "virtfn-controller",
         health_port=_port(environ, CONTROLLER_HEALTH_PORT),
+        metrics=_metrics(environ),
         resource_domains=_domains(environ),
         turn_timeout=_seconds(environ, "VIRTFN_TURN_TIMEOUT", TURN_TIMEOUT),
         list_limit=max(LIST_LIMIT, _bytes(environ, "VIRTFN_MEMORY") // MEMORY_PER_LIST),
+        startup_taint=_switch(environ, "VIRTFN_STARTUP_TAINT"),
     )
 
 
@@ -124,11 +134,19 @@ def _needed(environ: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _port(environ: Mapping[str, str], default: int) -> int:
-    text = environ.get("VIRTFN_HEALTH_PORT") or str(default)
+def _port(environ: Mapping[str, str], default: int, name: str = "VIRTFN_HEALTH_PORT") -> int:
+    text = environ.get(name) or str(default)
     if not text.isdecimal() or not 0 <= int(text) < 65536:
-        raise SettingsError(f"VIRTFN_HEALTH_PORT: {text!r} is not a port (0 to 65535)")
+        raise SettingsError(f"{name}: {text!r} is not a port (0 to 65535)")
     return int(text)
+
+
+def _metrics(environ: Mapping[str, str]) -> MetricsAddress | None:
+    """Where metrics are served, if a port is named: at the pod's own address, where the chart names it."""
+    if not environ.get("VIRTFN_METRICS_PORT"):
+        return None
+    port = _port(environ, 0, "VIRTFN_METRICS_PORT")
+    return MetricsAddress(host=environ.get("VIRTFN_METRICS_HOST") or None, port=port)
 
 
 def _domains(environ: Mapping[str, str]) -> Domains:
@@ -147,6 +165,13 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     if not 1 <= seconds <= LONGEST_TIMEOUT:  # also refuses NaN
         raise SettingsError(f"{name}: {text!r} is out of range (1 to {LONGEST_TIMEOUT:.0f} seconds)")
     return seconds
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name) or "false"
+    if text not in ("true", "false"):
+        raise SettingsError(f"{name}: {text!r} is not true or false")
+    return text == "true"
 
 
 def _bytes(environ: Mapping[str, str], name: str) -> int:

@@ -5,53 +5,18 @@ spread is the lowest and the highest ratio of the paired runs.
 """
 
 import json
-import statistics
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from allocate import CALLERS, MANY, SIZES, Allocates, percentile, time_allocates
+from figures import RESULTS, Figure, keep, paired, show, times_faster
+from idle import DEVICES, POOLS, idle_plugins
 from timeline import STAGES, time_lines
 
 from virtfn_lab.guest import run_in_guest
 from virtfn_lab.paths import repository, run_dir
 from virtfn_lab.progress import say
 from virtfn_lab.qemu import Hardware
-
-RESULTS = Path("bench-results.json")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One line of the table."""
-
-    name: str
-    ours: float
-    reference: float
-    ratio: float
-    unit: str
-    runs: int
-    spread: str
-
-
-def paired(name: str, ours: Sequence[float], reference: Sequence[float], unit: str = "s") -> Figure:
-    """Return medians of paired runs, and the median of their ratios."""
-    ratios = [a / b for a, b in zip(ours, reference, strict=True)]
-    return Figure(
-        name=name,
-        ours=round(statistics.median(ours), 4),
-        reference=round(statistics.median(reference), 4),
-        ratio=round(statistics.median(ratios), 3),
-        unit=unit,
-        runs=len(ratios),
-        spread=f"{min(ratios):.2f}..{max(ratios):.2f}",
-    )
-
-
-def times_faster(name: str, ours: Sequence[float], reference: Sequence[float]) -> Figure:
-    """Return the same with the reverse ratio: how many of our runs fit into one of theirs."""
-    turned = paired(name, reference, ours)
-    return replace(turned, ours=turned.reference, reference=turned.ours)
 
 
 def binding(device: str, topology: str, what: str, rounds: tuple[int, int], kernel: str = "6.1") -> list[Figure]:
@@ -78,25 +43,50 @@ def binding(device: str, topology: str, what: str, rounds: tuple[int, int], kern
     ]
 
 
+def idle(rounds: int) -> Figure:
+    """Return what an idle device plugin takes with many devices, beside one with none, for a minute in each round."""
+    found = idle_plugins(60.0, rounds)
+    name = f"idle device plugin with {DEVICES} devices in {POOLS} pools, beside one with none"
+    return paired(name, [one.full for one in found], [one.empty for one in found], "thousandths of a processor")
+
+
+def allocating(found: Allocates) -> list[Figure]:
+    """Return what an Allocate takes beside a canned answer, and what must not make it slower."""
+    figures: list[Figure] = []
+    for size in SIZES:
+        for callers in CALLERS:
+            rounds = [one for one in found.rounds if (one.devices, one.callers) == (size, callers)]
+            for part in (50, 99):
+                name = f"Allocate p{part}, {callers} at once, {size} devices, beside a canned answer in grpc.aio"
+                ours, floor = ([1000 * percentile(getattr(r, by), part) for r in rounds] for by in ("ours", "floor"))
+                figures.append(paired(name, ours, floor, "ms"))
+    least, most = (
+        [1000 * percentile(one.ours, 50) for one in found.rounds if (one.devices, one.callers) == (size, 1)]
+        for size in (SIZES[0], SIZES[-1])
+    )
+    figures.append(paired(f"Allocate p50 of {SIZES[-1]} devices, beside {SIZES[0]}", most, least, "ms"))
+    later, first = ([1000 * percentile(seconds, 50)] for seconds in (found.last, found.first))
+    figures.append(paired(f"Allocate p50 after {MANY} calls, beside the first", later, first, "ms"))
+    ours, floor = ([one[which] for one in found.starts] for which in (0, 1))
+    figures.append(paired(f"start to registered, {SIZES[0]} devices, beside the canned plugin", ours, floor))
+    return figures
+
+
 def main() -> None:
     """Entry point."""
     figures = binding("8086:10c9", "igb2", "igb", (21, 0))
     for kernel in ("6.1", "6.12"):  # removing VFs has a floor that differs by kernel
         # The ratios of neighbouring pairs had a standard deviation of 0.24: a median of a hundred is good to 0.03.
         figures += binding("1b36:0010", "nvme", "nvme", (9, 100), kernel)
+    figures.append(idle(5))
+    figures += allocating(time_allocates(500, 5))
     lines = time_lines(5)
     for stage in STAGES:
         whole = [line[STAGES[-1]] for line in lines]
         name = f"time line of a policy for 2 igb PFs: {stage}, beside the whole"
         figures.append(paired(name, [line[stage] for line in lines], whole, "s after kubectl apply"))
-    RESULTS.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
-    width = max(len(figure.name) for figure in figures)
-    print(f"{'':{width}}  {'ours':>8}  {'reference':>9}  {'ratio':>6}  {'runs':>4}  spread of ratios  unit")
-    for f in figures:
-        line = (
-            f"{f.name:{width}}  {f.ours:8.3f}  {f.reference:9.3f}  {f.ratio:6.2f}  {f.runs:4}  {f.spread:16}  {f.unit}"
-        )
-        print(line)
+    keep(figures)
+    show(figures)
     say(f"written to {RESULTS.resolve().relative_to(repository())}")
 
 

@@ -1,7 +1,7 @@
 """One cluster for all tests of this folder: real API server, kubelet, containerd and kernel, nothing mocked.
 
 `VIRTFN_CLUSTER=running` takes the lab that already runs, with virtfn installed in it or not, and leaves it running.
-test_kubelet_root_dir.py alone starts another one, after all others.
+`another_node` is of a second cluster (`make second-cluster`).
 """
 
 from __future__ import annotations
@@ -13,17 +13,38 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from virtfn_lab.cluster import Cluster, cannot_run, down, running, up
-from virtfn_lab.node import Node
+from virtfn_lab.cluster import CONSUMERS, Cluster, cannot_run, down, running, up
+from virtfn_lab.kubelet_cases import BACK, BOTH, become, served
+from virtfn_lab.node import LEFT, Node
 from virtfn_lab.product import NAMESPACE, functions, install
 from virtfn_lab.progress import say
 
 LONG = ("test_privileges_audit.py", "test_under_pressure_disk_and_clock.py", "test_under_pressure_killed.py")
 """What `make pressure` runs (VIRTFN_LONG=1): minutes each, with nothing else on the machine."""
-collect_ignore = [] if os.environ.get("VIRTFN_LONG") else list(LONG)
+ANOTHER = ("test_kubelet_root_dir.py", "test_shared_group.py", "test_reboot.py")
+"""What `make second-cluster` runs (VIRTFN_SECOND=1): all with `another_node`."""
+collect_ignore = [
+    *([] if os.environ.get("VIRTFN_LONG") else LONG),
+    *([] if os.environ.get("VIRTFN_SECOND") else ANOTHER),
+]
+OF_CONSUMERS = bool(os.environ.get("VIRTFN_CONSUMERS"))
+"""Whether to run what `make consumers` runs, on a lab with consumers' images and cards."""
+_OF_CONFORMANCE = ["test_kubelet_cases_*.py", "test_upgrades.py"]
+"""What `make conformance` runs (VIRTFN_LONG=1), for the same reason."""
+collect_ignore_glob = [
+    *([] if OF_CONSUMERS else ["test_consumer_*.py"]),
+    *([] if os.environ.get("VIRTFN_LONG") else _OF_CONFORMANCE),
+]
 
-LAST = ("test_privileges_audit.py", "test_uninstall.py", "test_kubelet_root_dir.py")
-"""In this order: what the processes asked in all the other tests, the end, and a cluster in place of this one."""
+VALUES = ("devicePlugin.cdi=true",) if OF_CONSUMERS else ()
+"""Values of the chart beside its defaults."""
+
+LAST = (
+    "test_privileges_audit.py",
+    "test_uninstall.py",
+    *ANOTHER,
+)
+"""In this order: what the processes asked in all the other tests, the end, and those with `another_node`."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,23 +54,68 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(1500, func_only=True))
 
 
+ROOT_DIR = "/srv/k8s/kubelet"
+"""Root-dir of the kubelet of `another_node`."""
+
+
+@pytest.fixture(scope="session")
+def root_dir() -> str:
+    """Return the root-dir of the kubelet of `another_node`."""
+    return ROOT_DIR
+
+
 @pytest.fixture(scope="session")
 def bare_cluster() -> Iterator[Cluster]:
     """A cluster with one node with two igb PFs of 7 VFs each, without virtfn."""
     if (hindrance := cannot_run()) is not None:
         pytest.skip(f"NO CLUSTER TESTS HERE: {hindrance}")
     mine = os.environ.get("VIRTFN_CLUSTER") != "running"
-    yield up() if mine else running()
+    yield _started() if mine else running()
     if mine:
         down()
+
+
+def _started() -> Cluster:
+    return up(topology="consumers", consumers=CONSUMERS) if OF_CONSUMERS else up()
 
 
 @pytest.fixture(scope="session")
 def cluster(bare_cluster: Cluster) -> Cluster:
     """The same with the chart installed, its defaults and our images."""
     if "virtfn" not in bare_cluster.helm("list", "-n", NAMESPACE, "-q").stdout.split():
-        say(f"virtfn installed; every pod ready after {install(bare_cluster):.1f} s")
+        say(f"virtfn installed; every pod ready after {install(bare_cluster, *VALUES):.1f} s")
     return bare_cluster
+
+
+@pytest.fixture(scope="session")
+def another_node() -> Iterator[Node]:
+    """A node with virtfn that can be rebooted, whose kubelet has another root-dir, and whose cards are two igb PFs and
+    two functions in one IOMMU group: one cluster for all that the first one lacks, because each takes minutes.
+    """
+    if (hindrance := cannot_run()) is not None:
+        pytest.skip(f"NO CLUSTER TESTS HERE: {hindrance}")
+    if os.environ.get("VIRTFN_CLUSTER") == "running":
+        pytest.skip("the running lab stays: these tests need another one in its place")
+    cluster = up(topology="contract", kubelet_root=ROOT_DIR, reboots=True)
+    say(f"virtfn installed; every pod ready after {install(cluster, f'kubelet.rootDir={ROOT_DIR}'):.1f} s")
+    yield Node(cluster)
+    down()
+
+
+@pytest.fixture(scope="module")
+def resource(cluster: Cluster) -> Iterator[str]:
+    """A resource with two VFs, for the kubelet's cases."""
+    with served(Node(cluster), "two", 2, LEFT) as name:
+        yield name
+
+
+@pytest.fixture
+def stand(cluster: Cluster, resource: str) -> Iterator[Node]:
+    """The node with both VFs free."""
+    node = Node(cluster)
+    become(node, resource, BOTH, BACK)
+    yield node
+    cluster.kubectl("delete", "pods", "--all", "--wait=true")
 
 
 @pytest.fixture

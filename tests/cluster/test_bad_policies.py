@@ -32,10 +32,15 @@ def test_an_example_is_taken(kubectl: Kubectl, path: Path) -> None:
     kubectl("apply", "--dry-run=server", "-f", "-", stdin=path.read_text())
 
 
-def test_the_largest_policy_is_within_the_price_of_the_rules(kubectl: Kubectl) -> None:
+LONGEST = "/".join((".".join(["a" * 60] * 4), "b" * 61))
+"""With two digits, the longest name that the schema allows."""
+
+
+@pytest.mark.parametrize("name", ["fast", LONGEST], ids=["short names", "the longest names"])
+def test_the_largest_policy_is_within_the_price_of_the_rules(kubectl: Kubectl, name: str) -> None:
     """Rules also have a price when they run; it must not refuse what their messages allow."""
     pools = "".join(
-        f'\n    - {{resourceName: fast{n}, indexes: "{",".join(str(n * 8 + i) for i in range(0, 8, 2))}"}}'
+        f'\n    - {{resourceName: {name}{n:02}, indexes: "{",".join(str(n * 8 + i) for i in range(0, 8, 2))}"}}'
         for n in range(64)
     )
     policy = (

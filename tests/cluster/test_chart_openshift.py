@@ -24,7 +24,8 @@ def constraints(objects: Objects, component: str) -> Object:
 
 
 def test_there_are_none_unless_asked_for() -> None:
-    assert "openshift" not in str(render())
+    assert "security.openshift.io" not in str(render())
+    assert "openshift.io/required-scc" not in str(render())
 
 
 def test_there_is_one_for_each_component(objects: Objects) -> None:

@@ -79,7 +79,8 @@ def test_host_has_the_power_and_no_token(objects: Objects) -> None:
     assert item["securityContext"]["privileged"] is True
     assert item["securityContext"]["seccompProfile"] == {"type": "Unconfined"}
     assert item["securityContext"]["readOnlyRootFilesystem"] is True
-    assert "env" not in item
+    # For the command `virtfn` in this container; the host process clears its environment.
+    assert environment(item) == {"VIRTFN_DEV": "/host/dev", "VIRTFN_PROC": "/host/proc"}
     assert mounts(spec, "host") == {
         "/run/virtfn-host": (None, True),
         "/var/lib/virtfn": ("/var/lib/virtfn", True),
@@ -127,10 +128,25 @@ def test_device_plugin_has_neither(objects: Objects) -> None:
         "/run/virtfn": ("/run/virtfn", False),
         "/run/virtfn-ledger": ("/run/virtfn-ledger", True),
         "/var/lib/virtfn-grants": ("/var/lib/virtfn-grants", True),
+        "/run/k8s.cni.cncf.io/devinfo/dp": ("/var/run/k8s.cni.cncf.io/devinfo/dp", True),
         "/var/lib/kubelet/device-plugins": ("/var/lib/kubelet/device-plugins", True),
         "/host/dev/vfio": ("/dev/vfio", False),
     }
-    assert objects["DaemonSet", "virtfn-deviceplugin"]["spec"]["updateStrategy"]["rollingUpdate"]["maxSurge"] == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "path"),
+    [
+        ("devicePlugin.cdi=true", "/run/cdi", "/var/run/cdi"),
+        ("devicePlugin.deviceInfo=false", "/run/k8s.cni.cncf.io/devinfo/dp", ""),
+        ("devicePlugin.cdi=false", "/run/cdi", ""),
+    ],
+)
+def test_the_device_plugin_writes_for_other_programs_only_where_a_value_says_so(
+    value: str, where: str, path: str
+) -> None:
+    found = mounts(pod(render(value), "deviceplugin"), "deviceplugin")
+    assert found.get(where) == ((path, True) if path else None)
 
 
 def test_daemonsets_run_everywhere_and_are_not_evicted(objects: Objects) -> None:

@@ -28,6 +28,8 @@ RULES = {
         "sriovpolicies/status": {"patch"},
         "sriovnodes": {"list", "watch", "patch"},
         "nodes": {"list", "watch"},
+        "pods": {"list"},
+        "pods/eviction": {"create"},
     },
     ("ClusterRole", "virtfn-agent"): {
         "sriovnodes": {"get", "list", "watch", "create"},
@@ -37,7 +39,9 @@ RULES = {
     ("Role", "virtfn-controller"): {"leases": {"get", "create", "update"}},
     ("Role", "virtfn-events"): {"events": {"create"}},
 }
-POLICIES = {"virtfn-agent", "virtfn-controller", "virtfn-lease", "virtfn-events"}
+POLICIES = {"virtfn-agent", "virtfn-controller", "virtfn-lease", "virtfn-events", "virtfn-eviction"}
+HINT = "virtfn-import-hint"
+"""Limits nobody: test_import_hint.py."""
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +126,9 @@ def test_every_binding_binds_what_exists(objects: Objects) -> None:
 
 
 def test_the_policies_judge_our_accounts_only_and_fail_closed(objects: Objects) -> None:
-    found = {name: item for (kind, name), item in objects.items() if kind == "ValidatingAdmissionPolicy"}
-    bound = {name: item for (kind, name), item in objects.items() if kind == "ValidatingAdmissionPolicyBinding"}
+    walls = {key: item for key, item in objects.items() if key[1] != HINT}
+    found = {name: item for (kind, name), item in walls.items() if kind == "ValidatingAdmissionPolicy"}
+    bound = {name: item for (kind, name), item in walls.items() if kind == "ValidatingAdmissionPolicyBinding"}
     assert found.keys() == bound.keys() == POLICIES
     for name, item in found.items():
         assert item["spec"]["failurePolicy"] == "Fail"
@@ -167,6 +172,7 @@ def test_agent_and_controller_reach_the_api_server_and_dns_and_the_plugin_nobody
 
 def test_networks_take_addresses_ports_and_who_reads_metrics() -> None:
     values = (
+        "metrics.enabled=true",
         "networkPolicy.apiServer.cidrs={10.0.0.1/32,fd00::1/128}",
         "networkPolicy.apiServer.ports={16443}",
         "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
@@ -180,7 +186,7 @@ def test_networks_take_addresses_ports_and_who_reads_metrics() -> None:
     for component in ("agent", "controller", "deviceplugin"):
         (rule,) = network(objects, component)["ingress"]
         assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]
-        assert rule["ports"] == [{"port": "health", "protocol": "TCP"}]
+        assert rule["ports"] == [{"port": "metrics", "protocol": "TCP"}]
     assert "NetworkPolicy" not in {kind for kind, _ in render("networkPolicy.enabled=false")}
 
 

@@ -14,8 +14,8 @@ def vfs(node: Node, pf: str) -> int:
 
 
 def test_an_edit_waits_for_the_pod_and_converges_when_it_ends(node: Node) -> None:
-    node.apply(policy("left", 7, LEFT), policy("right", 7, RIGHT))
-    node.until("both pools are there", lambda: _offered(node) == (7, 7))
+    node.apply(policy("left", 5, LEFT), policy("right", 2, RIGHT))
+    node.until("both pools are there", lambda: _offered(node) == (5, 2))
     node.apply(pod("holder", resource="virtfn.dev/left"))
     (held,) = node.holds("holder")
     before = functions(node.cluster)
@@ -38,21 +38,21 @@ def test_an_edit_waits_for_the_pod_and_converges_when_it_ends(node: Node) -> Non
     seconds = node.until("3 VFs", lambda: vfs(node, LEFT) == 3, 30)
     seconds += node.until("the node says so", node.is_converged, 30)
     say(f"converged {seconds:.1f} s after the holder's end")
-    node.until("3 are allocatable", lambda: _offered(node) == (3, 7))
-    assert vfs(node, RIGHT) == 7
+    node.until("3 are allocatable", lambda: _offered(node) == (3, 2))
+    assert vfs(node, RIGHT) == 2
 
 
 def test_deleting_the_policy_gives_a_held_vf_back_when_its_pod_ends(node: Node) -> None:
     before = functions(node.cluster)
-    node.apply(policy("left", 7, LEFT))
-    node.until("the pool is there", lambda: _offered(node)[0] == 7)
+    node.apply(policy("left", 2, LEFT))
+    node.until("the pool is there", lambda: _offered(node)[0] == 2)
     node.apply(pod("holder", resource="virtfn.dev/left"))
     (held,) = node.holds("holder")
     with node.untouched(held):
         node.cluster.kubectl("delete", "svp", "left")
         node.until("the node waits", lambda: node.condition()["reason"] == "VfsInUse")
         node.until("new pods are offered nothing", lambda: _offered(node)[0] == 0)
-        assert vfs(node, LEFT) == 7
+        assert vfs(node, LEFT) == 2
     node.cluster.kubectl("delete", "pod", "holder")
     node.until("everything is given back", lambda: functions(node.cluster) == before, 30)
 

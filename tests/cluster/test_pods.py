@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtfn_lab.node import LEFT, RIGHT, Node
+from virtfn_lab.node import LEFT, RIGHT, Node, policy
 from virtfn_lab.paths import repository
 from virtfn_lab.product import allocatable, functions, pod
 
@@ -33,8 +33,8 @@ def test_pods_get_distinct_vfs_and_open_their_groups(node: Node) -> None:
 
 def test_a_pod_that_is_not_given_a_vf_cannot_open_one(node: Node) -> None:
     """The counter-proof of every other test here: what a pod opens, it was given."""
-    node.apply(FAST)
-    node.until("14 VFs are allocatable", lambda: allocatable(node.cluster) == 14)
+    node.apply(policy("fast", 1, LEFT))
+    node.until("a VF is allocatable", lambda: allocatable(node.cluster) == 1)
     without = pod("without", 1).replace('"limits": {"virtfn.dev/fast": 1}', '"limits": {"memory": "64Mi"}')
     node.apply(without)
     node.until("the pod failed", lambda: _phase(node, "without") == "Failed")

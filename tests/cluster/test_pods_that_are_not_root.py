@@ -6,19 +6,17 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from virtfn_lab.node import Node
-from virtfn_lab.paths import repository
+from virtfn_lab.node import LEFT, Node, policy
 from virtfn_lab.product import allocatable, pod
 
-FAST = (repository() / "examples/policy-fast.yaml").read_text()
 CONFIG = "/etc/containerd/config.toml"
 OPTION = "device_ownership_from_security_context = true"
 USER = 1000
 
 
 def test_it_is_refused_by_default_and_opens_its_vf_with_the_runtimes_option(node: Node) -> None:
-    node.apply(FAST)
-    node.until("14 VFs are allocatable", lambda: allocatable(node.cluster) == 14)
+    node.apply(policy("fast", 2, LEFT))
+    node.until("the VFs are allocatable", lambda: allocatable(node.cluster) == 2)
     node.apply(not_root("refused"))
     node.until("the pod failed", lambda: _phase(node, "refused") == "Failed")
     assert "Permission denied" in node.log("refused")

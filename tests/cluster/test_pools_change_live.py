@@ -6,7 +6,7 @@ from virtfn_lab.node import Node
 from virtfn_lab.pool_changes import changes
 from virtfn_lab.progress import say
 
-ROUNDS = 6
+ROUNDS = 3
 """Of about 15 s; `make prove PROOFS=pools` does twenty."""
 
 

@@ -48,6 +48,16 @@ NO_SPEC: Any = {"spec": {"policies": []}}
 NEW_LEASE = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "tried"}, "spec": {}}
 
 
+EVICTION = f"{CORE}/namespaces/default/pods/any/eviction"
+
+
+def _eviction(uid: str = "", namespace: str = "default", **options: Any) -> dict[str, Any]:
+    """Return an eviction; admission policies judge it before the API server looks for the pod."""
+    options |= {"preconditions": {"uid": uid}} if uid else {}
+    metadata = {"namespace": namespace, "name": "any"}
+    return {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": options}
+
+
 def _turn(note: str | None) -> dict[str, Any]:
     return {"metadata": {"annotations": {"virtfn.dev/turn": note}}}
 
@@ -57,10 +67,10 @@ REFUSED = [
         CONTROLLER,
         Wall.RBAC,
         ("reads every secret", "GET", f"{CORE}/secrets"),
-        ("lists pods", "GET", f"{CORE}/pods"),
+        ("reads a pod", "GET", f"{PODS}/any"),
         ("makes a pod", "POST", PODS, {"kind": "Pod"}),
+        ("deletes a pod", "DELETE", f"{PODS}/any"),
         ("runs a command in a pod", "POST", f"{PODS}/any/exec?command=id&container=host"),
-        ("evicts a pod", "POST", f"{PODS}/any/eviction", {}),
         ("cordons a node", "PATCH", f"{CORE}/nodes/{OWN}", {"spec": {"unschedulable": True}}),
         ("writes a node's report", "PATCH", f"{NODES}/{OWN}/status", READY),
         ("makes a SriovNode", "POST", NODES, svn("phantom")),
@@ -82,6 +92,9 @@ REFUSED = [
         ("labels a SriovNode", "PATCH", f"{NODES}/{OWN}", LABELS, "labels"),
         ("annotates a SriovNode", "PATCH", f"{NODES}/{OWN}", {"metadata": {"annotations": {"a": "b"}}}, "annotations"),
         ("notes a long turn", "PATCH", f"{NODES}/{OWN}", _turn("x" * 256), "annotations"),
+        ("evicts whatever has a name", "POST", EVICTION, _eviction(), "by its uid"),
+        ("evicts without a grace period", "POST", EVICTION, _eviction("u", gracePeriodSeconds=0), "grace period"),
+        ("evicts a pod of virtfn", "POST", f"{PODS}/any/eviction", _eviction("u", NAMESPACE), "none of virtfn"),
         ("makes a lease of another name", "POST", LEASE, NEW_LEASE, "virtfn-controller only"),
         ("posts an event about a pod", "POST", EVENT, event("Pod", group="v1"), "own objects"),
     ),

@@ -84,12 +84,17 @@ def test_nothing_but_what_a_process_writes_is_writable(name: str, inside: Inside
     assert {"/sys" if where.startswith("/sys/") else where for where in of_the_node} == WRITTEN[name]
 
 
-NODES_OWN = ("/run/virtfn", "/var/lib", "/sys", "/host", "/lib")
+NODES_OWN = ("/run/virtfn", "/run/k8s.cni.cncf.io", "/var/lib", "/sys", "/host", "/lib")
 WRITTEN = {
     "controller": set[str](),
     "agent": {"/run/virtfn"},
     "host": {"/run/virtfn-host", "/var/lib/virtfn", "/sys"},
-    "deviceplugin": {"/run/virtfn-ledger", "/var/lib/virtfn-grants", "/var/lib/kubelet/device-plugins"},
+    "deviceplugin": {
+        "/run/virtfn-ledger",
+        "/run/k8s.cni.cncf.io/devinfo/dp",
+        "/var/lib/virtfn-grants",
+        "/var/lib/kubelet/device-plugins",
+    },
 }
 
 

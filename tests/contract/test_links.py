@@ -26,6 +26,7 @@ from virtfn_host.linux.use.lock import evidence, holders
 
 MAC = "02:00:00:00:00:07"
 EINVAL, EOPNOTSUPP = 22, 95
+NO_IFINDEX = 2**30
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def answer(lab: Lab, index: int = 0, **setting: Any) -> int:
     """What the kernel answers to one setting, 0 for yes."""
     assert lab.machine.netlink is not None
     try:
-        lab.machine.netlink.set_vf(lab.netdev(lab.pf), index, VfLink(**setting))
+        lab.machine.netlink.set_vf(lab.ifindex(lab.pf), index, VfLink(**setting))
     except NetlinkRefusedError as error:
         return error.errno
     return 0
@@ -127,6 +128,12 @@ def test_a_pf_that_is_down_takes_everything_but_a_rate(lab: Lab, netlink: Netlin
 def test_a_netdev_that_is_not_there_is_no_answer(lab: Lab, netlink: Netlink) -> None:
     with pytest.raises(NetlinkRefusedError):
         netlink.links("none0")
+    with pytest.raises(NetlinkRefusedError):
+        netlink.set_vf(NO_IFINDEX, 0, VfLink(trust=True))
+
+
+def test_netlink_and_sysfs_tell_one_ifindex(lab: Lab, netlink: Netlink) -> None:
+    assert netlink.links(lab.netdev(lab.pf)).ifindex == netlink.mtu(lab.netdev(lab.pf)).ifindex == lab.ifindex(lab.pf)
 
 
 def test_a_mac_that_a_vfs_driver_made_up_counts_as_none(lab: Lab, netlink: Netlink) -> None:

@@ -6,12 +6,14 @@ import pytest
 from hardware import IN_GUEST, Lab
 from kernel import FakeKernel
 
+from virtfn_host.core.checks.usable import no_iommu_at_all
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Outcome, SetNumVfs, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import FunctionInUseError
+from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.use.lock import held, holders
 
 TOLD = Path("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
@@ -45,6 +47,28 @@ def test_the_bind_makes_a_group_with_a_name_of_its_own(lab: Lab, vf: PciAddress)
     lab.off_vfio(vf)
     assert lab.sysfs.group(vf) is None
     assert not node.exists()
+
+
+def test_a_look_tells_that_its_group_protects_nothing(lab: Lab, vf: PciAddress) -> None:
+    inventory = read_inventory(lab.sysfs)
+    function = inventory.find(vf)
+    assert function is not None
+    assert inventory.noiommu is True
+    assert inventory.noiommu_groups == (lab.sysfs.group(vf),)
+    assert inventory.unprotected(function)
+    assert function.lacks == ()
+    assert no_iommu_at_all(inventory) is not None
+
+
+def test_a_group_stays_as_it_is_when_vfio_is_told_otherwise(lab: Lab, vf: PciAddress) -> None:
+    told = lab.sysfs.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode"
+    told.write_text("N\n")
+    try:
+        inventory = read_inventory(lab.sysfs)
+        assert inventory.noiommu is False
+        assert inventory.noiommu_groups == (lab.sysfs.group(vf),)
+    finally:
+        told.write_text("Y\n")
 
 
 def test_an_idle_vf_can_be_locked(lab: Lab, vf: PciAddress) -> None:

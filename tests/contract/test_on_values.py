@@ -49,16 +49,16 @@ def same_on_both(lab: Lab, *policies: PolicyConfig) -> None:
 
 
 def functions(inventory: Inventory) -> Sequence[Function]:
-    """Return them without what the values do not know: netdev names, group numbers, and the limit of VFs.
+    """Return them without what the values do not know: netdevs, their MACs and MTUs, group numbers, the limit of VFs.
 
     The limit (`sriov_totalvfs`) is the driver's: igb lowers the 82576's from 8 to 7, and the kernel shows 8 again as
     soon as igb lets go of the PF. Link settings have tests of their own (test_links.py).
     """
     found = []
     for function in inventory.functions:
-        shown = replace(function, netdevs=(), iommu_group=None)
+        shown = replace(function, netdevs=(), mtu=None, iommu_group=None, identity=replace(function.identity, mac=None))
         if isinstance(shown, Pf):
-            vfs = tuple(replace(vf, netdevs=(), iommu_group=None, link=None) for vf in shown.vfs)
+            vfs = tuple(replace(vf, netdevs=(), mtu=None, iommu_group=None, link=None) for vf in shown.vfs)
             shown = replace(shown, vfs=vfs, total_vfs=0, netdev_up=None, mac=None)
         found.append(shown)
     return found

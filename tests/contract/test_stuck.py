@@ -11,7 +11,8 @@ import pytest
 from hardware import Lab
 
 from virtfn_host import executor
-from virtfn_host.cli import verbs as cli
+from virtfn_host.cli import machine as cli
+from virtfn_host.cli import verbs
 from virtfn_host.cli.options import DONE, REFUSED
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Observation, Stuck, VfLink
@@ -264,7 +265,7 @@ def _timed(look: Callable[[], object]) -> float:
 
 
 def _said(capsys: pytest.CaptureFixture[str], words: list[str], status: int | None) -> str:
-    got = cli.run(words)
+    got = verbs.run(words)
     text = capsys.readouterr().err
     assert status in (None, got), text
     return text

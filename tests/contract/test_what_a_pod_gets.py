@@ -2,7 +2,7 @@
 
 from hardware import Lab
 
-from virtfn_deviceplugin.functions import shown, used_by
+from virtfn_deviceplugin.grant.functions import shown, used_by
 from virtfn_host.core.values.address import PciAddress
 
 

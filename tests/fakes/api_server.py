@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from aiohttp import web
 
@@ -136,38 +136,63 @@ class ApiServer:
                 own = path.removesuffix("/status")
                 if own not in self.objects:
                     return refusal(404, "not found")
-                return web.json_response(await self.put(own, _merged(self.objects[own], json.loads(text))))
+                patch = json.loads(text)
+                known = self.objects[own]["metadata"]["resourceVersion"]
+                if patch.get("metadata", {}).get("resourceVersion", known) != known:
+                    return refusal(409, "the object has been modified")
+                return web.json_response(await self.put(own, _merged(self.objects[own], patch)))
         if (found := DISCOVERY.get(path) or self.objects.get(path)) is not None:
             return web.json_response(found)
         return self._page(request) if path in LISTS else refusal(404, "not found")
 
     def _page(self, request: web.Request) -> web.StreamResponse:
         items = [body for key, body in sorted(self.objects.items()) if key.rsplit("/", 1)[0] == request.path]
-        name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
-        items = [item for item in items if name in ("", item["metadata"]["name"])]
+        items = [item for item in items if _selected(item, request.query.get("fieldSelector", ""))]
         start, size = int(request.query.get("continue", 0)), int(request.query.get("limit", 500))
         more = {"continue": str(start + size)} if start + size < len(items) else {}
         metadata = {"resourceVersion": str(self.version), **more}
         return web.json_response({"kind": "List", "metadata": metadata, "items": items[start : start + size]})
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
-        name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
+        selector = request.query.get("fieldSelector", "")
         since = int(request.query.get("resourceVersion", self.version))
+        lasts = float(request.query.get("timeoutSeconds", "3600"))
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         self.watching += 1
         try:
-            while True:
-                news, since = [entry for entry in self.history if entry[0] > since], self.version
-                for _, path, event in news:
-                    folder, own = path.rsplit("/", 1)
-                    if folder == request.path and name in ("", own):
-                        await response.write(json.dumps(event).encode() + b"\n")
-                async with self._moved:
-                    while self.version <= since:
-                        await self._moved.wait()
+            async with asyncio.timeout(lasts):
+                await self._send(request, response, selector, since)
+        except TimeoutError:
+            return response
         finally:
             self.watching -= 1
+
+    def _told(self, version: int, path: str, event: Body, selector: str) -> Body | None:
+        """Return an event as a watch with this selector tells it: an object that is not selected any more is gone."""
+        earlier = [one["object"] for before, at, one in self.history if before < version and at == path]
+        was, now = bool(earlier) and _selected(earlier[-1], selector), _selected(event["object"], selector)
+        kind = ("MODIFIED" if was else "ADDED") if now else "DELETED"
+        return {**event, "type": kind} if was or now else None
+
+    async def _send(self, request: web.Request, response: web.StreamResponse, selector: str, since: int) -> NoReturn:
+        while True:
+            news, since = [entry for entry in self.history if entry[0] > since], self.version
+            for version, path, event in news:
+                if path.rsplit("/", 1)[0] == request.path and (told := self._told(version, path, event, selector)):
+                    await response.write(json.dumps(told).encode() + b"\n")
+            async with self._moved:
+                while self.version <= since:
+                    await self._moved.wait()
+
+
+def _selected(body: Body, selector: str) -> bool:
+    """Whether a field selector of one equation selects an object; fields that are absent are false."""
+    path, _, wanted = selector.partition("=")
+    found: Any = body
+    for part in path.split(".") if path else ():
+        found = found.get(part, False) if isinstance(found, dict) else False
+    return not path or str(found).lower() == wanted.lower()
 
 
 def refusal(status: int, message: str, **headers: str) -> web.Response:

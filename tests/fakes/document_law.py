@@ -22,6 +22,7 @@ from document_mutations import mutated
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import checksum_of, encode
+from virtfn_host.core.values.extras import Cdi, Extras
 from virtfn_host.core.values.model import Original, OriginalOwn, OriginalVf, VfLink
 from virtfn_host.core.values.offered import (
     Allocation,
@@ -35,8 +36,10 @@ from virtfn_host.core.values.offered import (
     Registrations,
 )
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.linux import poolfile
+from virtfn_host.core.values.tries import Destruction, Other, Repeat, Tried, Tries
+from virtfn_host.linux import documents, poolfile
 from virtfn_host.linux.act.journal import Journal, _Entries
+from virtfn_host.linux.act.tries import TriesFile
 from virtfn_host.linux.errors import HostError
 
 BOOT = "0b7e1234-aaaa-bbbb-cccc-001122334455"
@@ -72,18 +75,29 @@ def kinds(folder: Path) -> tuple[Kind, ...]:
         PoolDevice(address=vf, driver="vfio-pci", numa_node=n % 2, healthy=n != 2, reason=None)
         for n, vf in enumerate(vfs)
     ]
-    devices[2] = PoolDevice(address=vfs[2], driver="igbvf", numa_node=None, healthy=False, reason=Reason.RECONFIGURING)
+    devices[2] = PoolDevice(
+        address=vfs[2],
+        driver="igbvf",
+        numa_node=None,
+        healthy=False,
+        reason=Reason.RECONFIGURING,
+        message="a change is about to touch it",
+        no_iommu=True,
+    )
     pools = PoolSet(boot_id=BOOT, pools=(DevicePool(resource_name="virtfn.dev/fast", devices=tuple(devices)),))
     allocations = [
         Allocation(address=vf, resource_name="virtfn.dev/fast", at=1.79e9 + n / 4) for n, vf in enumerate(vfs)
     ]
     ledger = Ledger(boot_id=BOOT, allocations=tuple(allocations))
-    names = {"resource_name": "virtfn.dev/fast", "boot_id": BOOT}
+    names: dict[str, Any] = {"resource_name": "virtfn.dev/fast", "boot_id": BOOT}
+    more = Extras(iommufd=True, cdi=Cdi(gid=107, mode="0660"))
     grants = Grants(
         grants=(
             Grant(address=vfs[0], driver="vfio-pci", nodes=("/dev/vfio/vfio", "/dev/vfio/12"), **names),
-            Grant(address=vfs[1], driver="vfio-pci", nodes=("/dev/iommu", "/dev/vfio/devices/vfio3"), **names),
-            Grant(address=vfs[2], driver="igbvf", nodes=(), **names),
+            Grant(
+                address=vfs[1], driver="vfio-pci", nodes=("/dev/iommu", "/dev/vfio/devices/vfio3"), extras=more, **names
+            ),
+            Grant(address=vfs[2], driver="igbvf", nodes=(), device_info=64 * "a", specs=True, **names),
         )
     )
     said = Registration(resource_name="virtfn.dev/fast", registered=False, since=9.5, refusal="no")
@@ -102,6 +116,15 @@ def kinds(folder: Path) -> tuple[Kind, ...]:
         own=OriginalOwn(driver="igb", driver_override=None, netdevs=("eth0", "lan")),
     )
     journal = Journal(folder / "journal.json")
+    tries = TriesFile(folder / "tries.json", BOOT)
+    tried = Tried(
+        pf=original.address,
+        wish="0123abcd",
+        standing="8086:10c9 igb 4242 up",
+        repeats=(Repeat(kind=Destruction.RESIZE, index=None, times=1),),
+        number=Other(text="asked for 8, the driver made 16", times=2, at=1234.5, num_vfs=16),
+        binding=Other(text="asked for vfio-pci, it is igbvf", times=1, at=1235.5),
+    )
     return (
         _kind("pool file", folder / "pools.json", pools, poolfile.write, poolfile.read),
         _kind("ledger", folder / "ledger.json", ledger, poolfile.write_ledger, poolfile.read_ledger),
@@ -119,6 +142,13 @@ def kinds(folder: Path) -> tuple[Kind, ...]:
             write=lambda: journal._write([original]),
             read=lambda: _Entries(originals=journal.originals()),
             value=_Entries(originals=(original,)),
+        ),
+        Kind(
+            name="tries",
+            path=folder / "tries.json",
+            write=lambda: tries.replace(tried.pf, tried),
+            read=lambda: documents.read(Tries, folder / "tries.json"),
+            value=Tries(boot_id=BOOT, tried=(tried,)),
         ),
     )
 
@@ -225,8 +255,8 @@ class DocumentLaw:
     def kills(self, number: int) -> None:
         """Kill a writer at one of its calls: the file stays whole, and the next write leaves no temporary file."""
         for _ in range(number):
-            killed = _killed(self.kind.write, self._random.randrange(1, 16))
-            self._answer("writer killed" if killed else "writer not killed", refused=False)
+            died = killed(self.kind.write, self._random.randrange(1, 16))
+            self._answer("writer killed" if died else "writer not killed", refused=False)
             self.counted["temporary files left by killed writers"] += len(self._beside())
             self.kind.write()
             if beside := self._beside():
@@ -320,17 +350,24 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-_CALLS = ("open", "write", "fchmod", "fsync", "replace", "fstat", "close", "stat")
+CALLS = ("open", "write", "fchmod", "fsync", "replace", "fstat", "close", "stat")
 
 
-def _killed(write: Callable[[], object], at: int) -> bool:
-    """Run `write` in a process that dies before its call number `at`; return whether it came that far."""
+def killed(write: Callable[[], object], at: int, calls: Sequence[str] = CALLS, *, half: bool = False) -> bool:
+    """Run `write` in a process that dies before its call number `at`; return whether it came that far.
+
+    Args:
+        write: writes the document.
+        at: number of the call, from 0 on.
+        calls: functions of `os` that count.
+        half: whether it dies in the middle of that call, which must be a write.
+    """
     child = os.fork()
     if child == 0:
         try:
             left = iter(range(at))
-            for name in _CALLS:
-                setattr(os, name, _dying(getattr(os, name), left))
+            for name in calls:
+                setattr(os, name, _dying(getattr(os, name), left, half))
             write()
         finally:
             os._exit(0)
@@ -338,9 +375,11 @@ def _killed(write: Callable[[], object], at: int) -> bool:
     return os.WIFSIGNALED(status)
 
 
-def _dying(real: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
+def _dying(real: Callable[..., Any], left: Iterator[int], half: bool) -> Callable[..., Any]:
     def call(*args: Any, **named: Any) -> Any:
         if next(left, None) is None:
+            if half:
+                real(args[0], bytes(args[1])[: len(args[1]) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*args, **named)
 
@@ -348,13 +387,21 @@ def _dying(real: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
 
 
 def tried(
-    chosen: Sequence[Kind], *, flips: int, generated: int, kills: int, seed: int
+    chosen: Sequence[Kind],
+    *,
+    flips: int,
+    generated: int,
+    kills: int,
+    seed: int,
+    made: Callable[[Any, int], "DocumentLaw"] = DocumentLaw,
 ) -> tuple[Counter[str], Sequence[str]]:
-    """Try everything with each kind; return how often each result came, and the violations."""
+    """Try everything with each kind, by the law that is made for it; return how often each result came, and the
+    violations.
+    """
     counted: Counter[str] = Counter()
     violations: list[str] = []
     for kind in chosen:
-        law = DocumentLaw(kind, seed)
+        law = made(kind, seed)
         law.every_truncation()
         law.bit_flips(flips)
         law.generated(generated)

@@ -106,6 +106,10 @@ class Lab:
         (name,) = self.sysfs.names(self.sysfs.device(function, "net")) or ()
         return name
 
+    def ifindex(self, function: PciAddress) -> int:
+        """Return the number of a function's netdev in its network namespace."""
+        return int(self.sysfs.read(self.sysfs.device(function, "net", self.netdev(function), "ifindex")) or 0)
+
     def set_up(self, function: PciAddress, up: bool) -> None:
         """`ip link set NETDEV up` or `down`; a PF that goes up has a carrier a moment later."""
         if self.fake is not None:

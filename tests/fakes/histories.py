@@ -10,11 +10,14 @@ of an outsider, blocks. The laws:
   behind it writes nothing.
 - Once no function is in use, a few turns bring the node to what the policies ask.
 - When no policy is left, the node is exactly as it was before the first touch.
+- No destructive step is carried out more than three times for one wish, whatever drivers make instead of what is asked:
+  more, fewer or no VFs, another driver, an override that does not take.
 """
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -30,15 +33,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from kernel import IGB
+from other_results import KINDS
 
 from virtfn_host import executor
+from virtfn_host.core.turn import tries as judging
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.core.values.model import Lasting, LinkRequest, VfLink
 from virtfn_host.core.values.steps import StepResult
 from virtfn_host.linux.act import apply as applying
 from virtfn_host.linux.act import link_steps as linking
-from virtfn_host.linux.act import portions
+from virtfn_host.linux.act import made, portions
+from virtfn_host.linux.act import tries as counting
 from virtfn_host.linux.act.machine import PfApply, remember
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -65,8 +71,33 @@ def run_histories(how: settings) -> None:
     Raises:
         AssertionError: a law was broken; its notes say how.
     """
-    with patch.object(serve.log, "disabled", True):  # else two log lines for each of millions of steps
+    with quickly():
         run_state_machine_as_test(Histories, settings=how)
+
+
+def violation_in(run: Callable[[], None]) -> str:
+    """Return what a run says of the law that a history broke; empty: none did.
+
+    Hypothesis repeats such a history. Histories have processes that block, so on a loaded machine the repetition may go
+    another way. Then it raises a group, and the violation is in there.
+    """
+    try:
+        run()
+    except AssertionError as error:
+        return str(error)
+    except ExceptionGroup as found:
+        broken, others = found.split(AssertionError)
+        if broken is None or others is not None:
+            raise
+        return "\n".join(map(str, broken.exceptions))
+    return ""
+
+
+@contextmanager
+def quickly() -> Iterator[None]:
+    """Without two log lines for each of millions of steps, and a second for each number of VFs that is not as asked."""
+    with patch.object(serve.log, "disabled", True), patch.object(made, "QUIET", 0.0):
+        yield
 
 
 @contextmanager
@@ -103,10 +134,26 @@ def without_the_note_in_time() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_the_count() -> Iterator[None]:
+    """Mutation that the laws must catch: destructive steps are carried out as often as they are planned."""
+    with patch.object(counting, "MOST", 1 << 30), patch.object(judging, "MOST", 1 << 30):
+        yield
+
+
+@contextmanager
+def without_a_count_that_lasts() -> Iterator[None]:
+    """Mutation that the laws must catch: a process counts from zero when it begins to carry out a plan."""
+    with patch.object(counting.TriesFile, "tried", lambda _: ()):
+        yield
+
+
 MUTATIONS = {
     "the in-use lock": without_the_lock,
     "the question before a plan": without_the_question,
     "the note before the first touch": without_the_note_in_time,
+    "the count of tries": without_the_count,
+    "a count that lasts": without_a_count_that_lasts,
 }
 """The mutations by the safety that each drops; each must break a law."""
 
@@ -149,10 +196,23 @@ whole = st.builds(
     pools=st.just(()),
     whole=st.builds(WholeRequest, resource_name=st.sampled_from(["a.b/x", "a.b/z"]), driver=drivers),
 )
-either = policies | policies | policies | whole
+either = (policies | policies | policies | whole).map(lambda policy: replace(policy, uid=f"u-{policy.name}"))
 configs = st.lists(either, min_size=1, max_size=3, unique_by=lambda policy: policy.name).map(
     lambda found: NodeConfig(policies=tuple(found))
 )
+demanding = st.builds(
+    lambda policy, count, driver: NodeConfig(
+        policies=(
+            replace(
+                policy, count=count, pools=(PoolRequest(resource_name="a.b/x", indexes=(count - 1,), driver=driver),)
+            ),
+        )
+    ),
+    policies,
+    st.sampled_from([2, 3]),
+    drivers,
+)
+"""One policy that names the last VF: it cannot be carried out where one is missing."""
 numbers = st.integers(0, 63)
 moments = st.sampled_from([*range(10), 0, 1, 2, 3, 14])
 """Number of writes, or steps, of a turn after which something happens."""
@@ -262,6 +322,7 @@ class Histories(RuleBasedStateMachine):
             self.node.kernel.remove_pf(pf)
             del self.node.cards[pf]
             self.node.pulled.add(pf)
+            self.node.tries.another_card(pf)
 
     @precondition(lambda self: self.node.pulled)
     @rule(ids=st.sampled_from([IGB, ANOTHER_CARD]))
@@ -272,6 +333,49 @@ class Histories(RuleBasedStateMachine):
         self.node.cards[pf] = ids
         self.node.pulled.discard(pf)
         seen["cards swapped"] += ids != IGB
+
+    @rule(number=numbers, kind=st.sampled_from([*KINDS, None]))
+    def a_driver_makes_another_number(self, number: int, kind: str | None) -> None:
+        """Let the driver of a PF make more, fewer or no VFs from now on, or as many as are asked for."""
+        if (pf := pick(self.node.cards, number)) is not None:
+            self.node.kernel.instead.makes.pop(pf, None)
+            if kind is not None:
+                self.node.kernel.instead.makes[pf] = KINDS[kind]
+
+    @rule(number=numbers, driver=outsiders_drivers, deaf=st.booleans())
+    def a_function_goes_elsewhere(self, number: int, driver: str | None, deaf: bool) -> None:
+        """Let a VF end on a driver at each bind, or keep the override that it has."""
+        if (vf := pick(self.node.free_vfs(), number)) is None:
+            return
+        if deaf:
+            self.node.kernel.instead.deaf.add(vf)
+        else:
+            self.node.machine.modules.load(driver or "igbvf", 1)
+            self.node.kernel.instead.ends_on[vf] = driver
+
+    @rule(seconds=st.sampled_from([10.0, 90.0, 4000.0]))
+    def time_passes(self, seconds: float) -> None:
+        """Let time pass: what waits is due later."""
+        self.node.clock += seconds
+
+    @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None)
+    @rule(
+        config=demanding,
+        number=numbers,
+        kind=st.sampled_from(["fewer", "fewer", "none", "more"]),
+        hours=st.integers(1, 8),
+    )
+    def hours_with_a_driver_that_makes_another_number(
+        self, config: NodeConfig, number: int, kind: str, hours: int
+    ) -> None:
+        """Ask a driver for what it does not make, with a turn each hour, half of them by a process that is new."""
+        self.node.config = config
+        self.a_driver_makes_another_number(number, kind)
+        for hour in range(hours):
+            self.node.clock += 3601.0
+            self.node.apply(self.node.plan())
+            if hour % 2 and self.node.stuck is None:
+                self.node.killed()
 
     # --- what we do -----------------------------------------------------------------------------------------------
 
@@ -375,6 +479,7 @@ class Histories(RuleBasedStateMachine):
                 return  # A law broke, or hypothesis ended the history; more checks would hide that.
             for vf in sorted(node.holds):
                 node.let_go(vf)
+            node.drivers_do_as_asked()
             node.converge()
             node.config = NodeConfig(policies=())
             node.converge()

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,18 +18,21 @@ from inventories import NEW_LINK, a_pod
 from journal_law import JournalLaw
 from kernel import IGB, FakeKernel
 from memory import folder_in_memory
+from other_results import OtherResults
 from outsider import Outsider
+from tries_law import TriesLaw
 
-from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.resolve import resolve
+from virtfn_host.core.turn.tries import judged
 from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.desired import NodeConfig
+from virtfn_host.core.values.desired import Desired, NodeConfig
 from virtfn_host.core.values.model import InUse, VfLink
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Outcome, Plan, StepResult, pf_of
 from virtfn_host.executor import Executor
 from virtfn_host.linux.act.machine import Machine
+from virtfn_host.linux.act.tries import NAME
 from virtfn_host.linux.touch.ports import own_netdev
 from virtfn_host.linux.use.canary import Canary
 from virtfn_host.process.protocol import Look
@@ -97,6 +100,11 @@ class HistoryNode:
         self.kernel = FakeKernel(self.folder / "root", pfs=pfs, total_vfs=TOTAL_VFS)
         self.machine = self.kernel.machine()
         self.host = WatchingHost(self.machine)
+        self.clock = 1000.0
+        """Seconds since boot."""
+        self.kernel.now = lambda: self.clock
+        self.tries = TriesLaw(seen)
+        self._edits = 0
         self.config = NodeConfig(policies=())
         self.cards = {PciAddress(0, number + 1, 0, 0): IGB for number in range(pfs)}
         """Cards that are plugged in."""
@@ -110,6 +118,26 @@ class HistoryNode:
         self._checked = 0
         self.failures: list[str] = []
         """Messages of the steps that failed in the last turn."""
+        self.desired = Desired(pfs=())
+        """What the last plan was made for."""
+
+    @property
+    def config(self) -> NodeConfig:
+        """The policies."""
+        return self._config
+
+    @config.setter
+    def config(self, config: NodeConfig) -> None:
+        """Change the policies; each change is an edit of all of them."""
+        self._edits += 1
+        self._config = NodeConfig(policies=tuple(replace(p, generation=self._edits) for p in config.policies))
+        self.tries.edited()
+
+    def drivers_do_as_asked(self) -> None:
+        """End what drivers made instead; a person edits the policies and removes the tries, as the runbook says."""
+        self.kernel.instead = OtherResults()
+        self.config = self.config
+        self.machine.journal.path.with_name(NAME).unlink(missing_ok=True)
 
     def close(self) -> None:
         """End the node and release what it has."""
@@ -170,7 +198,7 @@ class HistoryNode:
         pf = next(pf for pf in self.cards if vf in self.vfs_of(pf))
         if (netdev := own_netdev(self.machine.sysfs, pf)) is not None and self.machine.netlink is not None:
             index = next(n for n, one in self.machine.sysfs.vf_addresses(pf).items() if one == vf)
-            self.machine.netlink.set_vf(netdev, index, setting)
+            self.machine.netlink.set_vf(self.machine.netlink.links(netdev).ifindex, index, setting)
 
     def hold(self, vf: PciAddress, how: How) -> None:
         """Begin to use a free VF or whole function; one that we have locked now cannot be opened."""
@@ -212,7 +240,9 @@ class HistoryNode:
         if how is How.ELSEWHERE:
             shutil.rmtree(netdev)
             return
-        netdev.mkdir(exist_ok=True)
+        if not netdev.exists():
+            netdev.mkdir()
+            (netdev / "ifindex").write_text(f"{next(self.kernel.ifindexes)}\n")
         (netdev / "flags").write_text("0x1003\n" if how is How.UP else "0x1002\n")
         (netdev / "master").unlink(missing_ok=True)
         if how is How.ENSLAVED:
@@ -241,11 +271,17 @@ class HistoryNode:
         inventory = found.inventory
         given = tuple(a_pod(vf) for vf, hold in self.holds.items() if hold.how in (How.GIVEN, How.OPENED))
         in_use = InUse(holders=(*found.evidence.holders, *given))
-        desired = resolve(self.config, inventory, found.originals).desired
-        made = plan(inventory, desired, in_use)
+        desired = resolve(self.config, inventory, found.originals, found.claims).desired
+        self.desired = desired
+        tried = judged(self.config, found, desired, in_use, self.clock)
+        made = tried.plan
         if not made.steps and not made.blocked:
-            assert verify(desired, inventory) == ()
+            assert verify(tried.desired, inventory) == ()
         seen["plans with something blocked"] += bool(made.blocked)
+        seen["plans with a PF that waits for its driver"] += any(
+            blocked.reason is Reason.DRIVER_MADE_OTHER for blocked in made.blocked
+        )
+        seen["plans with what came instead"] += bool(tried.notes)
         return made
 
     def _look_until(self, so: Callable[[str], bool], otherwise: str) -> None:
@@ -263,8 +299,12 @@ class HistoryNode:
         halted = refused = self.kernel.outsider is not None and self.kernel.outsider.resizes
         seen["plans refused because of an outsider"] += refused and bool(made.steps)
 
+        results: list[StepResult] = []
+
         def ended(result: StepResult) -> None:
             nonlocal halted
+            results.append(result)
+            self.tries.result(result)
             assert not (halted and result.outcome is Outcome.DONE), f"done after a blocked write: {result.message}"
             if result.reason is Reason.STUCK and not halted:
                 halted = True
@@ -279,6 +319,7 @@ class HistoryNode:
 
         try:
             self.host.apply(made, ended)
+            self.tries.ended(results)
         finally:
             assert not refused or len(self.kernel.writes) == self._checked, "wrote while an outsider has the lock"
             self.check_writes()

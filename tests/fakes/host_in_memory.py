@@ -10,6 +10,7 @@ from pathlib import Path
 from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.steps import Plan, Report, StepResult
 from virtfn_host.executor import Executor
@@ -44,10 +45,10 @@ class HostInMemory:
         self._executor = Executor(self.machine, self._canary)
         self._host = Host(self._executor, reader=None)
 
-    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = ()) -> Observation:
+    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = (), macs: bool = False) -> Observation:
         """See ports.HostProcess."""
         try:
-            return self._host.observe(Look(links=links, netdevs=tuple(netdevs)))
+            return self._host.observe(Look(links=links, netdevs=tuple(netdevs), macs=macs))
         except HostError as error:
             raise HostRefused(error.reason, str(error)) from error
 
@@ -57,6 +58,13 @@ class HostInMemory:
             return self._host.apply(plan, on_result)
         except InterruptedError as error:
             raise HostUnreachable("it went away in the middle of an answer") from error
+        except HostError as error:
+            raise HostRefused(error.reason, str(error)) from error
+
+    async def keep(self, kept: KeptConfig) -> None:
+        """See ports.HostProcess."""
+        try:
+            self._host.keep(kept)
         except HostError as error:
             raise HostRefused(error.reason, str(error)) from error
 

@@ -1,5 +1,6 @@
 """A real `virtfn-host` process on a fake machine: its socket, its files, threads and children."""
 
+import contextlib
 import json
 import os
 import resource
@@ -57,7 +58,7 @@ class HostProcess:
                 preexec_fn=limit,
             )
         until = time.monotonic() + START
-        while not self.socket.exists():
+        while not self._listens():
             assert self._process.poll() is None, self.log()
             assert time.monotonic() < until, self.log()
             time.sleep(0.02)
@@ -68,6 +69,13 @@ class HostProcess:
         return self._log.read_text(errors="replace")
 
     # --- asking ---------------------------------------------------------------------------------------------------
+
+    def _listens(self) -> bool:
+        """Whether it takes connections; a socket is there a moment before it does."""
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            self.connect().close()
+            return True
+        return False
 
     def connect(self, seconds: float = 20.0) -> socket.socket:
         """Return a connection; the caller closes it."""

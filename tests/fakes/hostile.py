@@ -167,6 +167,10 @@ def _left(host: HostProcess, before: tuple[int, int, int]) -> list[str]:
     return [] if host.last("ping") == ("pong", None) else ["it does not answer any more"]
 
 
+OURS = ("journal.json", "tries.json")
+"""Files that the process writes."""
+
+
 def _allowed(call: str, paths: Sequence[str], folder: Path) -> bool:
     """Whether a call is on the list of allowed ones."""
     path = paths[0] if paths else ""
@@ -175,11 +179,12 @@ def _allowed(call: str, paths: Sequence[str], folder: Path) -> bool:
     if call.startswith("open"):
         return _may_be_opened(path, folder)
     if call in ("rename", "renameat", "renameat2"):
-        return _is_temporary(path, folder) and paths[1] == str(folder / "state/journal.json")
+        return _is_temporary(path, folder) and paths[1] in (str(folder / "state" / name) for name in OURS)
     if call in ("mkdir", "mkdirat"):
         return path in (str(folder / "run"), str(folder / "state"))
     if call in ("unlink", "unlinkat"):
-        return path == str(folder / "run/host.sock") or _is_temporary(path, folder)
+        ended = (str(folder / "run/host.sock"), str(folder / "state/tries.json"))
+        return path in ended or _is_temporary(path, folder)
     if call == "bind":  # the process's socket, or netlink's, which has no path
         return path in ("", str(folder / "run/host.sock"))
     return False
@@ -194,7 +199,7 @@ def _may_be_opened(path: str, folder: Path) -> bool:
 
 
 def _is_temporary(path: str, folder: Path) -> bool:
-    return re.fullmatch(re.escape(f"{folder}/state/.journal.json.") + r"\w+\.new", path) is not None
+    return re.fullmatch(re.escape(f"{folder}/state/.") + r"(journal|tries)\.json\.\w+\.new", path) is not None
 
 
 def _program(words: Sequence[str]) -> bool:

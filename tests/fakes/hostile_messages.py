@@ -206,6 +206,7 @@ class Messages:
                 },
                 lambda: {"kind": "Bind", "function": function, "driver": pick(("vfio-pci", "igb", "no_such_vfio"))},
                 lambda: {"kind": "SetLink", "function": function, "value": dict(pick(LINKS)), "expects": None},
+                lambda: {"kind": "SetMtu", "function": function, "value": pick((68, 9000)), "expects": None},
                 lambda: {"kind": "Forget", "pf": pick((OTHER, NOWHERE))},
                 # Requests that start a program each time are rarer.
                 lambda: self._program(function),

@@ -83,7 +83,11 @@ def _good_spec(random: Random, name: str) -> Body:
             {"address": f"0000:{random.randrange(256):02x}:00.0"},
         ][: random.choice([1, 2])],
         "priority": random.randrange(-1000, 1001),
-        "disruption": {"whenInUse": "Wait", "maxUnavailable": random.choice([1, 3, "10%", "100%"])},
+        "disruption": {
+            "whenInUse": random.choice(["Wait", "Evict"]),
+            "maxUnavailable": random.choice([1, 3, "10%", "100%"]),
+            "onFailure": random.choice(["Stop", "Continue"]),
+        },
     }
     if random.random() < 0.3:
         expression = {"key": "role", "operator": "NotIn", "values": ["a", "b"]}
@@ -107,7 +111,12 @@ def _node(random: Random, name: str) -> Body:
         "bootId": BOOT,
         "functions": [_function(random)],
         "pools": [{"resourceName": "virtfn.dev/fast", "capacity": 4, "healthy": 4, "inUse": 0}],
-        "plan": {"steps": 3, "disruptive": _half(random), "blocked": []},
+        "plan": {
+            "steps": 3,
+            "disruptive": _half(random),
+            "blocked": [],
+            "evict": {"withdrawn": _half(random), "pods": [{"device": "d", "namespace": "n", "name": "p", "uid": "u"}]},
+        },
         "policies": [
             {"name": f"p{n}", "uid": f"u{n}", "generation": 1, "state": "Ready", "reason": "Converged", "message": ""}
             for n in range(random.choice([0, 3, 100]))

@@ -20,15 +20,19 @@ from virtfn_host.core.values.model import (
     Vf,
     VfLink,
 )
+from virtfn_host.core.values.parts import Part
 from virtfn_host.core.values.steps import (
     Bind,
     Forget,
+    FunctionRef,
     LoadModule,
+    NoteClaims,
     Plan,
     Probe,
     SetAutoprobe,
     SetDriverOverride,
     SetLink,
+    SetMtu,
     SetNumVfs,
     Settle,
     Step,
@@ -195,14 +199,19 @@ def _after(step: Step, inventory: Inventory) -> Inventory:
             made = (replace(a_vf(pf.bus - 1, index, driver), link=link) for index in range(value))
             return _with_pf(inventory, pf, vfs=tuple(made))
         case Unbind(function=function, expects=driver):
-            return _with_vf(inventory, function.pf, function.index, expects=driver, driver=None, vfio_bound=False)
+            gone = {"driver": None, "vfio_bound": False, "lacks": ()}
+            return _with_vf(inventory, function.pf, function.index, expects=driver, **gone)
         case SetDriverOverride(function=function, value=value):
             return _with_vf(inventory, function.pf, function.index, driver_override=value)
         case Bind(function=function, driver=driver):
             assert driver in inventory.drivers
-            return _with_vf(inventory, function.pf, function.index, driver=driver, vfio_bound="vfio" in driver)
+            lacks = _new_netdev(inventory, function) if "vfio" not in driver else ()
+            return _with_vf(
+                inventory, function.pf, function.index, driver=driver, vfio_bound="vfio" in driver, lacks=lacks
+            )
         case Probe(function=function):
-            return _with_vf(inventory, function.pf, function.index, driver="igbvf", vfio_bound=False)
+            lacks = _new_netdev(inventory, function)
+            return _with_vf(inventory, function.pf, function.index, driver="igbvf", vfio_bound=False, lacks=lacks)
         case SetLink(function=function, value=value):
             pf_there = inventory.pf(function.pf)
             vf = pf_there.vf(function.index or 0) if pf_there else None
@@ -211,8 +220,16 @@ def _after(step: Step, inventory: Inventory) -> Inventory:
             assert step.expects in (None, mentioned(vf.link, value))
             given = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) is not None}
             return _with_vf(inventory, function.pf, function.index, link=replace(vf.link, **given))
-        case Settle() | Forget():
+        case SetMtu(function=function, value=value):
+            return _with_vf(inventory, function.pf, function.index, mtu=value)
+        case Settle() | Forget() | NoteClaims():
             return inventory
+
+
+def _new_netdev(inventory: Inventory, function: FunctionRef) -> tuple[Part, ...]:
+    """What a function lacks of which a driver has just made the netdev: that is down. VFs show their PF's link."""
+    there = inventory.find(function.pf)
+    return (Part.UP,) if function.index is None and there is not None and there.class_code.startswith("02") else ()
 
 
 def _with_pf(inventory: Inventory, address: PciAddress, **fields: object) -> Inventory:

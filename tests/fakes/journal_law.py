@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.identity import UNKNOWN
 from virtfn_host.core.values.model import Original
 from virtfn_host.linux.act.journal import original_of
 from virtfn_host.linux.act.machine import Machine
@@ -31,6 +32,8 @@ class JournalLaw:
         self._known: dict[PciAddress, Original] = {}
         """The journal at the last check."""
         self._read: tuple[str, dict[PciAddress, Original]] = ("", {})
+        self._others: set[PciAddress] = set()
+        """Places of cards that took another's since its entry was noted."""
 
     def originals(self) -> dict[PciAddress, Original]:
         """Return the journal; it is read again only when it changed."""
@@ -39,8 +42,17 @@ class JournalLaw:
         except FileNotFoundError:
             text = ""
         if text != self._read[0]:
-            self._read = text, {entry.address: entry for entry in self.machine.journal.originals()}
+            self._read = text, {entry.address: _plain(entry) for entry in self.machine.journal.originals()}
         return self._read[1]
+
+    def another_card(self, pf: PciAddress) -> None:
+        """Note that another card is in the place of one, perhaps of the same kind; the entry stays in the journal."""
+        self._others.add(pf)
+
+    def reboot(self) -> None:
+        """Note that another boot begins, in which nothing was touched yet."""
+        self._expected, self._before, self._known, self._read = {}, {}, {}, ("", {})
+        self._others.clear()
 
     def turn_of(self, pfs: Iterable[PciAddress]) -> None:
         """Note that a turn of ours begins, which may touch these PFs."""
@@ -59,12 +71,22 @@ class JournalLaw:
             known = self._known.get(pf)
             if known != entry:
                 self._check_entry(known, entry)
+                self._others.discard(pf)
                 self._expected[pf] = entry
         for pf in self._known.keys() - now.keys():
             self._seen["PFs given back"] += 1
-            entry, found = self._expected.pop(pf), self._now(pf)
+            assert pf in self._expected, f"{pf} has an entry of an earlier boot"
+            if not self._is_in(entry := self._expected.pop(pf)):
+                self._others.discard(pf)
+                self._seen["entries of replaced cards dropped"] += 1
+                continue
+            found = self._now(pf)
             assert found is not None
-            now_again = found if entry.own else replace(found, own=None)
+            own = None if entry.own is None or found.own is None else replace(found.own, netdevs=entry.own.netdevs)
+            # Link settings are not noted while the PF's netdev is away.
+            bare = {vf.index for vf in entry.vfs if vf.link is None}
+            vfs = tuple(replace(vf, link=None) if vf.index in bare else vf for vf in found.vfs)
+            now_again = replace(found, own=own, vfs=vfs)
             assert entry == now_again, f"forgotten as {entry}, and is {now_again}"
         self._known = now
 
@@ -75,6 +97,7 @@ class JournalLaw:
 
     def _check_entry(self, known: Original | None, entry: Original) -> None:
         """Check a new entry, or one that gained the function's own state before the function is handed out whole."""
+        assert entry.address in self._before, f"{entry.address} has an entry of an earlier boot"
         before = self._before[entry.address]
         assert before is not None, f"{entry.address} is not there"
         if known is None or not self._is_in(known):
@@ -89,8 +112,14 @@ class JournalLaw:
         return entry is not None and self._is_in(entry) and (entry.own is not None or not whole)
 
     def _is_in(self, entry: Original) -> bool:
-        return self._cards.get(entry.address) == (entry.vendor, entry.device)
+        same = entry.address not in self._others
+        return same and self._cards.get(entry.address) == (entry.vendor, entry.device)
 
     def _now(self, address: PciAddress) -> Original | None:
         pf = read_one(self.machine.sysfs, address, self.machine.netlink)
-        return None if pf is None else original_of(pf, whole=True)
+        return None if pf is None else _plain(original_of(pf, whole=True))
+
+
+def _plain(entry: Original) -> Original:
+    """An entry without its age and without what its card is known by, which a driver may not show."""
+    return replace(entry, identity=UNKNOWN, boot_id="")

@@ -6,6 +6,7 @@ opens of group nodes; everything else is plain reading of plain files.
 
 import errno
 import functools
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from groups import FakeGroups
 from netlink import FakeNetlink, driver_address
+from other_results import OtherResults
 from outsider import Outsider
 from vfio import FakeVfio
 
@@ -20,6 +22,7 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Stuck, VfLink
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.machine import Machine
+from virtfn_host.linux.clock import since_boot
 from virtfn_host.linux.errors import ModuleMissingError, StuckError, SysfsReadError, SysfsWriteError
 from virtfn_host.linux.look.preflight import module_name
 from virtfn_host.linux.read.holding import who_blocks
@@ -30,6 +33,7 @@ from virtfn_host.linux.touch.writer import MAX_CHILDREN, Answer, Writer
 IGB = ("8086", "10c9")
 VF_IDS = ("8086", "10ca")
 E1000E_IDS = ("8086", "10d3")
+NOIOMMU_MODE = "sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 MATCHING = {IGB: "igb", ("8086", "10e6"): "igb", VF_IDS: "igbvf"}
 """Drivers by the device ids that they match; vfio-pci takes the devices whose override names it."""
 
@@ -49,16 +53,13 @@ class FakeKernel:
         cdevs: bool = False,
         siblings: int = 0,
     ) -> None:
-        """`noiommu`: vfio works without an IOMMU; `groups`, `cdevs`: which device nodes vfio makes; `siblings`:
+        """`noiommu`: vfio is told to do without an IOMMU; `groups`, `cdevs`: which device nodes vfio makes; `siblings`:
         functions without VFs that share one IOMMU group.
         """
         self.root = root
         self.iommu = iommu
-        self.noiommu = noiommu
         if noiommu:
-            parameters = root / "sys/module/vfio/parameters"
-            parameters.mkdir(parents=True)
-            (parameters / "enable_unsafe_noiommu_mode").write_text("Y\n")
+            self.tell_vfio("Y")
         self.groups = FakeGroups(root)
         self.vfio = FakeVfio(root, groups=groups, cdevs=cdevs)
         self.devices = root / "sys/bus/pci/devices"
@@ -80,6 +81,14 @@ class FakeKernel:
         """IP addresses by netdev."""
         self.other_names: dict[str, tuple[str, ...]] = {}
         """Alternative names by netdev (`ip link property add`)."""
+        self.instead = OtherResults()
+        """What drivers make instead of what is asked for."""
+        self.now: Callable[[], float] = since_boot
+        """Seconds since boot, for the machine of the tests."""
+        self.ifindexes = itertools.count(2)
+        """What the next netdevs get; 1 is the loopback's."""
+        self.macs: dict[PciAddress, str] = {}
+        """Permanent MACs of cards that brought one of their own."""
         self.outsider: Outsider | None = None
         """Another program whose write is blocked."""
         for folder in (self.devices, self.drivers):
@@ -104,13 +113,14 @@ class FakeKernel:
     def machine(self) -> Machine:
         """Return the machine that `apply` works on."""
         sysfs = FakeSysfs(self)
-        journal = Journal(self.root / "journal.json")
+        journal = Journal(self.root / "journal.json", sysfs.boot_id)
         return Machine(
             sysfs=sysfs,
             writer=FakeWriter(self),
             journal=journal,
             modules=FakeModules(self),
             netlink=FakeNetlink(self),
+            now=lambda: self.now(),
         )
 
     def register(self, driver: str) -> None:
@@ -137,14 +147,88 @@ class FakeKernel:
         if self.outsider is not None and self.outsider.goes_on():
             self.outsider = None
 
+    @property
+    def noiommu(self) -> bool:
+        """Whether vfio takes functions without an IOMMU group."""
+        switch = self.root / NOIOMMU_MODE
+        return switch.exists() and switch.read_text() == "Y\n"
+
+    def tell_vfio(self, mode: str) -> None:
+        """Let the administrator switch vfio's mode without an IOMMU: `Y` or `N`."""
+        switch = self.root / NOIOMMU_MODE
+        switch.parent.mkdir(parents=True, exist_ok=True)
+        switch.write_text(f"{mode}\n")
+
     def node(self, address: PciAddress) -> str:
         """Return the name of the device node of a function's group."""
         group = self._group(address)
-        return f"noiommu-{group}" if self.noiommu else f"{-1 if group is None else group}"
+        return f"noiommu-{group}" if self._made_by_vfio(address) else f"{-1 if group is None else group}"
 
-    def add_pf(self, address: PciAddress, total_vfs: int = 7, ids: tuple[str, str] = IGB) -> None:
-        """Hot-plug a card: a new one, the same again, or another one in its place."""
+    def _made_by_vfio(self, address: PciAddress) -> bool:
+        """Whether vfio made a function's group, at the bind, because it has no IOMMU."""
+        return (self.devices / str(address) / "iommu_group/name").exists()
+
+    def add_pf(
+        self,
+        address: PciAddress,
+        total_vfs: int = 7,
+        ids: tuple[str, str] = IGB,
+        *,
+        mac: str | None = None,
+        serial: str | None = None,
+    ) -> None:
+        """Hot-plug a card: a new one, the same again, or another one in its place.
+
+        Args:
+            mac: its permanent MAC; one that is made of the address if None.
+            serial: its serial number; it has none if None.
+        """
+        self.macs.pop(address, None)
+        if mac is not None:
+            self.macs[address] = mac
         self._add_pf(address, total_vfs, ids)
+        if serial is not None:
+            self.give_serial(address, serial)
+
+    def give_serial(self, address: PciAddress, serial: str) -> None:
+        """Let a function show a Device Serial Number in its configuration space, behind another capability."""
+        number = bytes.fromhex(serial.replace("-", ""))
+        space = bytearray(0x1000)
+        space[0x100:0x104] = (0x0001 | 1 << 16 | 0x140 << 20).to_bytes(4, "little")  # Advanced Error Reporting
+        space[0x140:0x144] = (0x0003 | 1 << 16).to_bytes(4, "little")
+        space[0x144:0x148], space[0x148:0x14C] = number[4:][::-1], number[:4][::-1]
+        (self.devices / str(address) / "config").write_bytes(space)
+
+    def give_slot(self, address: PciAddress, name: str) -> None:
+        """Let firmware name the slot that a function is in."""
+        folder = self.root / "sys/bus/pci/slots" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "address").write_text(str(address).rpartition(".")[0] + "\n")
+
+    def mac_of(self, address: PciAddress) -> str:
+        """Return the permanent MAC of a function that is no VF."""
+        return self.macs.get(address, f"52:54:00:00:{address.bus:02x}:{address.function:02x}")
+
+    def reboot(self, boot_id: str = "0b7f") -> None:
+        """Begin another boot: VFs, overrides and autoprobe end, drivers are bound anew, nothing is in use."""
+        (self.root / "proc/sys/kernel/random/boot_id").write_text(f"{boot_id}\n")
+        for address in sorted(map(PciAddress.parse, os.listdir(self.devices))):
+            folder = self.devices / str(address)
+            if not (folder / "sriov_totalvfs").exists():
+                continue
+            total, ids = int((folder / "sriov_totalvfs").read_text()), self._ids(address)
+            config = (folder / "config").read_bytes() if (folder / "config").exists() else None
+            self.remove_pf(address)
+            self._add_pf(address, total, ids)
+            if config is not None:
+                (folder / "config").write_bytes(config)
+        self.groups.renumber()
+
+    def _ids(self, address: PciAddress) -> tuple[str, str]:
+        vendor, device = (
+            (self.devices / str(address) / name).read_text().strip().removeprefix("0x") for name in ("vendor", "device")
+        )
+        return vendor, device
 
     def remove_pf(self, address: PciAddress) -> None:
         """Hot-unplug a card."""
@@ -192,8 +276,8 @@ class FakeKernel:
     def _write_num_vfs(self, pf: PciAddress, value: str) -> None:
         if not value.strip().isdigit() or value != value.strip() + "\n" * value.endswith("\n"):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        number = int(value)
-        if number > int((self.devices / str(pf) / "sriov_totalvfs").read_text()):
+        number, total = int(value), int((self.devices / str(pf) / "sriov_totalvfs").read_text())
+        if number > total:
             raise OSError(errno.ERANGE, os.strerror(errno.ERANGE))
         if self.outsider is not None and self.outsider.resizes:
             raise BlockingIOError("a write of another program has the lock of all PCI devices")
@@ -204,7 +288,7 @@ class FakeKernel:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         if number and current:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-        self._set_num_vfs(pf, number)
+        self._set_num_vfs(pf, self.instead.number(pf, number, total))
 
     def _set_num_vfs(self, pf: PciAddress, number: int) -> None:
         if not number:
@@ -230,6 +314,8 @@ class FakeKernel:
     def _write_override(self, path: Path, value: str) -> None:
         if len(value) >= 4096:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        if PciAddress.parse(path.parent.name) in self.instead.deaf:
+            return
         if value:  # an empty write does not reach the kernel
             path.write_text(value.split("\n")[0] + "\n" if value.strip("\n\0") else "(null)\n")
 
@@ -238,7 +324,9 @@ class FakeKernel:
             return
         address = self._known(value)
         driver = self._takes(address)
-        if driver is not None and self._driver(address) is None:
+        refused = driver == "vfio-pci" and not (self.iommu or self.noiommu)
+        free = driver is not None and self._driver(address) is None and not refused
+        if driver is not None and free and (driver := self.instead.driver(address, driver)):
             self._bind(driver, address)
 
     def _write_bind(self, driver: str, address: PciAddress) -> None:
@@ -248,12 +336,15 @@ class FakeKernel:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         if driver == "vfio-pci" and not (self.iommu or self.noiommu):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        self._bind(driver, address)
+        if (ends_on := self.instead.driver(address, driver)) is not None:
+            self._bind(ends_on, address)
 
     def _write_unbind(self, driver: str, address: PciAddress) -> None:
         if self._driver(address) != driver:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         self._would_block(address)
+        if driver == "igb":
+            self._set_num_vfs(address, 0)
         self._unbind(address)
 
     def _would_block(self, address: PciAddress) -> None:
@@ -280,18 +371,25 @@ class FakeKernel:
         (folder / "driver").symlink_to(f"../../drivers/{driver}")
         (self.drivers / driver / str(address)).symlink_to(f"../../devices/{address}")
         if driver == "vfio-pci":
-            if self.noiommu:
+            if self._group(address) is None and self.noiommu:
                 self.groups.join(folder, self.groups.new("vfio-noiommu"))
             self.vfio.bind(address, self.node(address))
             (folder / "enable").write_text("0\n")
         else:
-            (folder / "net" / f"eth{address.bus}v{address.device}{address.function}").mkdir(parents=True)
-            netdev = next((folder / "net").iterdir())
+            netdev = folder / "net" / self._free_name(f"eth{address.bus}v{address.device}{address.function}")
+            netdev.mkdir(parents=True)
             (netdev / "flags").write_text("0x1002\n")
+            (netdev / "ifindex").write_text(f"{next(self.ifindexes)}\n")
+            (netdev / "mtu").write_text("1500\n")
             mac, made_up = driver_address(self, address)
             (netdev / "address").write_text(f"{mac}\n")
             (netdev / "addr_assign_type").write_text(f"{made_up:d}\n")
             (folder / "enable").write_text("1\n")
+
+    def _free_name(self, name: str) -> str:
+        """Return a name for a new netdev. If another netdev was renamed to this one, it is another, as in Linux."""
+        taken = any(os.path.exists(f"{folder}/net/{name}") for folder in self.devices.iterdir())
+        return f"{name}_" if taken else name
 
     def _unbind(self, address: PciAddress) -> None:
         folder = self.devices / str(address)
@@ -301,7 +399,7 @@ class FakeKernel:
         shutil.rmtree(folder / "net", ignore_errors=True)
         if driver == "vfio-pci":
             self.vfio.unbind(address, self.node(address), alone=self.groups.on_vfio(folder) == 1)
-            if self.noiommu:
+            if self._made_by_vfio(address):
                 self.groups.leave(folder)
         (folder / "enable").write_text("0\n")
 

@@ -5,6 +5,7 @@ socket when it restarts. tests/cluster runs the plugin with a real kubelet.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,15 +85,16 @@ class FakeKubelet(stubs.RegistrationServicer):
         return wire.Empty()
 
     async def _watch(self, plugin: _Plugin) -> None:
-        try:
+        with contextlib.suppress(grpc.aio.AioRpcError):
             async for answer in plugin.stub.ListAndWatch(wire.Empty()):
                 plugin.health = {device.ID: device.health for device in answer.devices}
                 plugin.lists += 1
                 await self._tell()
-        except grpc.aio.AioRpcError:
-            # The plugin is gone: all its devices are unhealthy at once, and the kubelet does not ask again.
-            plugin.health = dict.fromkeys(plugin.health or {}, "Gone")
-            await self._tell()
+        # The stream ended, with an error or without: all its devices are unhealthy at once, the kubelet closes the
+        # connection, breaks off what it waits for, and does not ask again.
+        plugin.health = dict.fromkeys(plugin.health or {}, "Gone")
+        await plugin.channel.close(None)
+        await self._tell()
 
     async def _tell(self) -> None:
         async with self._changed:
@@ -118,6 +120,17 @@ class FakeKubelet(stubs.RegistrationServicer):
         """Return the options of a plugin: the calls that it wants."""
         answer: wire.DevicePluginOptions = await self.plugins[resource].stub.GetDevicePluginOptions(wire.Empty())
         return answer
+
+    async def preferred(self, resource: str, available: list[str], must: list[str], size: int) -> list[str]:
+        """Call GetPreferredAllocation for one container."""
+        one = wire.ContainerPreferredAllocationRequest(
+            available_deviceIDs=available, must_include_deviceIDs=must, allocation_size=size
+        )
+        request = wire.PreferredAllocationRequest(container_requests=[one])
+        answer: wire.PreferredAllocationResponse = await self.plugins[resource].stub.GetPreferredAllocation(
+            request, timeout=5
+        )
+        return list(answer.container_responses[0].deviceIDs)
 
     async def pre_start(self, resource: str, *ids: str) -> None:
         """Call PreStartContainer for a container that has these devices."""

@@ -19,10 +19,13 @@ from virtfn_host.core.values.link import link_text
 from virtfn_host.core.values.mac import ZERO_MAC
 from virtfn_host.core.values.model import VfLink
 from virtfn_host.linux.errors import NetlinkRefusedError
-from virtfn_host.linux.netlink.asks import Netlink, PfLinks, ShownVf
+from virtfn_host.linux.netlink.asks import Netlink, PfLinks, ShownMtu, ShownVf
 
 if TYPE_CHECKING:
     from kernel import FakeKernel
+
+LEAST_MTU, MOST_MTU = 68, 9216
+"""Limits of igb and igbvf: ETH_MIN_MTU, and MAX_STD_JUMBO_FRAME_SIZE of their source."""
 
 LINK_SPEED = 1000
 """Link speed of an igb in Mbit/s."""
@@ -32,7 +35,7 @@ def driver_address(kernel: FakeKernel, function: PciAddress) -> tuple[str, bool]
     """Return the MAC of a new netdev, and whether the driver made it up; a VF's PF shows it."""
     folder = kernel.devices / str(function)
     if not (folder / "physfn").exists():
-        return f"52:54:00:00:{function.bus:02x}:{function.function:02x}", False
+        return kernel.mac_of(function), False
     made_up = f"a6:00:00:{len(kernel.writes) % 256:02x}:{function.device:02x}:{function.function:02x}"
     if (given := given_address(kernel, function)) is not None:
         up = any(map(_up, (folder / "physfn/net").iterdir()))
@@ -60,6 +63,7 @@ class FakeNetlink(Netlink):
         folder = self._netdev(netdev)
         vfs = self._vfs(folder)
         return PfLinks(
+            ifindex=_ifindex(folder),
             up=_up(folder),
             mac=(folder / "address").read_text().strip(),
             vfs=tuple(ShownVf(index=n, link=self._kernel.links.get(vf, NEW_LINK)) for n, vf in sorted(vfs.items())),
@@ -73,11 +77,19 @@ class FakeNetlink(Netlink):
         """See Netlink."""
         return {name: tuple(sorted(others)) for name, others in self._kernel.other_names.items() if others}
 
-    def set_vf(self, netdev: str, index: int, setting: VfLink) -> None:
+    def permanent_addresses(self) -> Mapping[str, str]:
         """See Netlink."""
-        folder = self._netdev(netdev)
+        return {
+            folder.name: self._kernel.mac_of(PciAddress.parse(folder.parent.parent.name))
+            for folder in self._kernel.devices.glob("*/net/*")
+            if not (folder.parent.parent / "physfn").exists()
+        }
+
+    def set_vf(self, ifindex: int, index: int, setting: VfLink) -> None:
+        """See Netlink."""
+        folder = self._of(ifindex)
         vf = self._vfs(folder).get(index)
-        self._kernel.begins(f"rtnetlink/{netdev}/{vf}", link_text(setting))
+        self._kernel.begins(f"rtnetlink/{folder.name}/{vf}", link_text(setting))
         if vf is None or _is_refused(setting, up=_up(folder)):
             raise NetlinkRefusedError(errno.EINVAL)
         if any(value is not None for value in (setting.link_state, setting.node_guid, setting.port_guid)):
@@ -87,14 +99,38 @@ class FakeNetlink(Netlink):
         given = {f.name: getattr(setting, f.name) for f in fields(setting) if getattr(setting, f.name) is not None}
         self._kernel.links[vf] = replace(self._kernel.links.get(vf, NEW_LINK), **given)
 
+    def mtu(self, netdev: str) -> ShownMtu:
+        """See Netlink."""
+        folder = self._netdev(netdev)
+        now = int((folder / "mtu").read_text())
+        return ShownMtu(ifindex=_ifindex(folder), now=now, least=LEAST_MTU, most=MOST_MTU)
+
+    def set_mtu(self, ifindex: int, value: int) -> None:
+        """See Netlink."""
+        folder = self._of(ifindex)
+        self._kernel.begins(f"rtnetlink/{folder.name}/mtu", str(value))
+        if not LEAST_MTU <= value <= MOST_MTU:
+            raise NetlinkRefusedError(errno.EINVAL)
+        (folder / "mtu").write_text(f"{value}\n")
+
     def _netdev(self, name: str) -> Path:
         for device in os.listdir(self._kernel.devices):
             if os.path.exists(folder := f"{self._kernel.devices}/{device}/net/{name}"):
                 return Path(folder)
         raise NetlinkRefusedError(errno.ENODEV)
 
+    def _of(self, ifindex: int) -> Path:
+        for folder in self._kernel.devices.glob("*/net/*"):
+            if _ifindex(folder) == ifindex:
+                return folder
+        raise NetlinkRefusedError(errno.ENODEV)
+
     def _vfs(self, netdev: Path) -> dict[int, PciAddress]:
         return dict(enumerate(self._kernel._vfs(PciAddress.parse(netdev.parent.parent.name))))
+
+
+def _ifindex(netdev: Path) -> int:
+    return int((netdev / "ifindex").read_text())
 
 
 def _up(netdev: Path) -> bool:

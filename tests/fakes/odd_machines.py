@@ -17,6 +17,7 @@ from virtfn_host.core.values.model import (
     Unreadable,
     Vf,
 )
+from virtfn_host.core.values.parts import OF_VFIO, Part
 
 VARIANT = "mlx5_vfio_pci"
 _GROUPS = st.sampled_from([None, 1, 1, 2, 3])
@@ -35,12 +36,18 @@ def odd_machines(draw: st.DrawFn) -> Inventory:
     bound = {function.driver for function in every if function.driver is not None}
     drivers = {*DRIVERS, *bound} - ({"vfio-pci"} - bound if draw(st.booleans()) else set())
     lost = [f for f in every if _rarely(draw)]
+    lost_nodes = [f for f in every if f.vfio_bound and _rarely(draw)]
     return an_inventory(
         *pfs,
         groups=tuple(_group(draw, number, every) for number in (1, 2, 3)),
         drivers=tuple(sorted(drivers)),
         loadable=draw(st.sampled_from([None, (), (VARIANT,), (VARIANT, "vfio-pci")])),
-        unreadable=tuple(Unreadable(device=f.address, path="driver_override", error="timed out") for f in lost),
+        unreadable=(
+            *(Unreadable(device=f.address, path="driver_override", error="timed out") for f in lost),
+            *(Unreadable(device=f.address, path="vfio/1", error="loop", part=Part.NODE) for f in lost_nodes),
+        ),
+        noiommu=draw(st.sampled_from([None, False, True])),
+        noiommu_groups=draw(st.sampled_from([(), (), (3,)])),
     )
 
 
@@ -54,15 +61,25 @@ def _pf(draw: st.DrawFn, number: int) -> Function:
         "driver_override": draw(st.sampled_from([None, driver])),
         "iommu_group": draw(_GROUPS),
     }
-    made = tuple(_vf(draw, number, index) for index in range(vfs))
+    own["lacks"] = _lacks(draw, vfio=own["vfio_bound"])
+    ready = draw(st.booleans())
+    made = tuple(_vf(draw, number, index, ready=ready) for index in range(vfs))
     own["needed_for"] = "the default route goes through it" if _rarely(draw) else None
     return a_plain(number, **own) if total is None else replace(a_pf(number), **own, total_vfs=total, vfs=made)
 
 
-def _vf(draw: st.DrawFn, number: int, index: int) -> Vf:
-    driver = draw(st.sampled_from([None, "igbvf", "igbvf", "vfio-pci", VARIANT]))
-    vf = a_vf(number, index, driver, draw(st.sampled_from([None, driver])))
-    return replace(vf, vfio_bound=driver in ("vfio-pci", VARIANT), iommu_group=draw(_GROUPS))
+def _vf(draw: st.DrawFn, number: int, index: int, *, ready: bool) -> Vf:
+    """Draw a VF; one that is `ready` is as a policy wants it."""
+    driver = "vfio-pci" if ready else draw(st.sampled_from([None, "igbvf", "igbvf", "vfio-pci", VARIANT]))
+    vf = a_vf(number, index, driver, driver if ready else draw(st.sampled_from([None, driver])))
+    bound = driver in ("vfio-pci", VARIANT)
+    return replace(vf, vfio_bound=bound, iommu_group=draw(_GROUPS), lacks=_lacks(draw, vfio=bound))
+
+
+def _lacks(draw: st.DrawFn, *, vfio: bool) -> tuple[Part, ...]:
+    if not _rarely(draw):
+        return ()
+    return (draw(st.sampled_from(OF_VFIO if vfio else (Part.NETDEV, Part.UP, Part.CARRIER, Part.GUID))),)
 
 
 def _group(draw: st.DrawFn, number: int, every: list[Function]) -> IommuGroup:

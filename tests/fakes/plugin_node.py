@@ -10,6 +10,7 @@ from pathlib import Path
 from kernel import FakeKernel
 from kubelet import FakeKubelet
 
+from virtfn_deviceplugin.grant.grantfile import GrantFile
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.manager import ServerManager
 from virtfn_host.core.values.address import PciAddress
@@ -24,7 +25,11 @@ BOOT = "0b7e"
 def manager_of(kernel: FakeKernel, pools: Path, ledger: Path, kubelet_dir: Path) -> ServerManager:
     """Return a plugin on a fake kernel's tree."""
     sysfs = Sysfs(kernel.root / "sys", kernel.root / "dev", kernel.root / "proc")
-    return ServerManager(pool_file=pools, ledger=LedgerFile(ledger), kubelet_dir=kubelet_dir, sysfs=sysfs)
+    folders = {"device_info": ledger.with_name("devinfo"), "cdi": ledger.with_name("cdi")}
+    grants = GrantFile(ledger.with_name("grants.json"), **folders)
+    return ServerManager(
+        pool_file=pools, ledger=LedgerFile(ledger), kubelet_dir=kubelet_dir, sysfs=sysfs, grants=grants
+    )
 
 
 @dataclass
@@ -42,6 +47,14 @@ class Node:
     @property
     def grants(self) -> Path:
         return self.ledger.with_name("grants.json")
+
+    @property
+    def device_infos(self) -> Path:
+        return self.ledger.with_name("devinfo")
+
+    @property
+    def specs(self) -> Path:
+        return self.ledger.with_name("cdi")
 
     def vfs(self, number: int = 0) -> list[PciAddress]:
         sysfs = self.kernel.machine().sysfs
@@ -97,9 +110,11 @@ class Node:
 
 
 @contextlib.asynccontextmanager
-async def plugin_node(tmp: Path, kubelet_class: type[FakeKubelet] = FakeKubelet) -> AsyncIterator[Node]:
+async def plugin_node(
+    tmp: Path, kubelet_class: type[FakeKubelet] = FakeKubelet, *, cdevs: bool = False
+) -> AsyncIterator[Node]:
     """Run a kubelet and a plugin with two PFs of three VFs each on vfio-pci; check that no socket is left behind."""
-    kernel = FakeKernel(tmp / "root")
+    kernel = FakeKernel(tmp / "root", cdevs=cdevs)
     kernel.register("vfio-pci")
     pools, ledger = tmp / "pools.json", tmp / "ledger.json"
     # A socket's path has at most 108 bytes.

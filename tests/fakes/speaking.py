@@ -9,12 +9,15 @@ name, because modules have moved between versions.
 
 import json
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 BOOT = "0b7e1234-aaaa-bbbb-cccc-001122334455"
 FAST, WHOLE = "virtfn.dev/fast", "virtfn.dev/whole"
+WHY = "has no device node; is /dev of the host whole?"
 
 
 def the(name: str, *modules: str) -> Any:
@@ -32,6 +35,11 @@ def of_values(name: str, old: str, new: str = "") -> Any:
     return the(name, f"virtfn_host.core.values.{new or old}", f"virtfn_host.core.{old}")
 
 
+def known(kind: Any, **fields: Any) -> dict[str, Any]:
+    """Return those of the fields that this version has."""
+    return {name: value for name, value in fields.items() if name in kind.__dataclass_fields__}
+
+
 def vf(number: int) -> Any:
     """Return the address of a VF."""
     return of_values("PciAddress", "address")(0, 1, 0x10, number)
@@ -41,11 +49,12 @@ def pool_set() -> Any:
     """Return two pools: a healthy device, a withdrawn one, and a whole function."""
     device, pool = of_values("PoolDevice", "offered"), of_values("DevicePool", "offered")
     reason = of_values("Reason", "reasons").RECONFIGURING
+    why, unsafe = known(device, message=WHY), known(device, no_iommu=True)
     fast = (
         device(address=vf(0), driver="vfio-pci", numa_node=1, healthy=True, reason=None),
-        device(address=vf(1), driver="igbvf", numa_node=None, healthy=False, reason=reason),
+        device(address=vf(1), driver="igbvf", numa_node=None, healthy=False, reason=reason, **why),
     )
-    whole = (device(address=vf(7), driver="vfio-pci", numa_node=0, healthy=True, reason=None),)
+    whole = (device(address=vf(7), driver="vfio-pci", numa_node=0, healthy=True, reason=None, **unsafe),)
     pools = (pool(resource_name=FAST, devices=fast), pool(resource_name=WHOLE, devices=whole))
     return of_values("PoolSet", "offered")(boot_id=BOOT, pools=pools)
 
@@ -57,6 +66,17 @@ def ledger() -> Any:
     return of_values("Ledger", "offered")(boot_id=BOOT, allocations=entries)
 
 
+def grown_ledger(path: Path) -> None:
+    """Write that ledger without its second entry, and append this and a third entry as records."""
+    file = import_module("virtfn_host.linux.appended").GrowingFile(path, 0o644)
+    line_of = import_module("virtfn_host.core.values.appended").line_of
+    first, second = ledger().allocations
+    file.replace(line_of(replace(ledger(), allocations=(first,))))
+    noted = of_values("Noted", "offered")
+    file.append(lambda line: noted(follows=line, allocations=(second,)))
+    file.append(lambda line: noted(follows=line, allocations=(replace(second, address=vf(2), at=1240.5),)))
+
+
 def grants() -> Any:
     """Return grants of a function of each kind of vfio, and of one on a kernel driver."""
     grant, given = of_values("Grant", "offered"), {"resource_name": FAST, "boot_id": BOOT}
@@ -66,6 +86,16 @@ def grants() -> Any:
         grant(address=vf(2), driver="igbvf", nodes=(), **given),
     )
     return of_values("Grants", "offered")(grants=entries)
+
+
+def grown_grants(path: Path) -> None:
+    """Write the first of those grants, and append the others; one more is taken back."""
+    file = import_module("virtfn_host.linux.appended").GrowingFile(path, 0o644)
+    first, second, third = grants().grants
+    more = of_values("MoreGrants", "offered")
+    file.replace(import_module("virtfn_host.core.values.appended").line_of(replace(grants(), grants=(first,))))
+    file.append(lambda line: more(follows=line, grants=(second, third)))
+    file.append(lambda line: more(follows=line, grants=(), gone=(vf(1),)))
 
 
 def registrations() -> Any:
@@ -89,6 +119,44 @@ def originals() -> tuple[Any, ...]:
     )
     whole = {"address": address(0, 2, 0, 0), "vendor": "144d", "device": "a808", "num_vfs": 0, "autoprobe": False}
     return original(**pf, vfs=vfs), original(**whole, vfs=(), own=own)
+
+
+def tries() -> Any:
+    """Return what was tried on a PF whose driver made too many VFs, and on one of which a VF went elsewhere."""
+    other, repeat, tried = (of_values(name, "tries") for name in ("Other", "Repeat", "Tried"))
+    kind, address = of_values("Destruction", "tries"), of_values("PciAddress", "address")
+    number = other(text="0000:01:00.0: asked for 8, the driver made 16", times=2, at=1234.5, num_vfs=16)
+    binding = other(text="VF 3 of 0000:02:00.0: asked for vfio-pci, it is igbvf", times=1, at=1235.5)
+    standing = "8086:10c9 igb 4242 up"
+    resized = (repeat(kind=kind.RESIZE, index=None, times=1),)
+    unbound = (repeat(kind=kind.UNBIND, index=3, times=3),)
+    entries = (
+        tried(pf=address(0, 1, 0, 0), wish="0123abcd", standing=standing, repeats=resized, number=number),
+        tried(pf=address(0, 2, 0, 0), wish="give-back", standing=standing, repeats=unbound, binding=binding),
+    )
+    return of_values("Tries", "tries")(boot_id=BOOT, tried=entries)
+
+
+def identity() -> Any:
+    """Return what a card is known by, every field of it."""
+    serial, mac = "52-54-00-ff-ff-00-00-01", "52:54:00:00:00:01"
+    return of_values("Identity", "identity")(subsystem="8086:a03c", serial=serial, mac=mac, slot="3-1")
+
+
+def claims() -> tuple[Any, ...]:
+    """Return a claim on a PF, and one on a function without netdev, driver and NUMA node."""
+    claim, seen, address = (
+        of_values("Claim", "identity"),
+        of_values("Seen", "identity"),
+        of_values("PciAddress", "address"),
+    )
+    ids = {"vendor": "8086", "device": "10c9", "class_code": "020000"}
+    known = {"driver": "igb", "netdevs": ("ens1f0", "enp1s0f0"), "numa_node": 0, "identity": identity()}
+    bare = {"driver": None, "netdevs": (), "numa_node": None}
+    return (
+        claim(policy="fast", uid="u-fast", generation=3, seen=seen(address=address(0, 1, 0, 0), **ids, **known)),
+        claim(policy="whole", uid="u-whole", generation=1, seen=seen(address=address(0, 2, 0, 0), **ids, **bare)),
+    )
 
 
 def node_config() -> Any:
@@ -169,12 +237,25 @@ def node_status() -> Any:
     )
 
 
+def kept_config() -> Any:
+    """Return the config above, verified on one PF."""
+    card = of_values("KeptCard", "kept")(
+        address=of_values("PciAddress", "address")(0, 1, 0, 0), vendor="8086", device="10c9"
+    )
+    return of_values("KeptConfig", "kept")(config=node_config(), cards=(card,))
+
+
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
 def journal(folder: Path) -> Any:
     """Return the journal in this folder."""
     return the("Journal", "virtfn_host.linux.act.journal", "virtfn_host.linux.journal")(folder / "journal.json")
+
+
+def tries_file(path: Path) -> Any:
+    """Return the file of tries; earlier versions had none."""
+    return the("TriesFile", "virtfn_host.linux.act.tries")(path, BOOT)
 
 
 def write(folder: Path) -> None:
@@ -185,7 +266,19 @@ def write(folder: Path) -> None:
     if hasattr(files, "write_grants"):  # earlier versions had neither
         files.write_grants(folder / "grants.json", grants())
         files.write_registrations(folder / "registrations.json", registrations())
+    with suppress(ModuleNotFoundError):  # an earlier version wrote the ledger whole each time
+        grown_ledger(folder / "ledger.with-records.json")
+        grown_grants(folder / "grants.with-records.json")
     journal(folder)._write(list(originals()))
+    with suppress(ModuleNotFoundError):  # an earlier version kept no config
+        import_module("virtfn_host.linux.act.kept").keep(folder / "config.json", kept_config())
+    with suppress(ModuleNotFoundError):
+        for tried in tries().tried:
+            tries_file(folder / "tries.json").replace(tried.pf, tried)
+    if hasattr(journal(folder), "claims"):  # earlier versions noted none, and not the boot
+        later = journal(folder)
+        later.path = folder / "journal.with-claims.json"
+        later._write([replace(one, boot_id=BOOT, identity=identity()) for one in originals()], claims())
     wire = the("wire", "virtfn_operator.api.node_status")
     for name, value in (("spec", state.write_spec(node_config(), True)), ("status", wire(node_status()))):
         (folder / f"node-{name}.json").write_text(json.dumps(value, indent=1) + "\n")
@@ -204,10 +297,15 @@ def read(path: Path) -> object:
             return encode(files.read_grants(path))
         case "registrations":
             return encode(files.read_registrations(path))
+        case "config":
+            return encode(import_module("virtfn_host.linux.act.kept").read_kept(path))
         case "journal":
             kept = journal(path.parent)
             kept.path = path
-            return {"originals": encode(kept.originals())}
+            claimed = encode(kept.claims()) if hasattr(kept, "claims") else ()
+            return {"originals": encode(kept.originals()), **({"claims": claimed} if claimed else {})}
+        case "tries":
+            return {"bootId": BOOT, "tried": encode(tries_file(path).tried())}
         case "node-spec":
             spec = state.read_spec(json.loads(path.read_text()))
             if spec.rejected:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,9 @@ from virtfn_lab.product import allocatable, functions
 API = "/apis/virtfn.dev/v1alpha1"
 POLICIES, NODES = f"{API}/sriovpolicies", f"{API}/sriovnodes"
 
-TOLD = 10.0
-"""Limit in seconds from an edit until the node's spec has it: the controller's pause, reconcile and write."""
+TOLD = 30.0
+"""Limit in seconds from an edit until the node's spec has it. It takes 10 s on an emulated node (most of it the
+controller's pause), and longer on a loaded machine; only a controller that stands still is to fail here."""
 
 CARRIED_OUT = 60.0
 """Limit in seconds from an edit until it is carried out, on an emulated node."""
@@ -66,13 +68,12 @@ def storm(node: Node, policies: Sequence[Body], nodes: Sequence[Body], size: int
         for what, bodies in (("policies", policies), ("SriovNodes", nodes)):
             if not (some := bodies[begin : begin + size]):
                 continue
-            made, refused = _made_policies(node, some) if what == "policies" else _made_nodes(node, some)
             counts = 10 - counts
-            told, done = _good_edit(node, counts)
-            if (now := containers.restarts(node.cluster)) != restarts:
-                raise LabError(f"{what} from {begin} on: a process ended: {restarts} before, {now} after")
-            memory = _memory(node)
-            send(node.cluster, [Request(method="DELETE", path=path) for path in made])
+            with _made(node, what, some) as refused:
+                told, done = _good_edit(node, counts)
+                if ended := containers.ended_since(node.cluster, restarts):
+                    raise LabError(f"{what} from {begin} on: a process ended: {ended}")
+                memory = _memory(node)
             yield Batch(what=what, tried=len(some), refused=refused, told=told, carried_out=done, memory=memory)
     node.cluster.kubectl("delete", "svp", "good")
     node.until("everything is given back", lambda: functions(node.cluster) == before)
@@ -80,6 +81,17 @@ def storm(node: Node, policies: Sequence[Body], nodes: Sequence[Body], size: int
     left = node.cluster.kubectl("get", "svp,svn,nodes", "-o", "name").stdout.split()
     if left != ["sriovnode.virtfn.dev/node-1", "node/node-1"]:
         raise LabError(f"left behind: {left}")
+
+
+@contextmanager
+def _made(node: Node, what: str, bodies: Sequence[Body]) -> Iterator[int]:
+    """Send objects, and remove those that were created, also after a failure: later tests see them otherwise. Yields
+    the number refused."""
+    made, refused = _made_policies(node, bodies) if what == "policies" else _made_nodes(node, bodies)
+    try:
+        yield refused
+    finally:
+        send(node.cluster, [Request(method="DELETE", path=path) for path in made])
 
 
 def _made_policies(node: Node, bodies: Sequence[Body]) -> tuple[list[str], int]:

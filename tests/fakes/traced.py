@@ -72,4 +72,4 @@ def _plain(text: str) -> str:
 
 def _word(path: str) -> str:
     name = os.path.basename(path)
-    return re.sub(r"^\.journal\.json\..*", "the journal's temporary file", name)
+    return re.sub(r"^\.(journal|tries)\.json\..*", r"the temporary file of \1.json", name)

@@ -11,17 +11,26 @@ from hypothesis import strategies as st
 
 from virtfn_host.core.values import names
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.extras import node_mode
 from virtfn_host.core.values.model import Pf
 from virtfn_host.core.values.names import AtMost, Parsed, Within
+from virtfn_host.core.values.rdma import rdma_node
 
 ADDRESSES = st.builds(PciAddress, st.integers(0, 0xFFFF), st.integers(0, 0xFF), st.integers(0, 0x1F), st.integers(0, 7))
 
 NAMES: dict[Callable[[str], str], st.SearchStrategy[str]] = {
     names.driver_name: st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.+() -]{0,61}[A-Za-z0-9_]", fullmatch=True),
+    names.wish_name: st.from_regex(r"[A-Za-z0-9-]{0,64}", fullmatch=True),
     names.module_name: st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,54}", fullmatch=True),
     names.netdev_name: st.from_regex(r"[a-z0-9_.-]{3,15}", fullmatch=True),
     names.guid: st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){7}", fullmatch=True),
     names.mac_address: st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", fullmatch=True),
+    node_mode: st.from_regex(r"06[0246]{2}", fullmatch=True),
+    rdma_node: st.from_regex(r"/dev/infiniband/(uverbs|umad|issm)[0-9]{1,10}", fullmatch=True),
+    names.serial_number: st.from_regex(r"[0-9a-f]{2}(-[0-9a-f]{2}){7}", fullmatch=True),
+    names.subsystem_ids: st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{4}", fullmatch=True),
+    names.slot_name: st.from_regex(r"[A-Za-z0-9-]{1,64}", fullmatch=True),
+    names.label: st.text(st.characters(codec="utf-8"), max_size=60),
     names.shown_name: st.text(st.characters(exclude_characters="/\0\n", codec="utf-8"), min_size=1, max_size=60),
     names.override_text: st.text(st.characters(exclude_characters="\0\n", codec="utf-8"), min_size=1, max_size=60),
     names.sentence: st.text(st.characters(codec="utf-8")),

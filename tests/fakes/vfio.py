@@ -27,6 +27,7 @@ class FakeVfio:
             (root / folder).mkdir(parents=True)
         if cdevs:
             (root / "sys/class/misc/iommu").mkdir(parents=True)
+            (root / "dev/iommu").touch()
         for pid, name in (("1", "init"), (PROGRAM, "python3")):
             (root / f"proc/{pid}/ns").mkdir(parents=True)
             (root / f"proc/{pid}/ns/pid").symlink_to("pid:[4026531836]")

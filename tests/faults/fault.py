@@ -87,6 +87,8 @@ class Fault:
     """Reason and message of the report, if they differ from those of the command."""
     fake_only: str = ""
     """Why a real kernel cannot show it; empty: both kernels show it."""
+    within: float = 10.0
+    """Seconds until it must show. A difference at the kubelet must last before it is a fault."""
     hardware: str = "igb2"
     """The machine that it needs: `igb2`, `no-iommu` or `no-acs`."""
 

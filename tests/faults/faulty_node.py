@@ -27,7 +27,8 @@ from netlink import FakeNetlink
 from serving import serving
 
 from virtfn_host import executor
-from virtfn_host.cli import verbs as cli
+from virtfn_host.cli import machine as cli
+from virtfn_host.cli import verbs
 from virtfn_host.core.turn.policy import policy_config
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
@@ -48,6 +49,7 @@ from virtfn_host.process.serve import Host
 from virtfn_operator.agent.files import PoolFiles
 from virtfn_operator.agent.loop import Agent
 from virtfn_operator.agent.machine import NodeMachine
+from virtfn_operator.agent.not_offered import KubeletOffer
 from virtfn_operator.agent.ports import KubeletUnreachableError, Patience
 from virtfn_operator.api.node_state import write_spec
 
@@ -107,6 +109,10 @@ class Neighbours:
     pools: Path
     pods: dict[str, tuple[Pod, ...]] = field(default_factory=dict)
     kubelet_away: bool = False
+    offer: Mapping[str, frozenset[str]] | None = None
+    """What the kubelet offers by resource name; None: what is published."""
+    node_shows: Mapping[str, int] | None = None
+    """What the Node shows of resources; None: what is published."""
     body: dict[str, Any] = field(default_factory=lambda: {"metadata": {"name": "n1", "uid": "u", "generation": 0}})
     reports: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
 
@@ -120,6 +126,22 @@ class Neighbours:
         """Return the healthy functions at once, as a quick device plugin and kubelet would."""
         published = poolfile.read(self.pools)
         return frozenset(str(d.address) for p in (published.pools if published else ()) for d in p.devices if d.healthy)
+
+    async def offered(self) -> KubeletOffer:
+        """Return the same by resource name."""
+        if self.kubelet_away:
+            raise KubeletUnreachableError("no kubelet answers on /var/lib/kubelet/pod-resources/kubelet.sock")
+        ids, published = await self.allocatable(), poolfile.read(self.pools)
+        pools = published.pools if published else ()
+        found = {pool.resource_name: ids & {str(device.address) for device in pool.devices} for pool in pools}
+        return KubeletOffer(devices=found if self.offer is None else self.offer)
+
+    async def shown(self) -> Mapping[str, int]:
+        """See ports.OwnNode: what is published."""
+        if self.node_shows is not None:
+            return self.node_shows
+        published = poolfile.read(self.pools)
+        return {p.resource_name: sum(d.healthy for d in p.devices) for p in (published.pools if published else ())}
 
     @property
     def status(self) -> Mapping[str, Any]:
@@ -171,17 +193,19 @@ class FaultyNode:
         self._ends.callback(self.netlink.close)
 
     def _machine(self) -> Machine:
-        journal = Journal(self.journal)
         if self.fake is None:
             sysfs = Sysfs()
+            journal = Journal(self.journal, sysfs.boot_id)
             writer = Writer(functools.partial(who_blocks, sysfs))
             return Machine(sysfs=sysfs, writer=writer, journal=journal, modules=Modprobe(), netlink=self.netlink)
+        fake = FakeSysfs(self.fake)
         return Machine(
-            sysfs=FakeSysfs(self.fake),
+            sysfs=fake,
             writer=FakeWriter(self.fake),
-            journal=journal,
+            journal=Journal(self.journal, fake.boot_id),
             modules=FakeModules(self.fake),
             netlink=self.netlink,
+            now=self.now,
         )
 
     def _agent(self) -> TurnByTurn:
@@ -279,7 +303,7 @@ class FaultyNode:
                 stack.enter_context(patch.object(cli, "Sysfs", lambda *_: FakeSysfs(kernel)))
                 stack.enter_context(patch.object(executor, "Writer", lambda *_: FakeWriter(kernel)))
                 stack.enter_context(patch.object(executor, "Modprobe", lambda *_: FakeModules(kernel)))
-            status = cli.run([self.named(word) for word in words] + more)
+            status = verbs.run([self.named(word) for word in words] + more)
         return status, printed.getvalue()
 
     # --- turns ----------------------------------------------------------------------------------------------------

@@ -79,8 +79,8 @@ FAULTS = (
         name="the card is unplugged",
         section="13.9",
         provoke=pf_removed,
-        reason=Reason.NO_MATCHING_DEVICE,
-        message="^no SR-IOV device of this node has address {pf}",
+        reason=Reason.DEVICE_GONE,
+        message="^{pf}: the card that policy fast had there .* is not there any more",
         status=4,
     ),
     Fault(
@@ -90,8 +90,8 @@ FAULTS = (
         before=by_ids,
         asked=by_ids,
         status=4,
-        reason=Reason.NO_MATCHING_DEVICE,
-        message="^no SR-IOV device of this node has vendor 8086, device 10c9, address {pf}",
+        reason=Reason.DEVICE_GONE,
+        message=r"^{pf}: the card that policy fast had there \(8086:10c9",
         fake_only="the emulator plugs in no other card at an address",
     ),
     Fault(
@@ -103,7 +103,7 @@ FAULTS = (
         words=("apply",),
         reason=Reason.STALE_SNAPSHOT,
         message="^{other}: .*{other} is not there any more",
-        told=(Reason.NO_MATCHING_DEVICE, "^no SR-IOV device of this node has address {other}"),
+        told=(Reason.DEVICE_GONE, "^{other}: the card that policy other had there"),
     ),
     Fault(
         name="the netdev of a PF that is found by it is in another network namespace",
@@ -111,7 +111,7 @@ FAULTS = (
         provoke=outside.netdev_elsewhere("{other}"),
         before=by_netdev,
         asked=by_netdev,
-        reason=Reason.NO_MATCHING_DEVICE,
-        message=r"^no SR-IOV device of this node has netdev \w+; `virtfn list` shows",
+        reason=Reason.CLAIM_KEPT,
+        message=r"^{other}: was recognised by netdev \w+, and has no netdev now; policy other keeps it",
     ),
 )

@@ -181,6 +181,7 @@ FAULTS = (
         provoke=new_id,
         before=on_kernel,
         asked=on_kernel,
+        after=the_same,  # virtfn cannot see that the new_id is gone: a policy that is edited is carried out at once
         words=LOOK,
         reason=DRIFTED,
         message="^{vf}: is on vfio-pci, wanted kernel",

@@ -17,6 +17,7 @@ from fault import Fault, Policy, and_other, fast
 from faulty_node import FaultyNode
 
 from virtfn_host.core.checks.refusals import module_way_out
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux.act import apply
 from virtfn_host.linux.errors import ModuleMissingError
@@ -81,9 +82,17 @@ def vfio_refuses(node: FaultyNode) -> Iterator[None]:
 
 
 @contextmanager
-def nothing_comes(node: FaultyNode) -> Iterator[None]:
-    """Let the write succeed without a VF; a step waits a tenth of a second here."""
-    with node.kernel_does("_set_num_vfs", lambda *_: None), patch.object(apply, "patience", lambda _: 0.1):
+def without_group(node: FaultyNode) -> Iterator[None]:
+    """Let VFs come without their IOMMU groups; a step waits a tenth of a second here."""
+    assert node.fake is not None
+    make, devices = node.fake._set_num_vfs, node.fake.devices
+
+    def made(pf: PciAddress, number: int) -> None:
+        make(pf, number)
+        for vf in node.sysfs.vf_addresses(pf).values():
+            (devices / str(vf) / "iommu_group").unlink(missing_ok=True)
+
+    with node.kernel_does("_set_num_vfs", made), patch.object(apply, "patience", lambda _: 0.1):
         yield
 
 
@@ -307,15 +316,16 @@ FAULTS = (
         fake_only="root on a real machine may",
     ),
     Fault(
-        name="the kernel shows no VF in time",
+        name="the kernel shows no IOMMU group of a VF in time",
         section="13.10",
-        provoke=nothing_comes,
+        provoke=without_group,
         asked=OTHER,
         after=alone,
         words=DO,
         reason=Reason.SETTLE_TIMEOUT,
-        message="^{other}: wait for 1 VFs: {other} shows 0 of 1 VFs .*; see the kernel log",
-        fake_only="late VFs are not emulated",
+        message="^{other}: wait for 1 VFs: {other} shows 1 of 1 VFs with their IOMMU groups after .*; see the kernel",
+        told=(Reason.NO_IOMMU, "has no IOMMU group"),
+        fake_only="late groups are not emulated",
     ),
     Fault(
         name="a write of our own blocks in the kernel",

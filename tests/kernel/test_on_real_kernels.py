@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from real_kernels import DEBIANS, OWN, PATIENCE, Boot, Results, run_on
+from real_kernels import PATIENCE, PROVED, TESTED, Boot, Results, run_on
 
 from virtfn_lab.node_image import node_image
 from virtfn_lab.paths import run_dir
@@ -19,7 +19,7 @@ from virtfn_lab.prereqs import ensure
 from virtfn_lab.qemu import has_kvm
 
 WANTED = os.environ.get("VIRTFN_KERNEL")
-BOOTS = [boot for boot in (*DEBIANS, *OWN) if boot.kernel == WANTED] if WANTED else DEBIANS
+BOOTS = [boot for boot in PROVED if boot.kernel == WANTED] if WANTED else TESTED
 
 
 @pytest.fixture(scope="module")

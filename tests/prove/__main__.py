@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import hypothesis
 from api_proof import prove as prove_api
+from claim_histories import CLAIM_COUNTER_PROOF, CLAIM_MUTATIONS, ClaimHistories, run_claim_histories
 from document_law import kinds, tried
-from histories import COUNTER_PROOF, MUTATIONS, NOT_TIMED, Histories, run_histories
+from growing_law import growing_kinds, tried_growing
+from histories import COUNTER_PROOF, MUTATIONS, NOT_TIMED, Histories, run_histories, violation_in
 from history_node import RAN, seen
 from hostile_objects import hostile_nodes, hostile_policies
 from hostile_socket import hostile_socket
@@ -29,12 +32,17 @@ from hypothesis import settings
 from kubelet_restarts import KilledKubelet, Restarts
 from kubelet_restarts import restarts as restart_kubelet
 from object_proof import OBJECTS, portion
+from picture_law import history
 from plugin_node import plugin_node
-from real_kernels import OWN, Boot, run_on
+from real_kernels import PROVED, Boot, run_on
+from rollout_law import history as rollout_history
+from rollout_mutations import MUTATIONS as MUTATIONS_OF_TURNS
 from storm import Batch, storm
+from turn_law import turns
 
 from virtfn_lab.cluster import LabError, down, up
 from virtfn_lab.guest import run_in_guest
+from virtfn_lab.kubelet_restarts import Restarted, restarts_of_kubelet
 from virtfn_lab.node import Node
 from virtfn_lab.paths import run_dir
 from virtfn_lab.pool_changes import Change, changes
@@ -44,6 +52,7 @@ from virtfn_lab.progress import say
 from virtfn_lab.qemu import Hardware
 from virtfn_lab.restarts import Round, rounds
 from virtfn_lab.run import CommandFailedError
+from virtfn_lab.upgrades import OLDER, Upgraded, upgrades
 
 RESULTS = Path("prove-results.json")
 """The last result of each proof; a proof that runs alone replaces only its own."""
@@ -76,6 +85,18 @@ def restarts(number: int, seed: int) -> Proof:
     return in_cluster(name, lambda node: rounds(node, number, seed), seed)
 
 
+def kubelet_in_cluster(number: int, seed: int) -> Proof:
+    """Prove that a real kubelet that restarts costs no registration and no Allocate."""
+    name = "real kubelet restarts of 0.1 to 5 s under pods: one registration each, no Allocate lost"
+    return in_cluster(name, lambda node: restarts_of_kubelet(node, number, seed), seed)
+
+
+def upgrades_in_cluster(number: int) -> Proof:
+    """Prove that upgrades of the device plugin touch nothing and, where two may overlap, cost no pod."""
+    name = "helm upgrades of the device plugin under pods: never without one where two may overlap, no Allocate lost"
+    return in_cluster(name, lambda node: chain(upgrades(node, number), upgrades(node, number, *OLDER)), seed=0)
+
+
 def pools(number: int) -> Proof:
     """Prove that pools come and go without an effect on others, in a real cluster."""
     name = "pools that come and go: the device plugin is not restarted, the pool beside them stays as it is"
@@ -95,7 +116,9 @@ def objects_in_cluster(policies: int, nodes: int, seed: int) -> Proof:
     return in_cluster(name, lambda node: storm(node, *made, size=100), seed)
 
 
-def in_cluster(name: str, tries: Callable[[Node], Iterable[Round | Change | Recovered | Batch]], seed: int) -> Proof:
+def in_cluster(
+    name: str, tries: Callable[[Node], Iterable[Round | Change | Recovered | Restarted | Batch | Upgraded]], seed: int
+) -> Proof:
     """Run tries in a cluster made for them, up to the first violation."""
     began, tried, violations = time.monotonic(), 0, 0
     cluster = up()
@@ -112,14 +135,50 @@ def in_cluster(name: str, tries: Callable[[Node], Iterable[Round | Change | Reco
     return Proof(name=name, tried=tried, violations=violations, seed=seed, seconds=round(time.monotonic() - began, 1))
 
 
-def histories(number: int, seed: int) -> Proof:
+def from_seeds(name: str, law: Callable[[int, Counter[str]], None], number: int, seed: int) -> Proof:
+    """Prove that a law holds for so many seeds, on every core."""
+    began = time.monotonic()
+    counted: Counter[str] = Counter()
+    violations = 0
+    portions = [range(start, min(start + PORTION, seed + number)) for start in range(seed, seed + number, PORTION)]
+    with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
+        for found, violated in pool.map(partial(_seeds, law), portions):
+            counted += found
+            violations += len(violated)
+            for text in violated[:3]:
+                say(f"violated: {text[:2000]}")
+    say(", ".join(f"{number} {what}" for what, number in sorted(counted.items())))
+    seconds = round(time.monotonic() - began, 1)
+    return Proof(name=name, tried=counted["histories"] + violations, violations=violations, seed=seed, seconds=seconds)
+
+
+def _seeds(law: Callable[[int, Counter[str]], None], seeds: Iterable[int]) -> tuple[Counter[str], list[str]]:
+    counted: Counter[str] = Counter()
+    violated = []
+    for seed in seeds:
+        try:
+            law(seed, counted)
+        except Exception as error:  # any exception in a history is a violation
+            violated.append(f"seed {seed}: {error!r}")
+    return counted, violated
+
+
+HISTORIES = "random histories on the fake kernel: no held function touched, converged, originals exact"
+CLAIMS = (
+    "random histories of names, places, cards and boots: nothing taken away that no policy edit ended, nothing given \
+back that this boot's virtfn did not touch"
+)
+
+
+def histories(number: int, seed: int, name: str = HISTORIES) -> Proof:
     """Run random histories on the fake kernel, on every core, in portions with a seed each."""
     began = time.monotonic()
     portions = [(min(PORTION, number - start), seed + start // PORTION) for start in range(0, number, PORTION)]
     counted: Counter[str] = Counter()
     violations = 0
     with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, (answer, happened) in enumerate(pool.map(_portion, *zip(*portions, strict=True)), start=1):
+        portion = _claims_portion if name == CLAIMS else _portion
+        for done, (answer, happened) in enumerate(pool.map(portion, *zip(*portions, strict=True)), start=1):
             counted += happened
             if answer:
                 violations += 1
@@ -129,7 +188,7 @@ def histories(number: int, seed: int) -> Proof:
     for what, times in sorted(counted.items()):
         say(f"{times:9} {what}")
     return Proof(
-        name="random histories on the fake kernel: no held function touched, converged, originals exact",
+        name=name,
         tried=counted[RAN] + violations,
         violations=violations,
         seed=seed,
@@ -139,11 +198,21 @@ def histories(number: int, seed: int) -> Proof:
 
 def _portion(number: int, seed: int) -> tuple[str, Counter[str]]:
     """Run one portion; return the violation, if any, and how often each thing happened."""
-    seen.clear()
     hypothesis.seed(seed)(Histories)
+    return _tried(run_histories, number)
+
+
+def _claims_portion(number: int, seed: int) -> tuple[str, Counter[str]]:
+    """Run one portion with the actors and laws of claims."""
+    hypothesis.seed(seed)(ClaimHistories)
+    return _tried(run_claim_histories, number)
+
+
+def _tried(run: Callable[[settings], None], number: int) -> tuple[str, Counter[str]]:
+    seen.clear()
     answer = ""
     try:
-        run_histories(settings(NOT_TIMED, stateful_step_count=20, max_examples=number))
+        run(settings(NOT_TIMED, stateful_step_count=20, max_examples=number))
     except Exception as error:  # any exception in a history is a violation
         answer = "".join(traceback.format_exception(error))  # the exception's notes are the history
     return answer, Counter(seen)
@@ -153,23 +222,74 @@ def counter_proofs(number: int, seed: int) -> Proof:
     """Run the histories with one safety dropped at a time. A law must break; if none does, that is a violation."""
     began = time.monotonic()
     tried = caught = 0
-    for dropped, mutation in MUTATIONS.items():
+    of_claims = [(*one, ClaimHistories, run_claim_histories, CLAIM_COUNTER_PROOF) for one in CLAIM_MUTATIONS.items()]
+    of_safeties = [(*one, Histories, run_histories, COUNTER_PROOF) for one in MUTATIONS.items()]
+    for dropped, mutation, machine, run, how in [*of_safeties, *of_claims]:
         for turn in range(number):
-            hypothesis.seed(seed + turn)(Histories)
-            try:
-                with mutation():
-                    run_histories(settings(COUNTER_PROOF, derandomize=False))
-            except AssertionError as error:
+            hypothesis.seed(seed + turn)(machine)
+            with mutation():
+                violation = violation_in(partial(run, settings(how, derandomize=False)))
+            if violation:
                 caught += 1
-                say(f"caught without {dropped}: {str(error).splitlines()[0]}")
+                say(f"caught without {dropped}: {violation.splitlines()[0]}")
             tried += 1
+    every = ", ".join(MUTATIONS | CLAIM_MUTATIONS)
     return Proof(
-        name=f"counter-proof: random histories without one of these are caught: {', '.join(MUTATIONS)}",
+        name=f"counter-proof: random histories without one of these are caught: {every}",
         tried=tried,
         violations=tried - caught,
         seed=seed,
         seconds=round(time.monotonic() - began, 1),
     )
+
+
+ROLLOUT = "random histories of turns and evictions: never more nodes than allowed, no pod evicted that holds nothing"
+ROLLOUT_PORTION = 250
+
+
+def rollouts(number: int, seed: int) -> Proof:
+    """Run random histories of turns and evictions on every core; without one of the safeties, a law must break."""
+    began = time.monotonic()
+    counted: Counter[str] = Counter()
+    violations = [name for name in MUTATIONS_OF_TURNS if not _caught(name, seed)]
+    for name in violations:
+        say(f"violated: no law breaks without {name}")
+    starts = range(seed, seed + number, ROLLOUT_PORTION)
+    with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
+        for done, (answer, happened) in enumerate(pool.map(_rollout_portion, starts), start=1):
+            counted += happened
+            if not done % 10:
+                say(f"{counted['histories']} histories, {time.monotonic() - began:.0f} s")
+            if answer:
+                violations.append(answer)
+                say(f"violated: {answer}")
+    for what, times in sorted(counted.items()):
+        say(f"{times:9} {what}")
+    seconds = round(time.monotonic() - began, 1)
+    tried = counted["histories"] + len(violations)
+    return Proof(name=ROLLOUT, tried=tried, violations=len(violations), seed=seed, seconds=seconds)
+
+
+def _rollout_portion(start: int) -> tuple[str, Counter[str]]:
+    """Run one portion; return the violation, if any, and how often each thing happened."""
+    counted: Counter[str] = Counter()
+    for seed in range(start, start + ROLLOUT_PORTION):
+        try:
+            counted += rollout_history(seed)
+        except Exception as error:  # any exception in a history is a violation
+            return "".join(traceback.format_exception(error)), counted
+    return "", counted
+
+
+def _caught(dropped: str, seed: int) -> bool:
+    with MUTATIONS_OF_TURNS[dropped]():
+        for one in range(seed, seed + 3000):
+            try:
+                rollout_history(one)
+            except AssertionError as error:
+                say(f"caught without {dropped}: {str(error).splitlines()[0]}")
+                return True
+    return False
 
 
 def in_guest(name: str, settings_: str, test: str, seed: int, topology: str = "igb2") -> Proof:
@@ -218,7 +338,7 @@ def api_server(seconds: float) -> Proof:
 
 
 def contract(boot: Boot) -> Proof:
-    """Run the contract on one of our own kernels, with features that Debian's kernels lack."""
+    """Run the whole contract on a kernel of which `make test` runs nothing, or a sample."""
     began = time.monotonic()
     results = run_on(boot, Path(tempfile.mkdtemp(prefix="prove-", dir=run_dir())))
     said = [(f"{file}: {name}", what) for file, tests in results.items() for name, what in tests.items()]
@@ -227,7 +347,7 @@ def contract(boot: Boot) -> Proof:
     for line in wrong:
         say(f"violated: {line}")
     seconds = round(time.monotonic() - began, 1)
-    name = f"the contract on a kernel of our own: {boot}"
+    name = f"the whole contract on Linux {boot}"
     return Proof(name=name, tried=len(said), violations=len(wrong), seed=0, seconds=seconds)
 
 
@@ -237,6 +357,10 @@ def documents(flips: int, generated: int, kills: int, seed: int) -> Proof:
     # In memory: the files' modes matter here, not their disk.
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         counted, violations = tried(kinds(Path(folder)), flips=flips, generated=generated, kills=kills, seed=seed)
+        more, others = tried_growing(
+            growing_kinds(Path(folder)), flips=flips, generated=generated, kills=kills, seed=seed
+        )
+    counted, violations = counted + more, [*violations, *others]
     for line in violations[:100]:
         say(f"violated: {line}")
     for what, times in sorted(counted.items()):
@@ -310,13 +434,29 @@ PROOFS: Mapping[str, Callable[[], Proof]] = {
         seed=0,
         topology="contract",
     ),
-    **{f"{boot.kernel}{'' if boot.iommu else '-noiommu'}": partial(contract, boot) for boot in OWN},
+    **{f"{boot.kernel}{'' if boot.iommu else '-noiommu'}": partial(contract, boot) for boot in PROVED},
+    "turns": lambda: from_seeds(
+        "turns under late watches, lost answers, late requests and new leaders: never more at once than allowed",
+        turns,
+        20_000,
+        seed=20261129,
+    ),
+    "picture": lambda: from_seeds(
+        "events in any order, gaps, lost answers, new leaders: what is decided of one change is what is decided of all",
+        history,
+        50_000,
+        seed=20261129,
+    ),
     "socket": lambda: socket(1_000_000, seed=20261128),
     "api-server": lambda: api_server(60.0),
     "pools": lambda: pools(20),
+    "upgrades": lambda: upgrades_in_cluster(20),
+    "kubelet-cluster": lambda: kubelet_in_cluster(100, seed=20261129),
     "pressure": lambda: pressure(16, seed=20261129),
     "objects-cluster": lambda: objects_in_cluster(2000, 1000, seed=20261129),
     "histories": lambda: histories(100_000, seed=20261124),
+    "rollout": lambda: rollouts(50_000, seed=0),
+    "claim-histories": lambda: histories(100_000, seed=20261129, name=CLAIMS),
     "restarts": lambda: restarts(100, seed=20261124),
 }
 """Proofs by the word that chooses them, the longest last."""

@@ -41,7 +41,12 @@ priorityClassName: {{ . }}
 {{- with .values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.tolerations }}
+{{- $tolerations := .values.tolerations }}
+{{- if .top.Values.startupTaint.enabled }}
+{{- /* No pod of ours may wait for the taint that our controller removes. */}}
+{{- $tolerations = append $tolerations (dict "key" "virtfn.dev/not-ready" "operator" "Exists") }}
+{{- end }}
+{{- with $tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
@@ -76,7 +81,7 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
-{{/* GET /healthz on the container's port `health`. */}}
+{{/* GET /healthz on the container's port `health`; another path for readiness: (dict "readiness" "/readyz"). */}}
 {{- define "virtfn.probes" -}}
 startupProbe: # ten minutes, so that a slow node does not look like a dead process
   httpGet: {path: /healthz, port: health}
@@ -89,7 +94,7 @@ livenessProbe: # three minutes: a restart withdraws every pool and makes things 
   timeoutSeconds: 20
   failureThreshold: 6
 readinessProbe:
-  httpGet: {path: /healthz, port: health}
+  httpGet: {path: {{ .readiness | default "/healthz" }}, port: health}
   periodSeconds: 10
   timeoutSeconds: 10
 {{- end }}
@@ -106,4 +111,20 @@ yes
 {{/* A read-only mount, with the mounts below it where Kubernetes (1.31 and newer) and the runtime can. */}}
 {{- define "virtfn.readOnly" -}}
 readOnly: true{{ if semverCompare ">=1.31.0-0" .Capabilities.KubeVersion.Version }}, recursiveReadOnly: IfPossible{{ end }}
+{{- end }}
+
+{{/* The address at which metrics are served, as a variable of this name: the pod's own, so that no further network of the
+     pod, for which NetworkPolicies do not count, leads to them. */}}
+{{- define "virtfn.metricsHost" -}}
+{name: {{ . }}, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+{{- end }}
+
+{{/* The options of every process for its log, where they are not the defaults. */}}
+{{- define "virtfn.logArgs" -}}
+{{- if ne .Values.logLevel "info" }}
+- --log-level={{ .Values.logLevel }}
+{{- end }}
+{{- if ne .Values.logFormat "text" }}
+- --log-format={{ .Values.logFormat }}
+{{- end }}
 {{- end }}

@@ -8,15 +8,12 @@ import argparse
 
 from virtfn_host.cli.policy import UsageError
 
-SHELLS = ("bash", "zsh", "fish")
-
 ADDRESSES = {"bash": "_virtfn_addresses", "zsh": "_virtfn_addresses", "fish": "(command ls /sys/bus/pci/devices)"}
 DRIVERS = {
     "bash": "_virtfn_drivers",
     "zsh": "_virtfn_drivers",
     "fish": "(begin; printf '%s\\n' kernel vfio-pci; command ls /sys/bus/pci/drivers | grep vfio; end | sort -u)",
 }
-FILES = {"bash": "_virtfn_files", "zsh": "_files", "fish": "(__fish_complete_path (commandline -ct))"}
 FOLDERS = {"bash": "_virtfn_dirs", "zsh": "_files -/", "fish": "(__fish_complete_directories)"}
 
 _FUNCTIONS = {
@@ -52,12 +49,6 @@ _virtfn_whole_words() {
 }
 complete -o bashdefault -F _virtfn_whole_words virtfn
 """
-
-
-def complete_with(action: argparse.Action, completes: dict[str, str]) -> argparse.Action:
-    """Set how the shell completes an argument; shtab reads this attribute."""
-    action.complete = completes  # type: ignore[attr-defined]
-    return action
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:

@@ -3,41 +3,7 @@
 Text only, for 80 columns; the options are in `options.py`.
 """
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prose:
-    """The help of one verb, without its options."""
-
-    line: str
-    """One line in the imperative, for the list of verbs."""
-    description: str
-    files: str
-    examples: str
-    statuses: str = ""
-    """Exit statuses that mean something special for this verb."""
-
-    @property
-    def whole_description(self) -> str:
-        """Return line and description, the line first: shells show the first line beside a verb."""
-        return f"{self.line[0].upper()}{self.line[1:]}.\n\n{self.description}"
-
-    @property
-    def epilog(self) -> str:
-        """Return the sections below the options."""
-        statuses = f"{STATUSES}\n{self.statuses.strip()}" if self.statuses else STATUSES
-        parts = (
-            ("what it reads and writes", self.files),
-            ("exit status", statuses),
-            ("examples", self.examples),
-        )
-        return "\n\n".join(f"{title}:\n{_indented(text)}" for title, text in parts)
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}".rstrip() for line in text.strip("\n").splitlines())
-
+from virtfn_host.cli.prose import Prose, indented
 
 STATUSES = """\
 0    done
@@ -56,8 +22,8 @@ what cannot be checked is shown as unknown."""
 WRITES = """\
 Writes driver_override, bind, unbind, drivers_probe, sriov_numvfs and
 sriov_drivers_autoprobe under /sys/bus/pci; each write has a deadline. Sets
-link settings of VFs by rtnetlink. Runs modprobe for drivers that are not
-loaded. Needs root.
+link settings of VFs, and MTUs, by rtnetlink. Runs modprobe for drivers that
+are not loaded. Needs root.
 
 Before the first change, the original state is saved in the journal,
 /var/lib/virtfn/journal.json, which survives kill -9 and reboots. Only one
@@ -76,18 +42,22 @@ Each verb replaces steps done by hand with lspci, readlink, modprobe and echo.
 
 COMMAND_EPILOG = f"""\
 exit status:
-{_indented(STATUSES)}
+{indented(STATUSES)}
 
 A message about a failure starts with a reason, one word of a closed list:
 `virtfn: VfsInUse: ...`.
 
 files:
   /var/lib/virtfn/journal.json  the original state of what virtfn has changed
+  /var/lib/virtfn/config.json   what `virtfn boot` makes again
   /var/lib/virtfn/              locked while a virtfn process writes
 
 environment:
   NO_COLOR  if not empty, no colour (https://no-color.org), unless --color is
             given
+  VIRTFN_SYS, VIRTFN_DEV, VIRTFN_PROC
+            where this machine's /sys, /dev and /proc are, if elsewhere; set in
+            the container `host`
 
 examples:
   virtfn list                       functions that can make VFs, and their users
@@ -224,6 +194,55 @@ names of network devices, mount points that depend on a function, the boot id
 and the kernel's release; no serial numbers and no network addresses.""",
         files=READS,
         examples="virtfn inventory > inventory.json",
+    ),
+    "boot": Prose(
+        line="make the VFs of the last verified config again, before the kubelet",
+        description="""\
+After a reboot, make the VFs again that the agent of this node verified last,
+and bind them, so that pods need not wait for the agent. One line for each PF.
+It waits for no network and no other process, and ends in bounded time.
+
+It makes less than the agent, which does the rest later: only VFs of PFs that
+were verified with this config and are the same cards. VFs that are there
+already are not disturbed; whole functions, and VFs with link settings, are
+left to the agent.""",
+        files=f"""{WRITES}
+
+Reads /var/lib/virtfn/config.json, which the host process writes. If it cannot
+be read, nothing is made (exit status 1); without it there is nothing to do.
+Needs Python's standard library only.""",
+        statuses="For boot, 1 also means: a PF was left alone; the message says why.\n"
+        "0 also means: there was nothing to make again.",
+        examples="""\
+virtfn boot
+virtfn boot --wait 60    for a card whose driver takes long to load""",
+    ),
+    "import": Prose(
+        line="print another tool's configuration as SriovPolicies",
+        description="""\
+Read the configuration of another tool, and print SriovPolicies that keep its
+resource names, and NetworkAttachmentDefinitions for its networks. TOOL is
+
+  sriovdp  the SR-IOV network device plugin: config.json, or its ConfigMap,
+           which may have one configuration for each node
+  sno      the SR-IOV network operator: SriovNetworkNodePolicy, SriovNetwork,
+           SriovIBNetwork and OVSNetwork objects, one or many, also as a list
+           of `kubectl get -o yaml`
+
+Comments above each object say what is not carried over. Where a policy would
+take other functions than the input, a comment says what you must decide, and
+the object itself is a comment, too; kubectl does not apply it.""",
+        files="Reads the file. Writes nothing, and looks neither at this machine nor at a\ncluster.",
+        statuses="For import, 2 also means: the file is no configuration of this tool; the\n"
+        "message has the line and the reason. 4 means: something needs your decision,\n"
+        "or has no equivalent.",
+        examples="""\
+virtfn import sriovdp config.json > policies.yaml
+kubectl get configmap -n kube-system sriovdp-config -o yaml |
+  virtfn import sriovdp -
+kubectl get -A -o yaml sriovnetworknodepolicies,sriovnetworks |
+  virtfn import sno -
+virtfn import sno policies.yaml --json | jq '.results[].notes'""",
     ),
     "completion": Prose(
         line="print a completion script for a shell",

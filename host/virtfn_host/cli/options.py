@@ -1,70 +1,37 @@
 """The command line of `virtfn`: verbs, options, exit statuses. The help's longer texts are in `help.py`."""
 
 import argparse
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from virtfn_host.cli.completion import ADDRESSES, DRIVERS, FILES, FOLDERS, SHELLS, complete_with
-from virtfn_host.cli.help import COMMAND, COMMAND_EPILOG, PROSE
-from virtfn_host.cli.paint import When
-from virtfn_host.core.values.address import PciAddress
+from virtfn_host.cli.completion import ADDRESSES, DRIVERS, FOLDERS
+from virtfn_host.cli.help import COMMAND, COMMAND_EPILOG, PROSE, STATUSES
+from virtfn_host.cli.parser import FILES, Add, Command, add_shell, address, complete_with, parser_of
 
 DONE, REFUSED, USAGE, BLOCKED, NOTHING_MATCHES, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit statuses, as --help lists them."""
 
+LONGEST = 3600.0
+"""Most seconds that a boot may be told to take: the kubelet waits for it."""
+
 
 def command(verbs: Mapping[str, Callable[..., int]]) -> argparse.ArgumentParser:
     """Return the parser of the whole command; its result has the verb's function as `verb`."""
-    parser = argparse.ArgumentParser(
-        prog="virtfn", description=COMMAND, epilog=COMMAND_EPILOG, formatter_class=_Help, allow_abbrev=False
+    return parser_of(
+        Command(
+            program="virtfn",
+            description=COMMAND,
+            epilog=COMMAND_EPILOG,
+            statuses=STATUSES,
+            prose=PROSE,
+            options=_OF_VERB,
+            common=_root,
+        ),
+        verbs,
     )
-    parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version and exit")
-    added = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
-    for name, verb in verbs.items():
-        prose = PROSE[name]
-        made = added.add_parser(
-            name,
-            help=prose.line,
-            description=prose.whole_description,
-            epilog=prose.epilog,
-            formatter_class=_Help,
-            allow_abbrev=False,
-        )
-        _OF_VERB[name](made)
-        if name != "completion":
-            _common(made)
-        made.set_defaults(verb=verb)
-    return parser
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help with line breaks as written, and options beside their explanation."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=min(100, shutil.get_terminal_size().columns))
-
-
-class _Version(argparse.Action):
-    """Looks the version up only on demand: that takes longer than to parse the command line."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        print(f"virtfn {version('virtfn')}")
-        parser.exit()
-
-
-def _common(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--json", action="store_true", help="print one JSON document instead of text, also on failure")
-    verb.add_argument(
-        "--color",
-        type=When,
-        choices=tuple(When),
-        default=When.AUTO,
-        metavar="WHEN",
-        help="auto (default: on a terminal, unless NO_COLOR or TERM=dumb is set), always or never",
-    )
+def _root(verb: argparse.ArgumentParser) -> None:
     complete_with(
         verb.add_argument(
             "--root",
@@ -81,7 +48,10 @@ def _list(verb: argparse.ArgumentParser) -> None:
     _address(verb, "addresses", nargs="*", text="show only these; a PF includes its VFs")
     verb.add_argument("-a", "--all", action="store_true", help="also show functions that can only be handed out whole")
     verb.add_argument(
-        "-v", "--verbose", action="store_true", help="add a column with the names of class, vendor and device"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="add columns with what stays when names and addresses move, and with the names of class and device",
     )
 
 
@@ -125,12 +95,45 @@ def _inventory(_: argparse.ArgumentParser) -> None:
     """Add no option of its own."""
 
 
-def _completion(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
-    verb.set_defaults(json=False, color=When.NEVER)
+def _boot(verb: argparse.ArgumentParser) -> None:
+    for name, default, text in (
+        ("--wait", 20.0, "for PFs that are not there yet, or without their driver"),
+        ("--within", 300.0, "for everything; then no further step begins"),
+    ):
+        verb.add_argument(
+            name, type=_seconds, default=default, metavar="SECONDS", help=f"seconds {text} (default: {default:.0f})"
+        )
+    verb.add_argument(
+        "--as-unit", action="store_true", help="for the unit of the chart: remove it if virtfn was uninstalled"
+    )
 
 
-_OF_VERB: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST:  # also refuses NaN
+        raise argparse.ArgumentTypeError(f"{text!r} is out of range (0 to {LONGEST:.0f} seconds)")
+    return seconds
+
+
+def _import(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("tool", choices=("sriovdp", "sno"), metavar="TOOL", help="what wrote the file: sriovdp or sno")
+    complete_with(
+        verb.add_argument(
+            "file", type=Path, metavar="FILE", help="its configuration, YAML or JSON; - is standard input"
+        ),
+        FILES,
+    )
+    verb.add_argument(
+        "--resource-prefix",
+        metavar="DOMAIN",
+        help="domain of resource names without one (default: intel.com for sriovdp, openshift.io for sno)",
+    )
+
+
+_OF_VERB: Mapping[str, Add] = {
     "list": _list,
     "explain": _explain,
     "bind": _bind,
@@ -139,17 +142,11 @@ _OF_VERB: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "apply": _policy,
     "verify": _policy,
     "inventory": _inventory,
-    "completion": _completion,
+    "boot": _boot,
+    "import": _import,
+    "completion": add_shell,
 }
 
 
 def _address(verb: argparse.ArgumentParser, name: str, *, text: str, nargs: str | None = None) -> None:
-    complete_with(verb.add_argument(name, type=_parsed, metavar="ADDRESS", nargs=nargs, help=text), ADDRESSES)
-
-
-def _parsed(text: str) -> PciAddress:
-    """Parse an address as people type it; without a domain, the domain is 0000, the only one of most machines."""
-    try:
-        return PciAddress.parse(text if text.count(":") != 1 else f"0000:{text}")
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    complete_with(verb.add_argument(name, type=address, metavar="ADDRESS", nargs=nargs, help=text), ADDRESSES)

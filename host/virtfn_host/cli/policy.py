@@ -1,14 +1,17 @@
 """Reads SriovPolicy files for `virtfn plan|apply|verify -f`: JSON always, YAML if PyYAML is installed."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from virtfn_host.core.translate.places import fault_line, line_at
 from virtfn_host.core.turn.policy import PolicyError, policy_config, read_priority
 from virtfn_host.core.values.codec import CodecError, parse_json
 from virtfn_host.core.values.desired import PolicyConfig, Rejected
+from virtfn_host.core.values.identity import Claim
 from virtfn_host.core.values.strict_json import DEPTH_LIMIT, NotJsonError, clipped
 
 LIMIT = 1 << 20
@@ -33,11 +36,18 @@ def read_policies(path: Path) -> tuple[PolicyConfig, ...]:
         name = str((metadata if isinstance(metadata, Mapping) else {}).get("name", path.stem))
         if document.get("kind") != "SriovPolicy":
             raise UsageError(f"{path}: want kind SriovPolicy, got {clipped(document.get('kind'))}")
-        policy = policy_config(name=name, uid=name, generation=1, spec=spec if isinstance(spec, Mapping) else {})
+        uid = str((metadata if isinstance(metadata, Mapping) else {}).get("uid", name))
+        policy = policy_config(name=name, uid=uid, generation=1, spec=spec if isinstance(spec, Mapping) else {})
         if isinstance(policy, Rejected):
             raise UsageError(f"{policy.reason}: {path}: {policy.message}")
         found.append((-_priority(path, document), len(found), policy))
     return tuple(policy for _, _, policy in sorted(found, key=lambda entry: entry[:2]))
+
+
+def known_again(policies: Iterable[PolicyConfig], claims: Sequence[Claim]) -> tuple[PolicyConfig, ...]:
+    """Return policies with the uid that their claims have: a file usually has none, so the name counts."""
+    uids = {claim.policy: claim.uid for claim in claims}
+    return tuple(replace(p, uid=uids.get(p.name, p.uid)) if p.uid == p.name else p for p in policies)
 
 
 def _priority(path: Path, document: Mapping[str, Any]) -> int:
@@ -49,17 +59,31 @@ def _priority(path: Path, document: Mapping[str, Any]) -> int:
 
 
 def _documents(path: Path) -> list[dict[str, Any]]:
-    text = _text(path)
+    return parse(path, read_text(path), "SriovPolicy objects")
+
+
+def parse(path: Path, text: str, want: str) -> list[dict[str, Any]]:
+    """Return the objects of a file's text, JSON or YAML; empty documents are left out.
+
+    Raises:
+        UsageError: the text is neither, exceeds a limit, or has something else than objects; the message has the line,
+            and `want` where they are no objects.
+    """
     try:
-        return _mappings(path, [parse_json(text, limit=LIMIT)])
+        return _mappings(path, [parse_json(text, limit=LIMIT)], want)
     except NotJsonError:
-        return _mappings(path, _yaml(path, text))  # not JSON, so it must be YAML
+        return _mappings(path, _yaml(path, text), want)  # not JSON, so it must be YAML
     except CodecError as error:
-        raise UsageError(f"{path}: {error}") from error
+        line = fault_line(text, error)
+        raise UsageError(f"{path}: line {line}: {error}" if line else f"{path}: {error}") from error
 
 
-def _text(path: Path) -> str:
-    """Return the text of any file that the user may read, also of a pipe (`-f <(...)`), up to the limit."""
+def read_text(path: Path) -> str:
+    """Return the text of any file that the user may read, also of a pipe (`-f <(...)`), up to the limit.
+
+    Raises:
+        UsageError: it cannot be read, is too long, or is no UTF-8 text.
+    """
     try:
         if str(path) == "-":
             data = sys.stdin.buffer.read(LIMIT + 1)
@@ -72,7 +96,8 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text: {error}") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}: line {line}: not UTF-8 text: {error}") from error
 
 
 def _yaml(path: Path, text: str) -> list[Any]:
@@ -95,14 +120,38 @@ def _yaml(path: Path, text: str) -> list[Any]:
                 )
             return super().construct_mapping(node, deep)
 
+        def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+            """Take 0000:01:00.1 for text, as Kubernetes' parser does: YAML 1.1 has numbers to base 60."""
+            tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # so in its stubs
+            number = tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+            return "tag:yaml.org,2002:str" if number and ":" in value else tag
+
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, OverflowError) as error:  # a bad date or number
+                raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
+
     try:
         found = list(yaml.load_all(text, Loader=Strict))  # Strict is a SafeLoader
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {str(error)[:400]}") from error
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:  # a bad date or number; nested too deep
+        raise UsageError(f"{path}: line {_yaml_line(text, error)}: not valid YAML: {_problem(error)}") from error
+    except (ValueError, TypeError, RecursionError) as error:  # a key that is no text; nested too deep
         raise UsageError(f"{path}: not valid YAML: {str(error)[:200]}") from error
     _expect_small(path, found)
     return found
+
+
+def _yaml_line(text: str, error: object) -> int:
+    """Return the line of a fault that PyYAML found; its reader of characters knows the position only."""
+    mark = getattr(error, "problem_mark", None)
+    return mark.line + 1 if mark is not None else line_at(text, getattr(error, "position", 0))
+
+
+def _problem(error: Exception) -> str:
+    """Return what PyYAML says, in one line and without the lines that it quotes."""
+    said = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    return " ".join(str(said).split())[:200]
 
 
 def _expect_small(path: Path, found: list[Any]) -> None:
@@ -127,8 +176,8 @@ def _expect_small(path: Path, found: list[Any]) -> None:
     raise UsageError(f"{path}: more than {DEPTH_LIMIT} objects and lists within each other")
 
 
-def _mappings(path: Path, documents: list[Any]) -> list[dict[str, Any]]:
+def _mappings(path: Path, documents: list[Any], want: str) -> list[dict[str, Any]]:
     kept = [document for document in documents if document is not None]
     if not kept or not all(isinstance(document, dict) for document in kept):
-        raise UsageError(f"{path}: want SriovPolicy objects")
+        raise UsageError(f"{path}: want {want}")
     return kept

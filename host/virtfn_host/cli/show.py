@@ -1,21 +1,32 @@
 """Formats functions for people: a table, and an explanation. Pure: returns text, and the caller prints it."""
 
 from virtfn_host.cli.paint import PLAIN, Paint
+from virtfn_host.core.checks.healthy import VIRT_MGMT, nvme_vf
 from virtfn_host.core.checks.usable import Hindrance
 from virtfn_host.core.tell.explain import Described, Explanation
-from virtfn_host.core.tell.listing import Row
+from virtfn_host.core.tell.listing import Row, stays
 from virtfn_host.core.tell.pci_ids import Names
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder, holder_text
 from virtfn_host.core.values.model import Function, Pf, Vf
 
+_WHEN = {
+    "permanentMac": "(devices: this port, whatever its name and address are)",
+    "serialNumber": "(devices: this card, wherever it is; its other PFs have the same)",
+    "slot": "(devices: this place, whatever card is in it)",
+}
+"""When to name which in `devices` of a policy."""
+
 _HEAD = ("ADDRESS", "ID", "CLASS", "DRIVER", "MODULES", "GROUP", "NUMA", "FUNCTION", "IN USE BY")
 
 
 def function_table(rows: tuple[Row, ...], *, names: bool = False, paint: Paint = PLAIN) -> str:
-    """Return one line per function, VFs indented below their PF; with `names`, a last column names the ids."""
+    """Return one line per function, VFs indented below their PF.
+
+    With `names`, two more columns have what stays with the function, as a policy names it, and the names of its ids.
+    """
     shown = {row.function.address for row in rows}
-    cells: list[tuple[str, ...]] = [(*_HEAD, "NAME") if names else _HEAD]
+    cells: list[tuple[str, ...]] = [(*_HEAD, "STAYS", "NAME") if names else _HEAD]
     cells += [_cells(row, names, indented=row.pf in shown) for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = []
@@ -42,8 +53,12 @@ def _cells(row: Row, names: bool, *, indented: bool) -> tuple[str, ...]:
         _or_dash(function.numa_node),
         ", ".join((_kind(function), *function.netdevs)),
         "; ".join(_users(function.needed_for, row.holders)),
-        *((str(row.names) or "-",) if names else ()),
+        *((_stays(function) or "-", str(row.names) or "-") if names else ()),
     )
+
+
+def _stays(function: Function) -> str:
+    return " ".join(f"{name}={value}" for name, value in stays(function) if value is not None)
 
 
 def _kind(function: Function) -> str:
@@ -65,12 +80,14 @@ def explanation(found: Explanation, names: Names | None = None, *, paint: Paint 
         *([("subsystem", names.subsystem)] if names and names.subsystem else []),
         ("is", _relation(found.described)),
         *([("netdev", ", ".join(function.netdevs))] if function.netdevs else []),
+        *((name, f"{value}  {_WHEN[name]}") for name, value in stays(function) if value is not None),
         ("driver", (function.driver or "none") + _override(function)),
         ("could drive it", _could_drive(found)),
         ("IOMMU group", _group(found.described)),
         ("NUMA node", _or_dash(function.numa_node)),
         ("in use by", "; ".join(_users(function.needed_for, found.holders)) or "nothing that can be seen"),
         *_lock(found.described),
+        *_online(function),
         *_verdicts(found, paint),
     ]
     return "\n".join(f"{name:<15} {text}".rstrip() for name, text in lines)
@@ -82,6 +99,11 @@ def _lock(described: Described) -> list[tuple[str, str]]:
         return []
     text = f"the in-use lock cannot be taken from here: {described.lock_trouble}"
     return [("note", f"{text}; so virtfn would not touch the function")]
+
+
+def _online(function: Function) -> list[tuple[str, str]]:
+    """Return a note, not a hindrance: the kernel does not show whether an NVMe VF is online."""
+    return [("note", f"{VIRT_MGMT}; sysfs does not show whether this one is online")] if nvme_vf(function) else []
 
 
 def _verdicts(found: Explanation, paint: Paint) -> list[tuple[str, str]]:

@@ -1,18 +1,22 @@
 """Formats plans and their outcomes for people. Pure: returns text, and the caller prints it."""
 
 from virtfn_host.cli.paint import PLAIN, Paint
-from virtfn_host.core.values.steps import Outcome, Plan, StepResult, describe
+from virtfn_host.core.values.steps import Outcome, PfPlan, Plan, StepResult, describe
 
 _WORDS = {Outcome.DONE: "done", Outcome.FAILED: "failed", Outcome.NOT_TRIED: "not tried"}
 _WIDTH = max(map(len, _WORDS.values()))
 
 
 def plan_text(made: Plan) -> str:
-    """Return the steps in order, and the functions that they disturb."""
-    lines = [describe(step) for step in made.steps]
+    """Return the steps in order, with the causes of what is given back, and the functions that they disturb."""
+    lines = [line for part in made.pfs for line in (*_cause(part), *map(describe, part.steps))]
     if made.displaces:
         lines.append(f"disturbs {', '.join(map(str, made.displaces))}")
     return "\n".join(lines or ["nothing to do"])
+
+
+def _cause(part: PfPlan) -> tuple[str, ...]:
+    return (f"{part.pf}: is given back, all or in part: {part.cause}",) if part.cause is not None and part.steps else ()
 
 
 def outcome_line(result: StepResult, paint: Paint = PLAIN) -> str:

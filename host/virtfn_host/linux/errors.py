@@ -7,6 +7,9 @@
     +-- StaleSnapshotError    the machine changed between planning and applying
     +-- SettleTimeoutError    the kernel did not show the result of a step in time
     +-- StuckError            a write missed its deadline and is still in the kernel
+    +-- DriverMadeOtherError  a write succeeded with another result
+    +-- TriedEnoughError      a destructive step was carried out often enough for one wish
+    +-- TriesUnreadableError  it is not known how often a destructive step was carried out
     +-- BindFailedError       a driver refused a function
     +-- ModuleMissingError    modprobe could not load a module
     +-- DocumentError         a file of ours cannot be read or written
@@ -88,6 +91,29 @@ class StuckError(HostError):
     """A write is blocked inside the kernel; no further PCI write starts on this node until it returns."""
 
     reason = Reason.STUCK
+
+
+class DriverMadeOtherError(HostError):
+    """The kernel accepted a write, and the result is not what was asked for."""
+
+    reason = Reason.DRIVER_MADE_OTHER
+
+    def __init__(self, message: str, num_vfs: int | None = None) -> None:
+        """`num_vfs`: the number of VFs that there are, where that is the result."""
+        super().__init__(message)
+        self.num_vfs = num_vfs
+
+
+class TriedEnoughError(HostError):
+    """A destructive step was carried out often enough for one wish; nothing was written."""
+
+    reason = Reason.DRIVER_MADE_OTHER
+
+
+class TriesUnreadableError(HostError):
+    """The file of tries cannot be read or written. It is kept, and nothing destructive is done."""
+
+    reason = Reason.UNREADABLE
 
 
 class BindFailedError(HostError):

@@ -1,4 +1,4 @@
-"""Small files of ours: read within bounds and without blocking, written whole or not at all.
+"""Small files of ours: read within bounds and without blocking; written, or appended to, whole or not at all.
 
 A program that can write beside them may put anything in their place: a fifo, a device, a link, a file without end. So
 only a regular file is read that belongs to root or to us and that no other user may write. `documents.py` reads what it
@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 LIMIT = 4 << 20
 """Bytes of the longest file of ours: 2,048 VFs are 0.4 MB in the pool file and 0.3 MB in the journal."""
@@ -29,7 +30,29 @@ _KINDS = (
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+_MORE = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Stamp(NamedTuple):
+    """By what a program recognises the file that it wrote; another program's write changes it."""
+
+    inode: int
+    modified_ns: int
+    changed_ns: int
+    size: int
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Return what is at this path now; None: nothing that can be looked at."""
+    try:
+        return _stamp(path.lstat())
+    except OSError:
+        return None
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return Stamp(found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
 class NotSyncedError(OSError):
@@ -64,7 +87,7 @@ def read_bounded(path: Path, limit: int = LIMIT) -> bytes | None:
     return b"".join(parts)
 
 
-def write_atomically(path: Path, text: str, mode: int) -> None:
+def write_atomically(path: Path, text: str | bytes, mode: int) -> None:
     """Replace the file at `path` by `text`. A reader sees the old file or the new one, also after a crash.
 
     A missing folder is made. Temporary files of killed writers of the same file are removed.
@@ -73,7 +96,7 @@ def write_atomically(path: Path, text: str, mode: int) -> None:
         NotSyncedError: the file is written, but its folder did not sync.
         OSError: the file could not be written; the old one is as it was.
     """
-    data = text.encode()
+    data = text.encode() if isinstance(text, str) else text
     path.parent.mkdir(parents=True, exist_ok=True)
     with _opened(path.parent) as folder:
         _remove_left_behind(folder, path.name)
@@ -96,6 +119,42 @@ def write_atomically(path: Path, text: str, mode: int) -> None:
         except OSError as error:
             text = f"its folder did not sync: {error.strerror}; it is written, but a power cut may undo that"
             raise NotSyncedError(error.errno, text) from error
+
+
+def append(path: Path, data: bytes, known: Stamp) -> Stamp | None:
+    """Append to a file that is as its writer left it, and sync it. Return what the file is then.
+
+    None: the file is another one or was changed, and nothing was appended.
+
+    Raises:
+        OSError: not all could be written. What was written of it is cut off again, if that is possible.
+    """
+    try:
+        with _opened(path.parent) as folder:
+            if _stamp(os.stat(path.name, dir_fd=folder, follow_symlinks=False)) != known:
+                return None
+            fd = os.open(path.name, _MORE, dir_fd=folder)
+    except OSError:
+        return None
+    try:
+        if _stamp(os.fstat(fd)) != known:
+            return None
+        _write_synced(fd, data, known.size)
+        return _stamp(os.fstat(fd))
+    finally:
+        os.close(fd)
+
+
+def _write_synced(fd: int, data: bytes, size: int) -> None:
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(fd, left) :]
+        os.fdatasync(fd)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first error is reported; a reader recognises a record that is cut off
+            os.ftruncate(fd, size)
+        raise
 
 
 @contextmanager

@@ -3,18 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from virtfn_host.core.values.codec import CodecError
+from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Plan, Report, StepResult, patience
+from virtfn_host.core.values.steps import Asker, Plan, Report, StepResult, patience
 from virtfn_host.linux.errors import HostError
-from virtfn_host.process.protocol import LINE_LIMIT, Look, Refusal, cut, line, parse, value
+from virtfn_host.logs.lines import context
+from virtfn_host.process.protocol import LINE_LIMIT, Look, Refusal, cut, fitting, line, parse, value
 
 OBSERVE_DEADLINE = 30.0
 """Seconds for one look; a look with hanging reads takes a few seconds."""
+
+KEEP_DEADLINE = 10.0
+"""Seconds to write one small file and sync it."""
 
 
 class HostUnreachable(HostError):  # noqa: N818 - the reason's own name
@@ -37,14 +43,15 @@ class HostClient:
     def __init__(self, socket_path: Path | str) -> None:
         self._path = str(socket_path)
 
-    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = ()) -> Observation:
-        """Look at the machine once; with `links` also at link settings of VFs, with `netdevs` for netdevs so named.
+    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = (), macs: bool = False) -> Observation:
+        """Look at the machine once; with `links` also at link settings of VFs, with `netdevs` for netdevs so named,
+        with `macs` for permanent MACs that sysfs does not show.
 
         Raises:
             HostUnreachable: no answer within OBSERVE_DEADLINE seconds.
             HostRefused: the machine cannot be read.
         """
-        look = Look(links=links, netdevs=tuple(netdevs))
+        look = Look(links=links, netdevs=tuple(netdevs), macs=macs)
         try:
             async with asyncio.timeout(OBSERVE_DEADLINE), self._asked("observe", look) as reader:
                 return value(Observation, await _answer(reader, "observation"))
@@ -59,7 +66,7 @@ class HostClient:
         Raises:
             HostUnreachable: the connection ended, and an unknown part of the plan is done; look again.
         """
-        plan = cut(plan)
+        plan = cut(replace(plan, asker=_asker()))
         deadline = sum(patience(step) for step in plan.steps) + OBSERVE_DEADLINE
         try:
             async with asyncio.timeout(deadline), self._asked("apply", plan) as reader:
@@ -70,6 +77,19 @@ class HostClient:
                     on_result(value(StepResult, _expected(word, body, "result")))
         except TimeoutError as error:
             raise HostUnreachable(f"the host process has not ended a plan in {deadline:.0f} s") from error
+
+    async def keep(self, kept: KeptConfig) -> None:
+        """Have the last verified config kept for the next boot; nothing of one that is too long for a request.
+
+        Raises:
+            HostUnreachable: no answer within KEEP_DEADLINE seconds.
+            HostRefused: the file could not be written.
+        """
+        try:
+            async with asyncio.timeout(KEEP_DEADLINE), self._asked("keep", fitting(kept)) as reader:
+                await _answer(reader, "kept")
+        except TimeoutError as error:
+            raise HostUnreachable(f"the host process has not kept a config in {KEEP_DEADLINE:.0f} s") from error
 
     async def watch(self) -> AsyncIterator[str]:
         """Yield a word for each burst of kernel events; the first word is `watching`.
@@ -99,6 +119,12 @@ class HostClient:
             raise HostUnreachable(f"the host process on {self._path}: {error}") from error
         finally:
             writer.close()
+
+
+def _asker() -> Asker | None:
+    """Return who asks, as far as the log of this process names it."""
+    node, turn = context().get("node"), context().get("turn")
+    return Asker(node=node, turn=turn) if isinstance(node, str) and isinstance(turn, int) else None
 
 
 async def _answer(reader: asyncio.StreamReader, wanted: str) -> Any:

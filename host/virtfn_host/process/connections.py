@@ -28,14 +28,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from virtfn_host.core.values.codec import CodecError
+from virtfn_host.core.values.kept import KeptConfig, check_kept
 from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Plan, Report, StepResult, describe, too_often
 from virtfn_host.core.values.strict_json import clipped
 from virtfn_host.linux.errors import BusyError, HostError
 from virtfn_host.linux.read.uevents import next_event, open_uevents
+from virtfn_host.logs.seldom import Seldom
 from virtfn_host.process.protocol import REQUEST_LIMIT, Look, error_line, line, parse, value
-from virtfn_host.process.seldom import Seldom
 
 IDLE = 30.0
 """Seconds within which a connection must bring a whole request."""
@@ -68,6 +69,9 @@ class Answers(Protocol):
 
     def apply(self, plan: Plan, told: Callable[[StepResult], None], gone: Callable[[], bool]) -> Report:
         """Carry out a plan; `gone` tells whether its client has gone."""
+
+    def keep(self, kept: KeptConfig) -> None:
+        """Keep the last verified config for the next boot."""
 
 
 class Connection(socketserver.BaseRequestHandler):
@@ -134,6 +138,9 @@ class Connection(socketserver.BaseRequestHandler):
                 case "apply", Plan():
                     report = self.server.host.apply(body, lambda result: self.send(line("result", result)), self._gone)
                     self.send(line("report", report))
+                case "keep", KeptConfig():
+                    self.server.host.keep(body)
+                    self.send(line("kept"))
                 case "watch", _:
                     self._watch()
                 case _:
@@ -190,6 +197,13 @@ def _bounded(plan: Plan) -> Plan:
     return plan
 
 
+def _within_bounds(kept: KeptConfig) -> KeptConfig:
+    try:
+        return check_kept(kept)
+    except ValueError as error:
+        raise CodecError(f"KeptConfig: {error}") from error
+
+
 def own_folder(path: Path) -> None:
     """Make the folder of a socket where it is missing, and keep other users out of an existing one.
 
@@ -233,7 +247,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         finally:
             os.umask(mask)
 
-    def read(self, text: bytes) -> tuple[str, Look | Plan | None]:
+    def read(self, text: bytes) -> tuple[str, Look | Plan | KeptConfig | None]:
         """Return the word of a request and its value. One at a time, because a line takes thirty times its size here.
 
         Raises:
@@ -246,9 +260,11 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
                     return word, Look() if body is None else value(Look, body)
                 case "apply":
                     return word, _bounded(value(Plan, body))
+                case "keep":
+                    return word, _within_bounds(value(KeptConfig, body))
                 case "watch" | "ping":
                     return word, None
-        raise CodecError(f"no request {clipped(word)}; known are observe, apply, watch, ping")
+        raise CodecError(f"no request {clipped(word)}; known are observe, apply, keep, watch, ping")
 
     @contextlib.contextmanager
     def a_watcher(self) -> Iterator[None]:

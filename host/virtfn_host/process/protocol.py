@@ -2,6 +2,7 @@
 
 -> {"observe": Look}         <- {"observation": Observation}; null is a look without link settings
 -> {"apply": Plan}           <- {"result": StepResult} for each step as it ends, then {"report": Report}
+-> {"keep": KeptConfig}      <- {"kept": null} when the file is written, or was as it should be
 -> {"ping": null}            <- {"pong": null}, at once and without a look at the machine
 -> {"watch": null}           <- {"event": "..."} for each burst of kernel events, for ever
                              <- {"error": {"reason": "...", "message": "..."}} instead, where a request fails
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 
 from virtfn_host.core.values.codec import CodecError, decode, encode, parse_json
+from virtfn_host.core.values.kept import EMPTY, KeptConfig
 from virtfn_host.core.values.names import AtMost, ShownName
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import MANY, Plan, plan_of
@@ -41,6 +43,8 @@ class Look:
     """Look at link settings of VFs. If False, only where the journal has some to give back."""
     netdevs: Annotated[tuple[ShownName, ...], AtMost(MANY)] = ()
     """Netdevs that policies name: if no function has one of these names, alternative names are looked at, too."""
+    macs: bool = False
+    """Whether policies name permanent MACs: then those that sysfs does not show are looked at, too."""
 
 
 def line(word: str, value: object = None) -> bytes:
@@ -58,18 +62,32 @@ def cut(plan: Plan) -> Plan:
 
     The rest is planned again at the next look: a plan says what is missing, and need not be carried out to its end.
     """
-    short = plan_of(plan.steps[:MANY])
+    short = _first(plan, MANY)
     if len(line("apply", short)) <= REQUEST_LIMIT:
         return short
     # Each PF and each of its steps comes with a comma, except the first.
-    left, fitting = REQUEST_LIMIT - len(line("apply", plan_of(()))) + 1, 0
+    left, fitting = REQUEST_LIMIT - len(line("apply", replace(plan, pfs=()))) + 1, 0
     for part in short.pfs:
         bare = len(_json(encode(replace(part, steps=()))))
         for number, step in enumerate(part.steps):
             whole = len(_json(encode(replace(part, steps=(step,)))))
             left -= whole + 1 - (bare if number else 0)
             fitting += left >= 0
-    return plan_of(short.steps[:fitting])
+    return _first(short, fitting)
+
+
+def _first(plan: Plan, number: int) -> Plan:
+    """Return the first steps of a plan, each for its wish and policies."""
+    whole = {part.pf: part for part in plan.pfs}
+    parts = plan_of(plan.steps[:number]).pfs
+    named = (replace(part, wish=whole[part.pf].wish, policies=whole[part.pf].policies) for part in parts)
+    return Plan(pfs=tuple(named), asker=plan.asker)
+
+
+def fitting(kept: KeptConfig) -> KeptConfig:
+    """Return a kept config if it fits into one request, else an empty one: a boot that makes nothing is better than one
+    that makes what was asked for earlier."""
+    return kept if len(line("keep", kept)) <= REQUEST_LIMIT else EMPTY
 
 
 def error_line(reason: Reason, message: str) -> bytes:

@@ -16,12 +16,16 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation, Stuck
-from virtfn_host.core.values.steps import Outcome, Plan, Report, StepResult
+from virtfn_host.core.values.steps import Outcome, Plan, Report, StepResult, pf_of
+from virtfn_host.core.values.tries import Tried
 from virtfn_host.executor import WAIT, Executor, in_turn, machine_of
 from virtfn_host.linux.act.journal import has_links
-from virtfn_host.linux.act.machine import only_writer
-from virtfn_host.linux.errors import BusyError, HostError, JournalUnreadableError
+from virtfn_host.linux.act.kept import keep
+from virtfn_host.linux.act.machine import Machine, only_writer
+from virtfn_host.linux.act.standing import still_so
+from virtfn_host.linux.errors import BusyError, HostError, JournalUnreadableError, TriesUnreadableError
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.look.other_names import asked_names
 from virtfn_host.linux.look.preflight import read_preflight
@@ -31,9 +35,11 @@ from virtfn_host.linux.touch.child import ENVIRONMENT
 from virtfn_host.linux.touch.reader import Reader
 from virtfn_host.linux.use.lock import allow_many_groups, evidence
 from virtfn_host.linux.use.stuck import refused
+from virtfn_host.logs.lines import about
+from virtfn_host.logs.seldom import Seldom
+from virtfn_host.logs.start import add_log_options, start_log
 from virtfn_host.process.connections import Server as Server
 from virtfn_host.process.protocol import Look, line
-from virtfn_host.process.seldom import Seldom
 
 GRACE = 20.0
 """Seconds for the running step when this process is told to end; a pod has 30 in all. A blocked write never ends."""
@@ -58,8 +64,11 @@ undone.addFilter(Seldom(300))
 class Host:
     """The state that the requests of all connections share."""
 
-    def __init__(self, executor: Executor, reader: Reader | None) -> None:
+    def __init__(self, executor: Executor, reader: Reader | None, config: Path | None = None) -> None:
+        """`config`: the file of the last verified config; None: beside the journal."""
         self._executor = executor
+        self._config = config or executor.machine.journal.path.with_name("config.json")
+        self._keeping = threading.Lock()
         self.machine = executor.machine
         self._reader = reader
         self._looks = threading.BoundedSemaphore(LOOKS)
@@ -90,21 +99,26 @@ class Host:
     def _look(self, look: Look) -> Observation:
         machine = self.machine
         try:
-            originals, journal_error = machine.journal.originals(), None
+            originals, claims, journal_error = machine.journal.originals(), machine.journal.claims(), None
         except JournalUnreadableError as error:
-            originals, journal_error = (), str(error)
+            originals, claims, journal_error = (), (), str(error)
         netlink = machine.netlink if look.links or has_links(originals) else None
         sysfs = OneLook(machine.sysfs)
         asked = asked_names(look.netdevs, machine.netlink)
         with in_turn(self._looking, WAIT):
-            inventory = read_inventory(sysfs, self._reader, netlink, asked=asked)
+            macs = machine.netlink if look.macs else None
+            inventory = read_inventory(sysfs, self._reader, netlink, asked=asked, guids=machine.netlink, macs=macs)
+            tries, tries_error = _tried(machine, self._reader)
         return Observation(
             inventory=inventory,
             evidence=evidence(sysfs, inventory, netlink=machine.netlink),
             originals=originals,
+            claims=claims,
             journal_error=journal_error,
             stuck=self._executor.blocked_write(inventory),
             preflight=read_preflight(machine.sysfs),
+            tries=tries,
+            tries_error=tries_error,
         )
 
     def apply(self, plan: Plan, told: Callable[[StepResult], None], gone: Callable[[], bool] = lambda: False) -> Report:
@@ -124,20 +138,32 @@ class Host:
             self._applying.acquire()
             self._wait(-1)
             try:
-                return self._carry_out(plan, told, gone)
+                with about(**_asked_by(plan)):
+                    return self._carry_out(plan, told, gone)
             finally:
                 self._applying.release()
         finally:
             self._plans.release()
+
+    def keep(self, kept: KeptConfig) -> None:
+        """Keep the last verified config for the next boot (`core/turn/kept.py`).
+
+        Raises:
+            DocumentError: the file could not be written.
+        """
+        with self._keeping:
+            if (trouble := keep(self._config, kept)) is not None:
+                log.warning("%s; it was written anew", trouble)
 
     def _wait(self, more: int) -> None:
         with self._counting:
             self._waiting += more
 
     def _carry_out(self, plan: Plan, told: Callable[[StepResult], None], gone: Callable[[], bool]) -> Report:
+        policies = {part.pf: ",".join(part.policies) for part in plan.pfs}
         report = self._executor.carry_out(
             plan,
-            lambda result: self._ended(result, told),
+            lambda result: self._ended(result, told, policies.get(pf_of(result.step), "")),
             self._ending.is_set,
             lambda: self._waiting > 0 and gone(),
         )
@@ -148,12 +174,14 @@ class Host:
                 told(result)
         return report
 
-    def _ended(self, result: StepResult, told: Callable[[StepResult], None]) -> None:
+    def _ended(self, result: StepResult, told: Callable[[StepResult], None], policy: str) -> None:
         level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
         logger = done if result.outcome is Outcome.DONE else undone
         # A message quotes the request and the answers of programs, so it may contain any character.
         message = result.message if result.message.isprintable() else ascii(result.message)
-        logger.log(level, "%s (%s, %.3f s)", message, result.outcome.value, result.seconds)
+        fields = {"policy": policy, "pf": str(pf_of(result.step)), "step": type(result.step).__name__}
+        fields["outcome"] = result.outcome.value
+        logger.log(level, "%s (%s, %.3f s)", message, result.outcome.value, result.seconds, extra=fields)
         told(result)
 
     def end(self, grace: float = GRACE) -> None:
@@ -163,6 +191,19 @@ class Host:
             log.warning("a write has not returned in %.0f s; the kernel ends it without us", grace)
             return
         self._executor.close()
+
+
+def _asked_by(plan: Plan) -> dict[str, object]:
+    return {} if plan.asker is None else {"node": plan.asker.node, "turn": plan.asker.turn}
+
+
+def _tried(machine: Machine, reader: Reader | None) -> tuple[tuple[Tried, ...], str | None]:
+    """Return what was tried on PFs that still stand as they did then, or why that cannot be read."""
+    try:
+        found = machine.tries.tried()
+    except TriesUnreadableError as error:
+        return (), str(error)
+    return tuple(it for it in found if still_so(it, machine.sysfs, reader)), None
 
 
 def check(path: Path) -> int:
@@ -186,14 +227,14 @@ def main() -> None:
     options = _arguments().parse_args()
     if options.check:
         sys.exit(check(options.socket))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    start_log(options)
     allow_many_groups()
     _be_alone()
     sysfs = Sysfs(options.sys, options.dev, options.proc)
     executor = Executor(machine_of(sysfs, options.journal))
     try:
         with only_writer(options.journal.parent):
-            serve(options.socket, Host(executor, Reader()))
+            serve(options.socket, Host(executor, Reader(), options.config))
     except (HostError, OSError) as error:
         log.error("%s", error)
         sys.exit(1)
@@ -228,12 +269,14 @@ def _arguments() -> argparse.ArgumentParser:
             "/var/lib/virtfn/journal.json",
             "file of what functions were before the first touch; its folder is locked, so that one process writes",
         ),
+        ("--config", "/var/lib/virtfn/config.json", "file of the last verified config, for the next boot"),
         ("--sys", "/sys", "the host's sysfs"),
         ("--dev", "/dev", "the host's /dev"),
         ("--proc", "/proc", "the host's /proc"),
     ):
         # Absolute, because this process leaves its working folder.
         parser.add_argument(name, type=_absolute, default=Path(default), help=f"{text} (default: %(default)s)")
+    add_log_options(parser)
     parser.add_argument("--check", action="store_true", help="only check whether a host process answers on the socket")
     return parser
 

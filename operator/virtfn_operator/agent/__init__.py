@@ -26,6 +26,10 @@ One round of the loop is `Agent.turn` (a node's turn, `spec.mayChange`, is somet
    function that is in use, whatever the plan says.
 6. *Look once more.* `Agent.turn` looks again after any change or attempt (`Done.stale`), publishes without withdrawals,
    and writes the status from this last look: a withdrawn function is offered again as soon as its driver is as asked.
+   What this look verified is kept for the next boot (`NodeMachine.keep`).
+
+7. *Ask the kubelet* (`Offering.look`). What it offers to pods is compared with what was published; a difference that
+   lasts is told as `NotOffered`. This hinders no other step, and no other step waits for it.
 
 What calls the change off (`Done.obstacle`); step 6 then offers the functions again, and the next round tries again
 after a pause that grows from `Patience.retry` to `Patience.retry_limit` seconds:

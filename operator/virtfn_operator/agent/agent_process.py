@@ -9,15 +9,19 @@ import contextlib
 import importlib.metadata
 import logging
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
 import kopf
 
+from virtfn_host.logs.lines import about
+from virtfn_host.ports import ill, open_ports
 from virtfn_host.process.client import HostClient
 from virtfn_operator.agent.files import PoolFiles
 from virtfn_operator.agent.loop import Agent
 from virtfn_operator.agent.machine import NodeMachine
+from virtfn_operator.agent.metrics import measured
 from virtfn_operator.agent.node import NodeObject
 from virtfn_operator.agent.podresources import PodResources
 from virtfn_operator.agent.ports import Patience
@@ -26,7 +30,6 @@ from virtfn_operator.apiserver.kube import Kube
 from virtfn_operator.apiserver.watch import ResourceKey, call_in, registry_for, watch, watch_settings
 from virtfn_operator.apiserver.watch_health import WatchHealth
 from virtfn_operator.ending import TOLD_TO_END, end_within
-from virtfn_operator.health import serve_health
 from virtfn_operator.settings import AgentSettings, ApiServer
 
 CONNECTIONS = 4
@@ -63,8 +66,13 @@ def watch_registry(
 
 async def run(settings: AgentSettings) -> None:
     """Run until SIGTERM or SIGINT; devices stay as they are, the pool file is removed."""
+    with about(node=settings.node):
+        await _run(settings)
+
+
+async def _run(settings: AgentSettings) -> None:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, version = asyncio.Event(), importlib.metadata.version("virtfn")
     host, files, patience = HostClient(settings.host_socket), PoolFiles(settings.pools, settings.ledger), Patience()
 
     def told_to_end() -> None:
@@ -86,7 +94,7 @@ async def run(settings: AgentSettings) -> None:
             machine=machine,
             node=node,
             patience=patience,
-            version=importlib.metadata.version("virtfn"),
+            version=version,
             domains=settings.resource_domains,
         )
         registry = watch_registry(
@@ -95,11 +103,13 @@ async def run(settings: AgentSettings) -> None:
             lambda: call_in(loop, agent.lose),
         )
         sight = WatchHealth(loop.time)
-        health = await serve_health(
+        ports = await open_ports(
             settings.health_port,
-            lambda: (
+            lambda: ill(
                 _ailing(max(agent.last_turn, machine.last_step), loop.time()) or sight.ailing(kube.gate.succeeded_at)
             ),
+            settings.metrics,
+            lambda: measured(agent, machine, node=settings.node, version=version, now=loop.time(), wall=time.time()),
         )
         selectors = field_selectors(settings.node)
         watching = asyncio.create_task(watch(kube, registry, watch_settings(selectors), sight))
@@ -114,7 +124,7 @@ async def run(settings: AgentSettings) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await health.close()
+            await ports.close()
         if not stop.is_set():
             for ended in (watching, turns, *wakers):
                 if ended.done() and not ended.cancelled():

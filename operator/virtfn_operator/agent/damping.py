@@ -6,6 +6,9 @@ shows as blocked with reason `Drifted`, and the rest of the node goes on. The co
 lasted for a minute, or after an edit of the policy. It does not start again when a PF is removed and comes back, or
 stops matching the policy and matches again: the other program can do that too. The unit is the PF, because its steps
 depend on each other.
+
+What a driver made otherwise than asked does not come here: such a PF waits before (core/turn/tries.py) and has no steps
+that could be undone.
 """
 
 from collections.abc import Mapping
@@ -16,7 +19,7 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.model import Function
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, Outcome, PfPlan, Plan, Report, Step, describe, pf_of
+from virtfn_host.core.values.steps import Blocked, NoteClaims, Outcome, PfPlan, Plan, Report, Step, describe, pf_of
 from virtfn_operator.agent.found import Found
 
 WINDOW = 60.0
@@ -78,12 +81,10 @@ class Damping:
                 drifted.add(pf.address)
                 if now < fight.due:
                     held[pf.address] = fight
-        wait = min((fight.due for fight in held.values()), default=None)
+        waits = [fight.due - now for fight in held.values()]
+        waits += [] if found.repair_in is None else [found.repair_in]
         return replace(
-            found,
-            plan=_without(found, held),
-            drifted=frozenset(drifted),
-            repair_in=None if wait is None else wait - now,
+            found, plan=_without(found, held), drifted=frozenset(drifted), repair_in=min(waits, default=None)
         )
 
     def repaired(self, report: Report, *, now: float) -> None:
@@ -106,7 +107,7 @@ class Damping:
         if fight is None or not claims <= fight.wish <= _asked(found):
             fight = _Fight(wish=claims)
         part = found.plan.pf(pf.address)
-        steps = frozenset(part.steps) if part is not None else frozenset()
+        steps = frozenset(step for step in (part.steps if part else ()) if not isinstance(step, NoteClaims))
         if not steps:
             fight = replace(fight, settled=fight.settled or part is None, pending=False, due=0.0)
         elif not fight.pending and (fight.settled or steps & fight.done):

@@ -1,4 +1,6 @@
-"""The files that agent and device plugin share: what pods are offered, and what was allocated lately."""
+"""The files that agent and device plugin share: what pods are offered, what was allocated lately, and how each resource
+stands with the kubelet.
+"""
 
 import asyncio
 import logging
@@ -6,13 +8,14 @@ from pathlib import Path
 
 from virtfn_host.core.values.offered import Ledger, PoolSet
 from virtfn_host.linux import poolfile
+from virtfn_operator.agent.not_offered import PluginReport
 from virtfn_operator.agent.ports import LedgerUnreadableError
 
 logger = logging.getLogger(__name__)
 
 
 class PoolFiles:
-    """The pool file, which the agent writes, and the ledger, which the device plugin writes."""
+    """The pool file, which the agent writes, and the ledger and registrations, which the device plugin writes."""
 
     def __init__(self, pools: Path, ledger: Path) -> None:
         self._pools = pools
@@ -52,7 +55,15 @@ class PoolFiles:
             found = await asyncio.to_thread(self._ledger.lstat)
         except OSError as error:
             return error.errno
-        return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+        return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+
+    async def plugin(self) -> PluginReport:
+        """Read what the device plugin says of itself, from the file beside its ledger."""
+        path = self._ledger.with_name("registrations.json")
+        try:
+            return PluginReport(told=await asyncio.to_thread(poolfile.read_registrations, path))
+        except poolfile.PoolFileError as error:
+            return PluginReport(error=str(error))
 
     def unpublish(self) -> None:
         """Remove the pool file; the device plugin goes on serving what it has."""

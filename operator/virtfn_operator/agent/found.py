@@ -1,6 +1,7 @@
 """What one round of the agent found and did: the values that `loop.py` hands to `report.py`."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from virtfn_host.core.turn.resolve import Resolution
 from virtfn_host.core.values.address import PciAddress
@@ -8,9 +9,10 @@ from virtfn_host.core.values.desired import Mismatch, NodeConfig
 from virtfn_host.core.values.model import InUse, Inventory, Observation
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Blocked, Plan, Report
+from virtfn_operator.agent.leaving import Displacement, leaving
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Found:
     """One look at the machine, and what follows from that look."""
 
@@ -27,12 +29,24 @@ class Found:
     drifted: frozenset[PciAddress] = frozenset()
     """PFs that were as asked and that another program changed."""
     repair_in: float | None = None
-    """Seconds until the next damped repair is due; None when no repair waits."""
+    """Seconds until the next repair or try that waits is due; None when none waits, or none is due by itself."""
+    notes: tuple[Mismatch, ...] = ()
+    """What is not as asked and is used all the same."""
 
     @property
     def inventory(self) -> Inventory:
         """The functions of the machine."""
         return self.observation.inventory
+
+    @cached_property
+    def leaving(self) -> Displacement:
+        """The pods that hold what the plan changes and that its policies ask to evict."""
+        return leaving(self.config, self.inventory, self.resolution.desired, self.plan)
+
+    @property
+    def unsafe(self) -> bool:
+        """Whether vfio does without an IOMMU on this node, and a policy accepts that."""
+        return bool(self.inventory.noiommu) and any(policy.allow_unsafe_no_iommu for policy in self.config.policies)
 
     @property
     def halted(self) -> bool:
@@ -63,6 +77,8 @@ class Done:
     """Why a disruptive plan was called off."""
     stale: bool = False
     """Whether the machine, or what pods are offered, may differ from what was found."""
+    withdrawn: frozenset[PciAddress] = frozenset()
+    """Functions that were withdrawn and that the kubelet was seen not to offer any more."""
 
     @property
     def tried(self) -> bool:

@@ -17,12 +17,16 @@ from virtfn_host.backoff import Allowance, Backoff, between
 from virtfn_host.core.values.desired import Desired
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import Domains
-from virtfn_host.core.values.steps import Outcome
+from virtfn_host.core.values.steps import NoteClaims, Outcome
 from virtfn_host.linux.poolfile import PoolFileError
+from virtfn_host.logs.lines import about
+from virtfn_host.metrics import Durations
 from virtfn_host.process.client import HostRefused, HostUnreachable
+from virtfn_operator.agent.figures import NO_FIGURES, figures, node_ready
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.in_use import being_started
 from virtfn_operator.agent.machine import NodeMachine
+from virtfn_operator.agent.not_offered import NOT_COMPARED
 from virtfn_operator.agent.ports import Files, HostProcess, OwnNode, Patience
 from virtfn_operator.agent.progress import telling
 from virtfn_operator.agent.ready import unreachable
@@ -67,8 +71,17 @@ class Agent:
         """Seconds that the last round took."""
         self._converged: Desired | None = None
         """What was verified last time; steps to the same end are drift."""
+        self._offers = NOT_COMPARED
+        """How the published pools stood with the kubelet in the last round."""
         self.last_turn = 0.0
         """Loop time when a round last ended, well or not."""
+        self._number = 0
+        """Of the present round, for the log."""
+        self.turns = Durations()
+        self.figures = NO_FIGURES
+        """What the last round told, for the metrics."""
+        self.verdict: tuple[Reason, bool] | None = None
+        """The Ready condition that was last told, or could not be told."""
 
     def see(self, body: Mapping[str, Any]) -> None:
         """Take over the spec of the own SriovNode; a change of its status alone does not wake the loop."""
@@ -113,8 +126,10 @@ class Agent:
         while not self._stopping:
             self._woken.clear()
             began = asyncio.get_running_loop().time()
+            self._number += 1
             try:
-                pause = await self.turn()
+                with about(turn=self._number):
+                    pause = await self.turn()
             except (HostRefused, HostUnreachable, PoolFileError) as error:
                 pause = await self._cannot(error)
             except Exception:
@@ -122,6 +137,7 @@ class Agent:
                 pause = self._backoff.failed()
             self.last_turn = asyncio.get_running_loop().time()
             self._busy = self.last_turn - began
+            self.turns.took(self._busy)
             await self._rest(min(pause, self._patience.retell) if self._untold else pause)
 
     async def watch_host(self, host: HostProcess) -> None:
@@ -166,14 +182,17 @@ class Agent:
                 done = await self._machine.carry_out(found, may_change=spec.may_change)
             if done.stale:
                 found = await self._machine.look(spec.config)
-            await self._machine.publish(found)
+            await self._machine.publish(found, self._machine.stays_withdrawn(found, may_change=spec.may_change))
+        self._offers = await self._machine.compare(self._node)
         self._converged = None if found.plan.pfs else found.resolution.desired
         await self._tell(spec, generation, found, done, changing=None)
+        if spec is not None and readable:
+            await self._machine.keep(found)
         return self._pause(found, done)
 
     def _acts(self, found: Found, spec: NodeSpec) -> bool:
-        if found.halted or not found.plan.steps:
-            return False
+        if found.halted or all(isinstance(step, NoteClaims) for step in found.plan.steps):
+            return False  # to note a claim changes nothing that a status tells
         return spec.may_change or bool(found.plan.calm.steps)
 
     def _changing(self, found: Found) -> Reason:
@@ -242,14 +261,17 @@ class Agent:
             found=found,
             done=done,
             published=self._machine.published,
+            offers=self._offers,
             changing=changing,
             agent_version=self._version,
             carried=carried,
         )
+        self.figures = figures(facts, self.figures, asyncio.get_running_loop().time())
         await self._report(node_status(facts, self._node.status, timestamp()))
 
     async def _report(self, status: Mapping[str, Any]) -> None:
         """Write the status; one that flaps is written every `Patience.report_every` seconds, as it is then."""
+        self.verdict = node_ready(status)
         if merge_patch(self._node.status, status) and not self._reports.take(time.monotonic()):
             self._untold = True
             return

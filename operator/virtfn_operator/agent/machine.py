@@ -7,33 +7,43 @@ new pods, wait until the kubelet stops offering them, look again, and apply only
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Set
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from virtfn_host.core.turn.plan import plan
-from virtfn_host.core.turn.policy import netdevs_named
+from virtfn_host.core.turn.kept import verified
+from virtfn_host.core.turn.policy import names_macs, netdevs_named
 from virtfn_host.core.turn.pools import pools
 from virtfn_host.core.turn.resolve import Resolution, resolve
+from virtfn_host.core.turn.tries import judged
 from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Desired, NodeConfig
 from virtfn_host.core.values.holders import Cause, Pod
+from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation
+from virtfn_host.core.values.names import LABEL
 from virtfn_host.core.values.offered import Allocation, Ledger, PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import Domains
-from virtfn_host.core.values.steps import Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
+from virtfn_host.core.values.steps import MOST_CLAIMS, Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
 from virtfn_host.linux.clock import since_boot
+from virtfn_host.metrics import Durations
+from virtfn_host.process.client import HostRefused, HostUnreachable
 from virtfn_operator.agent.damping import Damping
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.in_use import covered, in_use, settled
+from virtfn_operator.agent.leaving import evicting
+from virtfn_operator.agent.not_offered import Offers
+from virtfn_operator.agent.offering import Offering
 from virtfn_operator.agent.ports import (
     Files,
     HostProcess,
     Kubelet,
     KubeletUnreachableError,
     LedgerUnreadableError,
+    OwnNode,
     Patience,
 )
 from virtfn_operator.agent.recall import recalled
@@ -64,13 +74,22 @@ class NodeMachine:
         self._wall = wall
         self._domains = domains
         self._damping = Damping()
+        self._offering = Offering(kubelet=kubelet, files=files, patience=patience, now=now, wall=wall)
         self._published: PoolSet | None = None
         self._settled: frozenset[Allocation] = frozenset()
         self._unread: tuple[str, ...] = ()
+        self._kept: KeptConfig | None = None
+        """What the host process was last asked to keep for the next boot."""
+        self._unkept = ""
+        """Why it could not be kept, as logged."""
         self.last_step = 0.0
         """Loop time when a step last ended: a plan of many PFs may take an hour, and the process is well meanwhile."""
         self.carried = 0
         """Number of steps that ended since the start of the process."""
+        self.steps: Counter[tuple[str, ...]] = Counter()
+        """The same by kind and outcome."""
+        self.applies = Durations()
+        """How long the steps of each plan took."""
 
     async def look(self, config: NodeConfig | None) -> Found:
         """Look at the machine and decide; without a config nothing is desired and nothing is planned.
@@ -80,7 +99,8 @@ class NodeMachine:
         """
         links = config is not None and any(pool.link is not None for p in config.policies for pool in p.pools)
         named = () if config is None else netdevs_named(config.policies)
-        observation = await self._host.observe(links=links, netdevs=named)
+        macs = config is not None and names_macs(config.policies)
+        observation = await self._host.observe(links=links, netdevs=named, macs=macs)
         found = await asyncio.to_thread(_decide, config, observation, await self._pods(), self._now())
         return self._damping.judge(found, now=self._now(), wall=self._wall())
 
@@ -137,22 +157,60 @@ class NodeMachine:
             await self._files.publish(offered)
             self._published = offered
 
+    async def keep(self, found: Found) -> None:
+        """Have kept for the next boot what this look shows as carried out. A failure is logged once, and tried again
+        after the next look: pods that run now do not need it."""
+        kept = verified(found.config, found.resolution.desired, found.mismatches, found.inventory)
+        if found.halted or kept == self._kept:
+            return
+        try:
+            await self._host.keep(kept)
+        except (HostRefused, HostUnreachable) as error:
+            if str(error) != self._unkept:
+                logger.warning("the config is not kept for the next boot: %s", error)
+            self._unkept = str(error)
+            return
+        self._kept, self._unkept = kept, ""
+
+    async def compare(self, node: OwnNode) -> Offers:
+        """Compare what was published with what the kubelet offers, and with what the own Node shows."""
+        return await self._offering.look(self.published, node)
+
     async def carry_out(self, found: Found, *, may_change: bool) -> Done:
         """Apply what may be applied now; PFs of which nothing is displaced need neither a turn nor withdrawal."""
         if found.halted:
             return Done()
         calm = found.plan.calm
-        reports = (await self._apply(calm),) if calm.steps else ()
+        reports = (await self._apply(calm, found),) if calm.steps else ()
         if not (found.plan.displaces and may_change):
-            return Done(reports=reports, stale=bool(reports))
+            withdrawn = await self._withdraw(found) if may_change else frozenset()
+            return Done(reports=reports, stale=bool(reports), withdrawn=withdrawn)
         if found.lock_error is not None:
             obstacle = _obstacle(min(found.plan.displaces), Reason.UNREADABLE, f"not touched: {found.lock_error}")
             return Done(reports=reports, obstacle=obstacle, stale=bool(reports))
         changed = await self._change(found)
-        return Done(reports=reports + changed.reports, obstacle=changed.obstacle, stale=True)
+        return replace(changed, reports=reports + changed.reports, stale=True)
+
+    async def _withdraw(self, found: Found) -> frozenset[PciAddress]:
+        """Withdraw what pods are to be evicted from; return it when the kubelet has stopped to offer it."""
+        functions = found.leaving.functions
+        if not functions:
+            return functions
+        await self.publish(found, functions)
+        return functions if await self._without(set(map(str, functions))) else frozenset()
+
+    def stays_withdrawn(self, found: Found, *, may_change: bool) -> frozenset[PciAddress]:
+        """Return what stays withdrawn after a round: in its turn, what pods are to be evicted from. While it cannot be
+        known who holds it, that is what was withdrawn before."""
+        if not may_change or not evicting(found.config):
+            return frozenset()
+        if found.silence is None:
+            return found.leaving.functions
+        devices = (device for pool in self.published.pools for device in pool.devices)
+        return frozenset(device.address for device in devices if device.reason is Reason.RECONFIGURING)
 
     async def _change(self, found: Found) -> Done:
-        withdrawn = frozenset(found.plan.displaces)
+        withdrawn = frozenset(found.plan.displaces) | found.leaving.functions
         await self.publish(found, withdrawn)
         if not await self._offered_no_more(withdrawn):
             text = f"the kubelet still offers it after {self._patience.withdraw:.0f} s; is the device plugin running?"
@@ -162,8 +220,8 @@ class NodeMachine:
             text = "would be disturbed too, but was not withdrawn from pods; the machine moved meanwhile"
             return Done(obstacle=_obstacle(min(more), Reason.STALE_SNAPSHOT, text))
         if again.halted or not again.plan.steps:
-            return Done()
-        return Done(reports=(await self._apply(again.plan),))
+            return Done(withdrawn=withdrawn)
+        return Done(reports=(await self._apply(again.plan, again),), withdrawn=withdrawn)
 
     async def _offered_no_more(self, withdrawn: Set[PciAddress]) -> bool:
         names = {str(address) for address in withdrawn}
@@ -182,16 +240,23 @@ class NodeMachine:
             logger.warning("%s", error)
             return False
 
-    async def _apply(self, steps: Plan) -> Report:
-        report = await self._host.apply(steps, self._note)
+    async def _apply(self, steps: Plan, found: Found) -> Report:
+        asking = {pf.address: _short(pf.policies) for pf in found.resolution.desired.pfs}
+        steps = replace(steps, pfs=tuple(replace(part, policies=asking.get(part.pf, ())) for part in steps.pfs))
+        for part in steps.pfs:
+            if part.cause is not None and part.steps:
+                logger.info("%s is given back, all or in part: %s", part.pf, part.cause, extra={"pf": str(part.pf)})
+        report = await self._host.apply(steps, lambda result: self._note(result, asking))
         self._damping.repaired(report, now=self._now())
+        self.applies.took(sum(result.seconds for result in report.results))
         logger.info("%d steps: %d done", len(report.results), sum(r.outcome is Outcome.DONE for r in report.results))
         return report
 
-    def _note(self, result: StepResult) -> None:
+    def _note(self, result: StepResult, asking: Mapping[PciAddress, tuple[str, ...]]) -> None:
         self.last_step = asyncio.get_running_loop().time()
         self.carried += 1
-        _log(result)
+        self.steps[type(result.step).__name__, str(result.outcome)] += 1
+        _log(result, ",".join(asking.get(pf_of(result.step), ())))
 
 
 LOST_LEDGER = (
@@ -229,16 +294,20 @@ def _decide(config: NodeConfig | None, observation: Observation, pods: _Pods, no
     if config is None:
         resolution = Resolution(desired=Desired(pfs=()), rejected=())
     else:
-        resolution = resolve(config, inventory, observation.originals)
+        resolution = resolve(config, inventory, observation.originals, observation.claims)
+    config = config or NodeConfig(policies=())
+    tried = judged(config, observation, resolution.desired, holders, now)
     return Found(
-        config=config or NodeConfig(policies=()),
+        config=config,
         observation=observation,
         in_use=holders,
         kubelet_error=pods.kubelet_error,
         ledger_error=pods.ledger_error,
-        resolution=resolution,
-        plan=plan(inventory, resolution.desired, holders),
-        mismatches=verify(resolution.desired, inventory),
+        resolution=Resolution(desired=tried.desired, rejected=resolution.rejected + tried.rejected),
+        plan=tried.plan,
+        mismatches=verify(tried.desired, inventory),
+        notes=tried.notes,
+        repair_in=tried.due_in,
     )
 
 
@@ -251,9 +320,15 @@ def _obstacle(device: PciAddress, reason: Reason, text: str) -> Blocked:
     return Blocked(device=device, reason=reason, message=f"{device}: {text}", holders=())
 
 
-def _log(result: StepResult) -> None:
+def _short(policies: Sequence[str]) -> tuple[str, ...]:
+    """Return names that the host process takes: what is only for its log must not have a plan refused."""
+    return tuple(name[:LABEL] for name in policies[:MOST_CLAIMS])
+
+
+def _log(result: StepResult, policy: str) -> None:
     level = {Outcome.DONE: logging.INFO, Outcome.FAILED: logging.WARNING, Outcome.NOT_TRIED: logging.DEBUG}
-    fields = {"pf": str(pf_of(result.step)), "step": type(result.step).__name__}
+    fields = {"policy": policy, "pf": str(pf_of(result.step)), "step": type(result.step).__name__}
+    fields["outcome"] = str(result.outcome)
     text = f"{describe(result.step)}: {result.outcome}" + (
         f": {result.message}" if result.outcome is not Outcome.DONE else ""
     )

@@ -13,6 +13,7 @@ from virtfn_operator.agent.shorten import LEVELS, fitting, refused, shortened
 from virtfn_operator.api import API_VERSION, NODE_KIND, NODES
 from virtfn_operator.api.conditions import read_conditions, transitions
 from virtfn_operator.api.foreign import mapping, text
+from virtfn_operator.api.node_resources import allocatable
 from virtfn_operator.api.patch import merge_patch
 from virtfn_operator.apiserver import events
 from virtfn_operator.apiserver.gate import UNANSWERED
@@ -90,6 +91,14 @@ class NodeObject:
             if not error.exists:
                 raise
             return await self._kube.read(ours(NODES, self._name))
+
+    async def shown(self) -> Mapping[str, int]:
+        """Return how much of each resource the Node shows to the scheduler.
+
+        Raises:
+            KubeError: the API server refused the request or did not answer.
+        """
+        return allocatable(await self._kube.remembered(f"/api/v1/nodes/{self._name}"))
 
     async def report(self, status: Mapping[str, Any]) -> None:
         """Write the status if it differs from the last one, and post events of its transitions.

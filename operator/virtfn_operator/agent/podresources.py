@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 
 from virtfn_host.core.values.holders import Pod
+from virtfn_operator.agent.not_offered import KubeletOffer
 from virtfn_operator.agent.podresources_v1 import podresources_pb2 as wire
 from virtfn_operator.agent.podresources_v1 import podresources_pb2_grpc as stubs
 from virtfn_operator.agent.ports import KubeletUnreachableError
@@ -67,9 +68,21 @@ class PodResources:
         Raises:
             KubeletUnreachableError: no answer.
         """
+        return frozenset[str]().union(*(await self.offered()).devices.values())
+
+    async def offered(self) -> KubeletOffer:
+        """Return the same by resource name; also of a kubelet that has just started.
+
+        Raises:
+            KubeletUnreachableError: no answer.
+        """
         request = wire.AllocatableResourcesRequest()
+        kubelet = self._identity()
         answer = await self._call(lambda stub: stub.GetAllocatableResources(request, timeout=TIMEOUT))
-        return frozenset(identifier for device in answer.devices for identifier in device.device_ids)
+        found: dict[str, set[str]] = {}
+        for device in answer.devices:  # the kubelet lists each device alone, once for each of its NUMA nodes
+            found.setdefault(device.resource_name, set()).update(device.device_ids)
+        return KubeletOffer(devices={name: frozenset(ids) for name, ids in found.items()}, kubelet=kubelet)
 
     async def _call(self, call: Callable[[Any], Any]) -> Any:
         async with grpc.aio.insecure_channel(f"unix://{self._socket}", options=_OPTIONS) as channel:
@@ -84,14 +97,18 @@ class PodResources:
         The wall clock is read once, for a kubelet that ran before us. After that the monotonic clock counts, because
         the wall clock may be set. A socket with a time in the future counts as new.
         """
-        try:
-            found = self._socket.stat()
-        except OSError as error:
-            raise KubeletUnreachableError(f"{self._socket}: {error.strerror}") from error
-        kubelet = (found.st_ino, found.st_mtime_ns)
+        kubelet = self._identity()
         if kubelet != self._kubelet:
-            age = max(0.0, self._now() - found.st_mtime) if self._kubelet is None else 0.0
+            age = max(0.0, self._now() - kubelet[1] / 1e9) if self._kubelet is None else 0.0
             self._kubelet, self._started = kubelet, self._monotonic() - age
         if self._monotonic() - self._started < self._settle:
             text = f"the kubelet started less than {self._settle:.0f} s ago and may not know all its pods yet"
             raise KubeletUnreachableError(text)
+
+    def _identity(self) -> tuple[int, int]:
+        """Return what only the socket of this process of the kubelet has: its inode, and when it was made."""
+        try:
+            found = self._socket.stat()
+        except OSError as error:
+            raise KubeletUnreachableError(f"{self._socket}: {error.strerror}") from error
+        return found.st_ino, found.st_mtime_ns

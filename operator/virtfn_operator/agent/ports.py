@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from virtfn_host.core.values.holders import Pod
+from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.offered import Ledger, PoolSet
 from virtfn_host.core.values.steps import Plan, Report, StepResult
+from virtfn_operator.agent.not_offered import KubeletOffer, PluginReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +54,15 @@ class Patience:
 class HostProcess(Protocol):
     """The host process (`virtfn_host.process.client.HostClient`)."""
 
-    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = ()) -> Observation:
-        """Look at the machine, with link settings of VFs if `links`, and for netdevs of these names."""
+    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = (), macs: bool = False) -> Observation:
+        """Look at the machine, with link settings of VFs if `links`, for netdevs of these names, and with permanent
+        MACs of netdevs that have another now if `macs`."""
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
         """Carry out a plan under the in-use lock."""
+
+    async def keep(self, kept: KeptConfig) -> None:
+        """Keep the last verified config for the next boot."""
 
     def watch(self) -> AsyncIterator[str]:
         """Kernel events, as they come."""
@@ -70,6 +76,9 @@ class Kubelet(Protocol):
 
     async def allocatable(self) -> frozenset[str]:
         """Return the device ids that pods are offered."""
+
+    async def offered(self) -> KubeletOffer:
+        """Return the same by resource name, and which kubelet answers."""
 
 
 class Files(Protocol):
@@ -87,6 +96,9 @@ class Files(Protocol):
     async def ledger_stamp(self) -> object:
         """Return a value that changes whenever the ledger is written."""
 
+    async def plugin(self) -> PluginReport:
+        """Read what the device plugin says of itself."""
+
 
 class OwnNode(Protocol):
     """This node's SriovNode (`node.NodeObject`); raises KubeError."""
@@ -97,6 +109,9 @@ class OwnNode(Protocol):
 
     async def ensure(self) -> Mapping[str, Any]:
         """Read the object; create it when absent."""
+
+    async def shown(self) -> Mapping[str, int]:
+        """Return what the Node shows of resources."""
 
     async def report(self, status: Mapping[str, Any]) -> None:
         """Write the status if it changed."""

@@ -2,11 +2,12 @@
 
 from virtfn_host.core.checks.drivers import driver_trouble, wanted_driver_trouble
 from virtfn_host.core.checks.usable import Hindrance, no_iommu_at_all
-from virtfn_host.core.values.desired import PolicyConfig, Rejected
+from virtfn_host.core.values.desired import Mismatch, PolicyConfig, Rejected
 from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, Outcome, pf_of
+from virtfn_host.core.values.steps import Blocked, Outcome, Plan, pf_of
 from virtfn_operator.agent.found import Done, Found, families
+from virtfn_operator.agent.not_offered import NOT_COMPARED, Offers
 from virtfn_operator.api.conditions import FALSE, PREFLIGHT, READY, TRUE, UNKNOWN, Condition
 from virtfn_operator.api.node_state import NodeSpec
 from virtfn_operator.api.node_status import PolicyOutcome, State
@@ -15,11 +16,20 @@ Why = tuple[Reason, str, str | None]
 """Reason, message, device."""
 
 
-def ready(spec: NodeSpec | None, generation: int, found: Found, done: Done, *, changing: Reason | None) -> Condition:
+def ready(
+    spec: NodeSpec | None,
+    generation: int,
+    found: Found,
+    done: Done,
+    *,
+    changing: Reason | None,
+    offers: Offers = NOT_COMPARED,
+) -> Condition:
     """The Ready condition: the gravest reason that applies.
 
     Args:
         changing: `Changing` or `Drifted` while steps are about to be carried out, else None.
+        offers: how the published pools stand with the kubelet.
     """
     if spec is None:
         text = "the controller has not written spec.policies yet"
@@ -29,31 +39,67 @@ def ready(spec: NodeSpec | None, generation: int, found: Found, done: Done, *, c
         whose = f"policy {first.policy}: " if first.policy else ""
         text = f"{whose}{first.message}; this agent cannot read it, so it leaves everything as it is"
         return _condition(READY, FALSE, Reason.INVALID_POLICY, text, generation)
-    reason, text = _node_verdict(found, done, changing)
+    reason, text = _node_verdict(found, done, changing, offers, in_turn=spec.may_change)
+    if reason is Reason.CONVERGED and offers.unknown:
+        return _condition(READY, UNKNOWN, Reason.KUBELET_UNREACHABLE, offers.unknown, generation)
+    if reason is Reason.CONVERGED and found.notes:
+        note = found.notes[0]
+        return _condition(READY, TRUE, note.reason, _with_more(note.message, len(found.notes)), generation)
     return _condition(READY, TRUE if reason is Reason.CONVERGED else FALSE, reason, text, generation)
 
 
-def _node_verdict(found: Found, done: Done, changing: Reason | None) -> tuple[Reason, str]:
+def _node_verdict(
+    found: Found, done: Done, changing: Reason | None, offers: Offers, *, in_turn: bool
+) -> tuple[Reason, str]:
     if hindrance := halt(found):
         return hindrance
     if changing is Reason.DRIFTED and found.mismatches:
         return changing, _with_more(found.mismatches[0].message, len(found.mismatches)) + "; it is being repaired"
     if changing is not None:
-        return changing, f"{len(found.plan.steps)} steps to do"
+        return changing, f"{len(found.plan.steps)} steps to do{_given_back(found.plan)}"
+    if lasting := offers.lasting:  # before what waits or failed: no pod gets any of these
+        return Reason.NOT_OFFERED, _with_more(lasting[0].message, len(lasting))
     if failures := _failures(done):
         return failures[0][0], _with_more(failures[0][1], len(failures))
     if done.obstacle is not None:
         return done.obstacle.reason, done.obstacle.message
-    if blocked := found.plan.blocked:
-        return _blocked_reason(found, blocked[0]), _with_more(blocked[0].message, len(blocked))
+    if blocked := _held_up(found):
+        return _blocked_reason(found, blocked[0]), _with_more(blocked[0].message, len(blocked)) + _given_back(
+            found.plan
+        )
+    if found.leaving and (in_turn or not found.plan.displaces):
+        return _evicting(found, done, in_turn=in_turn)
     if found.plan.displaces:
         text = f"{len(found.plan.steps)} steps would disturb {len(found.plan.displaces)} VFs; other nodes go first"
-        return Reason.WAITING_FOR_TURN, text
+        return Reason.WAITING_FOR_TURN, text + _given_back(found.plan)
     if differs := found.mismatches:
         return differs[0].reason, _with_more(differs[0].message, len(differs))
     if found.plan.steps:
         return Reason.CHANGING, f"{len(found.plan.steps)} steps to do"
     return Reason.CONVERGED, "everything is as the policies ask"
+
+
+def _held_up(found: Found) -> list[Blocked]:
+    """The changes that wait for something else than pods that are to be evicted."""
+    return [blocked for blocked in found.plan.blocked if blocked.device not in found.leaving.devices]
+
+
+def _evicting(found: Found, done: Done, *, in_turn: bool) -> tuple[Reason, str]:
+    names = found.leaving.names
+    pods = f"pods {', '.join(names[:3])}" if names else "a pod that is being started"
+    pods += f" and {len(names) - 3} more" if len(names) > 3 else ""
+    if in_turn and not found.leaving.functions <= done.withdrawn:
+        text = "the kubelet still offers some of that to new pods; is the device plugin running?"
+        return Reason.EVICTING, f"{pods} will be evicted from what is to be changed; {text}"
+    if in_turn:
+        return Reason.EVICTING, f"{pods} must leave first, and the policy asks to evict them"
+    return Reason.WAITING_FOR_TURN, f"{pods} would be evicted; other nodes go first"
+
+
+def _given_back(plan: Plan) -> str:
+    """Why something is given back, as an event must say: the first cause and the number of the others; or nothing."""
+    causes = [f"{part.pf} is given back, all or in part: {part.cause}" for part in plan.pfs if part.cause is not None]
+    return f"; {_with_more(causes[0], len(causes))}" if causes else ""
 
 
 def preflight(generation: int, found: Found) -> Condition:
@@ -63,7 +109,7 @@ def preflight(generation: int, found: Found) -> Condition:
         reason, text = hindrance
     elif found.silence is not None:
         reason, text = found.silence[0], f"{found.silence[1]}; every function counts as in use"
-    elif bare := no_iommu_at_all(found.inventory):
+    elif (bare := no_iommu_at_all(found.inventory)) is not None and not found.unsafe:
         reason, text = bare.reason, bare.text
     elif found.lock_error is not None:
         text = f"{found.lock_error}; until then no function is taken from a driver, and no link is set"
@@ -72,6 +118,9 @@ def preflight(generation: int, found: Found) -> Condition:
         reason, text = trouble.reason, trouble.text
     elif lost := found.inventory.unreadable:
         reason, text = Reason.UNREADABLE, _with_more(f"{lost[0].path}: {lost[0].error}", len(lost))
+    elif bare is not None:
+        text = "UNSAFE: vfio does without an IOMMU here, and a policy accepts that; modules, in-use lock, journal and"
+        text += " kubelet are in order"
     return _condition(PREFLIGHT, TRUE if reason is Reason.CONVERGED else FALSE, reason, text, generation)
 
 
@@ -98,13 +147,19 @@ def halt(found: Found) -> tuple[Reason, str] | None:
     return None
 
 
-def outcomes(found: Found, done: Done, *, changing: bool) -> tuple[PolicyOutcome, ...]:
+def outcomes(
+    found: Found, done: Done, *, changing: bool, offers: Offers = NOT_COMPARED, in_turn: bool = False
+) -> tuple[PolicyOutcome, ...]:
     """How every policy stands on this node."""
-    return tuple(_outcome(policy, found, done, changing) for policy in found.config.policies)
+    return tuple(_outcome(policy, found, done, changing, offers, in_turn) for policy in found.config.policies)
 
 
-def _outcome(policy: PolicyConfig, found: Found, done: Done, changing: bool) -> PolicyOutcome:
-    state, (reason, message, device) = _standing(policy, found, done, changing)
+def _outcome(
+    policy: PolicyConfig, found: Found, done: Done, changing: bool, offers: Offers, in_turn: bool
+) -> PolicyOutcome:
+    state, (reason, message, device) = _standing(policy, found, done, changing, in_turn)
+    if state is State.READY and (lasting := offers.of(_resources(policy))):
+        state, reason, message = State.FAILED, Reason.NOT_OFFERED, lasting.message
     return PolicyOutcome(
         name=policy.name,
         uid=policy.uid,
@@ -116,14 +171,19 @@ def _outcome(policy: PolicyConfig, found: Found, done: Done, changing: bool) -> 
     )
 
 
-def _standing(policy: PolicyConfig, found: Found, done: Done, changing: bool) -> tuple[State, Why]:
+def _resources(policy: PolicyConfig) -> list[str]:
+    whole = [policy.whole.resource_name] if policy.whole else []
+    return whole + [pool.resource_name for pool in policy.pools]
+
+
+def _standing(policy: PolicyConfig, found: Found, done: Done, changing: bool, in_turn: bool) -> tuple[State, Why]:
     pfs = {str(pf.address) for pf in found.resolution.desired.pfs if policy.name in pf.policies}
     family = {str(function): str(pf) for function, pf in families(found.inventory).items()}
     rejected = [r for r in found.resolution.rejected if r.policy == policy.name]
     if hindrance := halt(found):
         return State.FAILED, (*hindrance, None)
     parts = [part for part in found.plan.pfs if str(part.pf) in pfs]
-    waiting = [blocked for part in parts for blocked in part.blocked]
+    waiting = [blocked for part in parts for blocked in part.blocked if blocked.device not in found.leaving.devices]
     if done.obstacle is not None and family.get(str(done.obstacle.device), str(done.obstacle.device)) in pfs:
         waiting.append(done.obstacle)
     failed = [why for why in _failures(done) if why[2] in pfs]
@@ -133,20 +193,26 @@ def _standing(policy: PolicyConfig, found: Found, done: Done, changing: bool) ->
         return State.CHANGING, (Reason.CHANGING, f"{steps} steps to do", None)
     if any(result in pfs for result in _failed_pfs(done)):
         return State.FAILED, failed[0]
+    if given_up := [blocked for blocked in waiting if blocked.reason is Reason.DRIVER_MADE_OTHER]:
+        return State.FAILED, (given_up[0].reason, given_up[0].message, str(given_up[0].device))
     if waiting:
         return State.BLOCKED, (_blocked_reason(found, waiting[0]), waiting[0].message, str(waiting[0].device))
+    if any(blocked.device in found.leaving.devices for part in parts for blocked in part.blocked):
+        return State.CHANGING, (*_evicting(found, done, in_turn=in_turn), None)
     if steps:
         reason = Reason.WAITING_FOR_TURN if found.plan.displaces else Reason.CHANGING
         return State.CHANGING, (reason, f"{steps} steps to do", None)
     if failed:
         return State.FAILED, failed[0]
-    return _without_work(rejected, pfs)
+    return _without_work(rejected, pfs, [note for note in found.notes if note.device in pfs])
 
 
-def _without_work(rejected: list[Rejected], pfs: set[str]) -> tuple[State, Why]:
+def _without_work(rejected: list[Rejected], pfs: set[str], notes: list[Mismatch]) -> tuple[State, Why]:
     for claim in rejected:
         state = State.WITHOUT_DEVICE if claim.reason is Reason.NO_MATCHING_DEVICE else State.REJECTED
         return state, (claim.reason, claim.message, claim.device)
+    for note in notes:
+        return State.READY, (note.reason, note.message, note.device)
     return State.READY, (Reason.CONVERGED, f"{len(pfs)} devices are as asked", None)
 
 

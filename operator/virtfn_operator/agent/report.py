@@ -15,21 +15,24 @@ from virtfn_host.core.values.indexes import indexes_text
 from virtfn_host.core.values.model import Function, InUse, Inventory, Pf, vfs_of
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Plan
 from virtfn_operator.agent.found import Done, Found
+from virtfn_operator.agent.leaving import Displacement
+from virtfn_operator.agent.not_offered import NOT_COMPARED, Offers
 from virtfn_operator.agent.ready import outcomes, preflight, ready
 from virtfn_operator.agent.recall import recalled
+from virtfn_operator.agent.usability import notes, pool_statuses, with_withheld, without_empty
 from virtfn_operator.api.bounds import cut_text
 from virtfn_operator.api.conditions import Condition, read_conditions, upsert
 from virtfn_operator.api.node_state import NodeSpec
 from virtfn_operator.api.node_status import (
     BlockedStatus,
+    EvictPod,
+    EvictStatus,
     FunctionStatus,
     NodeStatus,
     NodeSummary,
     PlanStatus,
     PolicyOutcome,
-    PoolStatus,
     RejectedStatus,
     State,
     VfRun,
@@ -67,6 +70,8 @@ class StatusFacts:
     changing: Reason | None
     """`Changing` or `Drifted` while steps are about to be carried out."""
     agent_version: str
+    offers: Offers = NOT_COMPARED
+    """How the published pools stand with the kubelet."""
     carried: int = 0
     """Steps of the plan that have ended, while the others are still being carried out."""
 
@@ -79,9 +84,10 @@ class StatusFacts:
 def node_status(facts: StatusFacts, old: Mapping[str, Any], now: str) -> dict[str, Any]:
     """The whole status as JSON; `old` tells when conditions last changed."""
     found, inventory = facts.found, facts.found.inventory
-    verdict = ready(facts.spec, facts.generation, found, facts.done, changing=facts.changing)
+    verdict = ready(facts.spec, facts.generation, found, facts.done, changing=facts.changing, offers=facts.offers)
     held = _held(found.in_use)
-    pools = _pools(facts.published, held)
+    pools = pool_statuses(facts.published, held, facts.offers.counts or {})
+    verdict = with_withheld(verdict, pools)
     status = NodeStatus(
         observed_generation=facts.generation,
         boot_id=inventory.boot_id,
@@ -89,7 +95,7 @@ def node_status(facts: StatusFacts, old: Mapping[str, Any], now: str) -> dict[st
         kernel=inventory.kernel,
         functions=_functions(found, facts.published, held),
         pools=pools,
-        plan=_plan(found.plan, facts.carried),
+        plan=_plan(found, facts.done, facts.carried),
         policies=tuple(_short(outcome) for outcome in _outcomes(facts)),
         rejected=tuple(
             RejectedStatus(
@@ -106,13 +112,15 @@ def node_status(facts: StatusFacts, old: Mapping[str, Any], now: str) -> dict[st
         conditions=with_conditions(old, (verdict, preflight(facts.generation, found)), now),
     )
     document: dict[str, Any] = wire(status)
-    return document
+    return without_empty(document)
 
 
 def _outcomes(facts: StatusFacts) -> tuple[PolicyOutcome, ...]:
     """How each policy stands; a policy whose resource name is not allowed here is Rejected instead of Ready."""
     forbidden = {r.policy: r for r in facts.spec.forbidden} if facts.spec else {}
-    found = outcomes(facts.found, facts.done, changing=facts.changing is not None)
+    in_turn = facts.spec is not None and facts.spec.may_change
+    changing = facts.changing is not None
+    found = outcomes(facts.found, facts.done, changing=changing, offers=facts.offers, in_turn=in_turn)
     return tuple(
         replace(o, state=State.REJECTED, reason=r.reason, message=r.message)
         if (r := forbidden.get(o.name)) and o.state is State.READY
@@ -157,6 +165,7 @@ def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionSt
                 held_by=whom,
                 policies=wanted.policies if wanted else (),
                 vfs=runs,
+                notes=notes(function, wanted, found.inventory),
             )
         )
     return tuple(functions)
@@ -198,24 +207,13 @@ def _texts(holders: tuple[Holder, ...]) -> tuple[str, ...]:
     return tuple(map(holder_text, holders[:NAME_LIMIT]))
 
 
-def _pools(published: PoolSet, held: Held) -> tuple[PoolStatus, ...]:
-    return tuple(
-        PoolStatus(
-            resource_name=pool.resource_name,
-            capacity=len(pool.devices),
-            healthy=sum(device.healthy for device in pool.devices),
-            in_use=sum(device.address in held for device in pool.devices),
-        )
-        for pool in published.pools
-    )
-
-
-def _plan(plan: Plan, carried: int) -> PlanStatus | None:
+def _plan(found: Found, done: Done, carried: int) -> PlanStatus | None:
+    plan = found.plan
     if not plan.pfs:
         return None
     return PlanStatus(
         steps=max(0, len(plan.steps) - carried),
-        disruptive=bool(plan.displaces),
+        disruptive=bool(plan.displaces or found.leaving),
         blocked=tuple(
             BlockedStatus(
                 device=str(b.device),
@@ -225,7 +223,16 @@ def _plan(plan: Plan, carried: int) -> PlanStatus | None:
             )
             for b in plan.blocked[:LIST_LIMIT]
         ),
+        evict=_evict(found.leaving, done.withdrawn) if found.leaving else None,
     )
+
+
+def _evict(leaving: Displacement, withdrawn: frozenset[PciAddress]) -> EvictStatus:
+    pods = (
+        EvictPod(device=str(p.device), namespace=p.namespace or None, name=p.name or None, uid=p.uid or None)
+        for p in leaving.pods
+    )
+    return EvictStatus(withdrawn=leaving.functions <= withdrawn, pods=tuple(pods))
 
 
 def recall(old: Mapping[str, Any], inventory: Inventory) -> PoolSet | None:

@@ -59,7 +59,7 @@ def shortened(status: Mapping[str, Any], level: int, why: str) -> dict[str, Any]
     if level == 1:
         less |= {key: cut_text(text(status.get(key)), 64) for key in ("bootId", "agentVersion", "kernel")}
         less["functions"] = [_function(it) for it in entries(status.get("functions"), 256)]
-        less["pools"] = list(entries(status.get("pools"), 256))
+        less["pools"] = [_pool(it) for it in entries(status.get("pools"), 256)]
         less["rejected"] = [_short(it) for it in entries(status.get("rejected"), FEW)]
     return less
 
@@ -88,8 +88,12 @@ def _short(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**entry, "message": cut_text(text(entry.get("message")), SHORT)}
 
 
+def _pool(pool: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in pool.items() if key != "withheld"}
+
+
 def _function(function: Mapping[str, Any]) -> dict[str, Any]:
     """A function without holders and with few runs: there are many runs only where holders differ."""
-    kept = {key: value for key, value in function.items() if key not in ("heldBy", "vfs", "policies")}
+    kept = {key: value for key, value in function.items() if key not in ("heldBy", "vfs", "policies", "notes")}
     runs = [{k: v for k, v in run.items() if k != "heldBy"} for run in entries(function.get("vfs"), FEW)]
     return {**kept, "vfs": runs}

@@ -9,20 +9,37 @@ the spec and looks up single policies only (`AskedSpec`), so a damaged spec cost
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from virtfn_host.core.turn.policy import LINK_FIELDS, MATCHER_FIELDS, POOL_FIELDS, WHOLE_FIELDS, policy_config
+from virtfn_host.core.turn.grant_fields import CDI_FIELDS, GRANT_FIELDS, extras_fields
+from virtfn_host.core.turn.policy import (
+    ALLOCATION_FIELDS,
+    LINK_FIELDS,
+    MATCHER_FIELDS,
+    POOL_FIELDS,
+    WHOLE_FIELDS,
+    policy_config,
+)
+from virtfn_host.core.values.choice import ANY
 from virtfn_host.core.values.codec import CodecError, encode, expect_known
-from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, Rejected, WholeRequest
+from virtfn_host.core.values.desired import (
+    DeviceMatcher,
+    NodeConfig,
+    PolicyConfig,
+    PoolRequest,
+    Rejected,
+    WhenInUse,
+    WholeRequest,
+)
 from virtfn_host.core.values.fields import PolicyError, read_number, read_text, weight
 from virtfn_host.core.values.indexes import indexes_text
 from virtfn_host.core.values.model import LinkRequest
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import RESOURCE_DOMAIN, Domains
-from virtfn_operator.api.foreign import text
+from virtfn_operator.api.foreign import entries, text
 
 POLICIES_LIMIT = 1024
 """Policies of one node; the CRD's bound."""
@@ -30,18 +47,30 @@ POLICIES_LIMIT = 1024
 SPEC_LIMIT = 512 * 1024
 """Bytes of the policies of one node as JSON. The API server's store takes 1.5 MiB for spec and status together."""
 
+EVICT_LIMIT = 256
+"""Pods that a spec names; the CRD's bound."""
+
 _HIGHEST = 2**63 - 1
 
 _Fields = Mapping[str, "_Fields | None"]
 """Fields that this version knows, each with the fields below it; None for a single value."""
 
-_POLICY: _Fields = {
-    **dict.fromkeys(("name", "uid", "generation", "count")),
-    "devices": dict.fromkeys(MATCHER_FIELDS),
-    "pools": {**dict.fromkeys(POOL_FIELDS), "link": dict.fromkeys(LINK_FIELDS)},
-    "wholeFunctions": dict.fromkeys(WHOLE_FIELDS),
+_OFFER: _Fields = {
+    "grant": {**dict.fromkeys(GRANT_FIELDS), "cdi": dict.fromkeys(CDI_FIELDS)},
+    "allocation": dict.fromkeys(ALLOCATION_FIELDS),
 }
-_SPEC: _Fields = {"policies": _POLICY, "mayChange": None, "needs": None}
+_POLICY: _Fields = {
+    **dict.fromkeys(("name", "uid", "generation", "count", "mtu", "allowUnsafeNoIommu", "whenInUse")),
+    "devices": dict.fromkeys(MATCHER_FIELDS),
+    "pools": {**dict.fromkeys(POOL_FIELDS), "link": dict.fromkeys(LINK_FIELDS), **_OFFER},
+    "wholeFunctions": {**dict.fromkeys(WHOLE_FIELDS), **_OFFER},
+}
+_SPEC: _Fields = {
+    "policies": _POLICY,
+    "mayChange": None,
+    "needs": None,
+    "evict": dict.fromkeys(("namespace", "name", "uid")),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +87,18 @@ class NodeSpec:
     """Policies of `config` with a resource name that is not allowed here: carried out, but not offered to pods."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class PodId:
+    """One pod; a later one of the same name has another uid."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AskedSpec:
     """The spec of a SriovNode as the controller reads it, usually what the controller itself wrote."""
@@ -65,6 +106,8 @@ class AskedSpec:
     policies: tuple[Any, ...]
     """The JSON of the policies, not parsed."""
     may_change: bool
+    evict: tuple[PodId, ...] = ()
+    """The pods that the agent was asked to look for once more before they are evicted."""
     unread: Rejected | None = None
     """Why this version can read none of them."""
 
@@ -124,10 +167,24 @@ class Wires:
         return found
 
 
-def write_spec(config: NodeConfig, may_change: bool, wires: Wires | None = None) -> dict[str, Any]:
+def write_spec(
+    config: NodeConfig, may_change: bool, wires: Wires | None = None, evict: Sequence[PodId] = ()
+) -> dict[str, Any]:
     """Return the spec as JSON, as `read_spec` reads it."""
     made = wires or Wires()
-    return {"policies": [made.of(policy) for policy in config.policies], "mayChange": may_change}
+    needs = sorted({f"policies.devices.{field}" for policy in config.policies for field in _narrowed_by(policy)})
+    spec: dict[str, Any] = {"policies": [made.of(policy) for policy in config.policies], "mayChange": may_change}
+    if evict:
+        spec["evict"] = [encode(pod) for pod in evict]
+    return {**spec, "needs": needs} if needs else spec
+
+
+_LATER = {"permanent_mac": "permanentMac", "serial_number": "serialNumber", "slot": "slot"}
+"""Fields of a matcher that earlier agents do not know: without them, a matcher would match more (decision 0020)."""
+
+
+def _narrowed_by(policy: PolicyConfig) -> list[str]:
+    return [name for field, name in _LATER.items() if any(getattr(m, field) is not None for m in policy.devices)]
 
 
 def _policy(policy: PolicyConfig) -> dict[str, Any]:
@@ -137,16 +194,33 @@ def _policy(policy: PolicyConfig) -> dict[str, Any]:
         "generation": policy.generation,
         "devices": [_matcher(matcher) for matcher in policy.devices],
         **(_virtual(policy) if policy.whole is None else {"wholeFunctions": _whole(policy.whole)}),
+        **({"allowUnsafeNoIommu": True} if policy.allow_unsafe_no_iommu else {}),
+        **({"whenInUse": str(policy.when_in_use)} if policy.when_in_use is not WhenInUse.WAIT else {}),
     }
 
 
 def _virtual(policy: PolicyConfig) -> dict[str, Any]:
     count = {} if policy.count is None else {"count": policy.count}
-    return {**count, "pools": [_pool(pool) for pool in policy.pools]}
+    mtu = {} if policy.mtu is None else {"mtu": policy.mtu}
+    return {**count, "pools": [_pool(pool) for pool in policy.pools], **mtu}
 
 
 def _whole(whole: WholeRequest) -> dict[str, Any]:
-    return {"resourceName": whole.resource_name, "driver": whole.driver}
+    return {"resourceName": whole.resource_name, "driver": whole.driver, **_grant(whole), **_allocation(whole)}
+
+
+def _grant(asked: PoolRequest | WholeRequest) -> dict[str, Any]:
+    found = extras_fields(asked.extras)
+    return {"grant": found} if found else {}
+
+
+def _allocation(asked: PoolRequest | WholeRequest) -> dict[str, Any]:
+    found = {
+        **({"requireLink": True} if asked.require_link else {}),
+        **({"prefer": str(asked.choice.prefer)} if asked.choice.prefer is not ANY.prefer else {}),
+        **({"topology": str(asked.choice.topology)} if asked.choice.topology is not ANY.topology else {}),
+    }
+    return {"allocation": found} if found else {}
 
 
 def _matcher(matcher: DeviceMatcher) -> dict[str, Any]:
@@ -158,6 +232,9 @@ def _matcher(matcher: DeviceMatcher) -> dict[str, Any]:
         "address": str(matcher.address) if matcher.address else None,
         "netdev": matcher.netdev,
         "numaNode": matcher.numa_node,
+        "permanentMac": matcher.permanent_mac,
+        "serialNumber": matcher.serial_number,
+        "slot": matcher.slot,
     }
     return {key: value for key, value in fields.items() if value is not None}
 
@@ -165,7 +242,8 @@ def _matcher(matcher: DeviceMatcher) -> dict[str, Any]:
 def _pool(pool: PoolRequest) -> dict[str, Any]:
     indexes = {} if pool.indexes is None else {"indexes": indexes_text(pool.indexes)}
     link = {} if pool.link is None else {"link": _link(pool.link)}
-    return {"resourceName": pool.resource_name, **indexes, "driver": pool.driver, **link}
+    offer = {**_grant(pool), **_allocation(pool)}
+    return {"resourceName": pool.resource_name, **indexes, "driver": pool.driver, **link, **offer}
 
 
 def _link(link: LinkRequest) -> dict[str, Any]:
@@ -178,7 +256,13 @@ def asked_spec(spec: Mapping[str, Any]) -> AskedSpec | None:
     if not isinstance(policies, list):
         return None
     may_change = spec.get("mayChange") is True
-    return AskedSpec(policies=tuple(policies[:POLICIES_LIMIT]), may_change=may_change, unread=_not_understood(spec))
+    evict = tuple(
+        PodId(**{field: text(item.get(field), 253) for field in ("namespace", "name", "uid")})
+        for item in entries(spec.get("evict"), EVICT_LIMIT)
+    )
+    return AskedSpec(
+        policies=tuple(policies[:POLICIES_LIMIT]), may_change=may_change, evict=evict, unread=_not_understood(spec)
+    )
 
 
 def read_spec(spec: Mapping[str, Any], domains: Domains | None = None) -> NodeSpec | None:
@@ -271,9 +355,12 @@ def _forbidden(policy: PolicyConfig, domains: Domains) -> Rejected:
 def _read_policy(item: object) -> PolicyConfig | Rejected:
     known = _known(item, _POLICY)
     fields = known if isinstance(known, Mapping) else {}
-    head = {"name", "uid", "generation", "devices"}
+    head = {"name", "uid", "generation", "devices", "allowUnsafeNoIommu", "whenInUse"}
     rest = {key: value for key, value in fields.items() if key not in head}
     what = rest if "wholeFunctions" in rest else {"virtualFunctions": rest}
+    what = {**what, **{key: fields[key] for key in ("allowUnsafeNoIommu",) if key in fields}}
+    if "whenInUse" in fields:
+        what["disruption"] = {"whenInUse": fields["whenInUse"]}
     try:
         name = read_text(fields.get("name"), "name", 253)
         uid = read_text(fields["uid"], "uid", 253) if "uid" in fields else ""

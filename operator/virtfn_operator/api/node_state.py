@@ -18,6 +18,7 @@ from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.conditions import Condition, read_conditions
 from virtfn_operator.api.foreign import entries, mapping, number, optional_text, text
 from virtfn_operator.api.node_spec import (
+    EVICT_LIMIT,
     POLICIES_LIMIT,
     AskedSpec,
     NodeSpec,
@@ -37,6 +38,30 @@ REJECTED_LIMIT = 64
 """Rejections that are read; an agent reports 32."""
 
 MESSAGE_LIMIT = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisplacedPod:
+    """A pod that a status names: by name, by uid or by both. Fields that it leaves out are empty."""
+
+    device: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Displaced:
+    """The pods that are to be evicted for the plan of a node."""
+
+    withdrawn: bool
+    """Whether no new pod is offered what they hold."""
+    pods: tuple[DisplacedPod, ...]
+
+    @property
+    def as_json(self) -> list[Any]:
+        """What a change of makes a status a new one."""
+        return [self.withdrawn, *([p.device, p.namespace, p.name, p.uid] for p in self.pods)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +87,18 @@ class NodeState:
     """What cannot be read, for the log."""
     left: int = 0
     """Steps that are left of its plan."""
+    displaced: Displaced | None = None
+    """The pods that are to be evicted for its plan; None: there are none."""
 
     @property
     def heard(self) -> bool:
         """Whether its status answers its present spec."""
         return not self.unknown and self.observed_generation >= self.generation
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether its spec lets it carry out disruptive changes now."""
+        return self.spec is not None and self.spec.may_change
 
     @cached_property
     def by_uid(self) -> Mapping[str, PolicyOutcome]:
@@ -85,6 +117,7 @@ class NodeState:
     def word(self) -> str:
         """A hash that changes whenever the node reports something new."""
         told: list[Any] = [self.observed_generation, self.disruptive, self.left]
+        told += [] if self.displaced is None else [self.displaced.as_json]
         told += [[o.uid, o.generation, o.state, o.reason, o.message] for o in self.policies]
         told += [[c.type, c.status, c.reason, c.message] for c in self.conditions]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
@@ -178,10 +211,21 @@ def _read_status(name: str, generation: int, spec: AskedSpec | None, status: Map
         observed_generation=observed,
         disruptive=disruptive,
         left=number(plan.get("steps")) or 0,
+        displaced=_displaced(plan.get("evict")),
         policies=tuple(_outcome(item) for item in entries(status.get("policies"), POLICIES_LIMIT)),
         rejected=tuple(_rejected(item) for item in entries(status.get("rejected"), REJECTED_LIMIT)),
         conditions=read_conditions(status),
     )
+
+
+def _displaced(value: object) -> Displaced | None:
+    if not isinstance(value, Mapping):
+        return None
+    pods = (
+        DisplacedPod(**{field: text(item.get(field), 253) for field in ("device", "namespace", "name", "uid")})
+        for item in entries(value.get("pods"), EVICT_LIMIT)
+    )
+    return Displaced(withdrawn=value.get("withdrawn") is True, pods=tuple(pods))
 
 
 def _outcome(item: Mapping[str, Any]) -> PolicyOutcome:

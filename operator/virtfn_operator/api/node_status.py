@@ -70,6 +70,8 @@ class FunctionStatus:
     """The resource name under which the function itself is offered."""
     held_by: Annotated[tuple[HolderText, ...], Most(256)]
     """The holders of the function itself, when it is offered."""
+    notes: Annotated[tuple[Message, ...], Most(256)] = ()
+    """What hinders nothing and should be known: no link, no IOMMU."""
     policies: Annotated[tuple[Name, ...], Most(1024)]
     """Every policy with a claim on it."""
     vfs: Annotated[tuple[VfRun, ...], Most(4096)]
@@ -82,6 +84,7 @@ def function_status(
     held_by: tuple[str, ...],
     policies: tuple[str, ...],
     vfs: tuple[VfRun, ...],
+    notes: tuple[str, ...] = (),
 ) -> FunctionStatus:
     """A function as the status shows it, with what the inventory does not say of it."""
     return FunctionStatus(
@@ -97,9 +100,22 @@ def function_status(
         num_vfs=function.num_vfs,
         pool=pool,
         held_by=held_by,
+        notes=notes,
         policies=policies,
         vfs=vfs,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithheldStatus:
+    """Functions of a pool that no new pod gets, all for one reason."""
+
+    devices: Annotated[tuple[Address, ...], Most(256)]
+    """The first of them."""
+    number: int
+    """How many they are."""
+    reason: Word
+    message: Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +126,9 @@ class PoolStatus:
     capacity: int
     healthy: int
     in_use: int
+    offered: int | None = None
+    """Functions that the kubelet offers to pods; None: it did not answer."""
+    withheld: Annotated[tuple[WithheldStatus, ...], Most(256)] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +142,34 @@ class BlockedStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvictPod:
+    """A pod that holds what a plan changes and that its policies ask to evict: by name, by uid or by both."""
+
+    device: Device
+    """The function, or the PF, whose change waits for it."""
+    namespace: Name | None = None
+    name: Name | None = None
+    uid: Uid | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvictStatus:
+    """The pods to evict for a plan."""
+
+    withdrawn: bool
+    """Whether the kubelet has stopped to offer everything that the change touches."""
+    pods: Annotated[tuple[EvictPod, ...], Most(256)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStatus:
     """What is left to do."""
 
     steps: int
     disruptive: bool
-    """Whether a VF that exists now would be taken away or rebound, which needs `spec.mayChange`."""
+    """Whether a VF that exists now would be taken away or rebound, or a pod evicted, which needs `spec.mayChange`."""
     blocked: Annotated[tuple[BlockedStatus, ...], Most(256)]
+    evict: EvictStatus | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,15 +4,21 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from virtfn_host.core.turn.policy import policy_config, read_disruption, read_priority
+from virtfn_host.core.turn.policy import policy_config, read_disruption, read_priority, read_word
 from virtfn_host.core.values.desired import PolicyConfig, Rejected
 from virtfn_host.core.values.fields import PolicyError, read_mapping, read_text, shown
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import Domains, clashing, environment_keys
 from virtfn_operator.api.foreign import ERRORS, mapping, number, text
 from virtfn_operator.api.selector import LabelSelector, read_selector
+
+PAUSED = "virtfn.dev/paused"
+"""The annotation that pauses a policy's rollout. An annotation and not a field: a change of the spec would be a new
+generation, which every node must be asked for and has to answer, in the very moment when the user wants quiet; and what
+a repository of manifests says of the spec would end the pause at its next sync."""
 
 NAME_LIMIT = 253
 MOST_NODES = 2**31 - 1
@@ -30,6 +36,13 @@ class MaxUnavailable:
         return max(1, math.ceil(nodes * self.amount / 100) if self.percent else self.amount)
 
 
+class OnFailure(StrEnum):
+    """What a policy wants done when a node fails in its turn."""
+
+    STOP = "Stop"  # the node keeps its turn, and no other node gets one
+    CONTINUE = "Continue"  # the turn of the node ends, and the others go on
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """One policy, as the controller merges it."""
@@ -42,6 +55,9 @@ class Policy:
     priority: int = 0
     selector: LabelSelector = field(default_factory=LabelSelector)
     max_unavailable: MaxUnavailable = field(default_factory=MaxUnavailable)
+    on_failure: OnFailure = OnFailure.STOP
+    paused: bool = False
+    """Whether no node may begin a disruptive change for it; those that have begun go on to their end."""
     config: PolicyConfig | Rejected
 
     @property
@@ -68,6 +84,7 @@ def read_policy(body: Mapping[str, Any], domains: Domains | None = None) -> Poli
         "uid": uid,
         "generation": number(metadata.get("generation")) or 0,
         "created": created,
+        "paused": _paused(metadata.get("annotations")),
     }
     given = mapping(spec)
     try:
@@ -78,12 +95,17 @@ def read_policy(body: Mapping[str, Any], domains: Domains | None = None) -> Poli
             return Policy(**known, priority=_rank(given), config=_name_taken(name, *clash))
         priority = read_priority(given)
         selector = read_selector(given["nodeSelector"], "spec.nodeSelector") if "nodeSelector" in given else None
-        limit = _max_unavailable(given)
+        limit, on_failure = _max_unavailable(given), _on_failure(given)
     except ERRORS as error:  # no error of one policy may stop the others
         rejected = Rejected(policy=name, device=None, reason=Reason.INVALID_POLICY, message=str(error))
         return Policy(**known, priority=_rank(given), config=rejected)
     return Policy(
-        **known, priority=priority, selector=selector or LabelSelector(), max_unavailable=limit, config=config
+        **known,
+        priority=priority,
+        selector=selector or LabelSelector(),
+        max_unavailable=limit,
+        on_failure=on_failure,
+        config=config,
     )
 
 
@@ -100,6 +122,16 @@ def _rank(spec: Mapping[str, Any]) -> int:
         return read_priority(spec)
     except PolicyError:
         return 0
+
+
+def _paused(annotations: object) -> bool:
+    """Any value but `false` pauses: after a typing error the rollout must not go on."""
+    value = mapping(annotations).get(PAUSED)
+    return value is not None and value not in ("", "false")
+
+
+def _on_failure(spec: Mapping[str, Any]) -> OnFailure:
+    return read_word(OnFailure, read_disruption(spec).get("onFailure", OnFailure.STOP), "spec.disruption.onFailure")
 
 
 def _max_unavailable(spec: Mapping[str, Any]) -> MaxUnavailable:

@@ -43,6 +43,8 @@ class _Line:
     open_at: float = 0.0
     waits: bool = False
     """Whether its next request goes alone, because it failed so often."""
+    tries: bool = False
+    """Whether that one is under way."""
 
 
 class Gate:
@@ -59,13 +61,18 @@ class Gate:
         """Return the seconds until this request may be sent; 0.0 when it may be sent now."""
         return max(0.0, max((line.open_at for line in self._known(method, path)), default=0.0) - self._clock())
 
+    def hold_others(self, method: str, path: str) -> float:
+        """As `hold`, but only for what holds other requests of this sort, too: an asked pause, a server that fails."""
+        lines = [self._lines[key] for key in _keys(method, path)[1:] if key in self._lines]
+        return max(0.0, max((line.open_at for line in lines), default=0.0) - self._clock())
+
     def enter(self, method: str, path: str) -> float:
         """As `hold`; at 0.0 the request counts as sent, and others on its waiting lines wait for its outcome."""
         if (wait := self.hold(method, path)) > 0.0:
             return wait
         for line in self._known(method, path):
             if line.waits:
-                line.open_at = self._clock() + PROBE
+                line.open_at, line.tries = self._clock() + PROBE, True
         return 0.0
 
     def succeeded(self, method: str, path: str) -> None:
@@ -96,6 +103,10 @@ class Gate:
 
     def _count(self, key: tuple[str, ...], now: float, *, patience: int, asked: float = 0.0) -> None:
         line = self._lines.setdefault(key, _Line())
+        if now < line.open_at and not line.tries:  # it was sent before the line was closed: one trouble, not two
+            line.open_at = max(line.open_at, now + asked)
+            return
+        line.tries = False
         line.backoff.failures += 1
         pause = max(line.backoff.delay(line.backoff.failures - patience), asked)
         line.open_at, line.waits = now + pause, pause > 0.0

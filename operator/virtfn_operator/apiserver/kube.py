@@ -8,7 +8,8 @@ requests are held: a held request is not sent and raises at once.
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -19,7 +20,15 @@ from virtfn_operator.api import GROUP, VERSION
 from virtfn_operator.apiserver.answers import check_kinds, check_list, check_object
 from virtfn_operator.apiserver.gate import UNANSWERED, Gate
 from virtfn_operator.apiserver.kube_error import KubeError
-from virtfn_operator.apiserver.session import BodyTooLargeError, Session, read_body, retry_after, status_message
+from virtfn_operator.apiserver.session import (
+    BodyTooLargeError,
+    Session,
+    budget_cause,
+    lines,
+    read_body,
+    retry_after,
+    status_message,
+)
 from virtfn_operator.apiserver.session import ssl_context as ssl_context
 from virtfn_operator.settings import LIST_LIMIT, ApiServer
 
@@ -46,8 +55,19 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 
 ONE_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
-_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
+SERVER_ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
 
+WATCH = "WATCH"
+"""The method by which the gate knows watches."""
+
+WATCH_BEGINS = 15.0
+"""Seconds until the answer to a watch must have begun: an API server sends the headers at once."""
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
+_ENDLESS = aiohttp.ClientTimeout(total=None, sock_connect=10)
+
+
+NO_QUERY: Mapping[str, str] = {}
 
 Objects = list[dict[str, Any]]
 
@@ -90,6 +110,14 @@ class Kube:
         """
         return await self._object("GET", path)
 
+    async def remembered(self, path: str) -> dict[str, Any]:
+        """Read one object from the API server's memory, without asking etcd; it may be some seconds old.
+
+        Raises:
+            KubeError: as with `read`.
+        """
+        return await self._request("GET", path, check=check_object, query={"resourceVersion": "0"})
+
     async def version(self, path: str) -> str | None:
         """Return the version of an object from the API server's memory, without asking etcd; None where it has none.
 
@@ -112,24 +140,43 @@ class Kube:
         found = await self._request("GET", path, check=check_kinds)
         return frozenset(each["name"] for each in found["resources"])
 
-    async def list(self, path: str, *, accept: str = "application/json") -> list[dict[str, Any]]:
+    async def list(
+        self, path: str, *, accept: str = "application/json", query: Mapping[str, str] = NO_QUERY
+    ) -> list[dict[str, Any]]:
         """Return all objects of a list, page by page, as of now (no resourceVersion: never from a stale cache).
 
         Raises:
             KubeError: not allowed, no answer or a malformed one, or the pages expired meanwhile.
         """
+        items: Objects = []
+        await self.each_page(path, items.extend, accept=accept, query=query)
+        return items
+
+    async def each_page(
+        self,
+        path: str,
+        take: Callable[[Objects], None],
+        *,
+        accept: str = "application/json",
+        size: int = PAGE,
+        query: Mapping[str, str] = NO_QUERY,
+    ) -> str:
+        """Read a list as `list` does, but pass on each page; return the resourceVersion of the list.
+
+        Raises:
+            KubeError: as with `list`; some pages may have been passed on.
+        """
         try:
             async with asyncio.timeout(LIST_SECONDS):
-                return await self._pages(path, accept)
+                return await self._pages(path, take, accept, {**query, "limit": str(size)})
         except TimeoutError:
             raise self._strange("GET", path, f"the list did not end within {LIST_SECONDS:.0f} s") from None
 
-    async def _pages(self, path: str, accept: str) -> Objects:
-        items: list[dict[str, Any]] = []
+    async def _pages(self, path: str, take: Callable[[Objects], None], accept: str, asked: Mapping[str, str]) -> str:
         names: set[tuple[object, object]] = set()
-        query, left = {"limit": str(PAGE)}, self._list_limit
+        query, left, number = dict(asked), self._list_limit, 0
         for _ in range(PAGES):
-            page, size = await self._answer(
+            page, weight = await self._answer(
                 "GET",
                 path,
                 check=check_list,
@@ -139,17 +186,64 @@ class Kube:
                 beyond=f": a list may have {self._list_limit} bytes in all, or there is no memory for it; see the"
                 " chart's controller.resources.limits.memory",
             )
-            left -= size
-            found = page["items"] or []
-            items += found
-            following = page["metadata"].get("continue")
+            left -= weight
+            found, following = page["items"] or [], page["metadata"].get("continue")
+            if following:
+                number += len(found)
+                names |= {(item["metadata"].get("namespace"), item["metadata"]["name"]) for item in found}
+                if not found or len(names) < number or following == query.get("continue"):
+                    raise self._strange("GET", path, "the list goes on with nothing, or with what it had already")
+            take(found)
             if not following:
-                return items
-            names |= {(item["metadata"].get("namespace"), item["metadata"]["name"]) for item in found}
-            if not found or len(names) < len(items) or following == query.get("continue"):
-                raise self._strange("GET", path, "the list goes on with nothing, or with what it had already")
-            query = {"limit": str(PAGE), "continue": str(following)}
+                version = page["metadata"].get("resourceVersion")
+                return version if isinstance(version, str) else ""
+            query = {**asked, "continue": str(following)}
+            del page, found  # so that there is one page in memory while the next one is read
         raise self._strange("GET", path, f"the list has more than {PAGES} pages")
+
+    @asynccontextmanager
+    async def watch(
+        self, path: str, *, accept: str, version: str, seconds: int, query: Mapping[str, str] = NO_QUERY
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a watch that the API server ends after so many seconds, and yield its lines.
+
+        Raises:
+            KubeError: refused, no answer, or the body broke off. A version that expired (410) counts as no failure.
+        """
+        line = "?".join((path, *query.values()))  # so that two watches of one path do not count as one request
+        if (wait := self.gate.enter(WATCH, line)) > 0.0:
+            text = f"watch {path}: not sent after earlier failures; next attempt in {wait:.0f} s"
+            raise KubeError(UNANSWERED, text, retry_in=wait, held=True)
+        asked = {
+            **query,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(seconds),
+            **({"resourceVersion": version} if version else {}),
+        }
+        try:
+            async with asyncio.timeout(WATCH_BEGINS):
+                response = await self._session.request(
+                    "GET", self._url + path, params=asked, headers={"Accept": accept}, timeout=_ENDLESS
+                )
+            async with response:
+                await self._refuse_watch(line, response)
+                self.gate.succeeded(WATCH, line)
+                yield lines(response.content, OBJECT_LIMIT)
+        except asyncio.CancelledError:
+            self.gate.failed(WATCH, line, UNANSWERED)  # the caller's time-out counts as no answer
+            raise
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise self._strange(WATCH, line, f"no answer from {self._url}: {type(error).__name__}: {error}") from error
+
+    async def _refuse_watch(self, path: str, response: aiohttp.ClientResponse) -> None:
+        status = response.status
+        if status == HTTPStatus.OK:
+            return
+        retry_in = 0.0
+        if status != HTTPStatus.GONE:
+            retry_in = self.gate.failed(WATCH, path, status, retry_after=retry_after(response))
+        raise KubeError(status, f"watch {path}: {status}", retry_in=retry_in)
 
     async def patch(self, path: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """Merge `patch` into an object; return the new object.
@@ -166,6 +260,23 @@ class Kube:
             KubeError: it exists, refused, not allowed, or no answer.
         """
         return await self._object("POST", path, body=body, content_type="application/json")
+
+    async def evict(self, namespace: str, name: str, uid: str) -> None:
+        """Evict the pod of this uid; it keeps its own grace period.
+
+        Raises:
+            KubeError: absent, another pod has its name (`exists`), refused (`cause` where it is a PodDisruptionBudget),
+                not allowed, or no answer.
+        """
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"namespace": namespace, "name": name},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        }
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
+        headers = {"Content-Type": "application/json"}
+        await self._answer("POST", path, check=lambda _: None, body=body, headers=headers, of_pod=True)
 
     async def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Replace an object if it still has the version that was read; return the new one.
@@ -195,8 +306,14 @@ class Kube:
         headers: Mapping[str, str] | None = None,
         limit: int = OBJECT_LIMIT,
         beyond: str = "",
+        of_pod: bool = False,
     ) -> tuple[dict[str, Any], int]:
-        """Return the answer and its size in bytes; `beyond` ends the error message of an answer larger than `limit`."""
+        """Return the answer and its size in bytes.
+
+        Args:
+            beyond: the end of the error message for an answer larger than `limit`.
+            of_pod: whether a refusal, and an error 500, tell of the pod that is to be evicted and not of the server.
+        """
         if (wait := self.gate.enter(method, path)) > 0.0:
             text = f"{method} {path}: not sent after earlier failures; next attempt in {wait:.0f} s"
             raise KubeError(UNANSWERED, text, retry_in=wait, held=True)
@@ -215,8 +332,13 @@ class Kube:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise self._strange(method, path, f"no answer from {self._url}: {type(error).__name__}: {error}") from error
         if response.status >= HTTPStatus.BAD_REQUEST:
-            retry_in = self.gate.failed(method, path, response.status, retry_after=retry_after(response))
             text = f"{method} {path}: {response.status}: {status_message(answer)}"
+            if of_pod and (cause := budget_cause(answer)):
+                self.gate.succeeded(method, path)
+                raise KubeError(response.status, text, cause=cause)
+            # A pod with two PodDisruptionBudgets is answered with 500 each time.
+            blamed = HTTPStatus.BAD_REQUEST if of_pod and response.status == SERVER_ERROR else response.status
+            retry_in = self.gate.failed(method, path, blamed, retry_after=retry_after(response))
             raise KubeError(response.status, text, retry_in=retry_in)
         try:
             document = await _parsed(answer, limit)

@@ -9,13 +9,18 @@ from http import HTTPStatus
 class KubeError(Exception):
     """The API server refused a request, or did not answer it (`status` 0); waiting may help."""
 
-    def __init__(self, status: int, message: str, *, retry_in: float = 0.0, held: bool = False) -> None:
+    def __init__(
+        self, status: int, message: str, *, retry_in: float = 0.0, held: bool = False, cause: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_in = retry_in
         """Seconds until the same request may be sent again."""
         self.held = held
         """Whether the request was not sent because of earlier failures. They are logged already, so do not log this."""
+
+        self.cause = cause
+        """What the PodDisruptionBudget says that refused an eviction; empty for any other error."""
 
     @property
     def absent(self) -> bool:

@@ -201,3 +201,16 @@ def status_message(body: bytes) -> str:
     except (ValueError, KeyError, TypeError, RecursionError):
         message = body[:200].decode(errors="replace")
     return " ".join(str(message).split())[:300]
+
+
+def budget_cause(body: bytes) -> str:
+    """Return what a refused eviction says of a PodDisruptionBudget, as one short line; empty if none refused it.
+
+    The message of such an answer names no budget; the cause does.
+    """
+    try:
+        causes = json.loads(body)["details"]["causes"]
+        found = next(cause["message"] for cause in causes if cause["reason"] == "DisruptionBudget")
+    except (ValueError, LookupError, TypeError, StopIteration, RecursionError):
+        return ""
+    return " ".join(str(found).split())[:300]

@@ -1,5 +1,7 @@
 """Decides everything to write from everything the API server lists. Pure: one look, one set of writes.
 
+This is what is decided. `Decider` (decider.py) decides the same one change at a time; a proof compares the two.
+
 SriovNodes without a Node are left alone: the API server collects them, and unknown labels must not count as absent. An
 object that cannot be read stops no other: a policy keeps what it had, a SriovNode counts as changing, and each is
 reported. The cost of one object is bounded by counts before it is read (`core/turn/policy.py`, `api/node_state.py`,
@@ -7,26 +9,35 @@ reported. The cost of one object is bounded by counts before it is read (`core/t
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from virtfn_host.core.values.desired import NodeConfig
 from virtfn_host.core.values.resource_names import Domains
 from virtfn_operator.api import NODES, POLICIES
 from virtfn_operator.api.conditions import Transition, read_conditions, transitions
 from virtfn_operator.api.foreign import ERRORS, mapping
-from virtfn_operator.api.node_state import NodeState, Wires, read_node, unknown_node, write_spec
+from virtfn_operator.api.node_state import NodeState, Wires, write_spec
 from virtfn_operator.api.patch import merge_patch
-from virtfn_operator.api.policy import Policy, read_policy
+from virtfn_operator.api.policy import Policy
 from virtfn_operator.controller import turns
+from virtfn_operator.controller.evict import NO_FACTS, Eviction, Facts
 from virtfn_operator.controller.merge import Merged, Node, merge
-from virtfn_operator.controller.rollout import Turn, may_change
-from virtfn_operator.controller.status import Beside, policy_status
-
-Body = Mapping[str, Any]
-T = TypeVar("T")
+from virtfn_operator.controller.rollout import may_change, rollouts_of
+from virtfn_operator.controller.seats import Moment, Seat, note, said, seat
+from virtfn_operator.controller.see import (
+    Body,
+    Once,
+    SeenNode,
+    SeenPolicy,
+    SeenState,
+    name_of,
+    see_node,
+    see_policy,
+    see_state,
+)
+from virtfn_operator.controller.status import NO_MORE, Beside, Calm, policy_status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +50,15 @@ class World:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeenWorld:
+    """The same, read."""
+
+    policies: Sequence[SeenPolicy]
+    states: Sequence[SeenState]
+    nodes: Sequence[SeenNode]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The settings of the installation."""
 
@@ -46,6 +66,10 @@ class Rules:
     """Domains that resource names may have beside virtfn.dev."""
     turn_timeout: float = turns.TIMEOUT
     """Seconds that a node may be silent in its turn."""
+    grace: float = turns.GRACE
+    """Seconds that evictions may be refused in a turn."""
+    pause: float = turns.PAUSE
+    """Seconds until the next turn after that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +82,8 @@ class Write:
     patch: Mapping[str, Any]
     about: Body
     transitions: tuple[Transition, ...] = ()
+    turn: bool | None = None
+    """True where it grants a turn, False where it ends one. Such a patch is good only for the version decided from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,35 +92,18 @@ class Decision:
 
     writes: tuple[Write, ...]
     unreadable: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seat:
-    """One node in the rollout: its state, what it should be asked, and its turn."""
-
-    state: NodeState
-    body: Body
-    config: NodeConfig
-    note: turns.Note | None
-    """The note on the object."""
-    kept: turns.Note | None
-    """The note to write if nothing about the turn changes."""
-    turn: Turn
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """The time of this look, by clock and by turns."""
-
-    clock: datetime
-    turn: int
-    """The number for a turn that ends now."""
+    evictions: tuple[Eviction, ...] = ()
+    """Pods to evict after the writes."""
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """Why evictions do not go on, by node; to be remembered for the time when the node has no turn any more."""
 
 
 DEFAULT = Rules()
 
 
-def decide(world: World, now: str, rules: Rules = DEFAULT, *, jumped: bool = False) -> Decision:
+def decide(
+    world: World, now: str, rules: Rules = DEFAULT, *, jumped: bool = False, facts: Facts = NO_FACTS
+) -> Decision:
     """Merge policies, give turns, sum up statuses; return only what differs from the objects.
 
     Args:
@@ -102,31 +111,79 @@ def decide(world: World, now: str, rules: Rules = DEFAULT, *, jumped: bool = Fal
         now: RFC 3339, the controller's own clock.
         rules: the settings of the installation.
         jumped: whether that clock was set since the last look.
+        facts: what is known of Nodes and pods.
     """
-    unreadable: list[str] = []
-    living = [body for body in world.policies if not _metadata(body).get("deletionTimestamp")]
-    policies = _read(living, lambda body: read_policy(body, rules.domains), "SriovPolicy", unreadable)
-    labels = _labels(world.nodes, unreadable)
-    present = [body for body in world.states if _name(body) in labels]
-    states = [(_state(body, unreadable), body) for body in present]
+    return decide_all(see(world, rules), now, rules, jumped=jumped, facts=facts)
+
+
+def see(world: World, rules: Rules = DEFAULT) -> SeenWorld:
+    """Read what the API server lists."""
+    shared = Once()
+    policies = [see_policy(body, rules.domains) for body in world.policies]
+    return SeenWorld(
+        policies=[policy for policy in policies if policy is not None],
+        states=[see_state(body, shared) for body in world.states],
+        nodes=[see_node(body, shared) for body in world.nodes],
+    )
+
+
+def decide_all(
+    seen: SeenWorld, now: str, rules: Rules = DEFAULT, *, jumped: bool = False, facts: Facts = NO_FACTS
+) -> Decision:
+    """Decide as `decide` does, from what is read already."""
+    unreadable = [policy.why for policy in seen.policies if policy.why]
+    unreadable += [line for node in seen.nodes if (line := label_trouble(node))]
+    policies = [(seen_one.policy, seen_one.body) for seen_one in seen.policies if seen_one.policy is not None]
+    labels = {node.name: node.labels for node in seen.nodes if node.name and node.labels is not None}
+    states = [state for state in seen.states if state.name in labels]
+    unreadable += [line for state in states if (line := state_trouble(state))]
     wires = Wires()
-    nodes = [Node(name=s.name, labels=labels[s.name], asked=s.spec, garbled=s.garbled) for s, _ in states]
+    nodes = [merging(state, labels[state.name]) for state in states]
     # A policy that cannot be read is not deleted: its functions are not given back.
-    merged = merge([p for p, _ in policies], nodes, wires=wires, lost=len(policies) < len(living))
-    unreadable += [f"SriovNode {name} keeps its spec: what it is asked cannot be read" for name in merged.untouched]
-    clock = read_time(now)
-    seats = [_seat(state, body, merged, wires, clock, rules, jumped) for state, body in states]
-    grants = may_change([seat.turn for seat in seats], {p.name: p.max_unavailable for p, _ in policies})
-    asked, beside = _asked(seats, merged), _beside(seats, merged)
-    look = _Look(clock=clock, turn=turns.following(world.states))
+    merged = merge([p for p, _ in policies], nodes, wires=wires, lost=len(policies) < len(seen.policies))
+    unreadable += [kept_trouble(name) for name in merged.untouched]
+    moment = Moment(
+        clock=read_time(now),
+        jumped=jumped,
+        turn_timeout=rules.turn_timeout,
+        grace=rules.grace,
+        pause=rules.pause,
+        number=turns.following(state.last for state in seen.states),
+        policies={p.name: p for p, _ in policies},
+        wires=wires,
+        facts=facts,
+    )
+    seats = [seat(state, merged.configs[state.name], moment) for state in states]
+    grants = may_change(
+        [one.turn for one in seats],
+        {p.name: p.max_unavailable for p, _ in policies},
+        paused={p.name for p, _ in policies if p.paused},
+    )
+    asked, beside = _asked(seats, merged), _beside(seats, merged, grants, moment)
     writes = [
-        *(_guarded(seat.body, partial(_spec_write, seat, grants, merged, wires, look), unreadable) for seat in seats),
+        *(guarded(one.body, partial(spec_write, one, grants, merged, moment), unreadable) for one in seats),
         *(
-            _guarded(body, partial(_status_write, policy, body, asked, beside, now), unreadable)
+            guarded(body, partial(status_write, policy, body, asked, beside, now), unreadable)
             for policy, body in policies
         ),
     ]
-    return Decision(writes=tuple(write for write in writes if write), unreadable=tuple(unreadable))
+    return Decision(
+        writes=tuple(write for write in writes if write),
+        unreadable=tuple(unreadable),
+        evictions=evictions_of(seats, grants),
+        refusals=refusals_of(seats),
+    )
+
+
+def evictions_of(seats: Iterable[Seat], grants: Mapping[str, bool]) -> tuple[Eviction, ...]:
+    """Return the pods to evict now, of nodes that keep their turn."""
+    granted = (one for one in seats if grants[one.state.name])
+    return tuple(Eviction(node=one.state.name, pod=pod) for one in granted for pod in one.evicting.now)
+
+
+def refusals_of(seats: Iterable[Seat]) -> dict[str, str]:
+    """Return why evictions do not go on, by node."""
+    return {one.state.name: one.evicting.why[1] for one in seats if one.evicting.why is not None}
 
 
 def read_time(now: str) -> datetime:
@@ -137,132 +194,99 @@ def read_time(now: str) -> datetime:
         return datetime.fromtimestamp(0, UTC)
 
 
-def _metadata(body: object) -> Mapping[str, Any]:
-    return mapping(mapping(body).get("metadata"))
+def merging(seen: SeenState, labels: Mapping[str, str]) -> Node:
+    """Return a node as `merge` wants it."""
+    return Node(name=seen.name, labels=labels, asked=seen.state.spec, garbled=seen.state.garbled)
 
 
-def _name(body: object) -> str:
-    name = _metadata(body).get("name")
-    return name if isinstance(name, str) else ""
+def label_trouble(node: SeenNode) -> str:
+    """Return the line about a Node that cannot be read; empty where it can."""
+    if node.name and node.labels is not None:
+        return ""
+    return f"Node {node.name or 'without a name'} is left alone, its labels cannot be read"
 
 
-def _labels(nodes: Iterable[Body], unreadable: list[str]) -> dict[str, Mapping[str, str]]:
-    """The labels of each node; nodes whose labels cannot be read are left out."""
-    found = {}
-    for body in nodes:
-        name, labels = _name(body), _metadata(body).get("labels")
-        if name and (labels is None or _are_labels(labels)):
-            found[name] = labels or {}
-        else:
-            unreadable.append(f"Node {name or 'without a name'} is left alone, its labels cannot be read")
-    return found
+def state_trouble(seen: SeenState) -> str:
+    """Return the line about a SriovNode that cannot be read; empty where it can."""
+    return f"SriovNode {seen.name} counts as changing: {seen.state.unreadable}" if seen.state.unreadable else ""
 
 
-def _are_labels(labels: object) -> bool:
-    """Whether all values are texts: a selector looks them up in sets, where lists and objects cannot be."""
-    return isinstance(labels, Mapping) and all(isinstance(value, str) for value in labels.values())
+def kept_trouble(name: str) -> str:
+    """Return the line about a SriovNode whose spec stays as it is."""
+    return f"SriovNode {name} keeps its spec: what it is asked cannot be read"
 
 
-def _read(bodies: Iterable[Body], read: Callable[[Body], T], kind: str, unreadable: list[str]) -> list[tuple[T, Body]]:
-    found = []
-    for body in bodies:
-        try:
-            found.append((read(body), body))
-        except ERRORS as error:
-            unreadable.append(f"{kind} {_name(body)[:253]} is left out, it cannot be read: {error!r:.200}")
-    return found
-
-
-def _state(body: Body, unreadable: list[str]) -> NodeState:
-    try:
-        state = read_node(body)
-    except ERRORS as error:
-        state = unknown_node(_name(body), 0, f"{error!r:.200}", None, garbled=True, sealed=True)
-    if state.unreadable:
-        unreadable.append(f"SriovNode {state.name} counts as changing: {state.unreadable}")
-    return state
-
-
-def _guarded(body: Body, write: Callable[[], Write | None], unreadable: list[str]) -> Write | None:
+def guarded(body: Body, write: Callable[[], Write | None], unreadable: list[str]) -> Write | None:
     """Decide one write; an error over this object must not stop the others."""
     try:
         return write()
     except ERRORS as error:
-        unreadable.append(f"{_name(body)[:253]} is not written, it cannot be decided: {error!r:.200}")
+        unreadable.append(f"{name_of(body)[:253]} is not written, it cannot be decided: {error!r:.200}")
         return None
 
 
-def _seat(
-    state: NodeState, body: Body, merged: Merged, wires: Wires, now: datetime, rules: Rules, jumped: bool
-) -> _Seat:
-    config, note = merged.configs[state.name], turns.read_note(body)
-    granted = state.spec is not None and state.spec.may_change
-    kept = turns.heard(note, state, now, jumped=jumped) if granted else note
-    lost = granted and kept is not None and turns.is_lost(kept, state, now, rules.turn_timeout)
-    same = state.spec is not None and list(state.spec.policies) == [wires.of(p) for p in config.policies]
-    settled = state.heard and not state.disruptive
-    if not granted and kept is not None and settled:
-        kept = turns.settled(kept, state)
-    turn = Turn(
-        node=state.name,
-        policies=tuple(policy.name for policy in config.policies),
-        granted=granted,
-        wants=state.heard and state.disruptive and same,
-        settled=settled,
-        lost=lost,
-        last=turns.last(note),
-        unknown=state.garbled,
-    )
-    return _Seat(state=state, body=body, config=config, note=note, kept=kept, turn=turn)
-
-
-def _asked(seats: Sequence[_Seat], merged: Merged) -> dict[str, list[NodeState]]:
+def _asked(seats: Sequence[Seat], merged: Merged) -> dict[str, list[NodeState]]:
     """The nodes of each policy, by its uid, including nodes that have no room for it."""
     found: dict[str, list[NodeState]] = {}
-    for seat in seats:
-        uids = {policy.uid for policy in seat.config.policies} | merged.left_out.get(seat.state.name, frozenset())
-        uids |= seat.state.spec.uids if seat.state.name in merged.untouched and seat.state.spec else set()
-        for uid in uids:
-            found.setdefault(uid, []).append(seat.state)
+    for one in seats:
+        for uid in uids_of(one, merged):
+            found.setdefault(uid, []).append(one.state)
     return found
 
 
-def _beside(seats: Sequence[_Seat], merged: Merged) -> Beside:
-    """What nodes do not report themselves: lost turns, and policies that were left out."""
-    lost = {}
-    for seat in seats:
-        note = seat.kept
-        silent = note is not None and note.lost and not turns.has_answered(note, seat.state)
-        if note is not None and (seat.turn.lost or silent):
-            lost[seat.state.name] = turns.why(note)
-    return Beside(lost=lost, left_out=merged.left_out)
+def uids_of(one: Seat, merged: Merged) -> frozenset[str]:
+    """Return the uids of the policies of a node, including those that it has no room for."""
+    uids = {policy.uid for policy in one.config.policies} | merged.left_out.get(one.state.name, frozenset())
+    kept = one.state.spec.uids if one.state.name in merged.untouched and one.state.spec else frozenset()
+    return frozenset(uids | kept)
 
 
-def _spec_write(seat: _Seat, grants: Mapping[str, bool], merged: Merged, wires: Wires, look: _Look) -> Write | None:
-    if seat.state.sealed:
+def _beside(seats: Sequence[Seat], merged: Merged, grants: Mapping[str, bool], moment: Moment) -> Beside:
+    """What nodes do not report themselves: lost turns, why they wait, and policies that were left out."""
+    lost = {one.state.name: why for one in seats if (why := lost_turn(one))}
+    words = ((one.state.name, said(one, moment, granted=grants[one.state.name])) for one in seats)
+    known = {name: found for name, found in words if found is not None}
+    rollouts = rollouts_of([one.turn for one in seats], grants, moment.policies)
+    return Beside(lost=lost, left_out=merged.left_out, known=known, rollouts=rollouts)
+
+
+def lost_turn(one: Seat) -> str:
+    """Return why a node lost its turn, until it has answered; empty where it did not."""
+    kept = one.kept
+    silent = kept is not None and kept.lost and not turns.has_answered(kept, one.state)
+    return turns.why(kept) if kept is not None and (one.turn.lost or silent) else ""
+
+
+def spec_write(one: Seat, grants: Mapping[str, bool], merged: Merged, moment: Moment) -> Write | None:
+    """Return what to write to a SriovNode, if anything."""
+    if one.state.sealed:
         return None
-    name, granted = seat.state.name, grants[seat.state.name]
-    old = mapping(mapping(seat.body).get("spec"))
-    kept = {**old, "mayChange": granted}
-    spec = merge_patch(old, kept if name in merged.untouched else write_spec(seat.config, granted, wires))
-    patch = ({"spec": spec} if spec else {}) | turns.annotated(_note(seat, look, granted=granted), seat.body)
-    return Write(plural=NODES, name=name, subresource="", patch=patch, about=seat.body) if patch else None
+    name, granted = one.state.name, grants[one.state.name]
+    old = mapping(mapping(one.body).get("spec"))
+    evict = one.evicting.ask if granted else ()
+    if name in merged.untouched:
+        new = {**old, "mayChange": granted}
+    else:
+        new = write_spec(one.config, granted, moment.wires, evict)
+    spec = merge_patch(old, new)
+    patch = ({"spec": spec} if spec else {}) | turns.annotated(note(one, moment, granted=granted), one.body)
+    turn = granted if granted != (old.get("mayChange") is True) else None
+    if turn is not None and one.version:
+        patch["metadata"] = {**patch.get("metadata", {}), "resourceVersion": one.version}
+    return Write(plural=NODES, name=name, subresource="", patch=patch, about=one.body, turn=turn) if patch else None
 
 
-def _note(seat: _Seat, look: _Look, *, granted: bool) -> turns.Note | None:
-    """The note on the node's turn to write now."""
-    if seat.turn.lost and seat.kept is not None:
-        return turns.taken(seat.kept, seat.state, look.clock, look.turn)
-    if granted:
-        return seat.kept if seat.turn.granted else turns.fresh(seat.state, look.clock)
-    return None if seat.kept is None else turns.ended(seat.kept, look.turn)
-
-
-def _status_write(
-    policy: Policy, body: Body, asked: Mapping[str, Sequence[NodeState]], beside: Beside, now: str
+def status_write(
+    policy: Policy,
+    body: Body,
+    asked: Mapping[str, Sequence[NodeState]],
+    beside: Beside,
+    now: str,
+    calm: Calm = NO_MORE,
 ) -> Write | None:
+    """Return what to write to the status of a policy, if anything; `calm` as in `policy_status`."""
     old = mapping(body.get("status"))
-    status = policy_status(policy, asked.get(policy.uid, ()), old, now, beside)
+    status = policy_status(policy, asked.get(policy.uid, ()), old, now, beside, calm)
     patch = merge_patch(old, status)
     if not patch:
         return None

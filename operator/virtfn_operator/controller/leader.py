@@ -233,6 +233,10 @@ class Candidate:
         self.renewed_at = began
         return True
 
+    def holds(self) -> bool:
+        """Whether this process surely leads now; callable from any thread."""
+        return self._leads.is_set() and not self._late()
+
     def _late(self) -> bool:
         return self._monotonic() - self.renewed_at >= RENEW_DEADLINE
 

@@ -21,8 +21,12 @@ from virtfn_operator.api.conditions import (
 from virtfn_operator.api.node_state import NodeState
 from virtfn_operator.api.node_status import PolicyOutcome, State, wire
 from virtfn_operator.api.policy import Policy
+from virtfn_operator.controller.rollout import Rollout
+from virtfn_operator.controller.seats import WaitsFor
 
 PROBLEM_LIMIT = 20
+NODES_LIMIT = 20
+"""Nodes that are named of those that have a turn, and of those that wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,22 @@ class PolicySummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutStatus:
+    """Who has a turn and who is next, while nodes take turns."""
+
+    turns: Annotated[tuple[Name, ...], Most(NODES_LIMIT)]
+    """Nodes that have a turn, by name."""
+    waiting: int
+    """How many nodes wait for a turn."""
+    next: Annotated[tuple[Name, ...], Most(NODES_LIMIT)]
+    """The first of them, in their order."""
+    paused: bool
+    """Whether the annotation virtfn.dev/paused holds all further turns."""
+    stopped_by: Name | None
+    """The node whose failure holds them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyStatus:
     """SriovPolicy.status, field for field as in JSON."""
 
@@ -63,6 +83,8 @@ class PolicyStatus:
     nodes: NodeCounts
     problems: Annotated[tuple[Problem, ...], Most(PROBLEM_LIMIT)]
     summary: PolicySummary
+    rollout: RolloutStatus | None
+    """None while no node has or wants a turn."""
     conditions: Annotated[tuple[Condition, ...], Most(16)]
 
 
@@ -74,6 +96,10 @@ class Beside:
     """By node that lost its turn, why."""
     left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By node, the uids of policies for which its SriovNode has no room."""
+    known: Mapping[str, WaitsFor] = field(default_factory=dict)
+    """By node, why it waits, where the controller knows that better."""
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    """By policy."""
 
 
 ROOM = (
@@ -81,35 +107,56 @@ ROOM = (
     " ask for fewer pools and ranges, or for fewer policies"
 )
 NOBODY_BESIDE = Beside()
+NO_ROLLOUT = Rollout()
+
+Calm = Mapping[State, int]
+"""Nodes that a status only counts, by how the policy stands there."""
+
+NO_MORE: Calm = {}
 
 
 def policy_status(
-    policy: Policy, nodes: Sequence[NodeState], old: Mapping[str, Any], now: str, beside: Beside = NOBODY_BESIDE
+    policy: Policy,
+    nodes: Sequence[NodeState],
+    old: Mapping[str, Any],
+    now: str,
+    beside: Beside = NOBODY_BESIDE,
+    calm: Calm = NO_MORE,
 ) -> dict[str, Any]:
     """Return the status of a policy as JSON.
 
     Args:
         policy: the policy.
-        nodes: the states of the nodes that are asked to carry it out.
+        nodes: the states of the nodes that are asked to carry it out, except those in `calm`.
         old: its present status, which tells when conditions last changed.
         now: RFC 3339.
         beside: what the nodes do not report themselves.
+        calm: how many more nodes are asked to carry it out that are `only_counted`.
     """
     seen = [(node, _outcome(policy, node, beside)) for node in sorted(nodes, key=lambda node: node.name)]
     rejections = [(node.name, r) for node, outcome in seen for r in _rejections(policy, node, outcome)]
     accepted = _accepted(policy, rejections)
     conditions = upsert(read_conditions(old), accepted, now)
-    conditions = upsert(conditions, _ready(policy, accepted, [outcome for _, outcome in seen]), now)
+    counts = _counts([outcome for _, outcome in seen], calm)
+    conditions = upsert(conditions, _ready(policy, accepted, [outcome for _, outcome in seen], counts), now)
     resources = {p.resource_name for p in policy.config.pools} if isinstance(policy.config, PolicyConfig) else set()
     status = PolicyStatus(
         observed_generation=policy.generation,
-        nodes=_counts([outcome for _, outcome in seen]),
+        nodes=counts,
         problems=_problems(seen, rejections),
         summary=PolicySummary(resources=",".join(sorted(resources))),
+        rollout=_rollout(beside.rollouts.get(policy.name)),
         conditions=conditions,
     )
     document: dict[str, Any] = wire(status)
     return document
+
+
+def only_counted(policy: Policy, node: NodeState, beside: Beside) -> State | None:
+    """Return how the policy stands on a node where only the number matters; None where the status says more of it."""
+    outcome = _outcome(policy, node, beside)
+    calm = outcome.state in (State.READY, State.WITHOUT_DEVICE) and not node.unknown and not node.disruptive
+    return outcome.state if calm and not _rejections(policy, node, outcome) else None
 
 
 def _outcome(policy: Policy, node: NodeState, beside: Beside) -> PolicyOutcome:
@@ -123,8 +170,45 @@ def _outcome(policy: Policy, node: NodeState, beside: Beside) -> PolicyOutcome:
     found = node.by_uid.get(policy.uid)
     # For a policy that cannot be read, nodes carry out its last good generation.
     if found and (isinstance(policy.config, Rejected) or found.generation >= policy.generation):
-        return found
+        return _better(found, policy, node.name, beside)
     return _said(policy, State.CHANGING, Reason.CHANGING, "the agent has not reported on it yet")
+
+
+def _better(found: PolicyOutcome, policy: Policy, node: str, beside: Beside) -> PolicyOutcome:
+    """Add to what an agent says of a wait what only the controller knows."""
+    if found.reason not in (Reason.WAITING_FOR_TURN, Reason.EVICTING):
+        return found
+    if (known := beside.known.get(node)) is not None:
+        state, reason, message = known
+        return replace(found, state=state, reason=reason, message=message)
+    rollout = beside.rollouts.get(policy.name, NO_ROLLOUT)
+    if found.reason == Reason.WAITING_FOR_TURN and node in rollout.places:
+        return replace(found, message=_waiting(rollout, policy, node))
+    return found
+
+
+def _waiting(rollout: Rollout, policy: Policy, node: str) -> str:
+    text = f"position {rollout.places[node]} of {len(rollout.waiting)}"
+    if rollout.paused:
+        return f"{text}; the rollout is paused: `kubectl virtfn rollout resume {policy.name}`"
+    if rollout.stopped_by:
+        return f"{text}; the rollout has stopped, because node {rollout.stopped_by} failed in its turn"
+    if rollout.turns:
+        more = f" and {len(rollout.turns) - 1} more have their" if len(rollout.turns) > 1 else " has its"
+        return f"{text}; node {rollout.turns[0]}{more} turn"
+    return f"{text}; another policy of this node is paused, has stopped or has no room"
+
+
+def _rollout(found: Rollout | None) -> RolloutStatus | None:
+    if found is None:
+        return None
+    return RolloutStatus(
+        turns=found.turns[:NODES_LIMIT],
+        waiting=len(found.waiting),
+        next=found.waiting[:NODES_LIMIT],
+        paused=found.paused,
+        stopped_by=found.stopped_by or None,
+    )
 
 
 def _said(policy: Policy, state: State, reason: Reason, message: str) -> PolicyOutcome:
@@ -140,10 +224,10 @@ def _rejections(policy: Policy, node: NodeState, outcome: PolicyOutcome) -> list
     return said
 
 
-def _counts(outcomes: Sequence[PolicyOutcome]) -> NodeCounts:
-    number = Counter(outcome.state for outcome in outcomes)
+def _counts(outcomes: Sequence[PolicyOutcome], calm: Calm) -> NodeCounts:
+    number = Counter(outcome.state for outcome in outcomes) + Counter(calm)
     return NodeCounts(
-        matching=len(outcomes),
+        matching=number.total(),
         ready=number[State.READY],
         changing=number[State.CHANGING],
         blocked=number[State.BLOCKED],
@@ -184,21 +268,20 @@ def _accepted(policy: Policy, rejections: Sequence[tuple[str, Rejected]]) -> Con
     return _condition(policy, ACCEPTED, TRUE, Reason.CONVERGED, "every claim stands")
 
 
-def _ready(policy: Policy, accepted: Condition, outcomes: Sequence[PolicyOutcome]) -> Condition:
+def _ready(policy: Policy, accepted: Condition, outcomes: Sequence[PolicyOutcome], counts: NodeCounts) -> Condition:
     for state in (State.FAILED, State.BLOCKED, State.CHANGING):
         if concerned := [outcome for outcome in outcomes if outcome.state == state]:
-            text = f"{len(concerned)} of {len(outcomes)} nodes {state.lower()}: {concerned[0].message}"
+            text = f"{len(concerned)} of {counts.matching} nodes {state.lower()}: {concerned[0].message}"
             return _condition(policy, READY, FALSE, concerned[0].reason or state, text)
     if accepted.status == FALSE:
         return _condition(policy, READY, FALSE, accepted.reason, accepted.message)
-    ready = sum(outcome.state == State.READY for outcome in outcomes)
-    if not outcomes:
+    if not counts.matching:
         text = "no node that runs the agent matches spec.nodeSelector"
         return _condition(policy, READY, FALSE, Reason.NO_MATCHING_DEVICE, text)
-    if not ready:
-        text = f"none of {len(outcomes)} matching nodes has a device that spec.devices matches"
+    if not counts.ready:
+        text = f"none of {counts.matching} matching nodes has a device that spec.devices matches"
         return _condition(policy, READY, FALSE, Reason.NO_MATCHING_DEVICE, text)
-    return _condition(policy, READY, TRUE, Reason.CONVERGED, f"{ready} of {len(outcomes)} nodes are as asked")
+    return _condition(policy, READY, TRUE, Reason.CONVERGED, f"{counts.ready} of {counts.matching} nodes are as asked")
 
 
 def _condition(policy: Policy, kind: str, status: str, reason: str, message: str) -> Condition:

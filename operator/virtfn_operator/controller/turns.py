@@ -6,18 +6,21 @@ agent's. A noted time in the future counts as now, because then the clock was se
 
 A node that reports a failure or waits for a holder keeps its turn, however long that takes. A node that reports nothing
 new for `timeout` seconds loses it. A node that always reports something new and never ends loses it after `MOST`
-timeouts, so that false progress delays the others no longer than that.
+timeouts, so that false progress delays the others no longer than that. A node whose evictions are refused gives its
+turn up after `GRACE` seconds and rests for `PAUSE`; so does, at once, one that failed where the others are to go on.
 
 A note stays when its turn has ended, with the number of that turn. Turns are counted over all nodes in the order in
 which they end, so that the node with the most recent turn waits for all others. Numbers are used because clocks jump.
 """
 
+import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from virtfn_host.core.values.desired import PolicyConfig
 from virtfn_operator.api.foreign import mapping
 from virtfn_operator.api.node_state import NodeState
 from virtfn_operator.api.node_status import State
@@ -27,16 +30,34 @@ ANNOTATION = "virtfn.dev/turn"
 TIMEOUT = 900.0
 """Seconds; the chart's `controller.turnTimeoutSeconds`."""
 
+GRACE = 600.0
+"""Seconds that evictions may be refused in a turn, without anything new, before the turn ends: a PodDisruptionBudget
+that waits for a replacement to become ready allows them within minutes."""
+
+PAUSE = 600.0
+"""Seconds after such a turn before the node may have another one; meanwhile pods use what was withdrawn. Doubled each
+time, so that a node that can never evict is not withdrawn half of the time."""
+
+MOST_TIMES = 5
+"""Turns in a row after which the pause grows no more: then it is 160 minutes."""
+
 MOST = 8
 """Timeouts that one turn may last, however often the node reports something new."""
+
+MOST_MARKS = 4
+EVERY = "ffffffff"
+"""Marks of failed policies in one note; where more failed, this one stands for every policy of the node."""
 
 MOST_TURNS = 10**15 - 1
 """The highest number of a turn; a note with a higher one could not be read back."""
 
 _NOTE = re.compile(
     r"granted=(\S{1,40}) heard=(\S{1,40}) word=([0-9a-f]{1,16})(?: lost=(\S{1,40}))?(?: ended=([0-9]{1,15}))?"
+    r"(?: closes=([0-9]{1,15}))?(?: failed=([0-9a-f]{8}(?:\.[0-9a-f]{8}){0,3}))?(?: refused=(\S{1,40}))?"
+    r"(?: gaveup=(\S{1,40}))?(?: times=([0-9]{1,2}))?"
 )
 _STANDS = frozenset({State.FAILED, State.BLOCKED})
+_NOT_WELL = frozenset({State.FAILED, State.CHANGING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +73,16 @@ class Note:
     """When it lost its turn; kept until it has answered and nothing disruptive is left, or it gets a turn again."""
     number: int | None = None
     """The number of the turn among all turns that ended, of all nodes; None until it has ended."""
+    closes: int | None = None
+    """The generation that took the turn back. Until the node has answered it, it may still be changing."""
+    failed: frozenset[str] = frozenset()
+    """The marks (`mark`) of policies that failed in this turn and stop their rollout; `EVERY` stands for all."""
+    refused: datetime | None = None
+    """Since when evictions do not go on in this turn; None: they do."""
+    gave_up: datetime | None = None
+    """When the turn ended before its work was done: evictions were refused, or the node failed and others go on."""
+    times: int = 0
+    """How often in a row that happened."""
 
     @property
     def over(self) -> bool:
@@ -61,12 +92,23 @@ class Note:
     def __str__(self) -> str:
         lost = f" lost={_text(self.lost)}" if self.lost else ""
         ended = "" if self.number is None else f" ended={self.number}"
-        return f"granted={_text(self.granted)} heard={_text(self.heard)} word={self.word}{lost}{ended}"
+        more = "" if self.closes is None else f" closes={self.closes}"
+        more += f" failed={'.'.join(sorted(self.failed))}" if self.failed else ""
+        more += f" refused={_text(self.refused)}" if self.refused else ""
+        more += f" gaveup={_text(self.gave_up)}" if self.gave_up else ""
+        more += f" times={self.times}" if self.times else ""
+        return f"granted={_text(self.granted)} heard={_text(self.heard)} word={self.word}{lost}{ended}{more}"
 
 
-def fresh(state: NodeState, now: datetime) -> Note:
-    """Return the note of a turn that begins now."""
-    return Note(granted=now, heard=now, word=state.word)
+def fresh(state: NodeState, now: datetime, before: Note | None = None) -> Note:
+    """Return the note of a turn that begins now.
+
+    Args:
+        state: what the node reports.
+        now: the controller's time.
+        before: the note of its last turn.
+    """
+    return Note(granted=now, heard=now, word=state.word, times=before.times if before else 0)
 
 
 def read_note(body: object) -> Note | None:
@@ -77,8 +119,20 @@ def read_note(body: object) -> Note | None:
         return None
     try:
         granted, heard = read_time(match[1]), read_time(match[2])
-        lost, number = read_time(match[4]) if match[4] else None, int(match[5]) if match[5] else None
-        return Note(granted=granted, heard=heard, word=match[3], lost=lost, number=number)
+        lost, refused, gave_up = (read_time(match[n]) if match[n] else None for n in (4, 8, 9))
+        number, closes = (int(match[n]) if match[n] else None for n in (5, 6))
+        return Note(
+            granted=granted,
+            heard=heard,
+            word=match[3],
+            lost=lost,
+            number=number,
+            closes=closes,
+            failed=frozenset((match[7] or "").split(".")) - {""},
+            refused=refused,
+            gave_up=gave_up,
+            times=int(match[10] or 0),
+        )
     except ValueError:
         return None
 
@@ -88,9 +142,9 @@ def last(note: Note | None) -> int:
     return 0 if note is None else max(1, note.number or 0)
 
 
-def following(bodies: Iterable[object]) -> int:
-    """Return the number for the turn that ends next, from the notes on all SriovNodes."""
-    return min(1 + max((last(read_note(body)) for body in bodies), default=0), MOST_TURNS)
+def following(numbers: Iterable[int]) -> int:
+    """Return the number for the turn that ends next, from the number of the last turn (`last`) of each SriovNode."""
+    return min(1 + max(numbers, default=0), MOST_TURNS)
 
 
 def read_time(text: str) -> datetime:
@@ -118,17 +172,19 @@ def heard(note: Note | None, state: NodeState, now: datetime, *, jumped: bool = 
         jumped: whether the clock was set since the last look, so that noted times cannot be compared with now.
     """
     if note is None or note.over:
-        return fresh(state, now)
+        return fresh(state, now, note)
     if jumped:
-        note = replace(note, granted=now, heard=now)
+        note = replace(note, granted=now, heard=now, refused=note.refused and now)
     note = replace(note, granted=min(note.granted, now), heard=min(note.heard, now))
     return note if state.unknown or state.word == note.word else replace(note, heard=now, word=state.word)
 
 
 def is_lost(note: Note, state: NodeState, now: datetime, timeout: float) -> bool:
     """Whether the node loses its turn now."""
-    if state.heard and any(outcome.state in _STANDS for outcome in state.policies):
+    if note.failed or (state.heard and any(outcome.state in _STANDS for outcome in state.policies)):
         return False
+    if state.heard and state.displaced is not None and state.displaced.withdrawn:
+        return False  # it waits for pods: `gives_up` ends that
     silent = (now - note.heard).total_seconds() >= timeout
     return silent or (now - note.granted).total_seconds() >= MOST * timeout
 
@@ -138,9 +194,80 @@ def taken(note: Note, state: NodeState, now: datetime, number: int) -> Note:
     return replace(note, lost=now, word=state.word, number=number)
 
 
-def ended(note: Note, number: int) -> Note:
-    """Return the note of a node without a turn; a turn that it had until now gets this number."""
-    return note if note.over else replace(note, number=number)
+def ended(note: Note, number: int, *, now: datetime, closes: int, gave_up: bool = False) -> Note:
+    """Return the note of a node without a turn.
+
+    Args:
+        note: its present note; of a turn that ended earlier, it stays.
+        number: the number for a turn that it had until now.
+        now: the controller's time.
+        closes: the generation that takes the turn back.
+        gave_up: whether it ends before its work is done.
+    """
+    if note.over:
+        return note
+    stopped, times = (now, min(note.times + 1, MOST_TIMES)) if gave_up else (None, 0)
+    return replace(
+        note, heard=now, number=number, closes=closes, failed=frozenset(), refused=None, gave_up=stopped, times=times
+    )
+
+
+def is_closing(note: Note, state: NodeState, now: datetime, timeout: float) -> bool:
+    """Whether a node may not know yet that its turn has ended. One that is silent is waited for `timeout` seconds."""
+    if note.closes is None or note.lost or state.observed_generation >= note.closes:
+        return False
+    return abs((now - note.heard).total_seconds()) < timeout
+
+
+def mark(policy: PolicyConfig) -> str:
+    """Return what a note calls this policy; an edit makes it another one."""
+    return hashlib.sha256(f"{policy.uid}/{policy.generation}".encode()).hexdigest()[:8]
+
+
+def with_failure(note: Note, failing: Set[str], state: NodeState, asked: Iterable[PolicyConfig]) -> Note:
+    """Return the note of a node in its turn. A failure stays on it while the node tries again, until it reports that
+    all is well, or the policy is edited.
+
+    Args:
+        note: its present note.
+        failing: the marks of policies that fail there now.
+        state: what the node reports.
+        asked: the policies that it is asked to carry out and that stop after a failure.
+    """
+    well = state.heard and not any(outcome.state in _NOT_WELL for outcome in state.policies)
+    known = {mark(policy) for policy in asked}
+    kept = set() if well or not known else note.failed & (known | {EVERY})
+    marks = frozenset(failing | kept)
+    marks = marks if len(marks) <= MOST_MARKS else frozenset({EVERY})
+    return note if marks == note.failed else replace(note, failed=marks)
+
+
+def failed_in(note: Note, policy: PolicyConfig) -> bool:
+    """Whether the note says that this policy failed."""
+    return not note.failed.isdisjoint((mark(policy), EVERY))
+
+
+def with_refusal(note: Note, now: datetime, *, refused: bool) -> Note:
+    """Return the note of a node in its turn, with the time since when its evictions do not go on."""
+    since = min(note.refused or now, now) if refused else None
+    return note if since == note.refused else replace(note, refused=since)
+
+
+def gives_up(note: Note, now: datetime, grace: float) -> bool:
+    """Whether evictions have been refused for so long, without anything new, that the turn ends."""
+    return note.refused is not None and (now - max(note.refused, note.heard)).total_seconds() >= grace
+
+
+def rest_of(note: Note, pause: float) -> float:
+    """Return the seconds without a turn after one that ended before its work was done: twice as many each time."""
+    return pause * 2.0 ** max(0, note.times - 1)
+
+
+def rests(note: Note, now: datetime, pause: float) -> bool:
+    """Whether a turn that ended before its work was done was so short a time ago that no other one is given yet."""
+    if not note.over or note.gave_up is None:
+        return False
+    return 0.0 <= (now - note.gave_up).total_seconds() < rest_of(note, pause)
 
 
 def settled(note: Note, state: NodeState) -> Note:

@@ -1,8 +1,8 @@
 """Decides which events of a watch wake the controller, and when. Pure; the caller passes the time.
 
-A wake-up costs three lists, and changes of objects are not trusted: with a stolen token of one node, a new status can
-come every second. So each object has an allowance that normal operation does not use up; events beyond it are handled
-a little later, together. The memory is bounded, because deletions are missed in the gaps of a watch.
+A wake-up costs a decision and often a write, and changes of objects are not trusted: with a stolen token of one node, a
+new status can come every second. So each object has an allowance that normal operation does not use up; events beyond
+it are handled a little later, together. The memory is bounded, because deletions are missed in the gaps of a watch.
 """
 
 from dataclasses import dataclass, field

@@ -17,8 +17,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import uuid4
 
 import competitor
 import pytest
@@ -29,7 +30,7 @@ from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.values.model import InUse
-from virtfn_host.core.values.steps import Outcome
+from virtfn_host.core.values.steps import Outcome, Plan
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.machine import Machine
@@ -211,7 +212,9 @@ def _operate(machine: Machine, config: NodeConfig, chance: random.Random, seen: 
     in_use = evidence(machine.sysfs, inventory) if chance.random() < 0.5 else InUse(holders=())
     made = plan(inventory, resolve(config, inventory, machine.journal.originals()).desired, in_use)
     seen["blocked in the plan"] += bool(made.blocked)
-    for result in apply(made, machine).results:
+    # Each operation is asked for anew: what was tried for the ones before does not count.
+    asked = Plan(pfs=tuple(replace(part, wish=uuid4().hex) for part in made.pfs))
+    for result in apply(asked, machine).results:
         seen["steps done"] += result.outcome is Outcome.DONE
         if result.outcome is Outcome.FAILED:
             seen[f"refused {result.reason}"] += 1

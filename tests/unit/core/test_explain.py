@@ -255,3 +255,18 @@ def test_what_the_machine_needs_is_named() -> None:
     assert len(found.hindrances) == 1
     assert "this machine needs it: the file system on / is on it" in found.hindrances[0].message
     assert "in use by       needed: the file system on / is on it\n" in explanation(found)
+
+
+@pytest.mark.parametrize(("code", "told"), [("010802", True), ("010801", True), ("020000", False), ("010700", False)])
+def test_of_an_nvme_vf_it_is_noted_that_its_pf_must_bring_it_online(code: str, told: bool) -> None:
+    found = explain_in(replace(FUNCTION, function=replace(VF, class_code=code)), an_inventory(a_pf(0)), MACHINE, ())
+    assert ("nvme virt-mgmt" in explanation(found)) is told
+
+
+def test_a_function_on_vfio_without_an_iommu_is_called_unsafe() -> None:
+    function = replace(VF, driver="vfio-pci", vfio_bound=True)
+    inventory = replace(an_inventory(a_pf(0)), noiommu=True, noiommu_groups=(14,))
+    found = explain_in(replace(FUNCTION, function=function), inventory, MACHINE, ())
+    assert found.hindrances[0].reason is Reason.NO_IOMMU
+    assert "unsafe: its user can read and write all memory" in explanation(found)
+    assert "allowUnsafeNoIommu: true" in explanation(found)

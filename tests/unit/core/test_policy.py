@@ -61,7 +61,7 @@ def _pool(**fields: Any) -> dict[str, Any]:
         ({"virtualFunctions": None}, "spec.virtualFunctions: is missing"),
         ({"wholeFunctions": {"resourceName": "x"}}, "spec: has both virtualFunctions and wholeFunctions"),
         ({"virtualFunctions": None, "wholeFunctions": {}}, "spec: has both"),
-        ({"disruption": {"whenInUse": "Evict"}}, "spec.disruption.whenInUse"),
+        ({"disruption": {"whenInUse": "Force"}}, "spec.disruption.whenInUse: 'Force' is not one of Wait, Evict"),
         (_vfs(count=-1), "spec.virtualFunctions.count"),
         (_vfs(count=True), "spec.virtualFunctions.count"),
         (_vfs(pools=[]), "spec.virtualFunctions.pools: name at least one"),

@@ -1,16 +1,21 @@
 """What pods are offered: nothing that is not there, nothing pulled from under a holder."""
 
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from inventories import a_pf, a_pod, a_policy, a_vf, an_inventory
 
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.pools import pools
 from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.choice import Choice, Prefer, Topology
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.values.extras import Cdi, Extras
 from virtfn_host.core.values.model import InUse, Inventory, Original, Unreadable
 from virtfn_host.core.values.offered import PoolSet
+from virtfn_host.core.values.parts import Part
 from virtfn_host.core.values.reasons import Reason
 
 EMPTY = PoolSet(boot_id="boot-1", pools=())
@@ -71,6 +76,26 @@ def test_a_blocked_resize_keeps_offering_what_was_offered() -> None:
     assert health(after) == dict.fromkeys(range(7), True)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"driver": "vfio-pci", "vfio_bound": True}, Reason.NOT_USABLE),
+        ({"vfs": tuple(replace(vf, lacks=(Part.NODE,)) for vf in SEVEN.pfs[0].vfs)}, Reason.NOT_USABLE),
+        ({"vfs": tuple(replace(vf, driver=None, vfio_bound=False) for vf in SEVEN.pfs[0].vfs)}, Reason.BIND_FAILED),
+    ],
+    ids=["token", "node", "driver"],
+)
+def test_a_kept_offer_is_healthy_only_while_a_pod_could_use_it(change: dict[str, Any], reason: Reason) -> None:
+    """The policy is refused now (too many VFs), so everything stays as it was."""
+    original = Original(address=PF, vendor="8086", device="10c9", num_vfs=0, autoprobe=True, vfs=())
+    before = published(SEVEN, a_policy())
+    moved = an_inventory(replace(SEVEN.pfs[0], **change))
+    after = published(moved, a_policy(count=8), previous=before, originals=(original,))
+    assert health(after) == dict.fromkeys(range(7), False)
+    assert {device.reason for pool in after.pools for device in pool.devices} == {reason}
+    assert health(published(SEVEN, a_policy(count=8), previous=before, originals=(original,)))[0]
+
+
 def test_after_the_policy_is_gone_only_held_vfs_stay_and_no_new_pod_gets_them() -> None:
     before = published(SEVEN, a_policy())
     original = Original(address=SEVEN.pfs[0].address, vendor="8086", device="10c9", num_vfs=0, autoprobe=True, vfs=())
@@ -123,3 +148,18 @@ def test_what_is_out_of_sight_stays_listed_and_no_new_pod_gets_it() -> None:
     (pool,) = blind.pools
     assert [(device.healthy, device.reason) for device in pool.devices] == [(False, Reason.UNREADABLE)] * 7
     assert published(an_inventory(), a_policy(), previous=before).pools == ()
+
+
+def test_a_pool_says_how_its_functions_are_chosen_and_of_which_pf_they_are() -> None:
+    spread = Choice(prefer=Prefer.SPREAD, topology=Topology.NONE)
+    asked = a_policy(pools=tuple(replace(pool, choice=spread) for pool in a_policy().pools))
+    (pool,) = published(SEVEN, asked).pools
+    assert pool.choice == spread
+    assert {device.pf for device in pool.devices} == {PF}
+
+
+def test_a_pool_says_what_its_containers_get() -> None:
+    extras = Extras(vhost_net=True, cdi=Cdi(gid=107, mode="0660"))
+    asked = a_policy(pools=tuple(replace(pool, extras=extras) for pool in a_policy().pools))
+    (pool,) = published(SEVEN, asked).pools
+    assert pool.extras == extras

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 
@@ -19,9 +20,9 @@ from virtfn_host.core.turn.pools import pools
 from virtfn_host.core.turn.resolve import Resolution, resolve
 from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig
+from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
 from virtfn_host.core.values.model import InUse, Inventory
-from virtfn_host.core.values.offered import PoolSet
+from virtfn_host.core.values.offered import PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import Reason
 
 AROUND = Surroundings(
@@ -85,10 +86,18 @@ def vfs_disagreement(machine: Machine) -> str | None:
     return None
 
 
-def offer_disagreement(machine: Machine) -> str | None:
-    """The first VF on its driver that is offered and not as asked, or as asked and not offered."""
-    inventory, in_use = machine
-    desired = resolve(NodeConfig(policies=(a_policy(count=None),)), inventory, ()).desired
+WHOLE = a_policy(
+    count=None,
+    pools=(),
+    devices=(DeviceMatcher(class_code="02"),),
+    whole=WholeRequest(resource_name="virtfn.dev/nic", driver="vfio-pci"),
+)
+NOBODY = InUse(holders=())
+
+
+def offered(inventory: Inventory, in_use: InUse, *policies: PolicyConfig) -> dict[PciAddress, PoolDevice]:
+    """What these policies offer of a machine, whatever is in use, without an earlier offer."""
+    desired = resolve(NodeConfig(policies=policies), inventory, ()).desired
     published = pools(
         desired=desired,
         inventory=inventory,
@@ -97,13 +106,47 @@ def offer_disagreement(machine: Machine) -> str | None:
         previous=PoolSet(boot_id=inventory.boot_id, pools=()),
         withdrawn=frozenset(),
     )
-    about_vfio = {Reason.NO_IOMMU, Reason.GROUP_NOT_VIABLE}
-    missing = {it.device: it.reason for it in verify(desired, inventory) if it.reason in about_vfio}
+    return {device.address: device for pool in published.pools for device in pool.devices}
+
+
+def of_its_own(inventory: Inventory, address: PciAddress) -> Inventory:
+    """The same machine where nothing is unreadable but of this function: the plan waits for its siblings, not a pod."""
+    return replace(inventory, unreadable=tuple(lost for lost in inventory.unreadable if lost.device == address))
+
+
+def offer_disagreement(machine: Machine) -> str | None:
+    """The first function on its driver that is healthy where `explain` says it does not work, or the other way."""
+    inventory, _ = machine
     there = {f.address: f for f in inventory.every}
-    for device in (device for pool in published.pools for device in pool.devices):
-        function, reason = there[device.address], missing.get(str(device.address))
-        if function.driver == "vfio-pci" == function.driver_override and device.reason != reason:
-            return f"{device.address}: offered with {device.reason}, verify says {reason}"
+    devices = [*offered(inventory, NOBODY, a_policy(count=None)).values(), *offered(inventory, NOBODY, WHOLE).values()]
+    for device in devices:
+        function = there[device.address]
+        if not (function.driver == "vfio-pci" == function.driver_override) or shares(device):
+            continue
+        found = told(of_its_own(inventory, device.address), NOBODY, device.address).hindrances
+        if device.reason != (found[0].reason if found else None):
+            return f"{device.address}: offered with {device.reason}, explain says {found}"
+    return None
+
+
+def shares(device: PoolDevice) -> bool:
+    return device.reason is Reason.NOT_USABLE and (device.message or "").startswith("shares IOMMU group")
+
+
+def sharing_disagreement(machine: Machine) -> str | None:
+    """The first IOMMU group of which two functions are healthy; or none is, though each would be alone."""
+    inventory, in_use = machine
+    groups: dict[int | None, list[PoolDevice]] = {}
+    there = {f.address: f for f in inventory.every}
+    for device in offered(inventory, in_use, a_policy(count=None), WHOLE).values():
+        if there[device.address].vfio_bound:
+            groups.setdefault(there[device.address].iommu_group, []).append(device)
+    for number, devices in groups.items():
+        healthy = [device for device in devices if device.healthy]
+        if len(healthy) > 1:
+            return f"{', '.join(str(device.address) for device in healthy)} are healthy in group {number}"
+        if not healthy and all(map(shares, devices)):
+            return f"every function of group {number} is withheld for another one"
     return None
 
 
@@ -119,9 +162,16 @@ def test_explain_says_of_vfs_what_a_policy_is_told_that_asks_for_one(machine: Ma
     assert vfs_disagreement(machine) is None
 
 
+@settings(max_examples=300)
 @given(used_machines())
-def test_what_verify_calls_unusable_is_offered_to_nobody(machine: Machine) -> None:
+def test_explain_says_works_exactly_where_the_pool_is_healthy_and_else_the_same_reason(machine: Machine) -> None:
     assert offer_disagreement(machine) is None
+
+
+@settings(max_examples=300)
+@given(used_machines())
+def test_of_an_iommu_group_one_function_is_healthy(machine: Machine) -> None:
+    assert sharing_disagreement(machine) is None
 
 
 def test_every_reason_is_drawn_and_also_that_nothing_is_in_the_way() -> None:
@@ -135,7 +185,8 @@ def test_every_reason_is_drawn_and_also_that_nothing_is_in_the_way() -> None:
 
         return first_word
 
-    words = ("NeededByMachine", "FunctionTaken", "NoIommu", "Unreadable", "ModuleMissing", "GroupNotViable", "VfsInUse")
+    words = ["NeededByMachine", "FunctionTaken", "NoIommu", "Unreadable", "ModuleMissing", "GroupNotViable", "VfsInUse"]
+    words.append("NotUsable")
     for reason in (None, *map(Reason, words)):
         find(used_machines(), has(reason), settings=LONG)
 
@@ -144,19 +195,24 @@ def test_every_reason_is_drawn_and_also_that_nothing_is_in_the_way() -> None:
 
 TURN, TELL = "virtfn_host.core.turn", "virtfn_host.core.tell"
 BY_HAND, EXPLAIN = f"{TURN}.by_hand", f"{TELL}.explain"
+HEALTHY = "virtfn_host.core.checks.healthy"
+NOTHING: dict[str, object] = {"unreadable": (), "usable": (), "lacking": (), "withheld": {}}
+"""What a check finds that finds nothing, where that is not None."""
 FORGOTTEN = [
-    *[(BY_HAND, name, hand_disagreement) for name in ("needed", "has_vfs", "no_iommu")],
+    *[(BY_HAND, name, hand_disagreement) for name in ("needed", "has_vfs", "no_iommu", "vf_token")],
     *[(f"{TURN}.plan", name, hand_disagreement) for name in ("unreadable", "shared_group", "held")],
     (f"{TURN}.plan", "wanted_driver_trouble", hand_disagreement),
-    (f"{TURN}.verify", "on_vfio", hand_disagreement),
+    (f"{TURN}.verify", "usable", hand_disagreement),
     *[(EXPLAIN, name, hand_disagreement) for name in ("needed", "has_vfs", "no_iommu", "unreadable")],
-    *[(EXPLAIN, name, hand_disagreement) for name in ("driver_trouble", "shared_group", "held")],
+    *[(EXPLAIN, name, hand_disagreement) for name in ("driver_trouble", "shared_group", "held", "vf_token", "lacking")],
     *[
         (module, name, vfs_disagreement)
         for module in (f"{TURN}.resolve", EXPLAIN)
         for name in ("offers_no_vfs", "no_pf_driver", "no_iommu", "behind_port")
     ],
-    (f"{TURN}.pools", "on_vfio", offer_disagreement),
+    (f"{TURN}.pools", "usable", offer_disagreement),
+    (f"{TURN}.pools", "withheld", sharing_disagreement),
+    *[(HEALTHY, name, offer_disagreement) for name in ("no_iommu", "shared_group", "lacking", "_unknown")],
 ]
 
 
@@ -164,7 +220,7 @@ FORGOTTEN = [
 def forgotten(module: ModuleType, name: str) -> Iterator[None]:
     """One caller that finds nothing in its way, whatever the machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, name, lambda *_, **__: () if name == "unreadable" else None)
+        patch.setattr(module, name, lambda *_, **__: NOTHING.get(name))
         yield
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtfn_deviceplugin.allocate import AllocateRefusedError, ContainerAnswer, allocate
-from virtfn_deviceplugin.functions import Shown
+from virtfn_deviceplugin.grant.granted import AllocateRefusedError, Granted, grant
+from virtfn_deviceplugin.grant.offer import PoolOffer
+from virtfn_deviceplugin.grant.shown import Shown
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.offered import DevicePool, PoolDevice
 from virtfn_host.core.values.reasons import Reason
@@ -24,8 +25,8 @@ def grouped(address: PciAddress) -> Shown:
     return Shown(driver="vfio-pci", vfio_bound=True, group_node=f"/host/dev/vfio/{10 + address.function}", cdev=None)
 
 
-def asked(*indexes: int, pool: DevicePool = POOL) -> ContainerAnswer:
-    return allocate(pool, [str(VFS[index]) for index in indexes], grouped)
+def asked(*indexes: int, pool: DevicePool = POOL) -> Granted:
+    return grant(PoolOffer.of(pool), [str(VFS[index]) for index in indexes], grouped)
 
 
 def test_the_container_gets_the_vfio_node_once_and_each_group() -> None:
@@ -51,20 +52,21 @@ def test_a_name_with_a_dash_has_a_twin_that_a_shell_can_read() -> None:
 def test_a_function_on_a_network_driver_comes_without_nodes() -> None:
     device = replace(POOL.devices[0], driver="igbvf")
     now = Shown(driver="igbvf", vfio_bound=False, group_node="/dev/vfio/1", cdev=None)
-    answer = allocate(replace(POOL, devices=(device,)), [str(VFS[0])], lambda _: now)
+    answer = grant(PoolOffer.of(replace(POOL, devices=(device,))), [str(VFS[0])], lambda _: now)
     assert answer.nodes == ()
     assert "vfio" not in answer.environment["PCIDEVICE_VIRTFN_DEV_FAST_INFO"]
 
 
 def test_where_only_the_cdev_exists_that_is_given() -> None:
     now = Shown(driver="vfio-pci", vfio_bound=True, group_node=None, cdev="vfio3")
-    paths = [node.host_path for node in allocate(POOL, [str(VFS[0])], lambda _: now).nodes]
+    paths = [node.host_path for node in grant(PoolOffer.of(POOL), [str(VFS[0])], lambda _: now).nodes]
     assert paths == ["/dev/iommu", "/dev/vfio/devices/vfio3"]
 
 
 def test_a_group_without_an_iommu_has_its_plain_name_in_the_container() -> None:
     now = Shown(driver="vfio-pci", vfio_bound=True, group_node="/dev/vfio/noiommu-0", cdev=None)
-    node = allocate(POOL, [str(VFS[0])], lambda _: now).nodes[1]
+    accepted = replace(POOL, devices=(replace(POOL.devices[0], no_iommu=True),))
+    node = grant(PoolOffer.of(accepted), [str(VFS[0])], lambda _: now).nodes[1]
     assert (node.host_path, node.container_path) == ("/dev/vfio/noiommu-0", "/dev/vfio/0")
 
 
@@ -85,7 +87,7 @@ UNHEALTHY = replace(POOL, devices=(replace(POOL.devices[0], healthy=False, reaso
 )
 def test_anything_else_is_refused(pool: DevicePool, ids: list[str], now: Shown, message: str) -> None:
     with pytest.raises(AllocateRefusedError, match=message):
-        allocate(pool, ids, lambda _: now)
+        grant(PoolOffer.of(pool), ids, lambda _: now)
 
 
 @given(st.sets(st.integers(0, 3), min_size=1), st.randoms(use_true_random=False))
@@ -101,6 +103,6 @@ def test_the_order_of_asking_changes_nothing(indexes: set[int], random: object) 
 )
 def test_a_refusal_quotes_what_was_asked_for_in_short_and_in_one_line(ids: list[str]) -> None:
     with pytest.raises(AllocateRefusedError) as refused:
-        allocate(POOL, ids, grouped)
+        grant(PoolOffer.of(POOL), ids, grouped)
     assert len(str(refused.value)) < 300
     assert str(refused.value).isprintable()

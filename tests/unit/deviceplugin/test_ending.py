@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import grpc
 import pytest
@@ -19,7 +20,8 @@ from virtfn_host.linux import poolfile
 from virtfn_host.linux.read.sysfs import Sysfs
 
 FAST = DevicePool(resource_name="virtfn.dev/fast", devices=())
-NOBODY_ASKS: Any = None
+NOBODY_ASKS: Any = Mock()
+"""Takes every call."""
 TURNS = 40
 """Turns of the event loop after which the server is ended: from before it starts until it streams."""
 

@@ -8,7 +8,8 @@ import pytest
 from plugin_node import FAST, Node
 
 from virtfn_deviceplugin import manager as manager_module
-from virtfn_deviceplugin.functions import Shown, shown
+from virtfn_deviceplugin.grant.functions import shown
+from virtfn_deviceplugin.grant.shown import Shown
 from virtfn_deviceplugin.watching import Watching
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.linux.read.sysfs import Sysfs

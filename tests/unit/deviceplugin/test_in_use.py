@@ -7,7 +7,7 @@ import pytest
 from kernel import FakeKernel
 from plugin_node import FAST, Node
 
-from virtfn_deviceplugin.functions import used_by
+from virtfn_deviceplugin.grant.functions import used_by
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.errors import HostError

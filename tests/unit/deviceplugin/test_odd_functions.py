@@ -7,7 +7,7 @@ import grpc
 import pytest
 from plugin_node import FAST, Node
 
-from virtfn_deviceplugin.functions import shown
+from virtfn_deviceplugin.grant.functions import shown
 from virtfn_host.linux.errors import HostError
 from virtfn_host.linux.read.sysfs import Sysfs
 

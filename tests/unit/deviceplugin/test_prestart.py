@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import grpc
 import pytest
 from plugin_node import FAST, Node
 
-from virtfn_deviceplugin.allocate import AllocateRefusedError
 from virtfn_deviceplugin.checkpoint import remembered
-from virtfn_deviceplugin.functions import Shown
-from virtfn_deviceplugin.prestart import expect_still_granted
+from virtfn_deviceplugin.grant.granted import AllocateRefusedError
+from virtfn_deviceplugin.grant.prestart import expect_still_granted
+from virtfn_deviceplugin.grant.shown import Shown
 from virtfn_deviceplugin.v1beta1 import api_pb2 as wire
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.offered import Grant
+from virtfn_host.core.values.rdma import RdmaDevice
 
 VF, OTHER = PciAddress(0, 1, 0x10, 0), PciAddress(0, 2, 0x10, 0)
 
@@ -79,6 +81,31 @@ def test_what_is_no_address_is_refused_in_a_line(name: str) -> None:
         ask(GROUP_12, now("12"), name)
     assert len(str(refused.value)) < 300
     assert str(refused.value).isprintable()
+
+
+MLX = RdmaDevice(name="mlx5_3", nodes=("/dev/infiniband/umad3", "/dev/infiniband/uverbs3"))
+MORE = replace(MLX, nodes=("/dev/infiniband/issm3", *MLX.nodes))
+
+
+@pytest.mark.parametrize(("given", "found"), [(MLX, MLX), (MLX, MORE), (replace(MLX, nodes=()), MLX)])
+def test_the_rdma_nodes_that_were_given_must_still_be_its_own_and_others_may_have_come(
+    given: RdmaDevice, found: RdmaDevice
+) -> None:
+    ask(replace(NETWORK, rdma=(given,)), replace(now(driver="igbvf"), rdma=(found,)))
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ((replace(MLX, nodes=("/dev/infiniband/uverbs4",)),), "umad3 and /dev/infiniband/uverbs3 are not its own now"),
+        ((replace(MLX, nodes=MLX.nodes[1:]),), "but /dev/infiniband/umad3 is not its own now"),
+        ((), "given /dev/infiniband/umad3 and /dev/infiniband/uverbs3 for it, but /dev/infiniband/umad3 and"),
+    ],
+)
+def test_rdma_nodes_that_lead_elsewhere_are_refused(found: tuple[RdmaDevice, ...], said: str) -> None:
+    with pytest.raises(AllocateRefusedError) as refused:
+        ask(replace(NETWORK, rdma=(MLX,)), replace(now(driver="igbvf"), rdma=found))
+    assert said in str(refused.value)
 
 
 async def refusal(node: Node, vf: PciAddress) -> str:

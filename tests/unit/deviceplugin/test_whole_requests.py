@@ -7,7 +7,7 @@ import grpc
 import pytest
 from plugin_node import FAST, Node
 
-from virtfn_deviceplugin.functions import shown
+from virtfn_deviceplugin.grant.functions import shown
 from virtfn_deviceplugin.v1beta1 import api_pb2 as wire
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -77,7 +77,27 @@ async def test_what_cannot_be_noted_is_not_given(node: Node, file: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError, match="cannot be written"):
         await ask(node, [first])
     in_the_way.rmdir()
+    assert noted(node) == []
     assert await ask(node, [first]) == [first]
+
+
+@pytest.mark.parametrize("asked", [[0], [0, 1], [2, 1]])
+async def test_a_refused_request_leaves_the_grants_that_were_there_before_it(node: Node, asked: list[int]) -> None:
+    """The ledger cannot be written. The VFs were made anew, so the refused containers would have got other nodes."""
+    vfs = await served(node)
+    await ask(node, vfs[:2])
+    before = poolfile.read_grants(node.grants)
+    node.remove_vfs()
+    node.make_vfs((1, 0))
+    await node.all_healthy()
+    node.ledger.unlink()
+    node.ledger.mkdir()
+    with pytest.raises(grpc.aio.AioRpcError, match=r"ledger\.json is not written|ledger\.json cannot be written"):
+        await ask(node, [vfs[index] for index in asked])
+    kept = poolfile.read_grants(node.grants)
+    assert kept is not None
+    assert before is not None
+    assert sorted(kept.grants, key=lambda grant: grant.address) == sorted(before.grants, key=lambda g: g.address)
 
 
 def gone(path: Path) -> None:

@@ -2,14 +2,16 @@
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.cli import verbs as cli
+from virtfn_host.cli import doing as cli
 from virtfn_host.cli.options import BLOCKED, DONE, NOTHING_MATCHES, REFUSED, USAGE
 from virtfn_host.cli.verbs import run
+from virtfn_host.linux.act.journal import Journal
 
 POLICY = """
 apiVersion: virtfn.dev/v1alpha1
@@ -28,7 +30,9 @@ PF, VF = "0000:01:00.0", "0000:01:10.0"
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
     """One PF; the steps of `apply` go to the fake kernel."""
     made = FakeKernel(tmp_path / "root", pfs=1)
-    monkeypatch.setattr(cli, "machine_of", lambda *_: made.machine())
+    monkeypatch.setattr(
+        cli, "machine_of", lambda sysfs, path, _: replace(made.machine(), journal=Journal(path, sysfs.boot_id))
+    )
     return made
 
 
@@ -53,7 +57,8 @@ def test_plan_prints_the_steps_and_writes_nothing(
 ) -> None:
     assert run(["plan", "--root", str(kernel.root), "-f", str(policy)]) == DONE
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2] == f"{PF}: set sriov_numvfs 0 -> 2"
+    assert lines[0] == f"{PF}: note that it is claimed by policy fast"
+    assert lines[3] == f"{PF}: set sriov_numvfs 0 -> 2"
     assert not (kernel.root / "var").exists()
 
 
@@ -138,8 +143,8 @@ def test_a_step_that_fails_has_its_reason_and_what_follows_is_not_tried(
     kernel.fail["sriov_numvfs"] = errno.ENOMEM
     assert run(["apply", "--root", str(kernel.root), "-f", str(policy)]) == REFUSED
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].startswith(f"failed     WriteRefused: {PF}: set sriov_numvfs 0 -> 2: ")
-    assert lines[3].startswith("not tried  WriteRefused: ")
+    assert lines[3].startswith(f"failed     WriteRefused: {PF}: set sriov_numvfs 0 -> 2: ")
+    assert lines[4].startswith("not tried  WriteRefused: ")
 
 
 def test_bind_and_restore_one_vf(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:

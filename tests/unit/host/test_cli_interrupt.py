@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel, FakeWriter
 
-from virtfn_host.cli import verbs as cli
+from virtfn_host.cli import doing as cli
 from virtfn_host.cli.options import INTERRUPTED
 from virtfn_host.cli.verbs import run
 from virtfn_host.linux.act.machine import Machine

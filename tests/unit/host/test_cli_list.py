@@ -81,7 +81,11 @@ def test_without_pci_ids_there_are_numbers(
     if content is not None:
         (kernel.root / "usr/share/misc/pci.ids.gz").write_bytes(content)
     assert run(["list", "-v", "--root", str(kernel.root)]) == DONE
-    assert capsys.readouterr().out.splitlines()[2].endswith("VF 0, eth1v160                      -")
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[2]
+        .endswith("VF 0, eth1v160                      -                               -")
+    )
 
 
 def test_json_has_all_that_is_known(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,14 +85,14 @@ def test_a_guid_goes_to_the_kernel_as_it_is_read(field: str, kind: int) -> None:
 class Ipoib(FakeNetlink):
     """An IPoIB netdev: GUIDs can be set, a MAC cannot (ipoib_main.c has no ndo_set_vf_mac)."""
 
-    def set_vf(self, netdev: str, index: int, setting: VfLink) -> None:
+    def set_vf(self, ifindex: int, index: int, setting: VfLink) -> None:
         """See Netlink."""
         if setting.mac is not None:
             raise NetlinkRefusedError(errno.EOPNOTSUPP)
-        vf = self._vfs(self._netdev(netdev))[index]
+        vf = self._vfs(self._of(ifindex))[index]
         before = self._kernel.links.get(vf, VfLink(node_guid=ZERO_GUID, port_guid=ZERO_GUID))
         if setting.node_guid is None and setting.port_guid is None:
-            super().set_vf(netdev, index, setting)
+            super().set_vf(ifindex, index, setting)
             before = self._kernel.links[vf]
         node, port = setting.node_guid or before.node_guid, setting.port_guid or before.port_guid
         self._kernel.links[vf] = replace(before, node_guid=node, port_guid=port)
@@ -142,4 +142,4 @@ def test_a_guid_is_refused_by_a_driver_that_knows_none(kernel: FakeKernel) -> No
     kernel._set_num_vfs(PF, 1)
     (netdev,) = (kernel.devices / str(PF) / "net").iterdir()
     with pytest.raises(NetlinkRefusedError, match="EOPNOTSUPP"):
-        machine.netlink.set_vf(netdev.name, 0, VfLink(node_guid=GUID))
+        machine.netlink.set_vf(machine.netlink.links(netdev.name).ifindex, 0, VfLink(node_guid=GUID))

@@ -82,3 +82,51 @@ def test_a_journal_that_cannot_be_written_leaves_the_old_one(journal: Journal, m
         journal.remember(a_pf(1))
     assert journal.path.read_bytes() == before
     assert [path.name for path in journal.path.parent.iterdir()] == ["journal.json"]
+
+
+def mtus(journal: Journal) -> list[int | None]:
+    (entry,) = journal.originals()
+    return [entry.mtu, *(vf.mtu for vf in entry.vfs)]
+
+
+@pytest.mark.parametrize(
+    ("index", "noted"), [(None, [1500, None, None]), (0, [None, 1500, None]), (1, [None, None, 1500]), (7, [None] * 3)]
+)
+def test_an_mtu_is_noted_once_before_it_is_set(journal: Journal, index: int | None, noted: list[int | None]) -> None:
+    journal.note_mtu(PF.card, index, 1500)
+    assert journal.originals() == ()  # nothing is noted of a card that was never touched
+    journal.remember(PF)
+    assert '"mtu"' not in journal.path.read_text()
+    journal.note_mtu(PF.card, index, 1500)
+    journal.note_mtu(PF.card, index, 9000)
+    assert mtus(journal) == noted
+    assert journal.note_mtu(PF.card, index, 1500) is False
+    assert ('"needs":["originals' in journal.path.read_text()) is (1500 in noted)
+
+
+@pytest.mark.parametrize("index", [None, 0, 1])
+def test_an_mtu_that_was_not_set_after_all_is_dropped_and_no_other(journal: Journal, index: int | None) -> None:
+    journal.remember(PF)
+    for other in (None, 0, 1):
+        assert journal.note_mtu(PF.card, other, 1500)
+    journal.drop_mtu(PF.card, index)
+    assert mtus(journal) == [None if other == index else 1500 for other in (None, 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("pf", "first", "forgotten"),
+    [(1500, 1500, True), (9000, 1500, False), (None, 1500, False), (1500, 9000, False), (1500, None, True)],
+)
+def test_a_pf_is_forgotten_only_when_each_mtu_is_as_noted(
+    journal: Journal, pf: int | None, first: int | None, forgotten: bool
+) -> None:
+    journal.remember(PF)
+    for index in (None, 0):
+        journal.note_mtu(PF.card, index, 1500)
+    now = replace(PF, mtu=pf, vfs=(replace(PF.vfs[0], mtu=first), replace(PF.vfs[1], mtu=4000)))
+    if forgotten:
+        journal.forget(now)
+        assert journal.originals() == ()
+        return
+    with pytest.raises(StaleSnapshotError, match="not as it was before the first touch"):
+        journal.forget(now)

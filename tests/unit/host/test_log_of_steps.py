@@ -11,8 +11,8 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import GROUPS
 from virtfn_host.core.values.steps import Settle, plan_of
 from virtfn_host.executor import Executor
+from virtfn_host.logs.seldom import Seldom
 from virtfn_host.process import serve
-from virtfn_host.process.seldom import Seldom
 from virtfn_host.process.serve import Host
 
 ABSENT = plan_of(Settle(pf=PciAddress(domain, 1, 0, 0), num_vfs=0) for domain in range(100))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
-from virtfn_host.cli import verbs as cli
+from virtfn_host.cli import doing as cli
 from virtfn_host.cli.options import DONE
 from virtfn_host.cli.verbs import run
 

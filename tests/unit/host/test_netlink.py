@@ -18,6 +18,8 @@ from virtfn_host.linux.netlink import child
 from virtfn_host.linux.netlink.asks import Addresses, Netlink
 from virtfn_host.linux.netlink.child import wire
 
+NO_IFINDEX = 2**30
+
 
 @pytest.fixture
 def netlink(tmp_path: Path) -> Iterator[Netlink]:
@@ -32,13 +34,18 @@ def netlink(tmp_path: Path) -> Iterator[Netlink]:
 def test_the_loopback_is_up_and_has_its_address(netlink: Netlink) -> None:
     assert netlink.links("lo").vfs == ()
     assert "127.0.0.1/8" in Addresses(netlink).of("lo")
+    assert netlink.mtu("lo").now == 65536
 
 
 def test_a_netdev_that_is_not_there_is_an_errno_and_the_next_question_is_answered(netlink: Netlink) -> None:
     with pytest.raises(NetlinkRefusedError, match="ENODEV"):
         netlink.links("none0")
     with pytest.raises(NetlinkRefusedError, match="ENODEV"):
-        netlink.set_vf("none0", 0, VfLink(trust=True))
+        netlink.set_vf(NO_IFINDEX, 0, VfLink(trust=True))
+    with pytest.raises(NetlinkRefusedError, match="ENODEV"):
+        netlink.mtu("none0")
+    with pytest.raises(NetlinkRefusedError, match="ENODEV"):
+        netlink.set_mtu(NO_IFINDEX, 1500)
     assert netlink.links("lo").vfs == ()
 
 
@@ -46,7 +53,7 @@ def test_a_question_that_makes_no_sense_is_refused_by_the_process_that_lives_on(
     netlink.links("lo")
     assert netlink._child is not None
     pid = netlink._child._process.pid
-    for question in ({}, {"links": 1}, {"set": {"netdev": "lo", "index": 0, "setting": {}}}, {"addresses": 1}):
+    for question in ({}, {"links": 1}, {"set": {"ifindex": 1, "index": 0, "setting": {}}}, {"addresses": 1}):
         with pytest.raises(NetlinkRefusedError, match="EINVAL"):
             netlink._ask(question)
     assert netlink.links("lo").vfs == ()

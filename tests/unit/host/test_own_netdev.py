@@ -41,7 +41,13 @@ def put(kernel: FakeKernel, name: str, port: str | None, **files: str) -> None:
     """A netdev in the PF's folder."""
     folder = net(kernel) / name
     folder.mkdir(exist_ok=True)
-    shown = {"flags": "0x1003", "address": "d2:00:00:00:00:01", "addr_assign_type": "1", **files}
+    shown = {
+        "ifindex": str(next(kernel.ifindexes)),
+        "flags": "0x1003",
+        "address": "d2:00:00:00:00:01",
+        "addr_assign_type": "1",
+        **files,
+    }
     if port is not None:
         shown |= {"phys_port_name": port, "phys_switch_id": SWITCH}
     for file, text in shown.items():

@@ -81,3 +81,11 @@ def test_a_file_that_a_shell_made_is_read(tmp_path: Path) -> None:
 def test_aliases_that_mean_little_are_read(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(GOOD.replace("{vendor: ", "&d {vendor: ") + "# *d\n")
     assert len(read_policies(tmp_path / "p.yaml")) == 1
+
+
+@pytest.mark.parametrize("address", ["0000:01:00.0", "0000:00:10.7", "0001:02:03.1", "0000:3b:00.0"])
+def test_an_address_without_quotes_is_an_address(address: str, tmp_path: Path) -> None:
+    """YAML 1.1 reads the first three as numbers to base 60; Kubernetes' parser, and so `kubectl apply`, does not."""
+    (tmp_path / "p.yaml").write_text(GOOD.replace('{vendor: "8086"}', f"{{address: {address}}}"))
+    (policy,) = read_policies(tmp_path / "p.yaml")
+    assert str(policy.devices[0].address) == address

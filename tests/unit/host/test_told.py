@@ -60,7 +60,7 @@ def test_a_pf_that_is_down_is_named_where_no_vfs_come(kernel: FakeKernel, monkey
     kernel._set_num_vfs = lambda *_: None  # type: ignore[method-assign]
     (netdev,) = [folder.name for folder in (kernel.devices / str(PF) / "net").iterdir()]
     reason, text = failure(kernel, TWO, Settle(pf=PF, num_vfs=2))
-    assert reason is Reason.SETTLE_TIMEOUT
+    assert reason is Reason.DRIVER_MADE_OTHER
     assert f"{netdev} is down" in text
     assert f"ip link set {netdev} up" in text
 

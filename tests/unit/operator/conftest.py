@@ -20,6 +20,7 @@ from virtfn_host.core.turn.policy import policy_config
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
 from virtfn_host.core.values.holders import Pod
+from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation, Original, Pf
 from virtfn_host.core.values.offered import Ledger, PoolSet
 from virtfn_host.core.values.steps import Outcome, Plan, Report, Step, StepResult
@@ -27,6 +28,7 @@ from virtfn_host.linux.act.machine import look_at
 from virtfn_host.process.client import HostUnreachable
 from virtfn_operator.agent.loop import Agent
 from virtfn_operator.agent.machine import NodeMachine
+from virtfn_operator.agent.not_offered import KubeletOffer, PluginReport
 from virtfn_operator.agent.ports import KubeletUnreachableError, Patience
 from virtfn_operator.api.node_state import write_spec
 from virtfn_operator.api.patch import merge_patch
@@ -58,6 +60,14 @@ class FakeNode:
         self.file: PoolSet | None = None
         self.published_sets: list[PoolSet] = []
         self.handed_out: Ledger | None = None
+        self.offer: dict[str, frozenset[str]] | None = None
+        """What the kubelet offers; None: what is published."""
+        self.kubelet = 1
+        self.plugin_says = PluginReport()
+        self.node_shows: dict[str, int] | None = None
+        """What the Node shows; None: what is published."""
+        self.node_reads = 0
+        self.now = 1000.0
         self.on_publish: Callable[[PoolSet], None] = lambda _: None
         self.body: dict[str, Any] = {"metadata": {"name": "n1", "uid": "u", "generation": 1}}
         self.statuses: list[dict[str, Any]] = []
@@ -140,11 +150,11 @@ class FakeNode:
         self.kernel.fail["bind"] = errno.EINVAL
 
     # host
-    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = ()) -> Observation:
+    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = (), macs: bool = False) -> Observation:
         self.links_asked.append(links)
         if self.host_away:
             raise HostUnreachable("no host process")
-        return await self.host.observe(links=links, netdevs=netdevs)
+        return await self.host.observe(links=links, netdevs=netdevs, macs=macs)
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
         def ended(result: StepResult) -> None:
@@ -153,6 +163,11 @@ class FakeNode:
             on_result(result)
 
         return await self.host.apply(plan, ended)
+
+    async def keep(self, kept: KeptConfig) -> None:
+        if self.host_away:
+            raise HostUnreachable("no host process")
+        await self.host.keep(kept)
 
     def watch(self) -> AsyncIterator[str]:
         return self.host.watch()
@@ -167,7 +182,17 @@ class FakeNode:
         file = self.published_sets[0] if self.plugin_away and self.published_sets else self.file
         return frozenset(str(d.address) for p in (file.pools if file else ()) for d in p.devices if d.healthy)
 
+    async def offered(self) -> KubeletOffer:
+        if self.kubelet_away:
+            raise KubeletUnreachableError("no kubelet")
+        ids, pools = await self.allocatable(), self.file.pools if self.file else ()
+        found = {pool.resource_name: ids & {str(device.address) for device in pool.devices} for pool in pools}
+        return KubeletOffer(devices=found if self.offer is None else self.offer, kubelet=self.kubelet)
+
     # files
+    async def plugin(self) -> PluginReport:
+        return self.plugin_says
+
     async def published(self) -> PoolSet | None:
         return self.file
 
@@ -192,6 +217,13 @@ class FakeNode:
             raise KubeError(0, "no answer")
         return self.body
 
+    async def shown(self) -> Mapping[str, int]:
+        self.node_reads += 1
+        if self.api_away:
+            raise KubeError(0, "no answer")
+        published = {p.resource_name: sum(d.healthy for d in p.devices) for p in (self.file.pools if self.file else ())}
+        return published if self.node_shows is None else self.node_shows
+
     async def report(self, status: Mapping[str, Any]) -> None:
         if self.api_away:
             raise KubeError(0, "no answer")
@@ -206,7 +238,7 @@ class FakeNode:
         return self.body
 
     def agent(self, patience: Patience = SWIFT) -> Agent:
-        machine = NodeMachine(host=self, kubelet=self, files=self, patience=patience, now=lambda: 1000.0)
+        machine = NodeMachine(host=self, kubelet=self, files=self, patience=patience, now=lambda: self.now)
         return Agent(machine=machine, node=self, patience=patience, version="1")
 
     def hold(self, index: int) -> None:

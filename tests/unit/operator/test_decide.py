@@ -175,6 +175,8 @@ def test_disruptive_nodes_take_turns() -> None:
     assert may_change(world) == ["a"]
     assert may_change(apply(world)) == ["a"]  # its grant made a new generation it has not answered yet
     world = apply(answer(world, "a"))
+    assert may_change(world) == []  # until it has answered that its turn has ended
+    world = apply(answer(world, "a"))
     assert may_change(world) == ["b"]
     world = apply(answer(answer(world, "b"), "a"))
     assert may_change(world) == []

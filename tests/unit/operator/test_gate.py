@@ -102,3 +102,15 @@ def test_what_is_remembered_is_bounded(gate: Gate) -> None:
     for number in range(6_000):
         gate.failed("GET", f"{NODES}/n{number}", 403)
     assert len(gate._lines) <= 4096
+
+
+@pytest.mark.parametrize("status", [429, 500, 0])
+@pytest.mark.parametrize("number", [2, 16, 64])
+def test_requests_that_were_under_way_together_fail_as_one(status: int, number: int) -> None:
+    """Else sixteen writes that meet one short trouble would stop all writes for half a minute."""
+    gate = Gate(clock=lambda: 100.0)
+    paths = [f"/apis/virtfn.dev/v1alpha1/sriovnodes/n{n}" for n in range(number)]
+    assert all(gate.enter("PATCH", path) == 0.0 for path in paths)
+    for path in paths:
+        gate.failed("PATCH", path, status, retry_after=1.0 if status == 429 else None)
+    assert gate.hold_others("PATCH", paths[0]) <= 2.0

@@ -9,7 +9,6 @@ from kopf._cogs.structs.references import Resource
 
 from virtfn_operator.agent import agent_process as agent_handlers
 from virtfn_operator.apiserver.watch import Backoffs, watch_settings
-from virtfn_operator.controller.controller_process import watch_registry as controller_registry
 from virtfn_operator.settings import ApiServer
 
 SERVER = ApiServer(url="http://127.0.0.1:1", token=None, ca=None)
@@ -42,37 +41,17 @@ def kinds(registry: kopf.OperatorRegistry) -> list[tuple[str | None, str]]:
 
 
 def test_only_low_level_events_are_handled() -> None:
-    agent = agent_handlers.watch_registry(SERVER, lambda _: None, lambda: None)
-    controller = controller_registry(SERVER, lambda: None)
-    assert kinds(agent) == [("virtfn.dev", "sriovnodes")]
-    assert kinds(controller) == [("", "nodes"), ("virtfn.dev", "sriovnodes"), ("virtfn.dev", "sriovpolicies")]
-    for registry in (agent, controller):
-        assert not list(registry._changing.get_all_handlers())
-        assert not list(registry._spawning.get_all_handlers())
-        assert not list(registry._indexing.get_all_handlers())
+    registry = agent_handlers.watch_registry(SERVER, lambda _: None, lambda: None)
+    assert kinds(registry) == [("virtfn.dev", "sriovnodes")]
+    assert not list(registry._changing.get_all_handlers())
+    assert not list(registry._spawning.get_all_handlers())
+    assert not list(registry._indexing.get_all_handlers())
 
 
 def call(registry: kopf.OperatorRegistry, plural: str, kind: str | None, body: dict[str, Any]) -> None:
     handlers: Any = registry._watching.get_all_handlers()
     (handler,) = [h for h in handlers if h.selector.any_name == plural]
     asyncio.run(handler.fn(event={"type": kind, "object": body}))
-
-
-def test_the_controller_wakes_on_labels_and_not_on_heartbeats() -> None:
-    woken: list[int] = []
-    registry = controller_registry(SERVER, lambda: woken.append(1))
-    node: dict[str, Any] = {"metadata": {"name": "n1", "labels": {"role": "x"}}}
-    counts = []
-    for kind, body in [
-        (None, node),
-        ("MODIFIED", {**node, "status": {"heartbeat": 1}}),
-        ("MODIFIED", {"metadata": {"name": "n1", "labels": {"role": "y"}}}),
-        ("DELETED", node),
-        ("ADDED", node),
-    ]:
-        call(registry, "nodes", kind, body)
-        counts.append(len(woken))
-    assert counts == [1, 1, 2, 3, 4]
 
 
 def test_the_agent_is_told_of_its_object_and_of_its_end() -> None:

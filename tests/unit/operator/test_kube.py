@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from http_served import http_served
 
+from virtfn_host.ports import ill, open_ports
 from virtfn_operator.agent.node import NodeObject
 from virtfn_operator.api import NODES, POLICIES
 from virtfn_operator.apiserver.kube import Kube, ours, ssl_context
 from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.controller.reconcile import Reconciler
-from virtfn_operator.health import serve_health
 from virtfn_operator.settings import ApiServer
 
 NODE = {"metadata": {"name": "n1", "uid": "node-uid", "labels": {}}}
@@ -71,15 +72,8 @@ class FakeApi:
 @pytest.fixture
 async def api() -> AsyncIterator[FakeApi]:
     fake = FakeApi()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", fake.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    fake.url = f"http://{host}:{port}"
-    yield fake
-    await runner.cleanup()
+    async with http_served(fake.answer) as fake.url:
+        yield fake
 
 
 def kube(api: FakeApi, token: Path | None = None) -> Kube:
@@ -188,7 +182,7 @@ async def test_a_reconcile_writes_specs_and_statuses_and_stops_at_nobody(api: Fa
 
 async def test_health(unused_tcp_port: int) -> None:
     problems: list[str | None] = [None, "hung"]
-    runner = await serve_health(unused_tcp_port, lambda: problems.pop(0))
+    runner = await open_ports(unused_tcp_port, lambda: ill(problems.pop(0)))
     async with Kube(ApiServer(url=f"http://127.0.0.1:{unused_tcp_port}", token=None, ca=None), connections=1) as client:
         with pytest.raises(KubeError, match="not JSON"):
             await client.read("/healthz")

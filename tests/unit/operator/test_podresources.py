@@ -1,5 +1,6 @@
 """podresources over a real socket: who has what, what is offered, and when the kubelet is not to be believed."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ class KubeletStub:
         return wire.ListPodResourcesResponse(pod_resources=pods)
 
     async def GetAllocatableResources(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return wire.AllocatableResourcesResponse(devices=[device("0000:01:10.0"), device("0000:01:10.2")])
+        two = wire.ContainerDevices(resource_name="vendor.example/other", device_ids=["0000:02:10.0"])
+        # A device with two NUMA nodes is listed twice.
+        return wire.AllocatableResourcesResponse(devices=[device("0000:01:10.0"), device("0000:01:10.2"), two, two])
 
 
 @pytest.fixture
@@ -51,14 +54,27 @@ async def test_devices_and_their_pods(socket: Path) -> None:
         "0000:01:10.0": (A, B),
         "0000:01:10.1": (A, B),
     }
-    assert await kubelet.allocatable() == {"0000:01:10.0", "0000:01:10.2"}
+    assert await kubelet.allocatable() == {"0000:01:10.0", "0000:01:10.2", "0000:02:10.0"}
+
+
+async def test_what_is_offered_by_resource_name_and_by_which_kubelet(socket: Path) -> None:
+    """Also by a kubelet that has just started: its pods may be missing, its devices are those that it has."""
+    kubelet = podresources.PodResources(socket)
+    offer = await kubelet.offered()
+    assert offer.devices == {
+        "virtfn.dev/fast": frozenset({"0000:01:10.0", "0000:01:10.2"}),
+        "vendor.example/other": frozenset({"0000:02:10.0"}),
+    }
+    assert (await kubelet.offered()).kubelet == offer.kubelet
+    os.utime(socket, ns=(1, 1))
+    assert (await kubelet.offered()).kubelet != offer.kubelet
 
 
 async def test_a_kubelet_that_has_just_started_is_not_believed(socket: Path) -> None:
-    started = socket.stat().st_mtime
+    started = socket.stat().st_mtime  # a float: today's seconds leave it 0.2 µs, so no test at exactly 30 s
     with pytest.raises(KubeletUnreachableError, match="started less than 30 s ago"):
         await podresources.PodResources(socket, now=lambda: started + 29).allocated()
-    assert await podresources.PodResources(socket, now=lambda: started + 30).allocated()
+    assert await podresources.PodResources(socket, now=lambda: started + 31).allocated()
 
 
 async def test_no_socket_and_no_kubelet_behind_it(tmp_path: Path) -> None:
@@ -68,3 +84,8 @@ async def test_no_socket_and_no_kubelet_behind_it(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(KubeletUnreachableError, match="UNAVAILABLE"):
         await podresources.PodResources(path, settle=0).allocated()
+    with pytest.raises(KubeletUnreachableError, match="UNAVAILABLE"):
+        await podresources.PodResources(path).offered()
+    path.unlink()
+    with pytest.raises(KubeletUnreachableError, match="No such file"):
+        await podresources.PodResources(path).offered()

@@ -4,14 +4,18 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from api_server import DISCOVERY
+from http_served import http_served
+from scraped import scrape
 
 from virtfn_operator.ending import LEASE_LOST
 
@@ -40,7 +44,7 @@ class ApiServer:
         self.objects[path] = {**body, "metadata": metadata}
         folder, name = path.rsplit("/", 1)
         for watched, selector, queue in self.watchers:
-            if watched == folder and selector in ("", f"metadata.name={name}"):
+            if watched == folder and selector in ("", f"metadata.name={name}"):  # no Node is cordoned here
                 queue.put_nowait({"type": "MODIFIED" if old else "ADDED", "object": self.objects[path]})
         return self.objects[path]
 
@@ -67,7 +71,8 @@ class ApiServer:
         if found := DISCOVERY.get(path) or self.objects.get(path):
             return web.json_response(found)
         if path in (f"{OURS}/sriovpolicies", f"{OURS}/sriovnodes", "/api/v1/nodes"):
-            items = [body for key, body in self.objects.items() if key.rsplit("/", 1)[0] == path]
+            cordoned = "unschedulable" in request.query.get("fieldSelector", "")
+            items = [body for key, body in self.objects.items() if key.rsplit("/", 1)[0] == path and not cordoned]
             return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
         return web.json_response({"message": "not found"}, status=404)
 
@@ -82,15 +87,8 @@ class ApiServer:
 @pytest.fixture
 async def server() -> AsyncIterator[ApiServer]:
     api = ApiServer()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", api.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    api.url = f"http://{host}:{port}"
-    yield api
-    await runner.cleanup()
+    async with http_served(api.answer) as api.url:
+        yield api
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -172,3 +170,24 @@ async def test_the_agent_makes_its_object_and_watches_no_other(server: ApiServer
     assert "Traceback" not in said
     # At its end: a watch of others may begin later than its own.
     assert {(path, selector) for path, selector, _ in server.watchers} == {(f"{OURS}/sriovnodes", "metadata.name=n1")}
+
+
+async def test_metrics_are_served_at_a_port_of_their_own(
+    server: ApiServer, start: Start, unused_tcp_port_factory: Callable[[], int], tmp_path: Path
+) -> None:
+    server.put("/api/v1/nodes/n1", {"metadata": {"name": "n1"}})
+    paths = {name: str(tmp_path / name) for name in ("VIRTFN_HOST_SOCKET", "VIRTFN_POOLS", "VIRTFN_LEDGER")}
+    of = {"controller": {"POD_NAME": "c-1", "POD_NAMESPACE": "virtfn"}, "agent": {"NODE_NAME": "n1", **paths}}
+    for name, environ in of.items():
+        port, health = unused_tcp_port_factory(), unused_tcp_port_factory()
+        address = {"VIRTFN_METRICS_PORT": str(port), "VIRTFN_METRICS_HOST": "127.0.0.1"}
+        process = await start(name, VIRTFN_HEALTH_PORT=str(health), **address, **environ)
+        await until(partial(_listens, port))
+        found = await scrape(port)
+        assert {dict(labels)["process"] for labels in found["virtfn_build_info"]} == {name}
+        await end(process)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

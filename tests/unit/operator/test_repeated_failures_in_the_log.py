@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from virtfn_operator.logs import LINES, Repeats
+from virtfn_host.logs.repeats import LINES, Repeats
 
 
 class Log:

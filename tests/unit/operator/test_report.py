@@ -22,7 +22,7 @@ from virtfn_host.core.values.model import (
     Stuck,
     Vf,
 )
-from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_host.core.values.offered import DevicePool, PoolSet, offer
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Blocked, PfPlan, Plan
 from virtfn_operator.agent.found import Done, Found
@@ -87,11 +87,7 @@ def turn(machine: Inventory, holders: tuple[Holder, ...] = (), plan: Plan = NOTH
         plan=plan,
         mismatches=(),
     )
-    devices = tuple(
-        PoolDevice(address=vf.address, driver="vfio-pci", numa_node=None, healthy=True, reason=None)
-        for pf in machine.pfs
-        for vf in pf.vfs
-    )
+    devices = tuple(offer(vf, "vfio-pci") for pf in machine.pfs for vf in pf.vfs)
     return StatusFacts(
         spec=NodeSpec(config=found.config, may_change=False),
         generation=3,

@@ -1,11 +1,13 @@
 """may_change: no policy has more than maxUnavailable of its nodes in a disruptive change."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from virtfn_operator.api.policy import MaxUnavailable
-from virtfn_operator.controller.rollout import Turn, may_change
+from virtfn_operator.controller.rollout import Turn, may_change, queue, rollouts_of
 
 ONE = {"p": MaxUnavailable(amount=1)}
 
@@ -40,7 +42,51 @@ def test_one_after_the_other_by_name() -> None:
 def test_who_has_its_turn_keeps_it_until_it_is_settled() -> None:
     assert go([turn("a", "wants"), turn("b", "changing")], ONE) == ["b"]
     assert go([turn("a", "wants"), turn("b", "silent")], ONE) == ["b"]
-    assert go([turn("a", "wants"), turn("b", "done")], ONE) == ["a"]
+    assert go([turn("a", "wants"), turn("b", "done")], ONE) == []
+
+
+def test_a_place_is_free_when_the_node_that_had_it_has_answered() -> None:
+    assert go([turn("a", "wants"), replace(turn("b", "idle"), closing=True)], ONE) == []
+    assert go([turn("a", "wants"), turn("b", "idle")], ONE) == ["a"]
+
+
+def test_the_place_of_a_silent_node_is_free_when_it_is_written_that_it_lost_its_turn() -> None:
+    assert go([turn("a", "wants"), replace(turn("b", "silent"), lost=True)], ONE) == []
+    assert go([turn("a", "wants"), replace(turn("b", "silent"), granted=False)], ONE) == ["a"]
+
+
+def test_one_that_yields_has_no_turn_and_its_place_is_not_free_yet() -> None:
+    assert go([turn("a", "wants"), replace(turn("b", "changing"), yields=True)], ONE) == []
+
+
+def test_one_that_is_barred_waits_and_those_after_it_go_first() -> None:
+    turns = [replace(turn("a", "wants"), barred=True), turn("b", "wants"), turn("c", "wants")]
+    answer = may_change(turns, ONE)
+    assert [node for node, may in answer.items() if may] == ["b"]
+    assert [one.node for one in queue(turns, answer)] == ["c"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_a_failure_in_a_turn_stops_its_policy_and_no_other(limit: int) -> None:
+    failed = replace(turn("a", "changing", "p"), failed=frozenset({"p"}))
+    turns = [failed, turn("b", "wants", "p"), turn("c", "wants", "q"), turn("d", "wants", "p", "q")]
+    assert go(turns, {"p": MaxUnavailable(amount=limit)}) == ["a", "c"]
+
+
+def test_while_a_policy_is_paused_running_turns_go_on_and_none_begins() -> None:
+    turns = [turn("a", "changing", "p"), turn("b", "wants", "p"), turn("c", "wants", "q"), turn("d", "done", "p")]
+    limits = {"p": MaxUnavailable(amount=9)}
+    assert [n for n, may in may_change(turns, limits, paused={"p"}).items() if may] == ["a", "c"]
+    assert [n for n, may in may_change(turns, limits, paused=set()).items() if may] == ["a", "b", "c"]
+
+
+def test_the_rollout_tells_who_has_a_turn_who_is_next_and_what_holds_it() -> None:
+    turns = [turn("a", "changing"), replace(turn("c", "wants"), last=1), turn("d", "wants"), turn("e", "wants")]
+    found = rollouts_of(turns, may_change(turns, ONE), {})["p"]
+    assert (found.turns, found.waiting, found.places["c"]) == (("a",), ("d", "e", "c"), 3)
+    assert (found.paused, found.stopped_by) == (False, "")
+    failed = [replace(turns[0], failed=frozenset({"p"})), *turns[1:]]
+    assert rollouts_of(failed, may_change(failed, ONE), {})["p"].stopped_by == "a"
 
 
 def test_who_wants_nothing_gets_nothing() -> None:

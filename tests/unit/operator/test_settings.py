@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from virtfn_host.logs.repeats import Repeats
 from virtfn_operator.__main__ import main
-from virtfn_operator.logs import Repeats
 from virtfn_operator.settings import SettingsError, agent_settings, controller_settings
 
 CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}

@@ -27,7 +27,23 @@ class Cluster:
             self.says(name, disruptive=True)
 
     def look(self, *, jumped: bool = False) -> list[str]:
-        """One reconcile; who may change now."""
+        """One reconcile, and another one where a turn ended and its node answers that or is silent; who may change."""
+        before = self.holding()
+        self.reconcile(jumped=jumped)
+        if ended := [name for name in before if name not in self.holding()]:
+            for name in filter(self.settled, ended):
+                self.nodes[name]["status"]["observedGeneration"] = self.nodes[name]["metadata"]["generation"]
+            self.reconcile(jumped=False)
+        return self.holding()
+
+    def holding(self) -> list[str]:
+        return [name for name, body in self.nodes.items() if body.get("spec", {}).get("mayChange")]
+
+    def settled(self, name: str) -> bool:
+        status = self.nodes[name].get("status")
+        return isinstance(status, dict) and "plan" not in status
+
+    def reconcile(self, *, jumped: bool) -> None:
         labels = [{"metadata": {"name": name}} for name in self.nodes]
         world = World(policies=list(self.policies.values()), states=list(self.nodes.values()), nodes=labels)
         for write in decide(world, self.now.strftime("%Y-%m-%dT%H:%M:%SZ"), RULES, jumped=jumped).writes:
@@ -35,7 +51,6 @@ class Cluster:
             body = objects[write.name] = merged(objects[write.name], write.patch)
             if "spec" in write.patch:
                 body["metadata"]["generation"] += 1
-        return [name for name, body in self.nodes.items() if body["spec"]["mayChange"]]
 
     def later(self, seconds: float, *, jumped: bool = False) -> list[str]:
         self.now += timedelta(seconds=seconds)
@@ -44,7 +59,8 @@ class Cluster:
     def says(self, name: str, state: str = "Changing", *, disruptive: bool, steps: int = 9) -> None:
         body = self.nodes[name]
         plan = {"plan": {"disruptive": True, "steps": steps}} if disruptive else {}
-        outcome = {"name": "fast", "uid": "u", "generation": 1, "state": state, "reason": state, "message": ""}
+        reason = "Converged" if state == "Ready" else state
+        outcome = {"name": "fast", "uid": "u", "generation": 1, "state": state, "reason": reason, "message": ""}
         observed = body["metadata"]["generation"]
         self.nodes[name] = {**body, "status": {"observedGeneration": observed, "policies": [outcome], **plan}}
 

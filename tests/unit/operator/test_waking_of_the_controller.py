@@ -1,12 +1,13 @@
 """What wakes the controller: each change of an honest object at once, those of one that never rests now and then."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
+from virtfn_operator.apiserver.kube import Kube
 from virtfn_operator.controller import waking
-from virtfn_operator.controller.controller_process import watch_registry
+from virtfn_operator.controller.picture import ObjectKind
+from virtfn_operator.controller.reconcile import Reconciler
 from virtfn_operator.controller.waking import AT_ONCE, EVERY, Waking
 from virtfn_operator.settings import ApiServer
 
@@ -62,13 +63,63 @@ def test_names_whose_end_was_missed_are_forgotten_and_not_kept_for_ever(monkeypa
     assert [told.moved(("Node", f"n{number}"), "labels", 1.0) for number in (99, 95, 0)] == [None, None, 0.0]
 
 
-async def test_the_watch_wakes_it_later_where_an_object_never_rests() -> None:
+async def reconciler() -> Reconciler:
+    kube = Kube(ApiServer(url="http://127.0.0.1:1", token=None, ca=None), connections=1)
+    await kube.__aexit__()
+    return Reconciler(kube, instance="c")
+
+
+async def test_the_watch_wakes_it_later_where_an_object_never_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[int] = []
-    registry = watch_registry(ApiServer(url="http://127.0.0.1:1", token=None, ca=None), lambda: woken.append(1))
-    handlers: Any = registry._watching.get_all_handlers()
-    (handler,) = [it for it in handlers if it.selector.any_name == "sriovnodes"]
-    for version in range(200):
-        body = {"kind": "SriovNode", "metadata": {"name": "a", "resourceVersion": str(version)}}
-        await handler.fn(event={"type": "MODIFIED", "object": body})
+    found = await reconciler()
+    monkeypatch.setattr(found, "wake", lambda: woken.append(1))
+    for version in range(1, 200):
+        metadata = {"name": "a", "resourceVersion": str(version), "generation": version}
+        found.tell(ObjectKind.STATE, "MODIFIED", {"metadata": metadata})
     assert len(woken) == AT_ONCE
-    await asyncio.sleep(0)
+
+
+async def test_it_wakes_on_labels_and_not_on_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[int] = []
+    found = await reconciler()
+    monkeypatch.setattr(found, "wake", lambda: woken.append(1))
+    counts = []
+    for version, (event, role) in enumerate(
+        [("ADDED", "x"), ("MODIFIED", "x"), ("MODIFIED", "y"), ("DELETED", "y"), ("ADDED", "y")], start=1
+    ):
+        metadata = {"name": "n1", "labels": {"role": role}, "resourceVersion": str(version)}
+        found.tell(ObjectKind.NODE, event, {"metadata": metadata})
+        counts.append(len(woken))
+    assert counts == [1, 1, 2, 3, 4]
+
+
+async def test_it_wakes_on_a_cordon_and_its_end_and_not_on_heartbeats_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[int] = []
+    found = await reconciler()
+    monkeypatch.setattr(found, "wake", lambda: woken.append(1))
+    counts = []
+    for version, event in enumerate(["ADDED", "MODIFIED", "DELETED", "ADDED"], start=1):
+        found.tell(ObjectKind.CORDON, event, {"metadata": {"name": "n1", "resourceVersion": str(version)}})
+        counts.append(len(woken))
+    assert counts == [1, 1, 2, 3]
+
+
+async def test_it_does_not_wake_on_what_it_does_not_decide_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent's inventory, a bookmark, an event that comes late, and its own write that the watch tells of."""
+    woken: list[int] = []
+    found = await reconciler()
+    monkeypatch.setattr(found, "wake", lambda: woken.append(1))
+
+    def state(version: int, **more: Any) -> dict[str, Any]:
+        return {"metadata": {"name": "a", "resourceVersion": str(version), "generation": 1}, **more}
+
+    found.tell(ObjectKind.STATE, "ADDED", state(5))
+    for event, body in [
+        ("MODIFIED", state(6, status={"functions": [{"address": "0000:01:00.0"}], "summary": {"pfs": 1}})),
+        ("BOOKMARK", {"metadata": {"resourceVersion": "9"}}),
+        ("MODIFIED", state(4, spec={"policies": [], "mayChange": True})),
+        ("DELETED", state(3)),
+    ]:
+        found.tell(ObjectKind.STATE, event, body)
+    assert len(woken) == 1
+    assert found.newest(ObjectKind.STATE) == "9"

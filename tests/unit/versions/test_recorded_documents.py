@@ -15,7 +15,14 @@ NOW = RECORDED / "2"
 
 def said(path: Path) -> Any:
     """What a recorded document says, without its envelope; of a status, what a controller reads of it."""
-    document = json.loads(path.read_text())
+    document, *records = map(
+        json.loads, path.read_text().splitlines() if "with-records" in path.name else [path.read_text()]
+    )
+    for record in records:
+        for name in document["value"].keys() & {"allocations", "grants"}:
+            gone = record["value"].get("gone", ())
+            kept = [one for one in document["value"][name] if one["address"] not in gone]
+            document["value"][name] = kept + record["value"][name]
     if path.name != "node-status.json":
         return document.get("value", document)
     lists = {name: document[name] for name in ("policies", "rejected", "conditions")}

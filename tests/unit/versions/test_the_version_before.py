@@ -25,10 +25,15 @@ WITHOUT_CHECKSUM = "not a virtfn document: want version, kind and value"
 """It wants these three keys and no other, and there is a checksum now (decision 0014, "Given up")."""
 
 CANNOT_READ = {
+    "config.json": "No module named",  # it makes no VFs at a boot
     "grants.json": "read_grants",  # it has none: it does not ask before a container starts
+    "grants.with-records.json": "read_grants",
     "registrations.json": "read_registrations",  # it has none: it does not ask the device plugin
+    "tries.json": "no TriesFile in any of",  # it has none: it tries for ever
     "journal.json": WITHOUT_CHECKSUM,  # it touches nothing until the runbook's older form is there
+    "journal.with-claims.json": WITHOUT_CHECKSUM,
     "ledger.json": WITHOUT_CHECKSUM,  # it takes every function for used
+    "ledger.with-records.json": "Extra data: line 2",  # so it does here; its plugin begins a new one
     "pools.json": WITHOUT_CHECKSUM,  # it serves what it had
 }
 
@@ -100,6 +105,17 @@ def test_it_reads_our_journal_in_the_form_that_the_runbook_gives_for_a_downgrade
     answers = speak(before, "read", tmp_path)
     assert answers["journal.json"] == speak(ROOT, "read", tmp_path)["journal.json"]
     assert "read" in answers["journal.json"]
+
+
+def test_it_reads_a_journal_with_claims_in_that_form(before: Path, tmp_path: Path) -> None:
+    path = copied("2", tmp_path) / "journal.with-claims.json"
+    document = json.loads(path.read_text())
+    del document["checksum"], document["value"]["claims"]
+    for entry in document["value"]["originals"]:
+        del entry["bootId"], entry["identity"]
+    path.write_text(json.dumps({**document, "version": 1}))
+    answers = speak(before, "read", tmp_path)
+    assert answers["journal.with-claims.json"] == speak(ROOT, "read", tmp_path)["journal.json"]
 
 
 def test_a_field_more_is_too_much_for_it_and_not_for_us(before: Path, tmp_path: Path) -> None:

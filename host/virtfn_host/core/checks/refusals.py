@@ -26,6 +26,8 @@ class Attempt(StrEnum):
     PROBE = "drivers_probe"
     LINK = "link"
     """A link setting of a VF, by rtnetlink."""
+    MTU = "mtu"
+    """The MTU of a netdev, by rtnetlink."""
     RATE = "rate"
     """A link setting that is a share of the link's speed."""
     OTHER = "other"
@@ -143,6 +145,15 @@ TABLE: Mapping[Attempt, Mapping[int, str]] = {
         errno.ENODEV: "the PF's netdev is gone: renamed, or moved to another network namespace",
         errno.ENOSPC: "the card has no room for another filter or address; take some away",
         errno.ENOMEM: "the card has no room for another filter or address; take some away",
+    },
+    # net/core/dev.c: dev_validate_mtu, "mtu less than device minimum" and "mtu greater than device maximum"; others
+    # come from drivers (ndo_change_mtu): an XDP program, or a mailbox to a PF that is down.
+    Attempt.MTU: {
+        errno.EINVAL: "the card or its driver takes no such MTU, at least not now (an XDP program, a PF with less)",
+        errno.EPERM: "run as root in the host's user namespace; else the PF's driver refuses it for a VF",
+        errno.EOPNOTSUPP: "the driver changes no MTU; leave mtu out",
+        errno.ENODEV: "the netdev is gone: renamed, or moved to another network namespace",
+        errno.EBUSY: "the card is being reset, or something else configures it; it is tried again",
     },
 }
 

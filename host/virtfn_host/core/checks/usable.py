@@ -7,11 +7,12 @@ The checks and their callers, in the order of the remedies (first the problems t
 
     the function itself  needed, has_vfs                                 resolve, by_hand, explain
     its VFs              offers_no_vfs, no_pf_driver, behind_port        resolve, explain
-    vfio as such         no_iommu                                        all, also the preflight of a node
+    vfio as such         no_iommu, vf_token                              all, also the preflight of a node
     reading the machine  unreadable                                      plan, verify, explain
     the kernel           drivers.driver_trouble                          plan, explain, preflight of a node
     its group            shared_group                                    plan, verify, pools, explain
     its holders          held                                            plan, explain
+    once it is bound     healthy.usable, which asks some of these again  verify, pools, explain
 
 A property test (tests/unit/core/test_usable.py) holds the law: `explain` says "works" exactly where `bind` plans it,
 and its first reason is the one with which `bind` refuses.
@@ -27,6 +28,7 @@ from virtfn_host.core.values.model import Function, Inventory, IommuGroup, Unrea
 from virtfn_host.core.values.reasons import Reason
 
 SWITCH_ON = "switch the IOMMU on in the firmware, and on the kernel command line if it needs it"
+UNSAFE = "; or accept vfio without an IOMMU, which protects nothing: allowUnsafeNoIommu: true in the policy"
 APART = "VFIO hands out a group as a whole: unbind those from their drivers, or move the card to a slot with ACS"
 TOGETHER = "VFIO hands out a group as a whole: bind those of the same card to a vfio driver too (`virtfn bind`)"
 
@@ -114,16 +116,39 @@ def behind_port(address: PciAddress, group: IommuGroup | None) -> Hindrance | No
 # --- vfio ------------------------------------------------------------------------------------------------------------
 
 
-def no_iommu(iommu_group: int | None) -> Hindrance | None:
-    """Check that the function has an IOMMU group: without one, a bind to vfio gives EINVAL (measured by hand)."""
-    if iommu_group is not None:
+def no_iommu(iommu_group: int | None, inventory: Inventory, *, allowed: bool = False) -> Hindrance | None:
+    """Check that the function has an IOMMU group: without one, a bind to vfio gives EINVAL (measured by hand).
+
+    Where vfio is told to do without an IOMMU it makes a group at the bind, which protects nothing. Such a function is
+    handed out only where its policy says so.
+
+    Args:
+        iommu_group: of the function; None: it has none.
+        inventory: tells what vfio is told, and which groups protect nothing.
+        allowed: whether the policy accepts that (`allowUnsafeNoIommu`).
+    """
+    if iommu_group in inventory.noiommu_groups:
+        text = "is on vfio without an IOMMU, which is unsafe: its user can read and write all memory of this machine"
+        return None if allowed else Hindrance(reason=Reason.NO_IOMMU, message=text, remedy=f"take it off vfio{UNSAFE}")
+    if iommu_group is not None or (allowed and inventory.noiommu):
         return None
-    return Hindrance(reason=Reason.NO_IOMMU, message="has no IOMMU group", remedy=SWITCH_ON)
+    text, remedy = "has no IOMMU group", f"{SWITCH_ON}{UNSAFE}"
+    if allowed:
+        text, remedy = f"{text}, and vfio is not told to do without an IOMMU", _tell_vfio(inventory.noiommu)
+    return Hindrance(reason=Reason.NO_IOMMU, message=text, remedy=remedy)
+
+
+def _tell_vfio(told: bool | None) -> str:
+    """Return what the administrator has to do before vfio does without an IOMMU; virtfn never does it."""
+    now = "load it so: `modprobe vfio enable_unsafe_noiommu_mode=1`; if that is refused, this kernel cannot"
+    if told is not None:
+        now = "the administrator may: `echo Y > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode`"
+    return f"{now}; for the next boot: `options vfio enable_unsafe_noiommu_mode=1` in /etc/modprobe.d"
 
 
 def no_iommu_at_all(inventory: Inventory) -> Hindrance | None:
-    """Check that some function of the machine has an IOMMU group."""
-    if not inventory.functions or inventory.groups:
+    """Check that some function of the machine has an IOMMU group that protects something."""
+    if not inventory.functions or any(group.number not in inventory.noiommu_groups for group in inventory.groups):
         return None
     return Hindrance(reason=Reason.NO_IOMMU, message="no function has an IOMMU group", remedy=SWITCH_ON)
 
@@ -142,20 +167,33 @@ def shared_group(
     return Hindrance(reason=Reason.GROUP_NOT_VIABLE, message=text, remedy=remedy)
 
 
-def on_vfio(function: Function, inventory: Inventory) -> Hindrance | None:
-    """Return why a function on its vfio driver cannot be opened; None if it can."""
-    group, is_vf = inventory.group(function.iommu_group), isinstance(function, Vf)
-    return first(no_iommu(function.iommu_group), shared_group(function.address, group, is_vf=is_vf))
+def vf_token(function: Function, inventory: Inventory) -> Hindrance | None:
+    """Check that vfio opens the function without a VF token.
+
+    While a PF is on a vfio driver and has VFs, each of them opens only with the token that the PF's user has set
+    (EACCES, "VF token required"; measured by hand). Only that user knows it, and no field of a policy can name it.
+    """
+    pf = inventory.pf(function.pf) if isinstance(function, Vf) else function
+    if pf is None or not pf.vfio_bound or not pf.num_vfs:
+        return None
+    text = f"is on {pf.driver} and has VFs, so that it and they open only with a VF token"
+    if isinstance(function, Vf):
+        text = f"opens only with a VF token, because its PF {pf.address} is on {pf.driver}"
+    remedy = "bind the PF to its own driver and have its VFs made anew; virtfn hands no VF token to pods"
+    return Hindrance(reason=Reason.NOT_USABLE, message=text, remedy=remedy)
 
 
 # --- reading the machine ---------------------------------------------------------------------------------------------
 
 
 def unreadable(inventory: Inventory, function: Function) -> Iterator[tuple[Unreadable, Hindrance]]:
-    """Yield every file of a PF or its VFs that could not be read: the PF is left alone then."""
+    """Yield every file of a PF or its VFs that could not be read: the PF is left alone then.
+
+    Files that tell only of a part that a container needs change no plan; `healthy.py` has them.
+    """
     family = {member.address for member in function.family}
     for lost in inventory.unreadable:
-        if lost.device in family:
+        if lost.device in family and lost.part is None:
             text = f"{lost.path} could not be read: {lost.error}"
             yield lost, Hindrance(reason=Reason.UNREADABLE, message=text, remedy="left alone until it can be read")
 

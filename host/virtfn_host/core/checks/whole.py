@@ -3,6 +3,8 @@
 `usable.py` checks whether a function may be handed out; `resolve.py` decides which policy gets it.
 """
 
+from dataclasses import replace
+
 from virtfn_host.core.values.desired import KERNEL_DRIVER, DesiredFunction, DesiredPf
 from virtfn_host.core.values.model import Function, Original, Pf
 
@@ -18,6 +20,13 @@ def whole_pf(function: Function, driver: str, resource_name: str | None, policy:
         policies=(policy,),
         own=DesiredFunction(driver=driver, driver_override=override, resource_name=resource_name, policy=policy),
     )
+
+
+def with_terms(made: DesiredPf, *, unsafe_no_iommu: bool, require_link: bool) -> DesiredPf:
+    """Return the desired state of a whole function with the terms of its policy."""
+    if made.own is None:
+        return made
+    return replace(made, own=replace(made.own, unsafe_no_iommu=unsafe_no_iommu, require_link=require_link))
 
 
 def given_back_own(original: Original) -> DesiredFunction | None:

@@ -7,17 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from virtfn_host.core.tell.explain import Explanation
-from virtfn_host.core.tell.listing import Row
+from virtfn_host.core.tell.listing import Row, stays
 from virtfn_host.core.values.codec import encode
 from virtfn_host.core.values.model import Function, Pf, Vf, own_fields
 
 _LISTED = (
     *("address", "ids", "names", "driver", "driverOverride", "vfioBound", "modules", "vfioDrivers", "iommuGroup"),
     *("numaNode", "pf", "index", "totalVfs", "numVfs", "netdevs", "touched", "neededFor", "holders"),
+    *("permanentMac", "serialNumber", "slot"),
 )
 _EXPLAINED = (
     *("address", "vendor", "device", "classCode", "driver", "driverOverride", "modalias", "numaNode", "group"),
     *("vfioBound", "pf", "index", "totalVfs", "numVfs", "netdevs", "bridge", "neededFor", "lockTrouble"),
+    *("permanentMac", "serialNumber", "slot"),
 )
 
 
@@ -42,4 +44,5 @@ def _kind(function: Function) -> dict[str, Any]:
         "pf": None if vf is None else str(vf.pf),
         "index": None if vf is None else vf.index,
         "totalVfs": function.total_vfs if isinstance(function, Pf) else None,
+        **dict(stays(function)),
     }

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 
 from virtfn_host.core.checks.aliases import VFIO_PCI, driver_of, modules_for, vfio_drivers
 from virtfn_host.core.checks.drivers import driver_trouble
+from virtfn_host.core.checks.healthy import lacking
 from virtfn_host.core.checks.iommu_off import why_no_group
 from virtfn_host.core.checks.usable import (
+    UNSAFE,
     Hindrance,
     behind_port,
     has_vfs,
@@ -21,6 +23,7 @@ from virtfn_host.core.checks.usable import (
     offers_no_vfs,
     shared_group,
     unreadable,
+    vf_token,
 )
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder
@@ -144,12 +147,14 @@ def _whole(
     return [
         needed(function.needed_for),
         has_vfs(described.num_vfs),
-        _no_iommu(described, around),
+        _no_iommu(described, inventory, around),
+        vf_token(function, inventory) if isinstance(function, Vf) else None,
         _unread(function, inventory),
         _no_vfio(inventory, around, wanted),
         shared_group(function.address, described.group, is_vf=isinstance(function, Vf)),
         # On a vfio driver it is passed through already, to its holder.
         None if function.vfio_bound else held(users, function.driver, wanted),
+        *(lacking(function, inventory) if function.vfio_bound else ()),
     ]
 
 
@@ -160,7 +165,7 @@ def _vfs(
     return [
         offers_no_vfs(pf.total_vfs),
         _no_pf_driver(pf, around, own),
-        _no_iommu(described, around),
+        _no_iommu(described, inventory, around),
         behind_port(pf.address, described.group),
         _unread(pf, inventory),
         _no_vfio(inventory, around, VFIO_PCI),
@@ -170,17 +175,17 @@ def _vfs(
 # --- better remedies, from the firmware's tables, the command line and the list of modules ---------------------------
 
 
-def _no_iommu(described: Described, around: Surroundings) -> Hindrance | None:
-    found = no_iommu(None if described.group is None else described.group.number)
-    if found is None:
-        return None
+def _no_iommu(described: Described, inventory: Inventory, around: Surroundings) -> Hindrance | None:
+    found = no_iommu(None if described.group is None else described.group.number, inventory)
+    if found is None or described.group is not None:
+        return found
     remedy = why_no_group(
         iommus=around.iommus,
         tables=around.firmware_tables,
         command_line=around.command_line,
         virtual_machine=around.virtual_machine,
     )
-    return replace(found, remedy=remedy)
+    return replace(found, remedy=f"{remedy}{UNSAFE}")
 
 
 def _no_vfio(inventory: Inventory, around: Surroundings, driver: str) -> Hindrance | None:

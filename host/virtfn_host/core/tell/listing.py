@@ -75,6 +75,12 @@ def ids(function: Function, modalias: str) -> Ids:
     )
 
 
+def stays(function: Function) -> tuple[tuple[str, str | None], ...]:
+    """Return what a matcher can name that does not move with names and addresses, by its field in a policy."""
+    identity = function.identity
+    return ("permanentMac", identity.mac), ("serialNumber", identity.serial), ("slot", identity.slot)
+
+
 def listing(inventory: Inventory, in_use: InUse, lookup: Lookup) -> tuple[Row, ...]:
     """Return a row for each function, VFs after their PF by index. Names are left empty: pci.ids is large to read."""
     return tuple(_row(function, in_use, lookup) for function in inventory.every)

@@ -3,16 +3,21 @@
 `virtfn bind` binds one function to a driver. `virtfn restore` returns a PF or one VF to its state in the journal.
 """
 
-from virtfn_host.core.checks.usable import first, has_vfs, needed, no_iommu
+from dataclasses import replace
+
+from virtfn_host.core.checks.usable import first, has_vfs, needed, no_iommu, vf_token
 from virtfn_host.core.checks.whole import whole_pf
 from virtfn_host.core.turn.resolve import Resolution, given_back_vf, resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredPf, DesiredVf, NodeConfig, Rejected
+from virtfn_host.core.values.identity import Claim
 from virtfn_host.core.values.model import Inventory, Original, Vf
 from virtfn_host.core.values.reasons import Reason
 
 BIND, RESTORE = "virtfn bind", "virtfn restore"
 """Names of the commands, used in place of a policy's name."""
+
+ASKED = f"`{RESTORE}` asks for it"
 
 
 def bound(inventory: Inventory, address: PciAddress, driver: str) -> Resolution:
@@ -20,9 +25,10 @@ def bound(inventory: Inventory, address: PciAddress, driver: str) -> Resolution:
     function = inventory.find(address)
     if function is None:
         return _not_there(inventory, address)
-    hindrance = None if driver == KERNEL_DRIVER else no_iommu(function.iommu_group)
+    hindrance = None if driver == KERNEL_DRIVER else no_iommu(function.iommu_group, inventory)
     if isinstance(function, Vf):
         override = None if driver == KERNEL_DRIVER else driver
+        hindrance = hindrance or (None if driver == KERNEL_DRIVER else vf_token(function, inventory))
         wanted = DesiredVf(
             index=function.index, driver=driver, driver_override=override, resource_name=None, policy=BIND
         )
@@ -42,18 +48,25 @@ def _not_there(inventory: Inventory, address: PciAddress) -> Resolution:
     return _refused(BIND, address, Reason.NO_MATCHING_DEVICE, text)
 
 
-def restored(inventory: Inventory, originals: tuple[Original, ...], address: PciAddress | None) -> Resolution:
-    """Return the original state of a PF with all its VFs, or of one VF; without address, of all that was touched."""
-    everything = resolve(NodeConfig(policies=()), inventory, originals)
+def restored(
+    inventory: Inventory, originals: tuple[Original, ...], address: PciAddress | None, claims: tuple[Claim, ...] = ()
+) -> Resolution:
+    """Return the original state of a PF with all its VFs, or of one VF; without address, of all that was touched.
+
+    The claims on what is given back end with it: otherwise the next `virtfn apply` would take it again.
+    """
+    found = resolve(NodeConfig(policies=()), inventory, originals, claims).desired
+    everything = replace(found, pfs=tuple(replace(pf, cause=ASKED) for pf in found.pfs))
     if address is None:
-        return everything
-    if (whole := everything.desired.pf(address)) is not None:
-        return Resolution(desired=Desired(pfs=(whole,)), rejected=())
+        return Resolution(desired=everything, rejected=())
+    if (whole := everything.pf(address)) is not None:
+        notes = tuple(note for note in everything.notes if note.address == address)
+        return Resolution(desired=Desired(pfs=(whole,), notes=notes), rejected=())
     vf = inventory.find(address)
     if not isinstance(vf, Vf):
         text = "was never touched by virtfn, or is gone; `virtfn list` shows the functions of this machine"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
-    if everything.desired.pf(vf.pf) is None:
+    if everything.pf(vf.pf) is None:
         text = f"was never touched by virtfn, and neither was its PF {vf.pf}"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
     original = next(entry for entry in originals if entry.address == vf.pf)

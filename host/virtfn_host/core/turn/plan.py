@@ -11,7 +11,19 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from virtfn_host.core.checks.drivers import wanted_driver_trouble
-from virtfn_host.core.checks.usable import Hindrance, first, held, names_of, no_iommu, shared_group, unreadable
+from virtfn_host.core.checks.healthy import in_place
+from virtfn_host.core.checks.usable import (
+    Hindrance,
+    first,
+    held,
+    names_of,
+    no_iommu,
+    shared_group,
+    unreadable,
+    vf_token,
+)
+from virtfn_host.core.turn.mtu_plan import add_mtu_steps, mtu_to_come
+from virtfn_host.core.turn.noting import noted, only_notes
 from virtfn_host.core.turn.policy import indexes_text
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
@@ -48,15 +60,9 @@ from virtfn_host.core.values.steps import (
 def plan(inventory: Inventory, desired: Desired, in_use: InUse) -> Plan:
     """Return the steps to `desired` that touch no function in use; changes that must wait are `blocked`."""
     for_vfio = _bound_for_vfio(desired, inventory)
-    made = (_Draft(inventory, wanted, in_use, for_vfio).decided() for wanted in desired.pfs)
-    return Plan(pfs=tuple(part for part in made if part.steps or part.blocked))
-
-
-def in_place(wanted: DesiredFunction, function: Function) -> bool:
-    """Return whether a function is on its wanted driver."""
-    if wanted.driver == KERNEL_DRIVER:
-        return function.driver is not None and not function.vfio_bound
-    return function.driver == wanted.driver
+    made = (noted(_Draft(inventory, wanted, in_use, for_vfio).decided(), desired) for wanted in desired.pfs)
+    parts = [part for part in made if part.steps or part.blocked]
+    return Plan(pfs=tuple(sorted([*parts, *only_notes(desired)], key=lambda part: part.pf)))
 
 
 class _Draft:
@@ -79,6 +85,9 @@ class _Draft:
         self.links: list[Step] = []
         self.new_links: list[Step] = []
         self.rates: list[Step] = []
+        self.raised: list[Step] = []
+        self.mtus: list[Step] = []
+        self.lowered: list[Step] = []
         self.blocked: list[Blocked] = []
         self.blocked_links: list[Blocked] = []
         self.displaces: list[PciAddress] = []
@@ -87,9 +96,9 @@ class _Draft:
     def steps(self) -> list[Step]:
         """All steps in order. Modules come first: if one does not load, nothing has changed."""
         vfs = [*self.links, *self.detach, *self.resize, *self.new_links, *self.overrides, *self.binds, *self.cleared]
-        vfs += self.rates
+        vfs += [*self.rates, *self.mtus, *self.lowered]
         parts = [*self.own, *vfs] if self._returns else [*vfs, *self.own]
-        return [*self._modules(), *parts, *self.last]
+        return [*self._modules(), *self.raised, *parts, *self.last]
 
     @property
     def _returns(self) -> bool:
@@ -104,6 +113,7 @@ class _Draft:
             steps=tuple(self.steps),
             blocked=(*self.blocked, *self.blocked_links),
             displaces=tuple(self.displaces),
+            cause=self.wanted.cause,
         )
 
     def _decide(self) -> None:
@@ -121,6 +131,7 @@ class _Draft:
             if not self.blocked:
                 part(pf)
         if not self.blocked:
+            add_mtu_steps(self, pf)
             self._finish(pf)
 
     def _decide_own(self, pf: Function) -> None:
@@ -195,8 +206,12 @@ class _Draft:
         if wanted.driver in (None, KERNEL_DRIVER) or wanted.policy is None:
             return None
         group = self.inventory.group(function.iommu_group)
-        shared = shared_group(function.address, group, self.for_vfio, is_vf=isinstance(function, Vf))
-        return first(no_iommu(function.iommu_group), shared)
+        is_vf = isinstance(function, Vf)
+        return first(
+            no_iommu(function.iommu_group, self.inventory, allowed=wanted.unsafe_no_iommu),
+            vf_token(function, self.inventory) if is_vf else None,
+            shared_group(function.address, group, self.for_vfio, is_vf=is_vf),
+        )
 
     def _attach(self, ref: FunctionRef, wanted: DesiredFunction, override: str | None) -> None:
         """Bring a function without driver to the wanted driver, and its override to the wanted final value."""
@@ -223,7 +238,7 @@ class _Draft:
     def _finish(self, pf: Function) -> None:
         if isinstance(pf, Pf):
             self._finish_autoprobe(pf)
-        if self.wanted.given_back and not self.blocked_links:
+        if self.wanted.given_back and not self.blocked_links and not mtu_to_come(self):
             self.last.append(Forget(pf=pf.address))
 
     def _finish_autoprobe(self, pf: Pf) -> None:
@@ -259,11 +274,11 @@ class _Draft:
                 text = (
                     f"cannot set link settings of VF {indexes_text(unseen)}: PF has no netdev in the host's namespace"
                 )
-            self._block_link(pf.address, Reason.LINK_SETTING_REFUSED, text)
+            self.block_link(pf.address, Reason.LINK_SETTING_REFUSED, text)
         if without_rate:
             name = pf.netdevs[0] if pf.netdevs else "its netdev"
             text = f"cannot set the rate of VF {indexes_text(without_rate)} while {name} is down"
-            self._block_link(pf.address, Reason.LINK_SETTING_REFUSED, f"{text}; run `ip link set {name} up`")
+            self.block_link(pf.address, Reason.LINK_SETTING_REFUSED, f"{text}; run `ip link set {name} up`")
 
     def _to_set(self, link: VfLink, vf: Vf | None) -> list[VfLink]:
         if vf is None:
@@ -272,7 +287,7 @@ class _Draft:
         if groups and (holders := list(self.in_use.of(vf.address))):
             # A new VLAN or MAC would cut a running pod off.
             text = f"cannot set {', '.join(map(link_text, groups))} while {names_of(holders)}"
-            self._block_link(vf.address, Reason.VFS_IN_USE, text, holders)
+            self.block_link(vf.address, Reason.VFS_IN_USE, text, holders)
             return []
         return groups
 
@@ -282,7 +297,7 @@ class _Draft:
         steps = self.rates if is_rate(group) else self.links if vf is not None else self.new_links
         steps.append(SetLink(function=ref, value=group, expects=expects))
 
-    def _block_link(self, device: PciAddress, reason: Reason, text: str, holders: Sequence[Holder] = ()) -> None:
+    def block_link(self, device: PciAddress, reason: Reason, text: str, holders: Sequence[Holder] = ()) -> None:
         """Record a link setting that must wait. It is kept apart, because nothing else of the PF waits for it."""
         self.blocked_links.append(replace(_blocked(device, reason, text, holders), only_links=True))
 

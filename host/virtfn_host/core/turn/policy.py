@@ -5,10 +5,14 @@ API server and an object can be older than its schema. Every refusal names the f
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import TypeVar
 
+from virtfn_host.core.turn.grant_fields import read_extras
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.desired import DeviceMatcher, PolicyConfig, PoolRequest, Rejected, WholeRequest
+from virtfn_host.core.values.choice import ANY, Choice, Prefer, Topology
+from virtfn_host.core.values.desired import DeviceMatcher, PolicyConfig, PoolRequest, Rejected, WhenInUse, WholeRequest
 from virtfn_host.core.values.fields import (
     PolicyError,
     TooLargeError,
@@ -23,6 +27,7 @@ from virtfn_host.core.values.fields import (
 )
 from virtfn_host.core.values.indexes import MAX_VFS, Indexes, clash, indexes_text, parse_indexes, read_indexes
 from virtfn_host.core.values.model import Lasting, LinkRequest, LinkState
+from virtfn_host.core.values.names import MAX_MTU, MIN_MTU, mac_address, serial_number, slot_name
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import RESOURCE_DOMAIN, Domains, resource_name
 
@@ -31,11 +36,13 @@ __all__ = [
     "RESOURCE_DOMAIN",
     "PolicyError",
     "indexes_text",
+    "names_macs",
     "netdevs_named",
     "parse_indexes",
     "policy_config",
     "read_disruption",
     "read_priority",
+    "read_word",
 ]
 
 POLICY_LIMIT = 64 * 1024
@@ -54,10 +61,21 @@ MAX_NETDEV = 128
 MAX_VLAN, MAX_QOS, MAX_RATE = 4094, 7, 2**32 - 1
 """IEEE 802.1Q reserves VLAN 4095; a priority has 3 bits; netlink has 32 bits for a rate, in Mbit/s."""
 
-MATCHER_FIELDS = ("vendor", "device", "class", "driver", "address", "netdev", "numaNode")
-POOL_FIELDS = ("resourceName", "indexes", "driver", "link")
+SPEC_FIELDS = (
+    *("nodeSelector", "priority", "devices", "virtualFunctions", "wholeFunctions", "allowUnsafeNoIommu"),
+    "disruption",
+)
+MATCHER_FIELDS = (
+    *("vendor", "device", "class", "driver", "address", "netdev", "numaNode"),
+    *("permanentMac", "serialNumber", "slot"),
+)
+POOL_FIELDS = ("resourceName", "indexes", "driver", "link", "grant", "allocation")
 LINK_FIELDS = ("mac", "guid", "vlan", "vlanQos", "trust", "spoofCheck", "minTxRate", "maxTxRate", "linkState")
-WHOLE_FIELDS = ("resourceName", "driver")
+WHOLE_FIELDS = ("resourceName", "driver", "grant", "allocation")
+ALLOCATION_FIELDS = ("requireLink", "prefer", "topology")
+DISRUPTION_FIELDS = ("whenInUse", "maxUnavailable", "onFailure")
+
+_Word = TypeVar("_Word", bound=StrEnum)
 
 _HEX4 = re.compile(r"[0-9a-f]{4}")
 _CLASS = re.compile(r"([0-9a-f]{2}){1,3}")
@@ -91,13 +109,21 @@ def _policy_config(
     )
     if not devices:
         raise PolicyError("spec.devices: name at least one device")
-    if "wholeFunctions" in fields:
-        whole = _whole(fields["wholeFunctions"], domains)
-        return PolicyConfig(
-            name=name, uid=uid, generation=generation, devices=devices, count=None, pools=(), whole=whole
-        )
-    count, pools = _virtual_functions(fields.get("virtualFunctions"), domains)
-    return PolicyConfig(name=name, uid=uid, generation=generation, devices=devices, count=count, pools=pools)
+    whole = _whole(fields["wholeFunctions"], domains) if "wholeFunctions" in fields else None
+    virtual = fields.get("virtualFunctions")
+    count, pools, mtu = (None, (), None) if whole else _virtual_functions(virtual, domains)
+    return PolicyConfig(
+        name=name,
+        uid=uid,
+        generation=generation,
+        devices=devices,
+        count=count,
+        pools=pools,
+        whole=whole,
+        mtu=mtu,
+        allow_unsafe_no_iommu=_switch(fields, "allowUnsafeNoIommu", "spec") is True,
+        when_in_use=_when_in_use(read_disruption(fields)),
+    )
 
 
 def _spec_fields(spec: object) -> Mapping[str, object]:
@@ -107,15 +133,17 @@ def _spec_fields(spec: object) -> Mapping[str, object]:
     for field in ("virtualFunctions", "devices"):
         if given.get(field, ()) is None:
             raise PolicyError(f"spec.{field}: is missing; it is null")
-    known = ("nodeSelector", "priority", "devices", "virtualFunctions", "wholeFunctions", "disruption")
-    fields = read_object(given, "spec", known)
-    read_disruption(fields)
-    return fields
+    return read_object(given, "spec", SPEC_FIELDS)
 
 
 def netdevs_named(policies: Iterable[PolicyConfig]) -> tuple[str, ...]:
     """Netdevs that policies name, sorted; some may be alternative names."""
     return tuple(sorted({d.netdev for policy in policies for d in policy.devices if d.netdev is not None}))
+
+
+def names_macs(policies: Iterable[PolicyConfig]) -> bool:
+    """Return whether a policy names a permanent MAC."""
+    return any(d.permanent_mac is not None for policy in policies for d in policy.devices)
 
 
 def read_priority(spec: Mapping[str, object]) -> int:
@@ -128,15 +156,16 @@ def read_priority(spec: Mapping[str, object]) -> int:
 
 
 def read_disruption(spec: Mapping[str, object]) -> Mapping[str, object]:
-    """Return `spec.disruption`; the controller reads `maxUnavailable` from it.
+    """Return `spec.disruption`; the controller reads `maxUnavailable` and `onFailure` from it.
 
     Raises:
-        PolicyError: it is not an object, has other fields, or `whenInUse` is not `Wait`.
+        PolicyError: it is not an object, or has other fields.
     """
-    disruption = read_object(spec.get("disruption", {}), "spec.disruption", ("whenInUse", "maxUnavailable"))
-    if disruption.get("whenInUse", "Wait") != "Wait":
-        raise PolicyError("spec.disruption.whenInUse: this version supports only Wait")
-    return disruption
+    return read_object(spec.get("disruption", {}), "spec.disruption", DISRUPTION_FIELDS)
+
+
+def _when_in_use(disruption: Mapping[str, object]) -> WhenInUse:
+    return read_word(WhenInUse, disruption.get("whenInUse", WhenInUse.WAIT), "spec.disruption.whenInUse")
 
 
 def _whole(value: object, domains: Domains | None) -> WholeRequest:
@@ -145,17 +174,23 @@ def _whole(value: object, domains: Domains | None) -> WholeRequest:
     return WholeRequest(
         resource_name=resource_name(fields.get("resourceName"), f"{path}.resourceName", domains),
         driver=_driver(fields, path),
+        require_link=_require_link(fields, path),
+        choice=_choice(fields, path),
+        extras=read_extras(fields.get("grant", {}), f"{path}.grant", _driver(fields, path)),
     )
 
 
-def _virtual_functions(value: object, domains: Domains | None) -> tuple[int | None, tuple[PoolRequest, ...]]:
+def _virtual_functions(
+    value: object, domains: Domains | None
+) -> tuple[int | None, tuple[PoolRequest, ...], int | None]:
     path = "spec.virtualFunctions"
-    fields = read_object(value, path, ("count", "pools"))
+    fields = read_object(value, path, ("count", "pools", "mtu"))
     count = None if "count" not in fields else read_number(fields["count"], MAX_VFS, f"{path}.count", "number of VFs")
     items = read_list(fields.get("pools", []), f"{path}.pools")
     pools = tuple(_pool(item, f"{path}.pools[{n}]", domains) for n, item in enumerate(items))
     _check_pools(pools, count)
-    return count, pools
+    mtu = read_number(fields["mtu"], MAX_MTU, f"{path}.mtu", "MTU", lowest=MIN_MTU) if "mtu" in fields else None
+    return count, pools, mtu
 
 
 def _pool(item: object, path: str, domains: Domains | None) -> PoolRequest:
@@ -165,7 +200,37 @@ def _pool(item: object, path: str, domains: Domains | None) -> PoolRequest:
         indexes=None if "indexes" not in fields else read_indexes(fields["indexes"], f"{path}.indexes"),
         driver=_driver(fields, path),
         link=None if "link" not in fields else _link(fields["link"], f"{path}.link"),
+        require_link=_require_link(fields, path),
+        choice=_choice(fields, path),
+        extras=read_extras(fields.get("grant", {}), f"{path}.grant", _driver(fields, path)),
     )
+
+
+def _require_link(fields: Mapping[str, object], path: str) -> bool:
+    return _switch(_allocation(fields, path), "requireLink", f"{path}.allocation") is True
+
+
+def _choice(fields: Mapping[str, object], path: str) -> Choice:
+    allocation = _allocation(fields, path)
+    return Choice(
+        prefer=read_word(Prefer, allocation.get("prefer", ANY.prefer), f"{path}.allocation.prefer"),
+        topology=read_word(Topology, allocation.get("topology", ANY.topology), f"{path}.allocation.topology"),
+    )
+
+
+def _allocation(fields: Mapping[str, object], path: str) -> Mapping[str, object]:
+    return read_object(fields.get("allocation", {}), f"{path}.allocation", ALLOCATION_FIELDS)
+
+
+def read_word(kind: type[_Word], value: object, path: str) -> _Word:
+    """Return one of a closed list of words.
+
+    Raises:
+        PolicyError: it is none of them.
+    """
+    if not isinstance(value, str) or value not in tuple(kind):
+        raise PolicyError(f"{path}: {shown(value)} is not one of {', '.join(kind)}")
+    return kind(value)
 
 
 def _driver(fields: Mapping[str, object], path: str) -> str:
@@ -211,11 +276,7 @@ def _lasting(value: object, path: str) -> Lasting | None:
 
 
 def _link_state(value: object, path: str) -> LinkState | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or value not in tuple(LinkState):
-        raise PolicyError(f"{path}: {shown(value)} is not one of {', '.join(LinkState)}")
-    return LinkState(value)
+    return None if value is None else read_word(LinkState, value, path)
 
 
 def _check_pools(pools: tuple[PoolRequest, ...], count: int | None) -> None:
@@ -259,7 +320,23 @@ def _matcher(item: object, path: str) -> DeviceMatcher:
         address=_address(fields["address"], f"{path}.address") if "address" in fields else None,
         netdev=_netdev(fields["netdev"], f"{path}.netdev") if "netdev" in fields else None,
         numa_node=_numa_node(fields["numaNode"], f"{path}.numaNode") if "numaNode" in fields else None,
+        permanent_mac=_parsed(fields, "permanentMac", mac_address, path),
+        serial_number=_parsed(fields, "serialNumber", serial_number, path),
+        slot=_parsed(fields, "slot", slot_name, path),
     )
+
+
+def _parsed(fields: Mapping[str, object], field: str, parse: Callable[[str], str], path: str) -> str | None:
+    """Read a text that one of `names.py` parses."""
+    if field not in fields:
+        return None
+    value = fields[field]
+    if not isinstance(value, str):
+        raise PolicyError(f"{path}.{field}: {shown(value)} is not a text; put it in quotes")
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise PolicyError(f"{path}.{field}: {error}") from error
 
 
 def _address(value: object, path: str) -> PciAddress:

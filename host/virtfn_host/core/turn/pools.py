@@ -2,21 +2,30 @@
 
 Two laws keep the kubelet's view correct. A function that a pod may hold never leaves its pool: it becomes unhealthy
 and leaves when it is free. A PF whose resize waits for a holder keeps its functions on offer: nothing has changed yet.
+A function is healthy only if a pod could use it (`checks/healthy.py`), and of an IOMMU group only one function is
+(`checks/sharing.py`).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
-from virtfn_host.core.checks.usable import on_vfio
-from virtfn_host.core.turn.plan import in_place
+from virtfn_host.core.checks.healthy import usable
+from virtfn_host.core.checks.mtu import short_of
+from virtfn_host.core.checks.sharing import Offer, withheld
+from virtfn_host.core.checks.usable import Hindrance, first
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
+from virtfn_host.core.values.choice import ANY
+from virtfn_host.core.values.desired import Desired, DesiredFunction, DesiredPf, DesiredVf
+from virtfn_host.core.values.extras import NOTHING
 from virtfn_host.core.values.link import unmet
 from virtfn_host.core.values.model import Function, InUse, Inventory, Vf, vfs_of
-from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet, offer
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet, offer, with_reason
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import PfPlan, Plan
+
+TOLD = 2048
+"""Devices of a pool with a message: the pool file must stay under 4 MiB."""
 
 
 def pools(
@@ -46,21 +55,44 @@ def pools(
             if old_resource is not None and old is not None and old_resource != resource:
                 held = bool(in_use.of(address))
                 if frozen or held or address in withdrawn:
-                    offers[old_resource][address] = _kept(old, function, withdrawn, leaving=held and not frozen)
+                    leaving = held and not frozen
+                    if wanted is not None and wanted.refused:
+                        old = replace(old, no_iommu=False)  # no policy accepts anything of it any more
+                    offers[old_resource][address] = _kept(old, function, inventory, withdrawn, leaving=leaving)
                     continue
             if claim is not None and resource is not None:
                 offers[resource][address] = _offered(claim, function, inventory, withdrawn)
+    _share_out(offers, inventory, in_use, frozenset(a for a, (_, device) in before.items() if device.healthy))
     for address, (resource, device) in _out_of_sight(before, inventory).items():
         offers[resource][address] = replace(device, healthy=False, reason=Reason.UNREADABLE)
-    published = tuple(_pool(name, offers[name].values()) for name in sorted(offers))
+    published = tuple(_pool(name, offers[name].values(), desired) for name in sorted(offers))
     return PoolSet(boot_id=inventory.boot_id, pools=published)
 
 
+def _share_out(
+    offers: Mapping[str, dict[PciAddress, PoolDevice]], inventory: Inventory, in_use: InUse, served: Set[PciAddress]
+) -> None:
+    """Withhold all but one function of each IOMMU group, whatever pools they are in."""
+    functions = {function.address: function for function in inventory.every}
+    every = [
+        Offer(function=functions[address], resource_name=name, healthy=device.healthy, served=address in served)
+        for name, devices in offers.items()
+        for address, device in devices.items()
+    ]
+    pool_of = {offer.function.address: offer.resource_name for offer in every}
+    for address, found in withheld(every, inventory, in_use).items():
+        device = offers[pool_of[address]][address]
+        if device.healthy:
+            offers[pool_of[address]][address] = with_reason(device, found.reason, found.text)
+
+
 def _to_come(part: PfPlan | None) -> bool:
-    """Return whether a PF still has to change as a whole. Link settings that wait do not count."""
+    """Return whether a PF still has to change as a whole. Link settings that wait do not count, nor what a driver made
+    otherwise than asked: that stays as it is."""
     if part is None:
         return False
-    return bool(part.displaces) or any(b.device == part.pf and not b.only_links for b in part.blocked)
+    waits = [b for b in part.blocked if not b.only_links and b.reason is not Reason.DRIVER_MADE_OTHER]
+    return bool(part.displaces) or any(b.device == part.pf for b in waits)
 
 
 def _out_of_sight(
@@ -79,33 +111,66 @@ def _claims(pf: Function, wanted: DesiredPf | None) -> list[tuple[Function, Desi
     return own + [(vf, wanted.vf(vf.index) if wanted else None) for vf in vfs_of(pf)]
 
 
-def _pool(resource_name: str, devices: Iterable[PoolDevice]) -> DevicePool:
-    return DevicePool(resource_name=resource_name, devices=tuple(sorted(devices, key=lambda d: d.address)))
+def _pool(resource_name: str, devices: Iterable[PoolDevice], desired: Desired) -> DevicePool:
+    listed = sorted(devices, key=lambda device: device.address)
+    told = (*listed[:TOLD], *map(_in_a_word, listed[TOLD:]))
+    return DevicePool(
+        resource_name=resource_name,
+        devices=told,
+        choice=desired.choices.get(resource_name, ANY),
+        extras=desired.extras.get(resource_name, NOTHING),
+    )
+
+
+def _in_a_word(device: PoolDevice) -> PoolDevice:
+    return replace(device, message=None)
 
 
 def _offered(
     claim: DesiredFunction, function: Function, inventory: Inventory, withdrawn: Set[PciAddress]
 ) -> PoolDevice:
-    reason = None
-    if not in_place(claim, function):
-        reason = Reason.DRIFTED if function.driver is not None else Reason.BIND_FAILED
-    elif claim.driver != KERNEL_DRIVER and (hindrance := on_vfio(function, inventory)) is not None:
-        reason = hindrance.reason
-    elif isinstance(claim, DesiredVf) and isinstance(function, Vf) and unmet(claim.link, function):
-        # A pod that asks for a VLAN must not get a VF without it.
-        reason = Reason.LINK_SETTING_REFUSED
-    return _device(function, driver=function.driver or claim.driver or "", reason=reason, withdrawn=withdrawn)
+    found = first(*usable(claim, function, inventory), _unmet(claim, function), _short(claim, function, inventory))
+    driver = function.driver or claim.driver or ""
+    rdma = tuple(device.name for device in function.rdma) if claim.extras.rdma else ()
+    return replace(_device(function, driver, found, withdrawn), no_iommu=claim.unsafe_no_iommu, rdma=rdma)
 
 
-def _kept(old: PoolDevice, function: Function, withdrawn: Set[PciAddress], *, leaving: bool) -> PoolDevice:
-    reason = Reason.VFS_IN_USE if leaving else Reason.DRIFTED if function.driver != old.driver else None
-    return _device(function, driver=old.driver, reason=reason, withdrawn=withdrawn)
+def _unmet(claim: DesiredFunction, function: Function) -> Hindrance | None:
+    """A pod that asks for a VLAN must not get a VF without it."""
+    if not isinstance(claim, DesiredVf) or not isinstance(function, Vf) or not unmet(claim.link, function):
+        return None
+    text = "its link settings are not as its policy asks"
+    return Hindrance(reason=Reason.LINK_SETTING_REFUSED, message=text, remedy="the conditions of the node say why")
 
 
-def _device(function: Function, *, driver: str, reason: Reason | None, withdrawn: Set[PciAddress]) -> PoolDevice:
-    if reason is None and function.address in withdrawn:
-        reason = Reason.RECONFIGURING
-    return offer(function, driver, reason)
+def _short(claim: DesiredFunction, function: Function, inventory: Inventory) -> Hindrance | None:
+    if not isinstance(claim, DesiredVf) or not isinstance(function, Vf):
+        return None
+    return short_of(claim, function, inventory.pf(function.pf))
+
+
+def _kept(
+    old: PoolDevice, function: Function, inventory: Inventory, withdrawn: Set[PciAddress], *, leaving: bool
+) -> PoolDevice:
+    """Keep an earlier offer. It, too, is healthy only if a pod could use it."""
+    was = DesiredFunction(
+        driver=old.driver,
+        driver_override=None,
+        resource_name=None,
+        policy=None,
+        unsafe_no_iommu=old.no_iommu,
+    )
+    found = first(*usable(was, function, inventory))
+    if leaving:
+        text, remedy = "is no longer in this pool, but something still uses it", "it leaves when it is free"
+        found = Hindrance(reason=Reason.VFS_IN_USE, message=text, remedy=remedy)
+    return replace(_device(function, old.driver, found, withdrawn), no_iommu=old.no_iommu, rdma=old.rdma)
+
+
+def _device(function: Function, driver: str, found: Hindrance | None, withdrawn: Set[PciAddress]) -> PoolDevice:
+    if found is None and function.address in withdrawn:
+        return offer(function, driver, Reason.RECONFIGURING)
+    return offer(function, driver) if found is None else offer(function, driver, found.reason, found.text)
 
 
 def _by_address(published: PoolSet) -> dict[PciAddress, tuple[str, PoolDevice]]:

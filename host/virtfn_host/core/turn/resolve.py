@@ -1,13 +1,15 @@
 """Match policies with the PFs of one node: NodeConfig + Inventory -> Desired + Rejected.
 
 The first policy wins (docs/architecture.md, merging). A claim that is refused is returned, never raised, so that one
-bad policy does not stop the others. A PF that is in the journal and that no policy claims any more is given back.
+bad policy does not stop the others. A PF that is in the journal and that no policy claims any more is given back; what
+ends a claim is in `claims.py`.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
+from virtfn_host.core.checks.mtu import no_mtu
 from virtfn_host.core.checks.network import no_link
 from virtfn_host.core.checks.usable import (
     Hindrance,
@@ -18,28 +20,35 @@ from virtfn_host.core.checks.usable import (
     no_iommu,
     no_pf_driver,
     offers_no_vfs,
+    vf_token,
 )
-from virtfn_host.core.checks.whole import given_back_own, whole_pf
+from virtfn_host.core.checks.whole import given_back_own, whole_pf, with_terms
+from virtfn_host.core.turn.claim_words import gone, kept
+from virtfn_host.core.turn.claims import UNNOTED, Claims
+from virtfn_host.core.turn.claims import matches as matches
 from virtfn_host.core.turn.policy import indexes_text
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.choice import ANY, Choice
+from virtfn_host.core.values.codec import camel
 from virtfn_host.core.values.desired import (
     KERNEL_DRIVER,
     Desired,
     DesiredPf,
     DesiredVf,
-    DeviceMatcher,
     NodeConfig,
     PolicyConfig,
     PoolRequest,
     Rejected,
     WholeRequest,
 )
+from virtfn_host.core.values.extras import NOTHING, Extras
+from virtfn_host.core.values.identity import Claim
 from virtfn_host.core.values.link import wanted_link
 from virtfn_host.core.values.model import Function, Inventory, Original, Pf, Vf
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import environment_keys
 
-_MATCHED = {"class_code": "class", "numa_node": "numaNode"}
+_MATCHED = {"class_code": "class"}
 """Names in a policy of matcher fields that have another name here."""
 
 _LEAVE = "change one of the two so that it names another device"
@@ -70,6 +79,15 @@ class _Claims:
     policies: list[str] = field(default_factory=list)
     vfs: dict[int, tuple[str, PoolRequest]] = field(default_factory=dict)
     whole: WholeRequest | None = None
+    mtus: dict[str, int] = field(default_factory=dict)
+    """The MTU that a policy asks for, by its name."""
+    unsafe: set[str] = field(default_factory=set)
+    """Those of the policies that accept vfio without an IOMMU."""
+
+    def note_unsafe(self, policy: PolicyConfig) -> None:
+        """Remember whether a policy accepts vfio without an IOMMU."""
+        if policy.allow_unsafe_no_iommu:
+            self.unsafe.add(policy.name)
 
 
 @dataclass(slots=True)
@@ -99,29 +117,40 @@ class _Names:
         )
 
 
-def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original, ...]) -> Resolution:
+def resolve(
+    config: NodeConfig,
+    inventory: Inventory,
+    originals: tuple[Original, ...],
+    noted: tuple[Claim, ...] | None = None,
+) -> Resolution:
     """Decide the desired state of every PF that a policy claims or that virtfn touched before.
 
     Args:
         config: the node's policies, ordered by precedence, highest first.
         inventory: the machine as it is.
         originals: the journal: the states of PFs before the first touch.
+        noted: the journal: which policies have claimed which functions. None: claims are neither known nor noted.
     """
     claims: dict[PciAddress, _Claims] = defaultdict(_Claims)
     drivers = _Names()
     rejected: list[Rejected] = []
     refused: dict[PciAddress, list[str]] = defaultdict(list)
-    before = {pf.address: original for pf in inventory.functions for original in originals if original.card == pf.card}
+    before = {pf.address: o for pf in inventory.functions for o in originals if o.card.is_same(pf.card)}
+    memory = Claims(noted or (), inventory, before)
     accepted: list[tuple[PolicyConfig, Pf]] = []
     for policy in config.policies:
-        matching = [pf for pf in _candidates(policy, inventory) if _matches_any(policy, pf, before.get(pf.address))]
+        matching, keeps = memory.of(policy)
         if not matching:
-            rejected.append(_unmatched(policy, inventory))
+            rejected.append(_unmatched(policy, inventory, memory))
+        rejected += [kept(policy, found) for found in keeps]
         for pf in matching:
             try:
                 if policy.whole is not None:
-                    _claim_whole(policy, policy.whole, pf, claims[pf.address], before.get(pf.address), drivers)
-                elif isinstance(pf, Pf):  # as all candidates of such a policy are
+                    original = before.get(pf.address)
+                    _claim_whole(policy, policy.whole, pf, inventory, claims[pf.address], original, drivers)
+                elif not isinstance(pf, Pf):
+                    raise RefusalError(Reason.SRIOV_UNSUPPORTED, "has no SR-IOV now; switch it on in its firmware")
+                else:
                     _check(policy, pf, inventory, claims[pf.address], before.get(pf.address))
                     _claim_count(policy, claims[pf.address])
                     accepted.append((policy, pf))
@@ -134,17 +163,63 @@ def resolve(config: NodeConfig, inventory: Inventory, originals: tuple[Original,
     for policy, pf in accepted:
         rejected += _claim_pools(policy, pf, claims[pf.address], drivers)
     pfs = [
-        _desired_pf(pf, claims[pf.address], refused[pf.address], before.get(pf.address))
+        _with_cause(
+            _desired_pf(pf, claims[pf.address], refused[pf.address], before.get(pf.address)),
+            memory.why_ended(config, pf),
+        )
         for pf in inventory.functions
         if claims[pf.address].policies or pf.address in before
     ]
-    return Resolution(desired=Desired(pfs=tuple(pfs)), rejected=tuple(rejected))
+    names = {address: made.policies for address, made in claims.items()}
+    notes = () if noted is None else memory.notes(config, names)
+    here = {function.address: function.card for function in inventory.functions}
+    replaced = tuple(sorted(o.address for o in originals if o.address in here and o.card.is_another(here[o.address])))
+    extras = _extras(config)
+    offered = tuple(_with_extras(pf, extras) for pf in pfs) if extras else tuple(pfs)
+    desired = Desired(pfs=offered, notes=notes, replaced=replaced, choices=_choices(config), extras=extras)
+    return Resolution(desired=desired, rejected=tuple(rejected))
+
+
+def _choices(config: NodeConfig) -> dict[str, Choice]:
+    """Return how functions are chosen, by resource name: of several policies the one with the highest precedence
+    decides, because one pool has one choice."""
+    return {name: one.choice for name, one in _first_requests(config).items() if one.choice != ANY}
+
+
+def _extras(config: NodeConfig) -> dict[str, Extras]:
+    """Return what containers get beside the usual, by resource name; decided as the choice is."""
+    return {name: one.extras for name, one in _first_requests(config).items() if one.extras != NOTHING}
+
+
+def _with_extras(wanted: DesiredPf, extras: Mapping[str, Extras]) -> DesiredPf:
+    """Return the desired state of a PF whose functions need what their containers get."""
+    vfs = tuple(replace(vf, extras=extras.get(vf.resource_name or "", NOTHING)) for vf in wanted.vfs)
+    own = wanted.own and replace(wanted.own, extras=extras.get(wanted.own.resource_name or "", NOTHING))
+    return replace(wanted, vfs=vfs, own=own)
+
+
+def _first_requests(config: NodeConfig) -> dict[str, PoolRequest | WholeRequest]:
+    asked = (one for policy in config.policies for one in (*policy.pools, *([policy.whole] if policy.whole else ())))
+    found: dict[str, PoolRequest | WholeRequest] = {}
+    for one in asked:
+        found.setdefault(one.resource_name, one)
+    return found
+
+
+def _with_cause(wanted: DesiredPf, ended: str | None) -> DesiredPf:
+    """Return the desired state of a PF with the cause for which all or some of it is given back."""
+    if wanted.given_back:
+        return replace(wanted, cause=ended or UNNOTED)
+    if any(vf.policy is None for vf in wanted.vfs) or (wanted.own is not None and wanted.own.policy is None):
+        return replace(wanted, cause=ended)
+    return wanted
 
 
 def _desired_pf(pf: Function, claims: _Claims, refused: list[str], original: Original | None) -> DesiredPf:
     """Return the desired state of one PF. A refused edit changes nothing: only a PF without policy is given back."""
     if claims.whole is not None:
-        return whole_pf(pf, claims.whole.driver, claims.whole.resource_name, claims.policies[0])
+        made = whole_pf(pf, claims.whole.driver, claims.whole.resource_name, claims.policies[0])
+        return with_terms(made, unsafe_no_iommu=bool(claims.unsafe), require_link=claims.whole.require_link)
     if claims.policies and isinstance(pf, Pf):
         return _claimed_pf(pf, claims, original)
     if refused or original is None:
@@ -154,44 +229,22 @@ def _desired_pf(pf: Function, claims: _Claims, refused: list[str], original: Ori
     return _given_back_pf(original)
 
 
-def _candidates(policy: PolicyConfig, inventory: Inventory) -> Sequence[Function]:
-    return inventory.functions if policy.whole is not None else inventory.pfs
-
-
-def _matches_any(policy: PolicyConfig, pf: Function, original: Original | None) -> bool:
-    """Match the function's original state: while it is handed out whole, its driver and netdevs are gone."""
-    if original is not None and original.own is not None:
-        pf = replace(pf, driver=original.own.driver, netdevs=original.own.netdevs)
-    return any(matches(matcher, pf) for matcher in policy.devices)
-
-
-def matches(matcher: DeviceMatcher, pf: Function) -> bool:
-    """Return whether every given field of the matcher matches this PF."""
-    return (
-        matcher.vendor in (None, pf.vendor)
-        and matcher.device in (None, pf.device)
-        and (matcher.class_code is None or pf.class_code.startswith(matcher.class_code))
-        and matcher.driver in (None, pf.driver)
-        and matcher.address in (None, pf.address)
-        and (matcher.netdev is None or matcher.netdev in pf.netdevs)
-        and matcher.numa_node in (None, pf.numa_node)
-    )
-
-
-def _unmatched(policy: PolicyConfig, inventory: Inventory) -> Rejected:
+def _unmatched(policy: PolicyConfig, inventory: Inventory, memory: Claims) -> Rejected:
     """Return the rejection of a policy that matches nothing, or nothing that could be read."""
     there = {function.address for function in inventory.functions}
     lost = [it for it in inventory.unreadable if it.device not in there]
     if lost:
         text = f"{lost[0].device}: {lost[0].path} could not be read: {lost[0].error}"
         return _rejection(policy, None, Reason.UNREADABLE, f"{text}; it is unknown whether the policy matches it")
+    if (left := memory.lost(policy)) is not None:
+        return gone(*left)
     return _rejection(policy, None, Reason.NO_MATCHING_DEVICE, _none_matches(policy))
 
 
 def _none_matches(policy: PolicyConfig) -> str:
     asked = [
         ", ".join(
-            f"{_MATCHED.get(f.name, f.name)} {value}"
+            f"{_MATCHED.get(f.name) or camel(f.name)} {value}"
             for f in fields(matcher)
             if (value := getattr(matcher, f.name)) is not None
         )
@@ -218,8 +271,9 @@ def _check(policy: PolicyConfig, pf: Pf, inventory: Inventory, claims: _Claims, 
     if count and not handed_out:
         _refuse(no_pf_driver(pf.driver, vfio_bound=pf.vfio_bound))
     if any(pool.driver != KERNEL_DRIVER for pool in policy.pools):
-        _refuse(first(no_iommu(pf.iommu_group), behind_port(pf.address, inventory.group(pf.iommu_group))))
-    _refuse(no_link(pf, (pool.link for pool in policy.pools)))
+        _refuse(no_iommu(pf.iommu_group, inventory, allowed=policy.allow_unsafe_no_iommu))
+        _refuse(first(behind_port(pf.address, inventory.group(pf.iommu_group)), vf_token(pf, inventory)))
+    _refuse(first(no_link(pf, (pool.link for pool in policy.pools)), no_mtu(pf, policy.mtu)))
 
 
 def _refuse(found: Hindrance | None) -> None:
@@ -231,6 +285,7 @@ def _claim_whole(
     policy: PolicyConfig,
     whole: WholeRequest,
     pf: Function,
+    inventory: Inventory,
     claims: _Claims,
     original: Original | None,
     drivers: _Names,
@@ -242,15 +297,19 @@ def _claim_whole(
     ours = original is not None and original.num_vfs == 0  # virtfn made its VFs and removes them first
     _refuse(first(needed(pf.needed_for), None if ours else has_vfs(pf.num_vfs)))
     if whole.driver != KERNEL_DRIVER:
-        _refuse(no_iommu(pf.iommu_group))
+        _refuse(no_iommu(pf.iommu_group, inventory, allowed=policy.allow_unsafe_no_iommu))
     if refusal := drivers.refusal(policy.name, whole.resource_name, whole.driver):
         raise RefusalError(*refusal)
     claims.policies.append(policy.name)
     claims.whole = whole
+    claims.note_unsafe(policy)
 
 
 def _claim_count(policy: PolicyConfig, claims: _Claims) -> None:
     claims.policies.append(policy.name)
+    claims.note_unsafe(policy)
+    if policy.mtu is not None:
+        claims.mtus[policy.name] = policy.mtu
     if policy.count is not None and claims.count is None:
         claims.count, claims.count_policy = policy.count, policy.name
 
@@ -306,7 +365,12 @@ def _rejection(policy: PolicyConfig, pf: Function | None, reason: Reason, text: 
 
 
 def _claimed_pf(pf: Pf, claims: _Claims, original: Original | None) -> DesiredPf:
-    ours = [_claimed_vf(pf, index, policy, pool) for index, (policy, pool) in claims.vfs.items()]
+    ours = [
+        replace(
+            _claimed_vf(pf, index, policy, pool), unsafe_no_iommu=policy in claims.unsafe, mtu=claims.mtus.get(policy)
+        )
+        for index, (policy, pool) in claims.vfs.items()
+    ]
     kept = pf.num_vfs if claims.count is None else claims.count
     stale = [
         given_back_vf(vf.index, original)
@@ -321,6 +385,7 @@ def _claimed_pf(pf: Pf, claims: _Claims, original: Original | None) -> DesiredPf
         vfs=tuple(sorted(ours + stale, key=lambda vf: vf.index)),
         policies=tuple(claims.policies),
         own=given_back_own(original) if original else None,  # the PF was handed out whole before
+        mtu=max(claims.mtus.values(), default=None),
     )
 
 
@@ -333,6 +398,7 @@ def _claimed_vf(pf: Pf, index: int, policy: str, pool: PoolRequest) -> DesiredVf
         resource_name=pool.resource_name,
         policy=policy,
         link=None if pool.link is None else wanted_link(pool.link, pf, index),
+        require_link=pool.require_link,
     )
 
 
@@ -354,6 +420,7 @@ def given_back_vf(index: int, original: Original) -> DesiredVf:
         resource_name=None,
         policy=None,
         link=before.link if before else None,
+        mtu=before.mtu if before else None,
     )
 
 
@@ -365,4 +432,5 @@ def _given_back_pf(original: Original) -> DesiredPf:
         vfs=tuple(given_back_vf(vf.index, original) for vf in original.vfs),
         policies=(),
         own=given_back_own(original),
+        mtu=original.mtu,
     )

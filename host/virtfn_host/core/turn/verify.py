@@ -1,10 +1,11 @@
 """verify(desired, inventory) -> every difference. A status reports success only if there is none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
-from virtfn_host.core.checks.usable import on_vfio, unreadable
-from virtfn_host.core.turn.plan import in_place
-from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf, Mismatch
+from virtfn_host.core.checks.healthy import in_place, nvme_hint, usable
+from virtfn_host.core.checks.mtu import pf_fits, vf_fits
+from virtfn_host.core.checks.usable import unreadable
+from virtfn_host.core.values.desired import Desired, DesiredFunction, DesiredPf, DesiredVf, Mismatch
 from virtfn_host.core.values.link import differing, link_text, mentioned
 from virtfn_host.core.values.model import Function, Inventory, Pf, Vf
 from virtfn_host.core.values.reasons import Reason
@@ -20,7 +21,9 @@ def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
     if pf is None:
         yield Mismatch(device=str(wanted.address), reason=Reason.DEVICE_GONE, message=f"{wanted.address}: is not there")
         return
+    told = set()
     for lost, hindrance in unreadable(inventory, pf):
+        told.add(hindrance.message)
         text = f"{lost.device}: {hindrance.message}"
         yield Mismatch(device=str(lost.device), reason=hindrance.reason, message=text)
     if wanted.num_vfs not in (None, pf.num_vfs):
@@ -28,16 +31,21 @@ def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
         return
     if isinstance(pf, Pf) and wanted.autoprobe not in (None, pf.autoprobe):
         yield _differs(pf, f"sriov_drivers_autoprobe is {pf.autoprobe:d}, wanted {wanted.autoprobe:d}")
+    if not pf_fits(wanted, pf):
+        least = "" if wanted.given_back else "at least "
+        yield _differs(pf, f"has {_mtu(pf)}, wanted {least}{wanted.mtu}")
     if wanted.own is not None:
-        yield from _function(wanted.own, pf, inventory)
+        yield from _function(wanted.own, pf, inventory, told)
     for vf in wanted.vfs:
         there = pf.vf(vf.index) if isinstance(pf, Pf) else None
         if there is not None:
-            yield from _function(vf, there, inventory)
+            yield from _function(vf, there, inventory, told)
             yield from _link(vf, there)
+            if not vf_fits(vf, there):
+                yield _differs(there, f"has {_mtu(there)}, wanted {vf.mtu}")
 
 
-def _function(wanted: DesiredFunction, function: Function, inventory: Inventory) -> Iterator[Mismatch]:
+def _function(wanted: DesiredFunction, function: Function, inventory: Inventory, told: Set[str]) -> Iterator[Mismatch]:
     if not in_place(wanted, function):
         half = function.driver is None and function.driver_override == wanted.driver_override is not None
         why = ""
@@ -45,15 +53,16 @@ def _function(wanted: DesiredFunction, function: Function, inventory: Inventory)
             why = "; that driver is not loaded any more"
         elif half:
             why = "; driver_override names it already, so a bind was interrupted or it was unbound by hand"
+        why += nvme_hint(wanted, function)
         yield _differs(function, f"is on {function.driver or 'no driver'}, wanted {wanted.driver or 'no driver'}{why}")
     elif function.driver_override != wanted.driver_override:
         now, then = function.driver_override or "empty", wanted.driver_override or "empty"
         yield _differs(function, f"driver_override is {now}, wanted {then}")
-    elif wanted.policy is None or wanted.driver == KERNEL_DRIVER:
-        return
-    elif (hindrance := on_vfio(function, inventory)) is not None:
+    elif wanted.policy is not None:
         address = str(function.address)
-        yield Mismatch(device=address, reason=hindrance.reason, message=f"{address}: {hindrance.text}")
+        for hindrance in usable(wanted, function, inventory):
+            if hindrance.message not in told:
+                yield Mismatch(device=address, reason=hindrance.reason, message=f"{address}: {hindrance.text}")
 
 
 def _link(wanted: DesiredVf, vf: Vf) -> Iterator[Mismatch]:
@@ -65,6 +74,10 @@ def _link(wanted: DesiredVf, vf: Vf) -> Iterator[Mismatch]:
     if groups := differing(wanted.link, vf.link):
         now = ", ".join(link_text(mentioned(vf.link, group)) for group in groups)
         yield _differs(vf, f"link shows {now}, wanted {', '.join(map(link_text, groups))}")
+
+
+def _mtu(function: Function) -> str:
+    return "no netdev that shows an MTU" if function.mtu is None else f"mtu {function.mtu}"
 
 
 def _differs(function: Function, text: str) -> Mismatch:

@@ -16,6 +16,7 @@ from functools import cache
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.indexes import Indexes
 from virtfn_host.core.values.names import AtMost, Parsed, Shared, Within
 from virtfn_host.core.values.reasons import Reason, known_reason
 from virtfn_host.core.values.strict_json import CodecError as CodecError
@@ -34,7 +35,7 @@ NEEDED = types.MappingProxyType({"needed": True})
 
 SPARSE = types.MappingProxyType({"sparse": True})
 """Metadata of a dataclass field that is left out while it is its default: the strict readers of version 1 refuse
-unknown fields."""
+unknown fields, and a document without it reads as before (docs/decisions/0023)."""
 
 DOCUMENT_LIMIT = 4 << 20
 """Bytes of the longest document that `loads` accepts. A pool file of 2,048 devices has about 0.4 MB."""
@@ -159,16 +160,21 @@ def _dataclasses(hint: Any) -> Iterator[Any]:
 
 
 def _needs(kind: Any, encoded: object) -> list[str]:
-    needed = {path: field for path, field in field_paths(kind).items() if "needed" in field.metadata}
-    return sorted(path for path, field in needed.items() if _says(encoded, path.split("."), field))
+    return sorted(path for path, field in _needed(kind).items() if _says(encoded, path.split("."), field))
+
+
+@cache
+def _needed(kind: Any) -> Mapping[str, Field[Any]]:
+    return {path: field for path, field in field_paths(kind).items() if "needed" in field.metadata}
 
 
 def _says(encoded: object, path: Sequence[str], field: Field[Any]) -> bool:
-    """Return whether the value at the path is not the field's default, in any item of the lists on the way."""
+    """Return whether the value at the path is not the field's default, in any item of the lists on the way. A sparse
+    field that is left out has its default."""
     if isinstance(encoded, list):
         return any(_says(item, path, field) for item in encoded)
     if path:
-        return isinstance(encoded, dict) and _says(encoded.get(path[0]), path[1:], field)
+        return isinstance(encoded, dict) and path[0] in encoded and _says(encoded[path[0]], path[1:], field)
     return field.default is MISSING or encoded != encode(field.default)
 
 
@@ -215,7 +221,7 @@ class _MisfitError(Exception):
 
 @cache
 def _encoder(kind: type) -> _Encode:
-    if kind is PciAddress:
+    if kind in (PciAddress, Indexes):
         return str
     if issubclass(kind, Enum):
         return lambda value: value.value
@@ -248,7 +254,7 @@ def _fields_encoder(kind: Any, sparse: Collection[str], without: Collection[str]
         if f.name not in without
     ]
     return lambda value: {
-        key: encoder(part) for name, key, default, encoder in known if (part := getattr(value, name)) is not default
+        key: encoder(part) for name, key, default, encoder in known if (part := getattr(value, name)) != default
     }
 
 

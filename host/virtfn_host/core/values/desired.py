@@ -3,12 +3,19 @@
 Frozen values only. `policy.py` makes the first and `resolve.py` the second, with every tuple sorted.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.indexes import Indexes, Range
+from virtfn_host.core.values.choice import ANY, Choice
+from virtfn_host.core.values.codec import NEEDED, SPARSE
+from virtfn_host.core.values.extras import NOTHING, Extras
+from virtfn_host.core.values.identity import Claim
+from virtfn_host.core.values.indexes import Indexes, Range, read_indexes
 from virtfn_host.core.values.model import LinkRequest, VfLink, of_index
+from virtfn_host.core.values.names import Mtu, Parsed
 from virtfn_host.core.values.reasons import Reason
 
 KERNEL_DRIVER = "kernel"
@@ -29,6 +36,10 @@ class DeviceMatcher:
     address: PciAddress | None = None
     netdev: str | None = None
     numa_node: int | None = None
+    # Needed: a reader that ignored one of these would match more functions than the policy means.
+    permanent_mac: str | None = field(default=None, metadata=NEEDED)
+    serial_number: str | None = field(default=None, metadata=NEEDED)
+    slot: str | None = field(default=None, metadata=NEEDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +48,14 @@ class PoolRequest:
 
     resource_name: str
     """With its domain: `virtfn.dev/fast`."""
-    indexes: Sequence[int] | None
+    indexes: Annotated[Sequence[int], Parsed(read_indexes)] | None
     """Stored as ranges: one pool may name 65,535 indexes."""
     driver: str
     link: LinkRequest | None = None
+    require_link: bool = False
+    """Whether a VF is unhealthy while its PF is down or has no carrier."""
+    choice: Choice = field(default=ANY, metadata=SPARSE)
+    extras: Extras = field(default=NOTHING, metadata=SPARSE)
 
     def __post_init__(self) -> None:
         """Convert `indexes` to one form, so that equal requests compare equal."""
@@ -63,6 +78,17 @@ class WholeRequest:
 
     resource_name: str
     driver: str
+    require_link: bool = False
+    """Whether the function is unhealthy while its netdev is down or has no carrier."""
+    choice: Choice = field(default=ANY, metadata=SPARSE)
+    extras: Extras = field(default=NOTHING, metadata=SPARSE)
+
+
+class WhenInUse(StrEnum):
+    """What a policy wants done about pods that hold functions which it changes."""
+
+    WAIT = "Wait"  # leave the functions alone until the pods end
+    EVICT = "Evict"  # evict these pods; on a node without cluster nothing can be evicted, so it is the same as Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +103,11 @@ class PolicyConfig:
     pools: tuple[PoolRequest, ...]
     whole: WholeRequest | None = None
     """The whole-function request; with it, `count` is None and there are no pools."""
+    allow_unsafe_no_iommu: bool = False
+    """Whether functions may be handed out by vfio without an IOMMU, where the administrator told vfio so."""
+    when_in_use: WhenInUse = field(default=WhenInUse.WAIT, metadata=SPARSE)
+    mtu: Mtu | None = field(default=None, metadata=SPARSE)
+    """Of the netdevs of VFs, and at least of their PF's; None: it is left alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +140,12 @@ class DesiredFunction:
     resource_name: str | None
     policy: str | None
     """None: the function is given back to its original state."""
+    unsafe_no_iommu: bool = False
+    """Whether its policy accepts vfio without an IOMMU."""
+    require_link: bool = False
+    """Whether it is offered only while it has a link."""
+    extras: Extras = field(default=NOTHING, metadata=SPARSE)
+    """What its containers get beside the usual, and the machine must have for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +155,8 @@ class DesiredVf(DesiredFunction):
     index: int
     link: VfLink | None = None
     """Link settings that its PF should show; None: leave them alone."""
+    mtu: int | None = None
+    """Of its netdev, while it has one in the host's network namespace; None: leave it alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +176,10 @@ class DesiredPf:
     refused: bool = False
     """True for a PF that virtfn touched before and whose claims are all refused now: nothing changes, and its
     functions stay on offer."""
+    cause: str | None = None
+    """Why something of it is given back; None: nothing is."""
+    mtu: int | None = None
+    """The least MTU of its netdev; of a PF that is given back, its MTU. None: leave it alone."""
 
     @property
     def given_back(self) -> bool:
@@ -149,10 +192,28 @@ class DesiredPf:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimNote:
+    """The claims on the function at an address that the journal should have, where it has others."""
+
+    address: PciAddress
+    claims: tuple[Claim, ...]
+    adds: bool
+    """Whether one of them is new; otherwise only claims that ended go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """The state that a node should have: only PFs that a policy claims or that must be given back."""
 
     pfs: tuple[DesiredPf, ...]
+    notes: tuple[ClaimNote, ...] = ()
+    """By address."""
+    replaced: tuple[PciAddress, ...] = ()
+    """Where the journal has the original of another card than the one that is there now."""
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    """How functions are chosen, by resource name; those that are left out are chosen as `ANY`."""
+    extras: Mapping[str, Extras] = field(default_factory=dict)
+    """What containers get beside the usual, by resource name; those that are left out get nothing."""
 
     def pf(self, address: PciAddress) -> DesiredPf | None:
         """Return the desired state of this PF, or None."""

@@ -4,11 +4,12 @@ Only `holder_text` makes a sentence of them, for people. No code decides by a se
 `InUse` in `model.py` has the holders of all functions of a machine.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, assert_never
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import SPARSE
 from virtfn_host.core.values.names import Sentence, Within
 
 
@@ -54,6 +55,8 @@ class Process:
     pid: Annotated[int, Within(0, (1 << 31) - 1)]
     command: Sentence | None
     """None: the process had ended before its command was read."""
+    pod_uid: Sentence | None = field(default=None, metadata=SPARSE)
+    """The uid of its pod, from its cgroup; None: it is in no pod's cgroup, or that could not be read."""
 
     def __str__(self) -> str:
         return f"process {self.pid} ({self.command or 'gone'})"

@@ -11,12 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from itertools import islice, takewhile
-from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import SPARSE
+from virtfn_host.core.values.codec import NEEDED, SPARSE
 from virtfn_host.core.values.holders import Holder
-from virtfn_host.core.values.names import Guid, MacAddress, Rate, Shared, Vlan, VlanPriority
+from virtfn_host.core.values.identity import UNKNOWN, Claim, Identity, differs
+from virtfn_host.core.values.names import AnyMtu, Guid, MacAddress, Rate, Shared, Vlan, VlanPriority
+from virtfn_host.core.values.parts import Part
+from virtfn_host.core.values.rdma import RdmaDevice
+from virtfn_host.core.values.tries import Tried
 
 # --- the machine as it is and as it was ------------------------------------------------------------------------------
 
@@ -73,8 +77,24 @@ class VfLink(LinkSettings):
     """GUIDs of an InfiniBand VF, lower case with colons; zero if none is set."""
 
 
-Card: TypeAlias = tuple[PciAddress, str, str]
-"""Address, vendor and device: another card may be put in the slot of one that was pulled out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What tells the card at an address from another one that took its place."""
+
+    address: PciAddress
+    vendor: str
+    device: str
+    identity: Identity = UNKNOWN
+
+    def is_same(self, other: "Card") -> bool:
+        """Return whether both may be one card: same address and ids, and no difference in what both are known by."""
+        ids = self.address, self.vendor, self.device
+        return ids == (other.address, other.vendor, other.device) and not differs(self.identity, other.identity)
+
+    def is_another(self, other: "Card") -> bool:
+        """Return whether they are certainly two cards at one address: not where an id is missing."""
+        known = all((self.vendor, self.device, other.vendor, other.device))
+        return known and self.address == other.address and not self.is_same(other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +120,19 @@ class Function:
     """Names and alternative names of its netdevs in the host's network namespace."""
     needed_for: str | None = None
     """Why this machine needs it: a mounted file system, the default route, a console; None: it does not."""
+    lacks: tuple[Part, ...] = ()
+    """Parts that a container needs and that are not there. Of a VF, `UP` and `CARRIER` are its PF's."""
+    identity: Identity = UNKNOWN
+    """What its card is known by; nothing is read of a VF."""
+    mtu: AnyMtu | None = field(default=None, metadata=SPARSE)
+    """Of its own netdev in the host's network namespace; None: it has none there, or does not show it."""
+    rdma: tuple[RdmaDevice, ...] = field(default=(), metadata=SPARSE)
+    """Its RDMA devices in the host's network namespace, with those of their nodes that the machine has."""
 
     @property
     def card(self) -> Card:
-        """The identity of the card."""
-        return self.address, self.vendor, self.device
+        """The card that it is on."""
+        return Card(address=self.address, vendor=self.vendor, device=self.device, identity=self.identity)
 
     @property
     def family(self) -> tuple["Function", ...]:
@@ -185,6 +213,8 @@ class Unreadable:
     device: PciAddress
     path: str
     error: str
+    part: Part | None = None
+    """The only part that it tells of; None: without it, nothing is known of the function."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +232,15 @@ class Inventory:
     loadable: tuple[str, ...] | None = None
     """Drivers that modules of the running kernel could register: vfio drivers, and those of functions here that are
     not registered. None: its modules cannot be seen here."""
+    noiommu: bool | None = None
+    """Whether vfio may be used without an IOMMU (`enable_unsafe_noiommu_mode`). None: vfio is not loaded, or was built
+    without that mode."""
+    noiommu_groups: tuple[int, ...] = ()
+    """Groups that vfio made for functions without an IOMMU; they protect nothing."""
+    nodes_beside: tuple[str, ...] = field(default=(), metadata=SPARSE)
+    """Those of `/dev/vhost-net`, `/dev/net/tun`, `/dev/iommu` and `/dev/infiniband/rdma_cm` that the machine has."""
+    rdma_exclusive: bool = field(default=False, metadata=SPARSE)
+    """Whether each RDMA device is in one network namespace only (`rdma system`), and not to be seen from others."""
 
     def __post_init__(self) -> None:
         # The search needs them sorted: a group that it missed would count as no group.
@@ -225,6 +264,10 @@ class Inventory:
         """Return the function at this address, VF or not; None if there is none."""
         return next((function for function in self.every if function.address == address), None)
 
+    def unprotected(self, function: Function) -> bool:
+        """Whether a function is on vfio without an IOMMU: its user can read and write all memory of this machine."""
+        return function.iommu_group in self.noiommu_groups
+
     def group(self, number: int | None) -> IommuGroup | None:
         """Return the IOMMU group with this number, or None."""
         if number is None:
@@ -242,6 +285,8 @@ class OriginalVf:
     driver_override: str | None
     link: VfLink | None = None
     """None: not recorded (an earlier version, or not a network PF), so no link settings are given back."""
+    mtu: AnyMtu | None = field(default=None, metadata={**SPARSE, **NEEDED})
+    """Of its netdev, before virtfn set it for the first time; None: it never did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,11 +310,16 @@ class Original:
     vfs: tuple[OriginalVf, ...]
     own: OriginalOwn | None = None
     """None: the function itself was never touched, only its VFs."""
+    identity: Identity = field(default=UNKNOWN, metadata=SPARSE)
+    boot_id: str = field(default="", metadata=SPARSE)
+    """The boot of the first touch. Empty: an earlier version noted it; it counts as of this boot."""
+    mtu: AnyMtu | None = field(default=None, metadata={**SPARSE, **NEEDED})
+    """Of the PF's netdev, before virtfn set it for the first time; None: it never did."""
 
     @property
     def card(self) -> Card:
-        """The identity of the card."""
-        return self.address, self.vendor, self.device
+        """The card that it was on."""
+        return Card(address=self.address, vendor=self.vendor, device=self.device, identity=self.identity)
 
 
 # --- what must not be touched ----------------------------------------------------------------------------------------
@@ -325,6 +375,12 @@ class Observation:
     """Why the journal cannot be read; while it cannot, nothing is given back and nothing new is touched."""
     stuck: Stuck | None
     preflight: Preflight = Preflight()
+    tries: tuple[Tried, ...] = ()
+    """What was tried on PFs that are still as they were then."""
+    tries_error: str | None = None
+    """Why the tries cannot be read; while they cannot, no VF is made, taken away or unbound."""
+    claims: tuple[Claim, ...] = ()
+    """Which policies have claimed which functions, as the journal has it."""
 
 
 # --- searches --------------------------------------------------------------------------------------------------------

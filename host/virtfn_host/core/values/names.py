@@ -9,7 +9,7 @@ A rule is the kernel's own if it has one, and stricter where a name becomes part
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from virtfn_host.core.values.strict_json import clipped
 
@@ -20,7 +20,7 @@ from virtfn_host.core.values.strict_json import clipped
 class Parsed:
     """A text that `parse` accepts; it raises ValueError for any other."""
 
-    parse: Callable[[str], str]
+    parse: Callable[[str], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,10 @@ _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,54}")
 _MODALIAS = re.compile(r"[a-z0-9_]{1,16}:[A-Za-z0-9_.*?=-]{1,239}")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _GUID = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){7}")
+_SERIAL = re.compile(r"[0-9a-f]{2}(?:-[0-9a-f]{2}){7}")
+_SUBSYSTEM = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 _GROUP = re.compile(r"[0-9]{1,10}")
+_WISH = re.compile(r"[A-Za-z0-9-]{0,64}")
 _NETDEV_BYTES = 15
 """IFNAMSIZ - 1, <linux/if.h>."""
 
@@ -137,6 +140,54 @@ def guid(text: str) -> str:
     return _matching(_GUID, text, "a GUID like 02:de:ad:00:00:be:ef:01")
 
 
+def serial_number(text: str) -> str:
+    """Check a Device Serial Number: lower case with hyphens, as `lspci -vv` prints it.
+
+    Raises:
+        ValueError: the text is not a serial number.
+    """
+    return _matching(_SERIAL, text, "a serial number like 3c-fd-fe-ff-ff-12-34-56")
+
+
+def subsystem_ids(text: str) -> str:
+    """Check vendor and device of a subsystem.
+
+    Raises:
+        ValueError: the text is not that.
+    """
+    return _matching(_SUBSYSTEM, text, "the ids of a subsystem like 8086:a03c")
+
+
+def slot_name(text: str) -> str:
+    """Check the name of a PCI slot, which firmware gives; it is only compared.
+
+    Raises:
+        ValueError: the text is not the name of a slot.
+    """
+    if not 0 < len(text) <= SLOT or "/" in text or not text.isprintable():
+        raise ValueError(f"{clipped(text)} is not the name of a slot (1 to {SLOT} characters, no slash)")
+    return text
+
+
+SLOT = 64
+"""Characters of the longest name of a slot; the kernel's have 21 at most where firmware numbers the slots."""
+
+
+def label(text: str) -> str:
+    """Check a short text that is only shown and compared: a policy's name or uid, an id, a netdev.
+
+    Raises:
+        ValueError: the text is too long.
+    """
+    if len(text) > LABEL:
+        raise ValueError(f"a text of {len(text)} characters, want at most {LABEL}")
+    return text
+
+
+LABEL = 255
+"""Characters of a label; names of Kubernetes have at most 253."""
+
+
 def shown_name(text: str) -> str:
     """Check a file name as sysfs shows it; it is only compared with others. 255 bytes are NAME_MAX.
 
@@ -158,6 +209,15 @@ def override_text(text: str) -> str:
     if not 0 < len(text.encode(errors="replace")) < 4096 or any(c in "\0\n" for c in text):
         raise ValueError(f"{clipped(text)} is not a value for driver_override (one line, less than 4096 bytes)")
     return text
+
+
+def wish_name(text: str) -> str:
+    """Check the name of a wish (core/values/tries.py); it is only compared with others, and kept in a file.
+
+    Raises:
+        ValueError: the text is not the name of a wish.
+    """
+    return _matching(_WISH, text, "the name of a wish (0 to 64 letters, digits and -)")
 
 
 def sentence(text: str) -> str:
@@ -192,8 +252,13 @@ ModuleName: TypeAlias = Annotated[str, Parsed(module_name)]
 NetdevName: TypeAlias = Annotated[str, Parsed(netdev_name)]
 MacAddress: TypeAlias = Annotated[str, Parsed(mac_address)]
 Guid: TypeAlias = Annotated[str, Parsed(guid)]
+SerialNumber: TypeAlias = Annotated[str, Parsed(serial_number)]
+SubsystemIds: TypeAlias = Annotated[str, Parsed(subsystem_ids)]
+SlotName: TypeAlias = Annotated[str, Parsed(slot_name)]
+Label: TypeAlias = Annotated[str, Parsed(label)]
 ShownName: TypeAlias = Annotated[str, Parsed(shown_name)]
 OverrideText: TypeAlias = Annotated[str, Parsed(override_text)]
+WishName: TypeAlias = Annotated[str, Parsed(wish_name)]
 Sentence: TypeAlias = Annotated[str, Parsed(sentence)]
 
 GroupNumber: TypeAlias = Annotated[int, Within(0, (1 << 31) - 1)]
@@ -205,5 +270,12 @@ Vlan: TypeAlias = Annotated[int, Within(0, 4095)]
 """IEEE 802.1Q: 12 bits."""
 
 VlanPriority: TypeAlias = Annotated[int, Within(0, 7)]
+MIN_MTU, MAX_MTU = 68, 65535
+"""ETH_MIN_MTU and ETH_MAX_MTU, <linux/if_ether.h>; the limits of a card are within."""
+
+Mtu: TypeAlias = Annotated[int, Within(MIN_MTU, MAX_MTU)]
+AnyMtu: TypeAlias = Annotated[int, Within(0, (1 << 32) - 1)]
+"""An MTU as a netdev shows it; 32 bits in rtnetlink."""
+
 Rate: TypeAlias = Annotated[int, Within(0, (1 << 32) - 1)]
 """Mbit/s; 32 bits in rtnetlink."""

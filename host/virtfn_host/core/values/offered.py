@@ -8,13 +8,21 @@ Frozen values only; `pools.py` decides, `linux/poolfile.py` reads and writes the
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import NEEDED
-from virtfn_host.core.values.model import Function
-from virtfn_host.core.values.names import shown_name
+from virtfn_host.core.values.choice import ANY, Choice
+from virtfn_host.core.values.codec import NEEDED, SPARSE
+from virtfn_host.core.values.extras import NOTHING, Extras
+from virtfn_host.core.values.model import Function, Vf
+from virtfn_host.core.values.names import AtMost, ShownName, shown_name
+from virtfn_host.core.values.rdma import RdmaDevice
 from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import shortened
+
+MOST_RDMA = 64
+"""Most RDMA devices of one function; a card has one, or one for each port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +35,40 @@ class PoolDevice:
     healthy: bool
     reason: Reason | None
     """Why the function is not healthy; None: it is healthy."""
+    message: str | None = None
+    """That reason in a sentence, without a subject; None: the reason says it all."""
+    no_iommu: bool = False
+    """Whether its policy accepts vfio without an IOMMU (`allowUnsafeNoIommu`)."""
+    pf: PciAddress | None = field(default=None, metadata=SPARSE)
+    """The PF of a VF; None: a whole function, or an earlier version wrote the file."""
+    rdma: Annotated[tuple[ShownName, ...], AtMost(MOST_RDMA)] = field(default=(), metadata=SPARSE)
+    """Names of its RDMA devices, where its pool gives them."""
 
 
-def offer(function: Function, driver: str, reason: Reason | None = None) -> PoolDevice:
+def offer(function: Function, driver: str, reason: Reason | None = None, message: str | None = None) -> PoolDevice:
     """A function as pods are offered it: on this driver, and healthy unless there is a reason."""
-    healthy = reason is None
     return PoolDevice(
-        address=function.address, driver=driver, numa_node=function.numa_node, healthy=healthy, reason=reason
+        address=function.address,
+        driver=driver,
+        numa_node=function.numa_node,
+        healthy=reason is None,
+        reason=reason,
+        message=None if message is None else _one_line(message),
+        pf=function.pf if isinstance(function, Vf) else None,
     )
+
+
+def with_reason(device: PoolDevice, reason: Reason, message: str) -> PoolDevice:
+    """A device that is withheld for this reason."""
+    return replace(device, healthy=False, reason=reason, message=_one_line(message))
+
+
+def _is_one_line(message: str) -> bool:
+    return len(message) <= 2 * MOST_MESSAGE and message.isprintable()
+
+
+def _one_line(message: str) -> str:
+    return shortened("".join(letter if letter.isprintable() else " " for letter in message), MOST_MESSAGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +77,8 @@ class DevicePool:
 
     resource_name: str
     devices: tuple[PoolDevice, ...]
+    choice: Choice = field(default=ANY, metadata=SPARSE)
+    extras: Extras = field(default=NOTHING, metadata=SPARSE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +111,15 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """A record that is appended to the ledger: the allocations of requests that came together."""
+
+    follows: str
+    """The SHA-256 of the line before (`appended.py`)."""
+    allocations: tuple[Allocation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
     """How one resource stands with the kubelet."""
 
@@ -85,14 +130,21 @@ class Registration:
     """When that began, in seconds since boot."""
     refusal: str
     """The kubelet's answer to the last failed attempt, or why the kubelet did not answer; empty: no attempt failed."""
+    healthy: int | None = None
+    """Number of functions that the kubelet is told to be healthy; None: a version that did not note it wrote this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registrations:
-    """The registrations of all resources that the device plugin serves now, and of no others."""
+    """The registrations of all resources that the device plugin serves now, and the pools that it refuses to serve."""
 
     boot_id: str
     registrations: tuple[Registration, ...]
+    complaint: str | None = None
+    """What is wrong with the pool file; None: nothing is."""
+    at: float | None = None
+    """When this was written, in seconds since boot. The plugin writes it every few seconds, so an old time shows that
+    the plugin does not run. None: a version that did not note it wrote this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +160,15 @@ class Grant:
     """Paths of device nodes on the host, e.g. `/dev/vfio/vfio` and `/dev/vfio/12`; empty without a vfio driver."""
     boot_id: str
     """The boot in which the function was given to a container."""
+    device_info: str = field(default="", metadata=SPARSE)
+    """SHA-256 of the device-info file that was written for it; empty: none was."""
+    extras: Extras = field(default=NOTHING, metadata=SPARSE)
+    """What the container was given beside the usual."""
+    specs: bool = field(default=False, metadata=SPARSE)
+    """Whether CDI specs were written for it."""
+    rdma: Annotated[tuple[RdmaDevice, ...], AtMost(MOST_RDMA)] = field(default=(), metadata={**SPARSE, **NEEDED})
+    """Its RDMA devices, whose nodes the container was given. Needed: a reader that did not compare them with the
+    present ones would let it start with another function's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,15 +178,28 @@ class Grants:
     grants: tuple[Grant, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoreGrants:
+    """A record that is appended to the grants: those of one request. They replace earlier ones of their functions."""
+
+    follows: str
+    """The SHA-256 of the line before (`appended.py`)."""
+    grants: tuple[Grant, ...]
+    gone: tuple[PciAddress, ...] = ()
+    """Functions whose grant is taken back, because the request was refused after all."""
+
+
 # --- checks of a file's values --------------------------------------------------------------------------------------
 
 MOST_POOLS = 1024
 MOST_DEVICES = 65536
 """Most devices of one node, in all its pools; the kubelet becomes slow long before."""
+MOST_MESSAGE = 300
+"""Most characters of a device's message. Only devices that are withheld have one."""
 MOST_REFUSAL = 300
-"""Most characters of a kubelet's answer."""
+"""Most characters of a kubelet's answer, and of a complaint."""
 MOST_GRANTS = 16384
-"""Most grants of one node. The document must stay under 4 MiB, and a grant takes about 200 bytes."""
+"""Most grants of one node that are read; the plugin keeps fewer (`grantfile.py`)."""
 MOST_NUMA_NODES = 1024
 """MAX_NUMNODES of the kernel, as the largest distributions set it."""
 
@@ -152,6 +226,8 @@ def check_pools(pools: PoolSet) -> None:
             _check_driver(device.address, device.driver)
             if device.numa_node is not None and not 0 <= device.numa_node < MOST_NUMA_NODES:
                 raise ValueError(f"{device.address}: NUMA node {device.numa_node}, wanted 0 to {MOST_NUMA_NODES - 1}")
+            if device.message is not None and not _is_one_line(device.message):
+                raise ValueError(f"{device.address}: its message is too long, or not one line")
 
 
 def check_ledger(ledger: Ledger) -> None:
@@ -179,11 +255,15 @@ def check_registrations(registrations: Registrations) -> None:
     _check_boot_id(registrations.boot_id)
     if len(registrations.registrations) > MOST_POOLS:
         raise ValueError(f"{len(registrations.registrations)} registrations, at most {MOST_POOLS}")
+    _check_line(registrations.complaint or "", "the complaint")
+    if registrations.at is not None:
+        _check_time("at", registrations.at)
     for one in registrations.registrations:
         _check_resource_name(one.resource_name)
         _check_time(f"{one.resource_name}:", one.since)
-        if len(one.refusal) > MOST_REFUSAL or not one.refusal.isprintable():
-            raise ValueError(f"{one.resource_name}: its refusal is not one line of at most {MOST_REFUSAL} characters")
+        _check_line(one.refusal, f"{one.resource_name}: its refusal")
+        if one.healthy is not None and not 0 <= one.healthy <= MOST_DEVICES:
+            raise ValueError(f"{one.resource_name}: {one.healthy} healthy functions, wanted 0 to {MOST_DEVICES}")
 
 
 def check_grants(grants: Grants) -> None:
@@ -202,9 +282,12 @@ def check_grants(grants: Grants) -> None:
         for node in grant.nodes:
             if not _NODE.fullmatch(node):
                 raise ValueError(f"{grant.address}: {node[:_SHOWN]!r} is not a device node of vfio")
+        if not _DIGEST.fullmatch(grant.device_info):
+            raise ValueError(f"{grant.address}: {grant.device_info[:_SHOWN]!r} is not a SHA-256")
 
 
 _NODE = re.compile(r"/dev/(iommu|vfio/(vfio|(noiommu-)?[0-9]{1,10}|devices/vfio[0-9]{1,10}))")
+_DIGEST = re.compile(r"([0-9a-f]{64})?")
 _SHOWN = 80
 _YEAR_5138 = 1e11
 
@@ -237,6 +320,11 @@ def _may_be_a_driver(name: str) -> bool:
 def _check_resource_name(name: str) -> None:
     if len(name) > _NAME_LIMIT:
         raise ValueError(f"{name[:_SHOWN]!r}... is not a resource name: {len(name)} characters")
+
+
+def _check_line(text: str, what: str) -> None:
+    if len(text) > MOST_REFUSAL or not text.isprintable():
+        raise ValueError(f"{what} is not one line of at most {MOST_REFUSAL} characters")
 
 
 def _expect_once(things: Sequence[object], what: str) -> None:

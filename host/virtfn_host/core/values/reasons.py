@@ -17,6 +17,7 @@ class Reason(StrEnum):
     EVICTION_BLOCKED = "EvictionBlocked"  # a PodDisruptionBudget forbids the eviction
     NODE_CORDONED = "NodeCordoned"  # an administrator cordoned the node
     NO_MATCHING_DEVICE = "NoMatchingDevice"  # no PF of this node matches the policy
+    CLAIM_KEPT = "ClaimKept"  # the function looks otherwise than when it was claimed; the policy keeps it
     COUNT_CONFLICT = "CountConflict"  # a policy with precedence asks another number of VFs of this PF
     INDEX_TAKEN = "IndexTaken"  # a policy with precedence has these VF indexes
     NOTHING_LEFT = "NothingLeft"  # no VF index is left for this pool
@@ -36,13 +37,16 @@ class Reason(StrEnum):
     STUCK = "Stuck"  # a write is blocked past its deadline
     ANOTHER_WRITER = "AnotherWriter"  # another virtfn process writes on this node
     WRITE_REFUSED = "WriteRefused"  # the kernel refused a write with an errno
+    DRIVER_MADE_OTHER = "DriverMadeOther"  # a write succeeded with another result, such as more VFs than asked for
     DRIFTED = "Drifted"  # changed outside virtfn; virtfn repairs it
     DEVICE_GONE = "DeviceGone"  # the device has disappeared
     RECONFIGURING = "Reconfiguring"  # withdrawn from new pods because a change is about to touch it
+    NOT_USABLE = "NotUsable"  # on its driver, but no pod could use it: no device node, no netdev, a VF token, ...
     LINK_SETTING_REFUSED = "LinkSettingRefused"  # the PF driver refused a link setting
     JOURNAL_UNREADABLE = "JournalUnreadable"  # the original state cannot be read, so nothing is given back
     INVALID_POLICY = "InvalidPolicy"  # a policy object that the schema would have refused
     TOO_LARGE = "TooLarge"  # a policy, or all policies of a node together, exceed a size limit
+    NOT_OFFERED = "NotOffered"  # the kubelet does not offer what was published
     NAME_TAKEN = "NameTaken"  # two resource names become one environment variable
     TURN_LOST = "TurnLost"  # the node was silent in its turn, so the next node has it
     UNREADABLE = "Unreadable"  # a file could not be read, or another version reports an unknown reason

@@ -6,24 +6,31 @@ it took the in-use lock, and refuses anything that is not in this file.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
 from typing import Annotated, TypeAlias, assert_never
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import SPARSE
 from virtfn_host.core.values.holders import Holder
+from virtfn_host.core.values.identity import Claim
 from virtfn_host.core.values.link import GROUPS, link_text
 from virtfn_host.core.values.model import VfLink
 from virtfn_host.core.values.names import (
+    AnyMtu,
     AtMost,
     DriverName,
+    Label,
     ModuleName,
+    Mtu,
     OverrideText,
     Sentence,
     ShownName,
     VfCount,
     VfIndex,
+    WishName,
+    Within,
 )
 from virtfn_host.core.values.reasons import Reason
 
@@ -137,23 +144,59 @@ class SetLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetMtu:
+    """Set the MTU of the netdev of a PF or VF, of a VF under the in-use lock. A failure stops no other step."""
+
+    function: FunctionRef
+    """Of a VF; without an index, the PF itself."""
+    value: Mtu
+    expects: AnyMtu | None
+    """The MTU that it must have before; None for a netdev that the plan makes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
     """Drop the journal's entry of a PF that has its original state again; refused if it does not."""
 
     pf: PciAddress
+    another: bool = False
+    """Whether the entry is dropped because another card is at the address now; refused if it is the same."""
+
+
+MOST_CLAIMS = 32
+"""Claims on one function that are noted, those of the policies with the highest precedence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteClaims:
+    """Note in the journal which policies claim a function, instead of what is noted there. Touches no function."""
+
+    pf: PciAddress
+    claims: Annotated[tuple[Claim, ...], AtMost(MOST_CLAIMS)]
 
 
 Step: TypeAlias = (
-    LoadModule | SetAutoprobe | SetNumVfs | Settle | Unbind | SetDriverOverride | Bind | Probe | SetLink | Forget
+    LoadModule
+    | SetAutoprobe
+    | SetNumVfs
+    | Settle
+    | Unbind
+    | SetDriverOverride
+    | Bind
+    | Probe
+    | SetLink
+    | SetMtu
+    | Forget
+    | NoteClaims
 )
 
 
 def pf_of(step: Step) -> PciAddress:
     """Return the PF of a step. A failed step stops the steps of its PF only, a blocked write stops all."""
     match step:
-        case LoadModule() | SetAutoprobe() | SetNumVfs() | Settle() | Forget():
+        case LoadModule() | SetAutoprobe() | SetNumVfs() | Settle() | Forget() | NoteClaims():
             return step.pf
-        case Unbind() | SetDriverOverride() | Bind() | Probe() | SetLink():
+        case Unbind() | SetDriverOverride() | Bind() | Probe() | SetLink() | SetMtu():
             return step.function.pf
         case _:
             assert_never(step)
@@ -182,10 +225,23 @@ def describe(step: Step) -> str:
             return f"{function}: let the kernel pick its driver"
         case SetLink(function=function, value=link):
             return f"{function}: set {link_text(link)}"
+        case SetMtu(function=function, value=value):
+            return f"{function}: set mtu {value}"
+        case Forget(pf=pf, another=True):
+            return f"{pf}: another card is there now, forget what the former was like"
         case Forget(pf=pf):
             return f"{pf}: original state is back, forget it"
+        case NoteClaims(pf=pf, claims=()):
+            return f"{pf}: note that no policy claims it"
+        case NoteClaims(pf=pf, claims=claims):
+            return f"{pf}: note that it is claimed by policy {', '.join(claim.policy for claim in claims)}"
         case _:
             assert_never(step)
+
+
+def holds_up_others(step: Step) -> bool:
+    """Return whether the later steps of a PF are not tried after this one has failed: not after a link setting."""
+    return not isinstance(step, SetLink | SetMtu)
 
 
 def patience(step: Step) -> float:
@@ -202,10 +258,11 @@ def patience(step: Step) -> float:
             return 30.0
         case Unbind() | Bind() | Probe():
             return 20.0
-        case SetLink():
-            # Includes the wait for the PF's carrier: a rate needs it, and it is lost when VFs are made.
+        case SetLink() | SetMtu():
+            # Includes the wait for the PF's carrier: a rate needs it, and it is lost when VFs are made. And the wait
+            # for the netdev of a VF that was just bound, which some drivers (iavf) make a moment later.
             return 10.0
-        case SetAutoprobe() | SetDriverOverride() | Forget():
+        case SetAutoprobe() | SetDriverOverride() | Forget() | NoteClaims():
             return 5.0
         case _:
             assert_never(step)
@@ -234,6 +291,21 @@ class PfPlan:
     blocked: Annotated[tuple[Blocked, ...], AtMost(MANY)] = ()
     displaces: Annotated[tuple[PciAddress, ...], AtMost(MANY)] = ()
     """Functions that exist now and that a step removes or rebinds: withdraw them from pods first."""
+    wish: WishName = ""
+    """What the steps are for (core/values/tries.py): destructive steps are counted for each wish."""
+    cause: Sentence | None = None
+    """Why something of the PF is given back; None: nothing is."""
+    policies: Annotated[tuple[Label, ...], AtMost(MOST_CLAIMS)] = field(default=(), metadata=SPARSE)
+    """Policies that ask for the PF, for the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who asks the host process for a plan, for its log; it decides nothing by that."""
+
+    node: Label
+    turn: Annotated[int, Within(0, (1 << 53) - 1)]
+    """The turn of the agent's loop, counted from its start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +315,7 @@ class Plan:
 
     pfs: Annotated[tuple[PfPlan, ...], AtMost(MANY, together="steps")]
     """Ordered by address."""
+    asker: Asker | None = field(default=None, metadata=SPARSE)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -294,9 +367,9 @@ def _aim(step: Step) -> tuple[object, ...]:
     match step:
         case LoadModule(pf=pf, module=module):
             return LoadModule, pf, module
-        case SetAutoprobe() | SetNumVfs() | Settle() | Forget():
+        case SetAutoprobe() | SetNumVfs() | Settle() | Forget() | NoteClaims():
             return type(step), step.pf
-        case Unbind() | SetDriverOverride() | Bind() | Probe() | SetLink():
+        case Unbind() | SetDriverOverride() | Bind() | Probe() | SetLink() | SetMtu():
             return type(step), step.function.pf, step.function.index
         case _:
             assert_never(step)

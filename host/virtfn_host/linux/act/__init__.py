@@ -20,19 +20,23 @@ Before its first write, every step that changes something passes these checks, a
 - The expectation. The step says what it expects to find; `expect` compares that with what is read now. A difference is
   a `StaleSnapshotError`: the machine has changed since the plan was made, so look and plan again.
 - The journal. `remember` notes how the PF was, before its first touch. If that fails, the step fails.
-- The in-use lock (`held`), for `Unbind`, `SetNumVfs` to 0 and `SetLink`. Under it, `_set_num_vfs` unbinds every VF side
-  by side and then writes 0, so no pod can open a VF in between (docs/decisions/0004).
+- The in-use lock (`held`), for `Unbind`, `SetNumVfs` to 0, `SetLink` and, of a VF, `SetMtu`. Under it, `_set_num_vfs`
+  unbinds every VF side by side and then writes 0, so no pod can open a VF in between (docs/decisions/0004).
 
 After a bind the driver link is read, and after a probe too, because the kernel reports success where nothing was bound
 (measured: tests/contract/test_writes.py). `Settle` waits until the kernel shows every VF, and its IOMMU group where
-the PF has one.
+the PF has one. A result other than asked fails its step at once (`made.py`) and is noted (`tries.py`). Before a step
+that takes VFs away or unbinds a function, `PfTries` counts it, and refuses the fourth for one wish, whatever the plan
+says (measured: tests/unit/host/test_tries_of_wishes.py; docs/decisions/0024).
 
-The journal (`journal.py`) has one entry for each card that was touched: number of VFs, autoprobe, and driver, override
-and link settings of each VF. The function's own driver is added when the function itself is touched first. An entry is
-written before the touch and not overwritten while the card is there, so a kill at any moment loses nothing (measured:
-tests/kernel/guest/test_killed.py). `Forget` drops it, but only if the machine is again as it says. Link settings end
-with the VFs: where they cannot be read, only the step that ends the VFs is refused. A journal that cannot be read stops
-every step that changes something, and is never replaced.
+The journal (`journal.py`) also has the claims of policies (`core/turn/claims.py`), which `NoteClaims` writes and which
+outlive boots; its originals are of one boot (docs/decisions/0023). It has one entry for each card that was touched:
+number of VFs, autoprobe, and driver, override and link settings of each VF. The function's own driver is added when the
+function itself is touched first, and an MTU right before virtfn sets it for the first time (`mtu_steps.py`). An entry
+is written before the touch and not overwritten while the card is there, so a kill at any moment loses nothing
+(measured: tests/kernel/guest/test_killed.py). `Forget` drops it, but only if the machine is again as it says, or
+another card is there. Link settings end with the VFs: where they cannot be read, only the step that ends the VFs is
+refused. A journal that cannot be read stops every step that changes something, and is never replaced.
 
 What the wall refuses, whatever the plan says (docs/decisions/0013):
 
@@ -44,9 +48,9 @@ What the wall refuses, whatever the plan says (docs/decisions/0013):
 The wall believes the machine and the journal, never the plan. One look serves all steps of a PF.
 
 When a step fails, its result has the reason of the error. The later steps of its PF are not tried and repeat that
-reason (`_not_now`); other PFs go on. Inside a portion the other steps are tried all the same. A link setting that fails
-stops nothing. Nothing is undone: the next turn looks, and plans from what it finds. Only `_probe` cleans up: it turns
-autoprobe off again in any case.
+reason (`_not_now`); other PFs go on. Inside a portion the other steps are tried all the same. A link setting or MTU
+that fails stops nothing. Nothing is undone: the next turn looks, and plans from what it finds. Only `_probe` cleans up:
+it turns autoprobe off again in any case.
 
 When a deadline is missed (`patience` in `core/values/steps.py`), it depends on what was late:
 

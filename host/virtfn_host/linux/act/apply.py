@@ -8,6 +8,7 @@ the whole theory.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import groupby
 from typing import assert_never
 
@@ -18,18 +19,21 @@ from virtfn_host.core.values.steps import (
     REPEATED,
     Forget,
     LoadModule,
+    NoteClaims,
     Outcome,
+    PfPlan,
     Plan,
     Probe,
     Report,
     SetAutoprobe,
-    SetLink,
+    SetMtu,
     SetNumVfs,
     Settle,
     StepResult,
     Unbind,
     describe,
     ended,
+    holds_up_others,
     not_tried,
     patience,
     pf_of,
@@ -38,18 +42,12 @@ from virtfn_host.core.values.steps import (
 from virtfn_host.linux.act.expect import expect
 from virtfn_host.linux.act.journal import has_links
 from virtfn_host.linux.act.machine import Machine, PfApply, address_of, look_at, remember
+from virtfn_host.linux.act.made import expect_kernels_own, expect_made, expect_none_left, settled
+from virtfn_host.linux.act.mtu_steps import set_mtu
 from virtfn_host.linux.act.portions import Alone, Links, Portion, portions_of, set_links, together
 from virtfn_host.linux.act.told import told
-from virtfn_host.linux.errors import (
-    BindFailedError,
-    HostError,
-    SettleTimeoutError,
-)
-from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.errors import BindFailedError, HostError
 from virtfn_host.linux.use.lock import held
-
-SETTLE_POLL = 0.01
-"""Seconds between two looks while the kernel makes VFs: no event reliably announces the last link or group."""
 
 
 def apply(
@@ -76,9 +74,13 @@ def apply(
     stuck: Stuck | None = None
     begun: PciAddress | None = None
     given_up = False
+    work: PfApply | None = None
+    first = 0
+    """Number of the first result of the present PF."""
     for (pf, kind), alike in groupby(plan.steps, key=lambda step: (pf_of(step), type(step))):
-        if pf != begun:
-            work = PfApply(machine, unwanted)
+        if pf != begun or work is None:
+            _end(work, results[first:])
+            work, first = PfApply(machine, plan.pf(pf) or PfPlan(pf=pf, steps=()), unwanted), len(results)
             given_up = given_up or unwanted()
         if results and not given_up and (pf != begun or kind is SetNumVfs):
             stuck = stuck or machine.writer.stuck() or blocked()
@@ -91,11 +93,19 @@ def apply(
             stuck = stuck or machine.writer.stuck()
             not_now = _not_now(failed.get(pf), stuck, stopping, given_up)
             for result in _results(portion, following, work, not_now):
-                if result.outcome is Outcome.FAILED and not isinstance(result.step, SetLink):
+                if result.outcome is Outcome.FAILED and holds_up_others(result.step):
                     failed.setdefault(pf, result)
                 results.append(result)
                 on_result(result)
+    _end(work, results[first:])
     return Report(results=tuple(results))
+
+
+def _end(work: PfApply | None, results: list[StepResult]) -> None:
+    """Note the end of a PF's steps. If that fails, as many tries stay noted as were begun."""
+    if work is not None:
+        with suppress(HostError, ValueError):
+            work.tries.ended(results)
 
 
 def _results(
@@ -134,7 +144,7 @@ def _result(step: Alone, work: PfApply) -> StepResult:
     try:
         _carry_out(step, work)
     except HostError as error:
-        return ended(step, Outcome.FAILED, error.reason, told(step, error, work.machine), time.monotonic() - started)
+        return ended(step, Outcome.FAILED, error.reason, told(step, error, work), time.monotonic() - started)
     except ValueError as error:  # sysfs shows something else than the number or address that is read there
         text = f"{describe(step)}: not what a kernel writes: {error}"
         return ended(step, Outcome.FAILED, Reason.UNREADABLE, text, time.monotonic() - started)
@@ -148,12 +158,16 @@ def _carry_out(step: Alone, work: PfApply) -> None:
             remember(work, pf)  # a module may bind functions that have no driver
             work.machine.modules.load(module, patience(step))
         case Settle(pf=pf, num_vfs=num_vfs):
-            work.places = _settled(work.machine.sysfs, pf, num_vfs, patience(step), work.unwanted)
-        case Forget(pf=pf):
-            _forget(work, pf)
+            work.places = settled(work.machine.sysfs, pf, num_vfs, patience(step), work.unwanted)
+        case Forget(pf=pf, another=another):
+            _forget(work, pf, another=another)
+        case NoteClaims(pf=pf, claims=claims):
+            work.machine.journal.note_claims(pf, claims)
         case SetAutoprobe():
             remember(work, step.pf)
             _set_autoprobe(step, work.machine)
+        case SetMtu():
+            set_mtu(step, work)
         case SetNumVfs():
             if step.value:
                 remember(work, step.pf)
@@ -167,10 +181,11 @@ def _carry_out(step: Alone, work: PfApply) -> None:
             assert_never(step)
 
 
-def _forget(work: PfApply, pf: PciAddress) -> None:
+def _forget(work: PfApply, pf: PciAddress, *, another: bool) -> None:
     machine = work.machine
     links = has_links(original for original in machine.journal.originals() if original.address == pf)
-    machine.journal.forget(look_at(machine.sysfs, pf, machine.netlink if links else None, machine.reader))
+    found = look_at(machine.sysfs, pf, machine.netlink if links else None, machine.reader)
+    machine.journal.forget(found, another=another)
     work.remembered.clear()
 
 
@@ -178,6 +193,7 @@ def _set_autoprobe(step: SetAutoprobe, machine: Machine) -> None:
     path = machine.sysfs.device(step.pf, "sriov_drivers_autoprobe")
     expect(str(path), machine.sysfs.read(path), f"{step.expects:d}")
     machine.writer.write(path, f"{step.value:d}", patience(step))
+    expect_made(str(path), machine.sysfs.read(path), f"{step.value:d}")
 
 
 def _set_num_vfs(step: SetNumVfs, work: PfApply) -> None:
@@ -188,6 +204,7 @@ def _set_num_vfs(step: SetNumVfs, work: PfApply) -> None:
     expect(f"number of VFs of {step.pf}", len(vfs), step.expects)
     path = sysfs.device(step.pf, "sriov_numvfs")
     if step.value:
+        work.tries.begin(step)
         machine.writer.write(path, str(step.value), patience(step))
         return
     with held(look, vfs, machine.netlink) as locked:
@@ -197,28 +214,11 @@ def _set_num_vfs(step: SetNumVfs, work: PfApply) -> None:
         # (measured by hand, 127 emulated NVMe VFs: 6.9 s against 1.9 s; docs/decisions/0004). Each unbind returns at
         # once, because no program can have the device open while we hold the lock.
         bound = [(sysfs.device(vf, "driver/unbind"), str(vf)) for vf in vfs if locked.bound_driver(vf) is not None]
-        machine.writer.write_all(bound, patience(step))
-        # No VF is bound any more, so none can be opened and the write cannot block on a user.
-        machine.writer.write(path, "0", patience(step))
-
-
-def _settled(
-    sysfs: Sysfs, pf: PciAddress, num_vfs: int, seconds: float, unwanted: Callable[[], bool]
-) -> dict[int, PciAddress]:
-    """Wait until all VFs are there; return their addresses."""
-    until = time.monotonic() + seconds
-    grouped = sysfs.group(pf) is not None
-    while True:
-        vfs = sysfs.vf_addresses(pf)
-        if len(vfs) == num_vfs and not (grouped and any(sysfs.group(vf) is None for vf in vfs.values())):
-            return vfs
-        if time.monotonic() > until:
-            text = f"{pf} shows {len(vfs)} of {num_vfs} VFs with their IOMMU groups after {seconds:.0f} s"
-            raise SettleTimeoutError(f"{text}; see the kernel log")
-        if unwanted():
-            text = f"{pf} shows {len(vfs)} of {num_vfs} VFs with their IOMMU groups"
-            raise SettleTimeoutError(f"{text}; no longer waited for: the client has gone, and another plan waits")
-        time.sleep(SETTLE_POLL)
+        with work.tries.counted(step, lambda: all(sysfs.bound_driver(vf) == locked.bound_driver(vf) for vf in vfs)):
+            machine.writer.write_all(bound, patience(step))
+            # No VF is bound any more, so none can be opened and the write cannot block on a user.
+            machine.writer.write(path, "0", patience(step))
+        expect_none_left(sysfs.vf_addresses(step.pf))
 
 
 def _unbind(step: Unbind, address: PciAddress, work: PfApply) -> None:
@@ -227,7 +227,9 @@ def _unbind(step: Unbind, address: PciAddress, work: PfApply) -> None:
     look = work.wall.look()
     # A PF that loses its driver loses its VFs with it, so none of those may be in use either.
     with held(look, [address, *look.vf_addresses(address).values()], machine.netlink):
-        machine.writer.write(machine.sysfs.device(address, "driver/unbind"), str(address), patience(step))
+        with work.tries.counted(step, lambda: machine.sysfs.bound_driver(address) == step.expects):
+            machine.writer.write(machine.sysfs.device(address, "driver/unbind"), str(address), patience(step))
+        expect_made(f"driver of {address}", machine.sysfs.bound_driver(address), None)
 
 
 def _probe(step: Probe, address: PciAddress, machine: Machine) -> None:
@@ -250,3 +252,4 @@ def _probe(step: Probe, address: PciAddress, machine: Machine) -> None:
             machine.writer.write(autoprobe, "0", patience(step))
     if sysfs.bound_driver(address) is None:
         raise BindFailedError(f"no driver of this kernel took {address}; is its module installed?")
+    expect_kernels_own(sysfs, address)

@@ -1,43 +1,70 @@
-"""The journal: what every PF was before the first touch. Written before that touch, kept over kill -9 and reboot.
+"""The journal: what every PF was before the first touch of this boot, and which policies have claimed it.
+
+Originals are written before that touch and kept over kill -9. They are of one boot: VFs, overrides and autoprobe end
+with it, so nothing is left to give back, and what another program makes in the next boot is not ours. Entries of an
+earlier boot are not read any more, and dropped with the next write. Claims outlive boots (docs/decisions/0023).
 
 A journal that cannot be read or understood is never replaced: the administrator mends or removes it, and so decides
 what becomes of the machine.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from virtfn_host.core.values.codec import CodecError
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import SPARSE, CodecError, loads
+from virtfn_host.core.values.identity import Claim
 from virtfn_host.core.values.model import Card, Function, Original, OriginalOwn, OriginalVf, Pf, vfs_of
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError, JournalUnreadableError, StaleSnapshotError
 from virtfn_host.linux.files import write_atomically
+from virtfn_host.linux.read.sysfs import UNKNOWN
+
+MOST_CLAIMS = 2048
+"""Claims in one journal: 32 on each of 64 functions. A document has 4 MiB at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entries:
     originals: tuple[Original, ...]
+    claims: tuple[Claim, ...] = field(default=(), metadata=SPARSE)
 
 
 class Journal:
     """The journal file. Every call reads it again, so two processes never disagree."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, boot_id: Callable[[], str] = lambda: UNKNOWN) -> None:
+        """`boot_id` returns the ID of this boot, or UNKNOWN; then entries of every boot are read."""
         self.path = path
+        self._boot_id = boot_id
 
     def originals(self) -> tuple[Original, ...]:
-        """Return every PF's original state, by address; empty when nothing was ever touched.
+        """Return the original state of every PF that was touched in this boot, by address.
 
         Raises:
             JournalUnreadableError: the file exists and cannot be read or understood.
         """
+        return self._read().originals
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Return which policies have claimed which functions, by address.
+
+        Raises:
+            JournalUnreadableError: see `originals`.
+        """
+        return self._read().claims
+
+    def _read(self) -> _Entries:
         try:
             found = documents.read(_Entries, self.path)
         except DocumentError as error:
             text = f"the journal {error}; it is kept as it is, and nothing is touched"
             raise JournalUnreadableError(f"{text} until it is mended or moved away") from error
-        return () if found is None else found.originals
+        if found is None:
+            return _Entries(originals=())
+        known = ("", UNKNOWN, boot) if (boot := self._boot_id()) != UNKNOWN else None
+        return replace(found, originals=tuple(o for o in found.originals if known is None or o.boot_id in known))
 
     def remember(self, pf: Function, *, whole: bool = False) -> None:
         """Note how a PF is, unless the journal already has an entry for this very card.
@@ -49,8 +76,8 @@ class Journal:
             StaleSnapshotError: some of its VFs are gone, so another program is removing them.
             JournalUnreadableError: see `originals`, or the file could not be written.
         """
-        known = self.originals()
-        entry = next((original for original in known if original.card == pf.card), None)
+        known = self._read()
+        entry = next((original for original in known.originals if original.card.is_same(pf.card)), None)
         if entry is None:
             _expect_no_gap(pf)
             entry = original_of(pf, whole=whole)
@@ -58,7 +85,8 @@ class Journal:
             entry = replace(entry, own=original_of(pf, whole=True).own)
         else:
             return
-        self._write([*(original for original in known if original.address != pf.address), entry])
+        others = (original for original in known.originals if original.address != pf.address)
+        self._write([*others, entry], known.claims)
 
     def entry(self, card: Card) -> Original | None:
         """Return the entry of this very card; None if there is none.
@@ -66,29 +94,82 @@ class Journal:
         Raises:
             JournalUnreadableError: see `originals`.
         """
-        return next((known for known in self.originals() if known.card == card), None)
+        return next((known for known in self.originals() if known.card.is_same(card)), None)
 
-    def forget(self, pf: Function) -> None:
-        """Drop the entry of a PF that is again as it was before the first touch.
+    def note_mtu(self, card: Card, index: int | None, now: int) -> bool:
+        """Note the MTU of the PF's netdev, or with an index of a VF's, unless one is noted already; return whether it
+        was. Nothing is noted of a VF that was not there at the first touch: it goes when the PF is given back.
 
         Raises:
-            StaleSnapshotError: the PF is not as it was; the entry stays.
+            JournalUnreadableError: see `remember`.
+        """
+        return self._replace(card, lambda entry: _with_mtu(entry, index, now))
+
+    def drop_mtu(self, card: Card, index: int | None) -> None:
+        """Drop an MTU that was just noted, because it was not changed after all.
+
+        Raises:
+            JournalUnreadableError: see `remember`.
+        """
+        self._replace(card, lambda entry: _without_mtu(entry, index))
+
+    def _replace(self, card: Card, made_of: Callable[[Original], Original]) -> bool:
+        """Replace the entry of a card by another; return whether they differ."""
+        known = self._read()
+        entry = next((original for original in known.originals if original.card.is_same(card)), None)
+        if entry is None or (made := made_of(entry)) == entry:
+            return False
+        self._write([made if one is entry else one for one in known.originals], known.claims)
+        return True
+
+    def forget(self, pf: Function, *, another: bool = False) -> None:
+        """Drop the entry of a PF that is again as it was before the first touch.
+
+        Args:
+            another: drop it because another card is there now, instead.
+
+        Raises:
+            StaleSnapshotError: the PF is not as it was, or the card is not another; the entry stays.
             JournalUnreadableError: see `originals`.
         """
-        known = self.originals()
-        entry = next((original for original in known if original.address == pf.address), None)
+        known = self._read()
+        entry = next((original for original in known.originals if original.address == pf.address), None)
         if entry is None:
             return
-        if not _as_before(entry, original_of(pf, whole=entry.own is not None)):
+        if another and not entry.card.is_another(pf.card):
+            raise StaleSnapshotError(f"{pf.address} may be the card that it was, so it stays in the journal")
+        if not another and not (_as_before(entry, original_of(pf, whole=entry.own is not None)) and _mtus(entry, pf)):
             raise StaleSnapshotError(
                 f"{pf.address} is not as it was before the first touch, so it stays in the journal"
             )
-        self._write([original for original in known if original is not entry])
+        self._write([one for one in known.originals if one is not entry], known.claims)
 
-    def _write(self, originals: list[Original]) -> None:
-        entries = _Entries(originals=tuple(sorted(originals, key=lambda original: original.address)))
+    def note_claims(self, address: PciAddress, claims: Sequence[Claim]) -> None:
+        """Note the claims on a function, instead of those that are noted there.
+
+        Raises:
+            StaleSnapshotError: a claim is on another function, or the journal would have too many.
+            JournalUnreadableError: see `originals`, or the file could not be written.
+        """
+        known = self._read()
+        others = tuple(claim for claim in known.claims if claim.seen.address != address)
+        if any(claim.seen.address != address for claim in claims):
+            raise StaleSnapshotError(f"{address}: a claim on another function is not noted; look and plan again")
+        if claims and len(others) + len(claims) > MOST_CLAIMS:
+            raise StaleSnapshotError(f"{address}: more than {MOST_CLAIMS} claims in the journal; delete some policies")
+        self._write(known.originals, (*others, *claims))
+
+    def _write(self, originals: Iterable[Original], claims: Iterable[Claim] = ()) -> None:
+        boot = self._boot_id()
+        stamped = (one if one.boot_id or boot == UNKNOWN else replace(one, boot_id=boot) for one in originals)
+        entries = _Entries(
+            originals=tuple(sorted(stamped, key=lambda original: original.address)),
+            claims=tuple(sorted(claims, key=lambda claim: claim.seen.address)),
+        )
         try:
-            write_atomically(self.path, documents.text_of(entries), 0o600)
+            text = documents.text_of(entries)
+            loads(_Entries, text)  # what cannot be read again would stop all work on this node
+            write_atomically(self.path, text, 0o600)
         except (OSError, CodecError) as error:
             text = f"the journal {DocumentError(self.path, 'written', error)}; nothing is touched without it"
             raise JournalUnreadableError(f"{text}, make its folder writable") from error
@@ -109,7 +190,29 @@ def original_of(pf: Function, *, whole: bool = False) -> Original:
         autoprobe=pf.autoprobe if isinstance(pf, Pf) else True,
         vfs=tuple(vfs),
         own=own,
+        identity=pf.identity,
     )
+
+
+def _with_mtu(entry: Original, index: int | None, now: int) -> Original:
+    if index is None:
+        return entry if entry.mtu is not None else replace(entry, mtu=now)
+    vfs = (replace(vf, mtu=now) if vf.index == index and vf.mtu is None else vf for vf in entry.vfs)
+    return replace(entry, vfs=tuple(vfs))
+
+
+def _without_mtu(entry: Original, index: int | None) -> Original:
+    if index is None:
+        return replace(entry, mtu=None)
+    vfs = (replace(vf, mtu=None) if vf.index == index else vf for vf in entry.vfs)
+    return replace(entry, vfs=tuple(vfs))
+
+
+def _mtus(entry: Original, pf: Function) -> bool:
+    """Whether each MTU that the entry has is there again. A VF without a netdev here has none."""
+    now = {vf.index: vf.mtu for vf in vfs_of(pf)}
+    vfs = all(vf.mtu is None or now.get(vf.index) in (None, vf.mtu) for vf in entry.vfs)
+    return vfs and entry.mtu in (None, pf.mtu)
 
 
 def _expect_no_gap(pf: Function) -> None:
@@ -125,12 +228,14 @@ def _expect_no_gap(pf: Function) -> None:
 
 
 def _as_before(entry: Original, now: Original) -> bool:
-    """Whether a PF is as its entry says. Not compared: names of netdevs, which udev gives, and link settings that the
-    entry does not have (an earlier version wrote it, or they could not be read)."""
+    """Whether a PF is as its entry says. Not compared: names of netdevs, which udev gives, what its card is known by,
+    which a driver may not show, and link settings that the entry does not have (an earlier version wrote it, or they
+    could not be read)."""
     own = replace(now.own, netdevs=entry.own.netdevs) if now.own and entry.own else now.own
     noted = {vf.index for vf in entry.vfs if vf.link is not None}
     vfs = tuple(vf if vf.index in noted else replace(vf, link=None) for vf in now.vfs)
-    return entry == replace(now, own=own, vfs=vfs)
+    same = replace(entry, mtu=None, vfs=tuple(replace(vf, mtu=None) for vf in entry.vfs))
+    return same == replace(now, own=own, vfs=vfs, identity=entry.identity, boot_id=entry.boot_id)
 
 
 def has_links(originals: Iterable[Original]) -> bool:

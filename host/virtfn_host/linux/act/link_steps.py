@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 from virtfn_host.core.checks.refusals import Attempt, way_out
@@ -22,7 +23,7 @@ from virtfn_host.linux.netlink.asks import Netlink, PfLinks
 from virtfn_host.linux.netlink.shown import administrative
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
-from virtfn_host.linux.touch.ports import own_netdev
+from virtfn_host.linux.touch.ports import expect_own, own_netdev
 from virtfn_host.linux.touch.reader import Reader
 from virtfn_host.linux.use.lock import held
 
@@ -54,6 +55,7 @@ def set_links(steps: Sequence[SetLink], hands: Hands) -> list[HostError | None]:
         return [LinkSettingRefusedError(text) for _ in steps]
     try:
         shown = netlink.links(name)
+        expect_own(sysfs, pf, name, shown.ifindex)
     except HostError as error:
         return [error for _ in steps]
     answers: list[HostError | None] = []
@@ -77,12 +79,15 @@ def _set_vf(
         if any(is_rate(step.value) for step in steps):
             _await_carrier(hands, function.pf, name, patience(steps[0]))
         with held(hands.look(), [address], netlink):
-            return [_set(step, address, index, name, link, netlink) for step in steps]
+            write = partial(netlink.set_vf, shown.ifindex, index)
+            return [_set(step, address, name, link, write) for step in steps]
     except HostError as error:
         return [error for _ in steps]
 
 
-def _set(step: SetLink, address: PciAddress, index: int, name: str, link: VfLink, netlink: Netlink) -> HostError | None:
+def _set(
+    step: SetLink, address: PciAddress, name: str, link: VfLink, write: Callable[[VfLink], None]
+) -> HostError | None:
     """Carry out one step; `link` is what the PF shows of the VF."""
     if len(list(groups_of(step.value))) != 1:
         return LinkSettingRefusedError(f"{link_text(step.value) or 'nothing'} is not one setting; each is a step")
@@ -93,11 +98,11 @@ def _set(step: SetLink, address: PciAddress, index: int, name: str, link: VfLink
         now, then = link_text(found), link_text(step.expects)
         return StaleSnapshotError(f"{address} shows {now}, the plan was made when it was {then}; look and plan again")
     try:
-        netlink.set_vf(name, index, _whole_group(step.value, link))
+        write(_whole_group(step.value, link))
     except NetlinkRefusedError as error:
-        text = f"ip link set {name} vf {index} {link_text(step.value)}: {errno_text(error.errno)}"
-        write = Attempt.RATE if is_rate(step.value) else Attempt.LINK
-        refused = LinkSettingRefusedError(f"{text}; {way_out(write, error.errno)}")
+        text = f"ip link set {name} vf {step.function.index} {link_text(step.value)}: {errno_text(error.errno)}"
+        attempt = Attempt.RATE if is_rate(step.value) else Attempt.LINK
+        refused = LinkSettingRefusedError(f"{text}; {way_out(attempt, error.errno)}")
         refused.errno = error.errno
         return refused
     except HostError as error:

@@ -9,11 +9,16 @@ from pathlib import Path
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Function, Pf
-from virtfn_host.core.values.steps import FunctionRef
+from virtfn_host.core.values.steps import FunctionRef, PfPlan
+from virtfn_host.linux.act import tries
 from virtfn_host.linux.act.expect import expect_place
 from virtfn_host.linux.act.journal import Journal
+from virtfn_host.linux.act.standing import standings
+from virtfn_host.linux.act.tries import PfTries, TriesFile
 from virtfn_host.linux.act.wall import Wall
+from virtfn_host.linux.clock import since_boot
 from virtfn_host.linux.errors import AnotherWriterError, NetlinkError, StaleSnapshotError
+from virtfn_host.linux.look.identity import card_of
 from virtfn_host.linux.look.inventory import read_one
 from virtfn_host.linux.look.other_names import with_every_name
 from virtfn_host.linux.netlink.asks import Netlink
@@ -36,13 +41,24 @@ class Machine:
     """None: link settings and addresses of netdevs are not looked at."""
     reader: Reader | None = None
     """Reads what may hang, for `apply` alone. None: it is read directly."""
+    now: Callable[[], float] = since_boot
+    """Seconds since boot."""
+
+    @property
+    def tries(self) -> TriesFile:
+        """What was tried in this boot."""
+        return TriesFile(self.journal.path.with_name(tries.NAME), self.sysfs.boot_id())
 
 
 class PfApply:
     """One PF within one apply: the machine, and what is known of the PF during its steps."""
 
-    def __init__(self, machine: Machine, unwanted: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, machine: Machine, part: PfPlan, unwanted: Callable[[], bool] = lambda: False) -> None:
         self.machine = machine
+        self.tries = PfTries(
+            machine.tries, part, lambda: standings(machine.sysfs, part.pf, machine.reader), machine.now
+        )
+        """Counts destructive steps."""
         self.unwanted = unwanted
         """Whether the client has gone and another plan waits."""
         self.wall = Wall(machine.sysfs, machine.journal)
@@ -85,7 +101,7 @@ def remember(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bo
         return
     machine = work.machine
     # A look at 127 VFs, for an entry that exists already, would take longer than ten unbinds.
-    if (known := machine.journal.entry(machine.sysfs.card(pf))) is None or whole:
+    if (known := machine.journal.entry(card_of(machine.sysfs, pf))) is None or whole:
         found = look_at(machine.sysfs, pf, reader=machine.reader)
         if whole and machine.netlink is not None:
             found = with_every_name(found, machine.netlink)  # a policy may know it by one, and its netdev ends now

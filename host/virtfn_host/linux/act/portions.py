@@ -8,11 +8,13 @@ from virtfn_host.core.values.steps import (
     Bind,
     Forget,
     LoadModule,
+    NoteClaims,
     Outcome,
     Probe,
     SetAutoprobe,
     SetDriverOverride,
     SetLink,
+    SetMtu,
     SetNumVfs,
     Settle,
     Step,
@@ -25,6 +27,7 @@ from virtfn_host.core.values.steps import (
 from virtfn_host.linux.act import link_steps
 from virtfn_host.linux.act.expect import expect
 from virtfn_host.linux.act.machine import PfApply, address_of, remember
+from virtfn_host.linux.act.made import expect_made
 from virtfn_host.linux.act.told import told
 from virtfn_host.linux.errors import BindFailedError, HostError, StuckError, SysfsReadError
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -72,7 +75,7 @@ class Links:
         self.steps = steps
 
 
-Alone = LoadModule | Settle | Forget | SetAutoprobe | SetNumVfs | Unbind | Probe
+Alone = LoadModule | Settle | Forget | NoteClaims | SetAutoprobe | SetNumVfs | SetMtu | Unbind | Probe
 """Steps that are carried out one by one."""
 
 
@@ -100,7 +103,7 @@ def together(portion: Portion, following: Portion | None, work: PfApply) -> list
             errors[number] = wrong
     share = (time.monotonic() - started) / len(steps)
     return [
-        ended(step, Outcome.FAILED, errors[n].reason, told(step, errors[n], work.machine), share)
+        ended(step, Outcome.FAILED, errors[n].reason, told(step, errors[n], work), share)
         if n in errors
         else ended(step, Outcome.DONE, None, describe(step), share)
         for n, step in enumerate(steps)
@@ -138,7 +141,7 @@ def set_links(steps: Sequence[SetLink], work: PfApply) -> list[StepResult]:
     return [
         ended(step, Outcome.DONE, None, describe(step), share)
         if error is None
-        else ended(step, Outcome.FAILED, error.reason, told(step, error, work.machine), share)
+        else ended(step, Outcome.FAILED, error.reason, told(step, error, work), share)
         for step, error in zip(steps, errors, strict=True)
     ]
 
@@ -156,17 +159,18 @@ def _write_of(step: SetDriverOverride | Bind, address: PciAddress, sysfs: Sysfs)
 def _wrong(
     step: SetDriverOverride | Bind, address: PciAddress, answer: HostError | None, sysfs: Sysfs
 ) -> HostError | None:
-    """The error of a step, or None. A bind is verified even where the kernel reported success."""
-    if not isinstance(step, Bind) or isinstance(answer, StuckError):
+    """The error of a step, or None. What it made is read even where the kernel reported success."""
+    if isinstance(answer, StuckError) or (answer is not None and not isinstance(step, Bind)):
         return answer
     try:
-        driver = sysfs.bound_driver(address)
+        if isinstance(step, SetDriverOverride):
+            expect_made(f"driver_override of {address}", sysfs.override(address), step.value)
+        elif (driver := sysfs.bound_driver(address)) != step.driver and answer is not None:
+            failed = BindFailedError(str(answer))
+            failed.errno = answer.errno
+            return failed
+        else:
+            expect_made(f"driver of {address}", driver, step.driver)
     except HostError as error:
         return error
-    if driver == step.driver:
-        return None
-    if answer is not None:
-        failed = BindFailedError(str(answer))
-        failed.errno = answer.errno
-        return failed
-    return BindFailedError(f"{address} is on {driver or 'no driver'} after binding it to {step.driver}")
+    return None

@@ -3,10 +3,11 @@
 from virtfn_host.core.checks.refusals import Attempt, PfState, pf_trouble
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import is_rate
-from virtfn_host.core.values.steps import Bind, SetLink, SetNumVfs, Settle, Step, describe, pf_of
-from virtfn_host.linux.act.machine import Machine
+from virtfn_host.core.values.steps import Bind, SetLink, SetNumVfs, Settle, Step, describe, pf_of, shortened
+from virtfn_host.linux.act.machine import Machine, PfApply
 from virtfn_host.linux.errors import (
     BindFailedError,
+    DriverMadeOtherError,
     HostError,
     LinkSettingRefusedError,
     SettleTimeoutError,
@@ -18,14 +19,28 @@ ANSWERED = (SysfsWriteError, SettleTimeoutError, LinkSettingRefusedError, BindFa
 """Errors that say what the kernel answered, or that it did not do what it had accepted."""
 
 
-def told(step: Step, error: HostError, machine: Machine) -> str:
-    """Return the whole text of a failed step."""
+def told(step: Step, error: HostError, work: PfApply) -> str:
+    """Return the whole text of a failed step; a result other than asked is noted with this text."""
     text = f"{describe(step)}: {error}"
     write = _write(step)
-    if write is None or not isinstance(error, ANSWERED):
-        return text
-    trouble = pf_trouble(write, error.errno, pf_state(machine, pf_of(step)))
-    return text if trouble is None else f"{text}; {trouble}"
+    if write is not None and (isinstance(error, ANSWERED) or _too_few(step, error)):
+        trouble = pf_trouble(write, error.errno, pf_state(work.machine, pf_of(step)))
+        text = text if trouble is None else f"{text}; {trouble}"
+    return _noted(error, text, work) if isinstance(error, DriverMadeOtherError) else text
+
+
+def _too_few(step: Step, error: HostError) -> bool:
+    """Whether the driver made fewer VFs than asked for: only then the PF's state says why."""
+    made = error.num_vfs if isinstance(error, DriverMadeOtherError) else None
+    return isinstance(step, Settle) and made is not None and made < step.num_vfs
+
+
+def _noted(error: DriverMadeOtherError, text: str, work: PfApply) -> str:
+    try:
+        work.tries.came(error, shortened(text))
+    except (HostError, ValueError) as unnoted:
+        return f"{text}; {unnoted}"
+    return text
 
 
 def pf_state(machine: Machine, pf: PciAddress) -> PfState:

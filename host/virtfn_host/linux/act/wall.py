@@ -14,6 +14,7 @@ from virtfn_host.core.values.names import driver_name
 from virtfn_host.core.values.steps import FunctionRef
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.errors import DriverRefusedError
+from virtfn_host.linux.look.identity import card_of
 from virtfn_host.linux.look.needs import share
 from virtfn_host.linux.look.own_drivers import vf_modalias
 from virtfn_host.linux.look.preflight import module_name, vfio_modules
@@ -136,7 +137,7 @@ class Wall:
     def _entry(self, pf: PciAddress, *, whole: bool) -> Original | None:
         """The journal's entry of this very card. With `whole` it is kept apart, because `own` may be noted later."""
         if (pf, whole) not in self._entries:
-            self._entries[pf, whole] = self._journal.entry(self._sysfs.card(pf))
+            self._entries[pf, whole] = self._journal.entry(card_of(self._sysfs, pf))
         return self._entries[pf, whole]
 
     def _is_named_for(self, name: str, address: PciAddress) -> bool:

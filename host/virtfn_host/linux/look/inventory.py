@@ -7,9 +7,10 @@ through a reader with a deadline.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.link import INFINIBAND_CLASS
 from virtfn_host.core.values.model import (
     Function,
     GroupMember,
@@ -21,14 +22,19 @@ from virtfn_host.core.values.model import (
     own_fields,
     vfs_of,
 )
+from virtfn_host.core.values.parts import Part
 from virtfn_host.linux.errors import NetlinkError, SysfsReadError
+from virtfn_host.linux.look.identity import identity_of
+from virtfn_host.linux.look.lacks import does_without_iommu, lacks, mtu_of, nodes_beside, rdma_of, without_iommu
 from virtfn_host.linux.look.needs import needed_for
 from virtfn_host.linux.look.other_names import AskedNames, with_other_names
 from virtfn_host.linux.look.own_drivers import own_drivers
+from virtfn_host.linux.look.permanent import with_permanent_macs
 from virtfn_host.linux.look.preflight import loadable_drivers
 from virtfn_host.linux.netlink.asks import Netlink
 from virtfn_host.linux.netlink.shown import with_links
 from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.rdma import is_exclusive
 from virtfn_host.linux.read.sysfs import Sysfs, override_text
 from virtfn_host.linux.touch.ports import own_netdevs
 from virtfn_host.linux.touch.reader import Reader
@@ -44,6 +50,8 @@ class _Look:
     needs: bool = False
     """Whether to look also for what this machine needs a function."""
     netlink: Netlink | None = None
+    guids: Netlink | None = None
+    """Tells the GUIDs of InfiniBand VFs, where link settings are not asked for."""
     unreadable: list[Unreadable] = field(default_factory=list)
     ahead: dict[PciAddress, str | SysfsReadError | None] = field(default_factory=dict)
     """`driver_override` of some functions, read by the reader in one go."""
@@ -89,14 +97,16 @@ class _Look:
         self.unreadable.append(Unreadable(device=device, path=error.path, error=error.answer))
 
     def links(self, pf: Pf) -> Pf:
-        """Return the PF with the link settings of its VFs, if this look asks for them."""
-        if self.netlink is None:
+        """Return the PF with the link settings of its VFs, if this look asks for them, or needs their GUIDs."""
+        guids = self.guids if pf.class_code.startswith(INFINIBAND_CLASS) else None
+        netlink = self.netlink or guids
+        if netlink is None:
             return pf
         try:
-            return with_links(pf, self.sysfs, self.netlink)
+            return with_links(pf, self.sysfs, netlink)
         except NetlinkError as error:
-            path = self.sysfs.device(pf.address, "net")
-            self.unreadable.append(Unreadable(device=pf.address, path=path, error=str(error)))
+            path, part = self.sysfs.device(pf.address, "net"), Part.GUID if self.netlink is None else None
+            self.unreadable.append(Unreadable(device=pf.address, path=path, error=str(error), part=part))
             return pf
 
 
@@ -106,6 +116,8 @@ def read_inventory(
     netlink: Netlink | None = None,
     only: Iterable[PciAddress] | None = None,
     asked: AskedNames | None = None,
+    guids: Netlink | None = None,
+    macs: Netlink | None = None,
 ) -> Inventory:
     """Look at the machine once.
 
@@ -114,13 +126,15 @@ def read_inventory(
         netlink: tells link settings of VFs.
         only: look at these functions and their VFs alone, and not at what the machine needs; enough for `verify`.
         asked: names of netdevs, which may be alternative names of some.
+        guids: tells the GUIDs of InfiniBand VFs, without which they are of no use.
+        macs: tells permanent MACs that sysfs does not show; None: those are not looked at.
 
     Raises:
         SysfsReadError: not even the list of PCI devices can be read.
     """
     sysfs = OneLook.of(sysfs)
     wanted = list(sysfs.functions()) if only is None else sorted(only)
-    look = _Look(sysfs, reader, only is None, netlink)
+    look = _Look(sysfs, reader, only is None, netlink, guids)
     look.read_ahead(wanted)
     functions: list[Function] = []
     vfs: set[PciAddress] = set()
@@ -132,6 +146,8 @@ def read_inventory(
             vfs |= {vf.address for vf in vfs_of(function)}
     if asked is not None:
         functions = with_other_names(functions, asked, look.unreadable)
+    if macs is not None:
+        functions = with_permanent_macs(functions, macs, look.unreadable)
     groups = tuple(_groups(look, functions))
     return Inventory(
         boot_id=sysfs.boot_id(),
@@ -141,6 +157,10 @@ def read_inventory(
         groups=groups,
         unreadable=tuple(look.unreadable),
         loadable=_loadable(sysfs, functions),
+        noiommu=does_without_iommu(sysfs),
+        noiommu_groups=tuple(group.number for group in groups if without_iommu(sysfs, group.number)),
+        nodes_beside=nodes_beside(sysfs),
+        rdma_exclusive=is_exclusive(sysfs),
     )
 
 
@@ -198,19 +218,24 @@ def _function(look: _Look, address: PciAddress) -> Function | None:
     addresses = {} if total is None else sysfs.vf_addresses(address)
     look.read_ahead(addresses.values())
     ids = _vf_ids(sysfs, addresses)
+    driver = sysfs.bound_driver(address)  # before its netdevs: where it cannot be read, they cannot be found either
+    netdevs = look.netdevs(address)
     own = Function(
         address=address,
         vendor=sysfs.hex_digits(address, "vendor"),
         device=sysfs.hex_digits(address, "device"),
         class_code=class_code,
-        driver=sysfs.bound_driver(address),
-        netdevs=look.netdevs(address),
+        driver=driver,
+        netdevs=netdevs,
         numa_node=sysfs.numa_node(address),
         iommu_group=sysfs.group(address),
         driver_override=look.override(address),
         vfio_bound=sysfs.vfio_bound(address),
         needed_for=needed_for(sysfs, address) if look.needs else None,
+        identity=identity_of(sysfs, address, netdevs),
+        mtu=mtu_of(sysfs, address, netdevs),
     )
+    own = replace(own, lacks=lacks(sysfs, own, look.unreadable), rdma=rdma_of(sysfs, own, look.unreadable))
     if total is None:
         return own
     pf = Pf(
@@ -233,7 +258,9 @@ def _vf_ids(sysfs: Sysfs, addresses: dict[int, PciAddress]) -> tuple[str, str]:
 def _vf(look: _Look, pf: Function, index: int, address: PciAddress, ids: tuple[str, str]) -> Vf:
     sysfs = look.sysfs
     driver, vfio_bound = sysfs.bound_driver(address), sysfs.vfio_bound(address)
-    return Vf(
+    # Only a network driver makes netdevs.
+    netdevs = () if driver is None or vfio_bound else vf_netdevs(sysfs, address)
+    vf = Vf(
         address=address,
         pf=pf.address,
         index=index,
@@ -245,9 +272,11 @@ def _vf(look: _Look, pf: Function, index: int, address: PciAddress, ids: tuple[s
         driver_override=look.override(address),
         iommu_group=sysfs.group(address),
         vfio_bound=vfio_bound,
-        # Only a network driver makes netdevs.
-        netdevs=() if driver is None or vfio_bound else vf_netdevs(sysfs, address),
+        netdevs=netdevs,
+        mtu=mtu_of(sysfs, address, netdevs),
     )
+    missing, rdma = lacks(sysfs, vf, look.unreadable), rdma_of(sysfs, vf, look.unreadable)
+    return replace(vf, lacks=missing, rdma=rdma) if missing or rdma else vf
 
 
 def vf_netdevs(sysfs: Sysfs, address: PciAddress) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from virtfn_host.core.tell.explain import Described, Surroundings, described
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Function, Inventory, Pf, Vf, own_fields
 from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.look.identity import card_of
 from virtfn_host.linux.look.inventory import BRIDGE, read_group
 from virtfn_host.linux.look.preflight import alias_lines, lock_error, module_name
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -61,6 +62,7 @@ def _alone(sysfs: Sysfs, address: PciAddress) -> Function:
         numa_node=sysfs.numa_node(address),
         vfio_bound=sysfs.vfio_bound(address),
         netdevs=sysfs.names(sysfs.net_folder(address)) or (),
+        identity=card_of(sysfs, address).identity,
     )
 
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from virtfn_host.core.values.codec import CodecError, decode, encode
 from virtfn_host.core.values.model import VfLink
@@ -27,6 +27,8 @@ START_DEADLINE = 30.0
 
 ASK_DEADLINE = 5.0
 """Seconds for one answer, which takes a few milliseconds."""
+
+T = TypeVar("T")
 
 _PROGRAM = Path(__file__).with_name("child.py")
 
@@ -43,6 +45,7 @@ class ShownVf:
 class PfLinks:
     """A PF's netdev and its VFs: one answer, because a plan needs all of it at once."""
 
+    ifindex: int
     up: bool
     mac: str | None
     """The permanent address; the present one where the driver does not tell a permanent one."""
@@ -51,6 +54,16 @@ class PfLinks:
     def vf(self, index: int) -> VfLink | None:
         """The link settings of a VF, or None where the VF is not shown."""
         return next((vf.link for vf in self.vfs if vf.index == index), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownMtu:
+    """The MTU of a netdev, and its driver's limits; 0 or None: it tells none."""
+
+    ifindex: int
+    now: int
+    least: int | None
+    most: int | None
 
 
 class Netlink:
@@ -86,15 +99,44 @@ class Netlink:
         """
         return {str(name): tuple(sorted(map(str, others))) for name, others in self._ask({"names": None}).items()}
 
-    def set_vf(self, netdev: str, index: int, setting: VfLink) -> None:
+    def permanent_addresses(self) -> Mapping[str, str]:
+        """Return the permanent address by netdev, lower case with colons; netdevs that tell none are left out.
+
+        Raises:
+            NetlinkError: no answer.
+        """
+        return {str(name): str(address) for name, address in self._ask({"permanent": None}).items()}
+
+    def set_vf(self, ifindex: int, index: int, setting: VfLink) -> None:
         """Set one group of link settings of a VF; every field of the group is given.
+
+        The netdev is told by its ifindex, which no other ever gets while this network namespace lives as long as the
+        counter does not wrap; its name may be another netdev's a moment later.
 
         Raises:
             NetlinkRefusedError: the kernel or the PF's driver refused.
             NetlinkError: no answer; the setting may have been made, or be made later.
         """
         fields = {key: value for key, value in encode(setting).items() if value is not None}
-        self._ask({"set": {"netdev": netdev, "index": index, "setting": fields}})
+        self._ask({"set": {"ifindex": ifindex, "index": index, "setting": fields}})
+
+    def mtu(self, netdev: str) -> ShownMtu:
+        """Return the MTU of a netdev and its limits.
+
+        Raises:
+            NetlinkRefusedError: there is no such netdev, or another errno.
+            NetlinkError: no answer.
+        """
+        return _read(ShownMtu, self._ask({"mtu": netdev}))
+
+    def set_mtu(self, ifindex: int, value: int) -> None:
+        """Set the MTU of a netdev, which is told as above.
+
+        Raises:
+            NetlinkRefusedError: the kernel or the driver refused.
+            NetlinkError: no answer; it may have been set, or be set later.
+        """
+        self._ask({"setMtu": {"ifindex": ifindex, "mtu": value}})
 
     def close(self) -> None:
         """End the child."""
@@ -231,9 +273,9 @@ class _Child:
             self._process.returncode = -9  # Do not wait for it: it is blocked in the kernel.
 
 
-def _read(kind: type[PfLinks], value: object) -> PfLinks:
+def _read(kind: type[T], value: object) -> T:
     try:
-        found: PfLinks = decode(kind, value, kind.__name__)
+        found: T = decode(kind, value, kind.__name__)
     except CodecError as error:
         raise NetlinkRefusedError(errnos.EPROTO, str(error)) from error
     return found

@@ -23,7 +23,7 @@ EXT_MASK_VF = 1
 
 NLM_F_REQUEST, NLM_F_DUMP, NLMSG_ERROR, NLMSG_DONE = 1, 0x300, 2, 3
 RTM_NEWLINK, RTM_GETLINK = 16, 18
-IFLA_IFNAME, IFLA_EXT_MASK, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 3, 29, 52, 53
+IFLA_IFNAME, IFLA_EXT_MASK, IFLA_PROP_LIST, IFLA_ALT_IFNAME, IFLA_PERM_ADDRESS = 3, 29, 52, 53, 54
 EXT_MASK_NO_STATISTICS = 8
 """<linux/netlink.h>, <linux/rtnetlink.h>, <linux/if_link.h>."""
 
@@ -88,6 +88,7 @@ def links(route: Any, netdev: str) -> dict[str, Any]:
     listed = link.get_attr("IFLA_VFINFO_LIST")
     vfs = listed.get_attrs("IFLA_VF_INFO") if listed else []
     return {
+        "ifindex": link["index"],
         "up": bool(link["flags"] & IFF_UP),
         "mac": (link.get_attr("IFLA_PERM_ADDRESS") or link.get_attr("IFLA_ADDRESS") or "").lower() or None,
         "vfs": [{"index": vf.get_attr("IFLA_VF_MAC")["vf"], "link": vf_link(vf)} for vf in vfs],
@@ -120,6 +121,16 @@ def other_names() -> dict[str, list[str]]:
                 others += [text_of(other) for inner, other in attributes_of(data) if inner == IFLA_ALT_IFNAME]
         if others:
             found[name] = others
+    return found
+
+
+def permanent_addresses() -> dict[str, str]:
+    """The permanent address of every netdev that tells one (from Linux 5.6 on)."""
+    found: dict[str, str] = {}
+    for attributes in dumped_links():
+        told = dict(attributes_of(attributes))
+        if IFLA_PERM_ADDRESS in told:
+            found[text_of(told.get(IFLA_IFNAME, b""))] = told[IFLA_PERM_ADDRESS].hex(":")
     return found
 
 
@@ -159,12 +170,25 @@ def text_of(data: bytes) -> str:
     return data.rstrip(b"\0").decode(errors="backslashreplace")
 
 
-def set_vf(route: Any, netdev: str, index: int, setting: dict[str, Any]) -> None:
+def mtu(route: Any, netdev: str) -> dict[str, Any]:
+    """The MTU of a netdev, and the limits of its driver: 0 is none."""
+    (link,) = route.link("get", ifname=netdev)
+    return {
+        "ifindex": link["index"],
+        "now": link.get_attr("IFLA_MTU"),
+        "least": link.get_attr("IFLA_MIN_MTU"),
+        "most": link.get_attr("IFLA_MAX_MTU"),
+    }
+
+
+def set_mtu(route: Any, ifindex: int, value: int) -> None:
+    """Set the MTU of a netdev."""
+    route.link("set", index=ifindex, mtu=value)
+
+
+def set_vf(route: Any, ifindex: int, index: int, setting: dict[str, Any]) -> None:
     """Make one setting of a VF."""
-    (number,) = route.link_lookup(ifname=netdev) or (None,)
-    if number is None:
-        raise OSError(19, os.strerror(19), netdev)
-    route.link("set", index=number, vf={"vf": index, **wire(setting)})
+    route.link("set", index=ifindex, vf={"vf": index, **wire(setting)})
 
 
 def wire(setting: dict[str, Any]) -> dict[str, Any]:
@@ -198,8 +222,14 @@ def answer(route: Any, question: dict[str, Any]) -> Any:
             return addresses(route)
         case {"names": None}:
             return other_names()
-        case {"set": {"netdev": str(netdev), "index": int(index), "setting": dict(setting)}}:
-            return set_vf(route, netdev, index, setting)
+        case {"permanent": None}:
+            return permanent_addresses()
+        case {"mtu": str(netdev)}:
+            return mtu(route, netdev)
+        case {"setMtu": {"ifindex": int(ifindex), "mtu": int(value)}}:
+            return set_mtu(route, ifindex, value)
+        case {"set": {"ifindex": int(ifindex), "index": int(index), "setting": dict(setting)}}:
+            return set_vf(route, ifindex, index, setting)
     raise ValueError(f"no question: {question}")
 
 

@@ -1,6 +1,7 @@
 """The files that the processes of this machine have open, as /proc shows them."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,11 @@ from dataclasses import dataclass
 from virtfn_host.core.values.holders import Process
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.read.sysfs import Sysfs
+
+_UID = r"[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}"
+_POD_CGROUP = re.compile(rf"/(?:[a-z-]+-)?pod({_UID})(?:\.slice)?(?:/|$)", re.MULTILINE)
+"""The cgroup of a pod as the kubelet names it: `/kubepods/burstable/podUID`, or with systemd
+`/kubepods-burstable-podUID.slice`, where a `-` would be a folder and `_` stands for it (pkg/kubelet/cm)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,4 +62,14 @@ def _links(sysfs: Sysfs, pid: str) -> Iterator[str]:
 def process(sysfs: Sysfs, pid: str) -> Process:
     """Name a process; the command is None if it has ended meanwhile."""
     command = sysfs.read(sysfs.proc / pid / "comm")
-    return Process(pid=int(pid), command=command.strip() if command else None)
+    return Process(pid=int(pid), command=command.strip() if command else None, pod_uid=_pod_uid(sysfs, pid))
+
+
+def _pod_uid(sysfs: Sysfs, pid: str) -> str | None:
+    """Return the uid of the pod in whose cgroup the process is."""
+    try:
+        cgroups = sysfs.read(sysfs.proc / pid / "cgroup")
+    except SysfsReadError:
+        return None  # the process is a holder all the same, of no known pod
+    found = _POD_CGROUP.search(cgroups or "")
+    return found[1].replace("_", "-") if found else None

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import Card
 from virtfn_host.core.values.names import driver_name, group_number
 from virtfn_host.core.values.offered import MOST_NUMA_NODES
 from virtfn_host.linux.errors import NotANameError, SysfsReadError
@@ -168,10 +167,6 @@ class Sysfs:
             raise _strange(path, text, "hexadecimal number")
         return digits
 
-    def card(self, address: PciAddress) -> Card:
-        """What a PF is known by, as the journal has it."""
-        return address, self.hex_digits(address, "vendor"), self.hex_digits(address, "device")
-
     def number(self, path: str | Path) -> int | None:
         """Return a decimal number, or None where there is no such file.
 
@@ -278,6 +273,12 @@ class Sysfs:
             if "dev" in files:
                 lines = (self.read(f"{path}/uevent") or "").splitlines()
                 yield from (f"/dev/{line.removeprefix('DEVNAME=')}" for line in lines if line.startswith("DEVNAME="))
+
+    def noiommu(self) -> bool | None:
+        """Return whether vfio does without an IOMMU; None where it is not loaded, or was built without that mode."""
+        # A parameter of type bool reads as Y or N (param_get_bool in kernel/params.c).
+        told = self.read(self._noiommu_mode)
+        return None if told is None else told in ("Y", "1")
 
     def group_name(self, number: int) -> str:
         """Return vfio's name of a group: `N`, or `noiommu-N` where vfio runs without an IOMMU."""

@@ -15,7 +15,7 @@ SO_RCVBUFFORCE = 33
 RECEIVE_BUFFER = 8 << 20
 """Bytes. 127 VFs send more than the default buffer holds."""
 
-SUBSYSTEMS = frozenset({"pci", "vfio", "vfio-dev", "net", "module"})
+SUBSYSTEMS = frozenset({"pci", "vfio", "vfio-dev", "net", "module", "infiniband_verbs"})
 
 
 def open_uevents() -> socket.socket:

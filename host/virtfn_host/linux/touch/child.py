@@ -9,19 +9,19 @@ threads of one process 0.37 s; docs/decisions/0009).
 
 import errno
 import os
+import pkgutil
 import select
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import IO, cast
 
 from virtfn_host.linux.touch.child_program import HEAD, TOUCH
 
-_PROGRAM = Path(__file__).with_name("child_program.py").read_text(encoding="utf-8")
-"""The program of the other process; read once, when this process starts."""
+_PROGRAM = (pkgutil.get_data("virtfn_host.linux.touch", "child_program.py") or b"").decode()
+"""The program of the other process; read once, when this process starts, from a folder or from an archive."""
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 """The whole environment of the programs that we start: nothing that this process was given configures them."""

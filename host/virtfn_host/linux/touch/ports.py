@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from virtfn_host.core.checks.ports import Port, own_ports
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.names import netdev_name
-from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.errors import StaleSnapshotError, SysfsReadError
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.reader import Reader
 
@@ -36,6 +36,19 @@ def own_netdev(sysfs: Sysfs, address: PciAddress, reader: Reader | None = None) 
     """
     name = next(iter(own_netdevs(sysfs, address, reader)), None)
     return None if name is None else netdev_name(name)
+
+
+def expect_own(sysfs: Sysfs, address: PciAddress, netdev: str, ifindex: int) -> None:
+    """Check that what netlink calls by this name is the function's netdev: two may have changed names meanwhile.
+
+    Raises:
+        StaleSnapshotError: it is another one, or sysfs does not say which it is.
+        SysfsReadError: its ifindex cannot be read.
+    """
+    there = sysfs.read(f"{sysfs.net_folder(address)}/{netdev}/ifindex")
+    if there != str(ifindex):
+        text = f"{netdev} is no longer the netdev of {address}, or not for sure (ifindex {there or 'unknown'}"
+        raise StaleSnapshotError(f"{text} in sysfs, {ifindex} in netlink); nothing was set; look and plan again")
 
 
 def in_switchdev_mode(sysfs: Sysfs, address: PciAddress, netdev: str, reader: Reader | None = None) -> bool:

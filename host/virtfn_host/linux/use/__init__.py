@@ -47,8 +47,8 @@ with `NO_ENABLE_COUNT`. The unit is the IOMMU group, because vfio hands out whol
 of them (`_sibling_user`; measured: tests/contract/test_shared_group.py).
 
 Who takes the lock: the steps that take a function away or change it under its user. `SetNumVfs` to 0 locks every VF of
-the PF, `Unbind` locks the function and its VFs, `SetLink` locks its VF. A bind, a probe and an override need no lock:
-the first two work on functions without a driver, the third acts at the next bind. A pod that starts in those
-milliseconds gets EBUSY, and the kubelet starts its container again. Hence `evidence`, the regular look of every turn,
-opens no group: it reports what looking shows, and the lock decides at the moment of the write.
+the PF, `Unbind` locks the function and its VFs, `SetLink` and `SetMtu` lock their VF. A bind, a probe and an override
+need no lock: the first two work on functions without a driver, the third acts at the next bind. A pod that starts in
+those milliseconds gets EBUSY, and the kubelet starts its container again. Hence `evidence`, the regular look of every
+turn, opens no group: it reports what looking shows, and the lock decides at the moment of the write.
 """

@@ -1,0 +1,67 @@
+"""Writes and removes CDI specs, in the folder that container runtimes watch."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import partial
+
+from virtfn_deviceplugin.grant.cdi import file_names, specs_of
+from virtfn_deviceplugin.grant.grantfile import GrantFile
+from virtfn_deviceplugin.grant.shared import SharedFileError, SharedFolder
+from virtfn_deviceplugin.grant.shown import SharedFile
+from virtfn_host.core.values.offered import Grant
+
+log = logging.getLogger("virtfn.deviceplugin")
+
+
+class Specs:
+    """The CDI specs of this node; safe to use from several threads. Their names are ours: they begin with `virtfn-`."""
+
+    def __init__(self, grants: GrantFile) -> None:
+        self._folder = None if grants.cdi is None else SharedFolder(grants.cdi, 0o644)
+        self._lock = threading.Lock()
+
+    def put(self, files: Iterable[SharedFile]) -> Callable[[], None]:
+        """Write the specs of a function, and return what undoes that.
+
+        Raises:
+            SharedFileError: one cannot be written, or there is no folder for them; none is written.
+        """
+        with ExitStack() as undo:
+            for file in files:
+                undo.callback(self._logged, self._write(file))
+            return undo.pop_all().close
+
+    def _write(self, file: SharedFile) -> Callable[[], None]:
+        if self._folder is None:
+            text = "grant.cdi needs a folder for CDI specs, and the device plugin was given none"
+            raise SharedFileError(f"{text}; set the chart's value devicePlugin.cdi: true")
+        with self._lock:
+            return self._folder.write(file)
+
+    def restore(self, grant: Grant) -> None:
+        """Write the specs of an earlier grant again, if a reboot took them. Its nodes must be as they were.
+
+        Raises:
+            SharedFileError: see `put`.
+        """
+        self.put(specs_of(grant))
+
+    def remove(self, grant: Grant, keep: Iterable[SharedFile] = ()) -> bool:
+        """Remove the specs of a grant, but for those to keep. Return False if that failed, which is logged."""
+        if self._folder is None or not grant.specs:
+            return True
+        kept = {file.name for file in keep}
+        names = [name for name in file_names(grant.resource_name, grant.address) if name not in kept]
+        removed = [self._logged(partial(self._folder.remove, name)) for name in names]
+        return all(removed)
+
+    def _logged(self, change: Callable[[], None]) -> bool:
+        try:
+            with self._lock:
+                change()
+        except SharedFileError as error:
+            log.warning("%s", error)
+            return False
+        return True

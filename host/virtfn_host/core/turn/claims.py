@@ -1,0 +1,246 @@
+"""Claims: which policy has which function, for as long as the policy says so, whatever the function looks like.
+
+This is the theory of operation. A policy claims a function when one of its matchers matches and the claim is accepted.
+The journal notes the claim: name, uid and generation of the policy, and how the function looked then (`Seen`).
+
+A claim ends by the policy only. It is kept while a policy with this uid is asked of the node and one of its matchers
+matches the function as it looks now *or as it looked when it was claimed*. So a netdev that is renamed, or leaves for a
+namespace or a bond, a driver that is reloaded, a file that cannot be read, and a look that sees less change nothing:
+the policy keeps the function, and says so (`ClaimKept`). An edit of `devices` that names neither look ends the claim.
+So does a policy that is not asked of the node any more; one that was made anew under the same name has another uid.
+
+A card that moved to another address is found again by its serial number or permanent MAC. What a matcher says of a
+place (address, slot, NUMA node) is then asked of the new place. A card that came to another's address is another card.
+
+A name belongs to one function at a time. While a policy keeps a function by a name that it had, another function that
+got the name is not taken for it.
+
+What is noted changes rarely: the first look at which a matcher matched stays until only a newer one matches. A claim
+is noted before the first touch and dropped after everything is given back, so it tells the cause (decision 0023).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import ClaimNote, DeviceMatcher, NodeConfig, PolicyConfig
+from virtfn_host.core.values.identity import MOST_NETDEVS, Claim, Seen, completed, differs, proves
+from virtfn_host.core.values.model import Function, Inventory, Original, Pf
+from virtfn_host.core.values.names import LABEL
+from virtfn_host.core.values.steps import MOST_CLAIMS
+
+UNNOTED = "no policy claims it any more; which one did was not noted"
+
+Mine: TypeAlias = tuple[str, PciAddress]
+"""Uid of a policy, and the present address of a function."""
+
+
+def matches(matcher: DeviceMatcher, seen: Function | Seen) -> bool:
+    """Return whether every given field of the matcher matches this function."""
+    return (
+        matcher.vendor in (None, seen.vendor)
+        and matcher.device in (None, seen.device)
+        and (matcher.class_code is None or seen.class_code.startswith(matcher.class_code))
+        and matcher.driver in (None, seen.driver)
+        and matcher.address in (None, seen.address)
+        and (matcher.netdev is None or matcher.netdev in seen.netdevs)
+        and matcher.numa_node in (None, seen.numa_node)
+        and matcher.permanent_mac in (None, seen.identity.mac)
+        and matcher.serial_number in (None, seen.identity.serial)
+        and matcher.slot in (None, seen.identity.slot)
+    )
+
+
+def seen_of(function: Function, original: Original | None) -> Seen:
+    """Return how a function looks. While it is handed out whole, its driver and netdevs are those of the original."""
+    own = original.own if original is not None else None
+    driver, netdevs = (function.driver, function.netdevs) if own is None else (own.driver, own.netdevs)
+    return Seen(
+        address=function.address,
+        vendor=function.vendor,
+        device=function.device,
+        class_code=function.class_code,
+        driver=driver,
+        netdevs=netdevs[:MOST_NETDEVS],
+        numa_node=function.numa_node,
+        identity=function.identity,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A function that a policy keeps though no matcher matches it now."""
+
+    function: Function
+    now: Seen
+    claimed: Seen
+    matcher: DeviceMatcher
+    """The matcher that the claimed look fits."""
+
+
+class Claims:
+    """The claims that the journal has, on the functions of one look."""
+
+    def __init__(self, noted: Sequence[Claim], inventory: Inventory, before: dict[PciAddress, Original]) -> None:
+        self._noted = noted
+        self._functions = inventory.functions
+        self._now = {f.address: seen_of(f, before.get(f.address)) for f in inventory.functions}
+        self._of: dict[PciAddress, list[Claim]] = defaultdict(list)
+        """By the present address of the function, those that were noted at this address first."""
+        self._away: list[Claim] = []
+        """Claims on functions that are not there."""
+        for claim in noted:
+            at = self._found(claim.seen)
+            (self._away if at is None else self._of[at]).append(claim)
+        for address, claims in self._of.items():
+            claims.sort(key=lambda claim: claim.seen.address != address)
+
+    def _found(self, seen: Seen) -> PciAddress | None:
+        """Return where a function is now: a proof decides, else the address."""
+        here = self._now.get(seen.address)
+        if here is not None and (not _same_ids(seen, here) or differs(seen.identity, here.identity)):
+            here = None
+        if here is not None and proves(seen.identity, here.identity):
+            return here.address
+        moved = [now.address for now in self._now.values() if now.address != seen.address and _moved(seen, now)]
+        if len(moved) == 1:
+            return moved[0]
+        return None if here is None else here.address
+
+    def of(self, policy: PolicyConfig) -> tuple[list[Function], list[Kept]]:
+        """Return the functions that the policy has or asks for, by address, and of these the ones that it keeps."""
+        kept = [held for function in self._functions if (held := self._keeps(policy, function)) is not None]
+        gone_by = {held.matcher.netdev for held in kept} - {None}
+        ours = {held.function.address for held in kept}
+        found = [
+            function
+            for function in self._functions
+            if function.address in ours or self._asked(policy, function, gone_by)
+        ]
+        return found, kept
+
+    def _asked(self, policy: PolicyConfig, function: Function, gone_by: set[str | None]) -> bool:
+        known = self._claim(policy, function) is not None
+        return any(known or matcher.netdev not in gone_by for matcher in self._matching(policy, function))
+
+    def _matching(self, policy: PolicyConfig, function: Function) -> list[DeviceMatcher]:
+        if policy.whole is None and not isinstance(function, Pf):
+            return []
+        now = self._now[function.address]
+        return [matcher for matcher in policy.devices if matches(matcher, now)]
+
+    def _claim(self, policy: PolicyConfig, function: Function) -> Claim | None:
+        return next((c for c in self._of.get(function.address, ()) if c.uid == policy.uid), None)
+
+    def _keeps(self, policy: PolicyConfig, function: Function) -> Kept | None:
+        """Return the claim by which alone the policy has this function, or None."""
+        claim = self._claim(policy, function)
+        if claim is None or self._matching(policy, function):
+            return None
+        now = self._now[function.address]
+        looked = _as_claimed(claim.seen, now)
+        matcher = next((matcher for matcher in policy.devices if matches(matcher, looked)), None)
+        return None if matcher is None else Kept(function=function, now=now, claimed=looked, matcher=matcher)
+
+    def lost(self, policy: PolicyConfig) -> tuple[Claim, Seen | None] | None:
+        """Return a claim of the policy on a function that left its place, and where that one is now (None: nowhere)."""
+        away: list[tuple[Claim, Seen | None]] = [(claim, None) for claim in self._away]
+        moved = [(c, self._now[at]) for at, claims in self._of.items() for c in claims if c.seen.address != at]
+        return next((one for one in away + moved if one[0].uid == policy.uid and _stands(one[0], policy)), None)
+
+    def why_ended(self, config: NodeConfig, function: Function) -> str | None:
+        """Return why the claims on a function that ended did; None: none did."""
+        asked = {policy.uid: policy for policy in config.policies}
+        texts = [
+            text
+            for claim in self._of.get(function.address, ())
+            if (text := self._why(claim, asked.get(claim.uid), config, function)) is not None
+        ]
+        return "; ".join(dict.fromkeys(texts)) or None
+
+    def _why(self, claim: Claim, policy: PolicyConfig | None, config: NodeConfig, function: Function) -> str | None:
+        if policy is None and any(other.name == claim.policy for other in config.policies):
+            return f"policy {claim.policy} was deleted and made anew"
+        if policy is None:
+            return f"policy {claim.policy} was deleted, or its nodeSelector or this node's labels changed"
+        now = self._now[function.address]
+        if any(matches(matcher, look) for matcher in policy.devices for look in (now, _as_claimed(claim.seen, now))):
+            return None
+        if claim.seen.address != function.address:
+            return f"policy {claim.policy} names a place, and its card moved from there ({claim.seen.address})"
+        edit = f"generation {claim.generation} claimed it, this is {policy.generation}"
+        return f"policy {claim.policy} was edited ({edit}): its devices do not name this function any more"
+
+    def notes(self, config: NodeConfig, accepted: dict[PciAddress, list[str]]) -> tuple[ClaimNote, ...]:
+        """Return what the journal should have instead of what it has, by address.
+
+        Args:
+            config: the policies of the node.
+            accepted: the names of the policies that claim each function now.
+        """
+        wanted: dict[PciAddress, list[Claim]] = defaultdict(list)
+        for function in self._functions:
+            at = function.address
+            now = (self._standing(policy, function, accepted.get(at, ())) for policy in config.policies)
+            wanted[at] += [claim for claim in now if claim is not None][:MOST_CLAIMS]
+        asked = {policy.uid: policy for policy in config.policies}
+        for claim in (*self._away, *self._left_behind()):
+            if claim.uid in asked and _stands(claim, asked[claim.uid]):
+                wanted[claim.seen.address].append(claim)
+        noted: dict[PciAddress, list[Claim]] = defaultdict(list)
+        for claim in self._noted:
+            noted[claim.seen.address].append(claim)
+        return tuple(
+            _note(at, noted[at], wanted[at]) for at in sorted({*wanted, *noted}) if _differ(noted[at], wanted[at])
+        )
+
+    def _standing(self, policy: PolicyConfig, function: Function, accepted: Sequence[str]) -> Claim | None:
+        """Return the claim of a policy on a function that should be noted: the old one, a new one, or none."""
+        now, claim = self._now[function.address], self._claim(policy, function)
+        if claim is not None:
+            looked = _as_claimed(claim.seen, now)
+            if any(matches(matcher, looked) for matcher in policy.devices):
+                return replace(claim, seen=replace(looked, identity=completed(looked.identity, now.identity)))
+        if policy.name not in accepted or max(len(policy.name), len(policy.uid)) > LABEL:
+            return None
+        return Claim(policy=policy.name, uid=policy.uid, generation=policy.generation, seen=now)
+
+    def _left_behind(self) -> Iterable[Claim]:
+        """Claims at the old address of a card that moved, until there is one at its new address: no kill loses both."""
+        for address, claims in self._of.items():
+            there = {claim.uid for claim in claims if claim.seen.address == address}
+            yield from (c for c in claims if c.seen.address != address and c.uid not in there)
+
+
+def _note(at: PciAddress, noted: Sequence[Claim], wanted: Sequence[Claim]) -> ClaimNote:
+    return ClaimNote(address=at, claims=tuple(wanted[:MOST_CLAIMS]), adds=not set(wanted) <= set(noted))
+
+
+def _differ(noted: Sequence[Claim], wanted: Sequence[Claim]) -> bool:
+    return set(noted) != set(wanted[:MOST_CLAIMS])
+
+
+def _same_ids(one: Seen, other: Seen) -> bool:
+    pairs = ((one.vendor, other.vendor), (one.device, other.device))
+    return all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
+
+
+def _moved(seen: Seen, now: Seen) -> bool:
+    """Return whether a function at another address is this one. Functions of one card share its serial number."""
+    by_mac = seen.identity.mac is not None and seen.identity.mac == now.identity.mac
+    same_part = by_mac or seen.address.function == now.address.function
+    return same_part and _same_ids(seen, now) and proves(seen.identity, now.identity)
+
+
+def _as_claimed(seen: Seen, now: Seen) -> Seen:
+    """Return how a function looked when it was claimed; of one that moved, the place is the present one."""
+    if seen.address == now.address:
+        return seen
+    identity = replace(seen.identity, slot=now.identity.slot)
+    return replace(seen, address=now.address, numa_node=now.numa_node, identity=identity)
+
+
+def _stands(claim: Claim, policy: PolicyConfig) -> bool:
+    return any(matches(matcher, claim.seen) for matcher in policy.devices)

@@ -1,0 +1,216 @@
+"""judged(...) -> Judged: what is asked, after what was tried for it: used as it came, tried again, or left alone.
+
+The rules (docs/decisions/0024). A result other than asked is used if a policy can be carried out with it: all indexes
+that its pools name are there, and one at least of each other pool. Then the number of VFs stays as it is. Otherwise
+nothing of the policy is offered on this PF, and the PF waits: a minute after the first try, twice as long after each
+further one, an hour at most. A destructive step is in no plan any more after it was carried out `MOST` times. All this
+ends when policy, card, PF or boot changes: then there are no tries for the wish.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.turn.policy import indexes_text
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import Desired, DesiredPf, Mismatch, NodeConfig, PolicyConfig, Rejected
+from virtfn_host.core.values.model import InUse, Observation
+from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Blocked, NoteClaims, PfPlan, Plan, SetNumVfs, Step, Unbind
+from virtfn_host.core.values.tries import MOST, Destruction, Other, Tried
+
+FIRST, LIMIT = 60.0, 3600.0
+"""Seconds until the next try after the first result other than asked, and at most."""
+
+WAY_OUT = "edit the policy, load the PF's driver anew, or run `virtfn apply` by hand"
+
+Key: TypeAlias = tuple[Destruction, int | None]
+
+
+def destruction(step: Step) -> Key | None:
+    """Return what a step destroys, with the VF index of an unbind; None if it is not destructive."""
+    match step:
+        case SetNumVfs(value=0):
+            return Destruction.RESIZE, None
+        case Unbind(function=function):
+            return Destruction.UNBIND, function.index
+    return None
+
+
+def pause_after(tries: int) -> float:
+    """Return the seconds until the next try after so many results in a row that were not as asked."""
+    return 0.0 if tries < 1 else min(FIRST * 2.0 ** min(tries - 1, 32), LIMIT)
+
+
+def wish_of(config: NodeConfig, wanted: DesiredPf) -> str:
+    """Return the name of what is wanted of a PF: who wants it, and in which edit. The host process adds the card."""
+    claims = sorted((p.uid, p.generation) for p in config.policies if p.name in wanted.policies)
+    said = ";".join(f"{uid}/{generation}" for uid, generation in claims)
+    return hashlib.sha256(said.encode()).hexdigest()[:32] if said else "give-back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What is to be done, after what was tried."""
+
+    desired: Desired
+    """With what came in place of what was asked, where it is used."""
+    plan: Plan
+    """Without the steps of PFs that wait; these are blocked."""
+    rejected: tuple[Rejected, ...] = ()
+    """Policies that cannot be carried out with what came, where others can."""
+    notes: tuple[Mismatch, ...] = ()
+    """What came and is used."""
+    due_in: float | None = None
+    """Seconds until the next PF that waits is tried again."""
+
+
+def judged(config: NodeConfig, seen: Observation, desired: Desired, in_use: InUse, now: float) -> Judged:
+    """Plan what is desired, after what was tried for it.
+
+    Args:
+        now: seconds since boot.
+    """
+    tried = {it.pf: it for it in seen.tries}
+    wishes = {pf.address: wish_of(config, pf) for pf in desired.pfs}
+    tried = {pf: it for pf, it in tried.items() if it.wish == wishes.get(pf)}
+    asked = plan(seen.inventory, desired, in_use)
+    came = [_came(config, seen, pf, it, asked, now) for pf in desired.pfs if (it := tried.get(pf.address)) is not None]
+    used = {it.desired.address: it for it in came if it is not None}
+    if used:
+        came_pfs = tuple(used[pf.address].desired if pf.address in used else pf for pf in desired.pfs)
+        desired = replace(desired, pfs=came_pfs)
+        asked = plan(seen.inventory, desired, in_use)
+    waits = {pf: it.waits for pf, it in used.items() if it.waits is not None}
+    for part in asked.pfs:
+        if part.pf not in waits and (wait := _waits(part, tried.get(part.pf), seen.tries_error, now)) is not None:
+            waits[part.pf] = wait
+    due = [wait.due for wait in waits.values() if wait.due is not None]
+    return Judged(
+        desired=desired,
+        plan=_without(asked, waits, wishes),
+        rejected=tuple(refusal for it in used.values() for refusal in it.rejected),
+        notes=tuple(it.note for it in used.values() if it.note is not None),
+        due_in=min(due) - now if due else None,
+    )
+
+
+# --- numbers of VFs --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waits:
+    """Why a PF waits, and until when (seconds since boot); None: until something changes."""
+
+    reason: Reason
+    text: str
+    due: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Came:
+    """What becomes of a PF with another number of VFs than asked for."""
+
+    desired: DesiredPf
+    waits: _Waits | None = None
+    rejected: tuple[Rejected, ...] = ()
+    note: Mismatch | None = None
+
+
+def _came(
+    config: NodeConfig, seen: Observation, wanted: DesiredPf, tried: Tried, asked: Plan, now: float
+) -> _Came | None:
+    """Return how a PF goes on with the VFs that came; None where their number is as asked, or is asked for again."""
+    pf, part, other = seen.inventory.pf(wanted.address), asked.pf(wanted.address), tried.number
+    if pf is None or part is None or other is None or wanted.num_vfs in (None, pf.num_vfs):
+        return None
+    spent = _spent(part, tried)
+    if pf.num_vfs != other.num_vfs and not spent:
+        return None  # changed by another program: that is repaired, and then judged anew
+    claims = [policy for policy in config.policies if policy.name in wanted.policies]
+    served = {policy.name for policy in claims if _is_enough(policy, wanted, pf.num_vfs)}
+    if not served:
+        due = None if spent else other.at + pause_after(other.times)
+        if due is not None and now >= due:
+            return None
+        text = _spent_text(other) if spent else _pause_text(other)
+        kept = replace(wanted, num_vfs=None, vfs=()) if wanted.policies else wanted
+        return _Came(desired=kept, waits=_Waits(reason=Reason.DRIVER_MADE_OTHER, text=text, due=due))
+    vfs = tuple(vf for vf in wanted.vfs if vf.index < pf.num_vfs and (vf.policy is None or vf.policy in served))
+    claimed = [vf.index for vf in vfs if vf.policy is not None]
+    text = f"{other.text}; VF {indexes_text(claimed)} of these are used" if claimed else f"{other.text}; used as it is"
+    return _Came(
+        desired=replace(wanted, num_vfs=None, vfs=vfs),
+        rejected=tuple(_refusal(policy, wanted, other) for policy in claims if policy.name not in served),
+        note=Mismatch(device=str(wanted.address), reason=Reason.DRIVER_MADE_OTHER, message=text),
+    )
+
+
+def _is_enough(policy: PolicyConfig, wanted: DesiredPf, made: int) -> bool:
+    """Return whether a policy can be carried out on a PF with so many VFs."""
+    if not made or not wanted.num_vfs:
+        return False
+    claimed = [vf for vf in wanted.vfs if vf.policy == policy.name]
+    named = {vf.index for vf in claimed if any(vf.index in (pool.indexes or ()) for pool in policy.pools)}
+    if any(index >= made for index in named):
+        return False
+    rest: dict[str | None, list[int]] = {}
+    for vf in claimed:
+        if vf.index not in named:
+            rest.setdefault(vf.resource_name, []).append(vf.index)
+    return all(min(indexes) < made for indexes in rest.values())
+
+
+def _refusal(policy: PolicyConfig, wanted: DesiredPf, other: Other) -> Rejected:
+    missing = [vf.index for vf in wanted.vfs if vf.policy == policy.name and vf.index >= (other.num_vfs or 0)]
+    text = f"{other.text}; so VF {indexes_text(missing)} of this policy are missing, and it gets none of this PF"
+    return Rejected(policy=policy.name, device=str(wanted.address), reason=Reason.DRIVER_MADE_OTHER, message=text)
+
+
+# --- waiting ---------------------------------------------------------------------------------------------------------
+
+
+def _waits(part: PfPlan, tried: Tried | None, unknown: str | None, now: float) -> _Waits | None:
+    """Return why the steps of a PF are not carried out now; None where they are."""
+    if unknown is not None and any(isinstance(step, SetNumVfs | Unbind) for step in part.steps):
+        return _Waits(reason=Reason.UNREADABLE, text=f"{part.pf}: {unknown}", due=None)
+    if tried is None or not part.steps:
+        return None
+    other = tried.binding or tried.number
+    if _spent(part, tried):
+        text = _spent_text(other) if other else f"{part.pf}: {_SPENT}"
+        return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=text, due=None)
+    if tried.binding is None or now >= (due := tried.binding.at + pause_after(tried.binding.times)):
+        return None
+    return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=_pause_text(tried.binding), due=due)
+
+
+def _spent(part: PfPlan, tried: Tried) -> bool:
+    """Return whether a step of the plan was carried out often enough for this wish."""
+    return any((key := destruction(step)) is not None and tried.times(*key) >= MOST for step in part.steps)
+
+
+_SPENT = f"taken away or unbound {MOST} times for this, and never as asked afterwards; left alone now: {WAY_OUT}"
+
+
+def _spent_text(other: Other) -> str:
+    return f"{other.text}; {_SPENT}"
+
+
+def _pause_text(other: Other) -> str:
+    times = "once" if other.times == 1 else f"{other.times} times"
+    after = f"{pause_after(other.times):.0f} s after the last try"
+    return f"{other.text}; tried {times}, again {after}, or at once when you {WAY_OUT}"
+
+
+def _without(asked: Plan, waits: Mapping[PciAddress, _Waits], wishes: Mapping[PciAddress, str]) -> Plan:
+    """Return the plan with the wish of each PF. Of a PF that waits it has only the first step, if that notes claims."""
+    parts = {part.pf: replace(part, wish=wishes.get(part.pf, "")) for part in asked.pfs}
+    for pf, wait in waits.items():
+        part = parts.get(pf, PfPlan(pf=pf, steps=()))
+        blocked = Blocked(device=pf, reason=wait.reason, message=wait.text, holders=(), displaces=part.displaces)
+        notes = tuple(step for step in part.steps[:1] if isinstance(step, NoteClaims))
+        parts[pf] = PfPlan(pf=pf, steps=notes, blocked=(blocked, *part.blocked))
+    return Plan(pfs=tuple(parts[pf] for pf in sorted(parts)))

@@ -1,0 +1,224 @@
+"""The tries of wishes: the file beside the journal, and the count of destructive steps of one PF within one apply.
+
+A destructive step is noted before it is carried out, and taken back if the kernel refused it and nothing has changed.
+So a process that is killed in between leaves one too many, never one too few. A file that cannot be read or written
+stops every step that makes, takes away or unbinds VFs (docs/decisions/0024).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from virtfn_host.core.turn.tries import Key, destruction
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.steps import (
+    Bind,
+    Outcome,
+    PfPlan,
+    Probe,
+    SetDriverOverride,
+    SetNumVfs,
+    Step,
+    StepResult,
+    Unbind,
+    holds_up_others,
+)
+from virtfn_host.core.values.tries import MOST, Destruction, Other, Repeat, Tried, Tries
+from virtfn_host.linux import documents
+from virtfn_host.linux.errors import (
+    DocumentError,
+    DriverMadeOtherError,
+    SysfsWriteError,
+    TriedEnoughError,
+    TriesUnreadableError,
+)
+
+NAME = "tries.json"
+"""Beside the journal: whoever has that folder locked is the one writer of both."""
+
+TOGETHER = 32
+"""Unbinds that are noted in one go."""
+
+
+class TriesFile:
+    """The file. Every call reads it again; what it says of another boot is void."""
+
+    def __init__(self, path: Path, boot_id: str) -> None:
+        self._path = path
+        self._boot_id = boot_id
+
+    def tried(self) -> tuple[Tried, ...]:
+        """Return what was tried in this boot, by address.
+
+        Raises:
+            TriesUnreadableError: the file exists and cannot be read or understood.
+        """
+        try:
+            found = documents.read(Tries, self._path)
+        except DocumentError as error:
+            raise _unreadable(error) from error
+        return found.tried if found is not None and found.boot_id == self._boot_id else ()
+
+    def of(self, pf: PciAddress) -> Tried | None:
+        """Return what was tried on one PF.
+
+        Raises:
+            TriesUnreadableError: as above.
+        """
+        return next((it for it in self.tried() if it.pf == pf), None)
+
+    def replace(self, pf: PciAddress, tried: Tried | None) -> None:
+        """Note what was tried on one PF; None: nothing. Where nothing is left to note, the file goes.
+
+        Raises:
+            TriesUnreadableError: the file cannot be read or written.
+        """
+        others = [it for it in self.tried() if it.pf != pf]
+        left = sorted([*others, *([tried] if tried else [])], key=lambda it: it.pf)
+        try:
+            if left:
+                documents.write(self._path, Tries(boot_id=self._boot_id, tried=tuple(left)), 0o600)
+            else:
+                self._path.unlink(missing_ok=True)
+        except (DocumentError, OSError) as error:
+            raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> TriesUnreadableError:
+    text = f"how often it was tried is not known: {error}"
+    return TriesUnreadableError(f"{text}; no VF is made, taken away or unbound until it is mended or removed")
+
+
+class PfTries:
+    """The tries of one PF within one apply."""
+
+    def __init__(
+        self, file: TriesFile, part: PfPlan, standings: Callable[[], tuple[str, str]], now: Callable[[], float]
+    ) -> None:
+        self._file = file
+        self._part = part
+        self._standings = standings
+        self._now = now
+        self._noted: set[Key] = set()
+        """Destructive steps that the file has and that may not have happened yet."""
+        self._other: set[bool] = set()
+        """Kinds of other results that this apply has noted: True, about the number of VFs."""
+
+    def begin(self, step: SetNumVfs | Unbind) -> None:
+        """Note a step before it is carried out.
+
+        Raises:
+            TriedEnoughError: it was carried out often enough for the same wish.
+            TriesUnreadableError: that is not known, or cannot be noted.
+        """
+        key = destruction(step)
+        if key in self._noted:
+            return
+        tried = self._present()
+        if key is not None:
+            if tried.times(*key) >= MOST:
+                raise TriedEnoughError(_enough(tried))
+            keys = self._following(key, tried)
+            self._noted |= set(keys)
+            tried = _more(tried, keys, 1)
+        self._file.replace(self._part.pf, tried)
+
+    @contextmanager
+    def counted(self, step: SetNumVfs | Unbind, unchanged: Callable[[], bool]) -> Iterator[None]:
+        """Note a destructive step before the body carries it out.
+
+        Args:
+            unchanged: whether nothing has happened, asked if the kernel refuses a write of the body.
+
+        Raises:
+            TriedEnoughError, TriesUnreadableError: see `begin`.
+        """
+        self.begin(step)
+        happened = True
+        try:
+            yield
+        except SysfsWriteError:
+            happened = not unchanged()
+            raise
+        finally:
+            if happened and (key := destruction(step)) is not None:
+                self._noted.discard(key)
+
+    def came(self, error: DriverMadeOtherError, text: str) -> None:
+        """Note a result other than asked; of several of a kind in one apply only the first.
+
+        Raises:
+            TriesUnreadableError: it cannot be noted.
+        """
+        about_number = error.num_vfs is not None
+        if about_number in self._other:
+            return
+        self._other.add(about_number)
+        tried = self._present()
+        former = tried.number if about_number else tried.binding
+        times = former.times + 1 if former else 1
+        other = Other(text=text, times=times, at=self._now(), num_vfs=error.num_vfs)
+        self._file.replace(
+            self._part.pf, replace(tried, number=other) if about_number else replace(tried, binding=other)
+        )
+
+    def ended(self, results: Sequence[StepResult]) -> None:
+        """Note the end of the PF's steps: the wish is fulfilled if all are done.
+
+        Raises:
+            TriesUnreadableError: it cannot be noted.
+        """
+        tried = self._file.of(self._part.pf)
+        if tried is None:
+            return
+        done = all(result.outcome is Outcome.DONE for result in results if holds_up_others(result.step))
+        left = self._fulfilled(tried) if done else _more(tried, self._noted, -1)
+        if left is not None and not (left.repeats or left.number or left.binding):
+            left = None
+        if left != tried:
+            self._file.replace(self._part.pf, left)
+
+    def _fulfilled(self, tried: Tried) -> Tried | None:
+        """What is left of the tries. VFs that were bound do not change that there are not as many as asked for."""
+        if tried.number is None or any(isinstance(step, SetNumVfs) for step in self._part.steps):
+            return None
+        resizes = tuple(it for it in tried.repeats if it.kind is Destruction.RESIZE)
+        return replace(tried, repeats=resizes, binding=None)
+
+    def _present(self) -> Tried:
+        """The tries of this wish; without any for another wish, or where the PF was otherwise."""
+        known, (whole_pf, card) = self._file.of(self._part.pf), self._standings()
+        if known is not None and known.wish == self._part.wish and known.standing in (whole_pf, card):
+            return known
+        rebound = any(_is_of_the_pf(step) for step in self._part.steps)
+        return Tried(pf=self._part.pf, wish=self._part.wish, standing=card if rebound else whole_pf)
+
+    def _following(self, key: Key, tried: Tried) -> list[Key]:
+        """This step and the next ones of its kind, so that many unbinds do not write the file each."""
+        keys = [found for step in self._part.steps if (found := destruction(step)) is not None and found[0] is key[0]]
+        start = keys.index(key) if key in keys else 0
+        left = (it for it in keys[start:] if it not in self._noted and tried.times(*it) < MOST)
+        return list(dict.fromkeys(islice(left, TOGETHER))) or [key]
+
+
+def _is_of_the_pf(step: Step) -> bool:
+    """Whether a step binds or unbinds the PF itself, so that its driver changes by our own hand."""
+    return isinstance(step, Unbind | Bind | Probe | SetDriverOverride) and step.function.index is None
+
+
+def _more(tried: Tried, keys: Sequence[Key] | set[Key], number: int) -> Tried:
+    """The same with these steps counted so many times more."""
+    times = {(it.kind, it.index): it.times for it in tried.repeats}
+    times |= {key: max(0, times.get(key, 0) + number) for key in keys}
+    order = sorted(
+        (it for it in times.items() if it[1]), key=lambda it: (it[0][0], -1 if it[0][1] is None else it[0][1])
+    )
+    return replace(tried, repeats=tuple(Repeat(kind=k, index=i, times=number) for (k, i), number in order))
+
+
+def _enough(tried: Tried) -> str:
+    other = tried.number or tried.binding
+    said = f"; {other.text}" if other else ""
+    return f"refused: done {MOST} times for the same wish, and nothing was as asked afterwards{said}"

@@ -1,0 +1,163 @@
+"""Reads whether the parts of a function that a container needs are there: device nodes, netdev, link, controller.
+
+`core/checks/healthy.py` says what a missing part means. No node is opened for this: an open group would be busy for a
+pod that starts at that moment, and an open cdev blocks writes (docs/architecture.md).
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable
+
+from virtfn_host.core.checks.vfio_nodes import VfioNodes
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.parts import Part
+from virtfn_host.linux.errors import SysfsReadError
+from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.sysfs import Sysfs
+
+INFINIBAND = "0207"
+"""Beginning of the PCI class code of InfiniBand controllers."""
+
+LIVE = "live"
+"""State of an NVMe controller that works (nvme_state_show in drivers/nvme/host/sysfs.c)."""
+
+ZERO = frozenset("0:")
+
+
+def vfio_nodes(sysfs: Sysfs, address: PciAddress, *, iommufd: bool | None = None, both: bool = False) -> VfioNodes:
+    """Look at the nodes of a function. The group is read each time: its number changes when VFs are made anew.
+
+    Where this kernel made a node for the group, a cdev is no substitute: software that was given groups looks for one.
+
+    Args:
+        iommufd: whether `/dev/iommu` is there; None: look.
+        both: whether the cdev is wanted beside a group's node.
+
+    Raises:
+        HostError: sysfs cannot be read, has content that no kernel writes, or a device node cannot be examined.
+    """
+    group = sysfs.group(address)
+    node = None if group is None else _group_node(sysfs, group)
+    # Of a function whose group's node is there, nothing else is read: this is done for each VF at each look.
+    grouped = node is not None or (group is not None and sysfs.has_group_node(group))
+    cdev = None if grouped and not both else sysfs.cdev(address)
+    if cdev is not None and not is_node(f"{sysfs.dev}/vfio/devices/{cdev}"):
+        cdev = None
+    return VfioNodes(
+        vfio_bound=sysfs.vfio_bound(address),
+        group_node=node,
+        cdev=cdev,
+        container_node=_once(sysfs, _container_node),
+        iommufd=_once(sysfs, _iommufd) if iommufd is None else iommufd,
+        both=both,
+    )
+
+
+def _group_node(sysfs: Sysfs, group: int) -> str | None:
+    name = sysfs.group_name(group)
+    node = f"{sysfs.dev}/vfio/{name}"
+    return node if is_node(node, sysfs.read(f"{sysfs.sys}/class/vfio/{name}/dev")) else None
+
+
+def _once(sysfs: Sysfs, find: Callable[[Sysfs], bool]) -> bool:
+    return sysfs.once(find) if isinstance(sysfs, OneLook) else find(sysfs)
+
+
+def _container_node(sysfs: Sysfs) -> bool:
+    return is_node(f"{sysfs.dev}/vfio/vfio", sysfs.read(f"{sysfs.sys}/class/misc/vfio/dev"))
+
+
+def _iommufd(sysfs: Sysfs) -> bool:
+    return is_node(f"{sysfs.dev}/iommu", sysfs.read(f"{sysfs.sys}/class/misc/iommu/dev"))
+
+
+def is_node(path: str, number: str | None = None) -> bool:
+    """Return whether a device node exists. A folder is not one; a regular file is one only if sysfs has no number.
+
+    Args:
+        path: of the node.
+        number: `major:minor` from sysfs; None: sysfs has none, and the node's number is not compared.
+
+    Raises:
+        SysfsReadError: it cannot be examined.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise SysfsReadError(path, error) from error
+    if stat.S_ISCHR(found.st_mode) and number is not None:
+        return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}" == number
+    if stat.S_ISCHR(found.st_mode):
+        return True
+    return stat.S_ISREG(found.st_mode) and number is None
+
+
+def has_netdev(sysfs: Sysfs, address: PciAddress) -> bool:
+    """Return whether a network function on its driver has a netdev, in whatever network namespace, or needs none.
+
+    The folder is empty where its netdev is in another namespace (measured: tests/contract/test_netdev_names.py). On
+    InfiniBand netdevs are made by another module (ib_ipoib), and a vDPA device takes the netdev's place.
+
+    Raises:
+        SysfsReadError: it cannot be listed.
+    """
+    if sysfs.names(sysfs.net_folder(address)) is not None:
+        return True
+    names = sysfs.names(sysfs.device(address)) or ()
+    if any(name.startswith("vdpa") for name in names):
+        return True
+    return sysfs.hex_digits(address, "class").startswith(INFINIBAND) and "infiniband" in names
+
+
+def missing_of_link(sysfs: Sysfs, address: PciAddress, netdevs: Iterable[str]) -> Part | None:
+    """Return what the link of a function lacks: its best netdev counts. None: nothing, or it has no netdev here.
+
+    Raises:
+        SysfsReadError: a file of the netdev cannot be read.
+    """
+    folder = sysfs.net_folder(address)
+    found = [_missing_of_netdev(sysfs, f"{folder}/{name}") for name in netdevs]
+    return None if not found or None in found else max(found, key=(Part.UP, Part.CARRIER).index)
+
+
+def _missing_of_netdev(sysfs: Sysfs, folder: str) -> Part | None:
+    if not sysfs.netdev_up(folder):
+        return Part.UP
+    try:
+        return Part.CARRIER if sysfs.read(f"{folder}/carrier") == "0" else None
+    except SysfsReadError as error:
+        if error.errno == errno.EINVAL:  # it was set down at this moment
+            return Part.UP
+        raise
+
+
+def has_guid(sysfs: Sysfs, address: PciAddress) -> bool:
+    """Return whether the InfiniBand devices of a function have a GUID; True where it has no such device.
+
+    On Ethernet an RDMA device needs none: VFs of ConnectX show zero until their PF sets a MAC, and work without (RoCE;
+    openshift/sriov-network-operator#219).
+
+    Raises:
+        SysfsReadError: a GUID cannot be read.
+    """
+    folder = sysfs.device(address, "infiniband")
+    names = [name for name in sysfs.names(folder) or () if not _on_ethernet(sysfs, f"{folder}/{name}/ports/1")]
+    guids = [sysfs.read(f"{folder}/{name}/node_guid") for name in names]
+    return not guids or any(guid is not None and set(guid) - ZERO for guid in guids)
+
+
+def _on_ethernet(sysfs: Sysfs, port: str) -> bool:
+    return sysfs.read(f"{port}/link_layer") == "Ethernet"
+
+
+def has_live_controller(sysfs: Sysfs, address: PciAddress) -> bool:
+    """Return whether an NVMe function on the nvme driver has a controller that works.
+
+    Raises:
+        SysfsReadError: its state cannot be read.
+    """
+    folder = sysfs.device(address, "nvme")
+    return any(sysfs.read(f"{folder}/{name}/state") == LIVE for name in sysfs.names(folder) or ())

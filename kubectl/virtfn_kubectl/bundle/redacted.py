@@ -1,0 +1,172 @@
+"""Makes the files of a report from what was read: fields that are kept, names replaced, secrets taken out. Pure."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from virtfn_kubectl.bundle.kept import EVENT, MEMBER, NODE, POD, POLICY, VALUES, WORKLOAD, KeptFields, kept
+from virtfn_kubectl.bundle.pseudonyms import Pseudonyms
+from virtfn_kubectl.bundle.scrubbed import scrubbed
+from virtfn_operator.api.foreign import mapping, text
+
+_HELD = re.compile(r"\bpods? ([a-z0-9][a-z0-9.-]{0,252})/([a-z0-9][a-z0-9.-]{0,252})")
+"""A pod in a sentence: `pod default/dpdk-0`."""
+_COMMAND = re.compile(r"\bprocess (\d+) \([^)\n]*\)")
+"""A process in a sentence: its command may be a name, and people write passwords into commands."""
+
+PUBLIC = frozenset(
+    {"virtfn.dev", "intel.com", "nvidia.com", "amd.com", "mellanox.com", "openshift.io", "kubernetes.io"}
+)
+"""Domains of resource names that tell nothing of who uses them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """Everything that was read for a report, as it came."""
+
+    policies: Sequence[Any] = ()
+    nodes: Sequence[Any] = ()
+    members: Sequence[Any] = ()
+    pods: Sequence[Any] = ()
+    workloads: Sequence[Any] = ()
+    events: Sequence[Any] = ()
+    values: Any = None
+    logs: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """By pod and container, the end of its log."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Other files of the report, by name."""
+
+
+def redacted(found: Collected) -> dict[str, str]:
+    """Return the files of a report: their contents by their names, in order."""
+    names = _names(found)
+    objects: tuple[tuple[str, Any, KeptFields], ...] = (
+        ("policies.json", found.policies, POLICY),
+        ("nodes.json", found.nodes, NODE),
+        ("members.json", found.members, MEMBER),
+        ("pods.json", found.pods, POD),
+        ("workloads.json", found.workloads, WORKLOAD),
+        ("events.json", found.events, EVENT),
+        ("values.json", found.values, VALUES),
+    )
+    files = {name: _json(_clean(_listed(value, fields), names)) for name, value, fields in objects}
+    files["versions.json"] = _json(_clean(dict(found.versions), names))
+    files |= {name: _text(content, names) for name, content in found.texts.items()}
+    for (pod, container), log in found.logs.items():
+        files[f"logs/{_file(_text(pod, names))}.{_file(_text(container, names))}.log"] = _text(log, names)
+    return files
+
+
+def _listed(value: Any, fields: KeptFields) -> Any:
+    if not isinstance(value, list | tuple):
+        return kept(value, fields)
+    return [kept(item, fields) for item in value if isinstance(item, Mapping)]
+
+
+def _clean(value: Any, names: Pseudonyms) -> Any:
+    match value:
+        case str():
+            return names.word(value) or _text(value, names)  # a node may be called like an address
+        case list():
+            return [_clean(item, names) for item in value]
+        case dict():
+            return {key: _image(item, names) if key == "image" else _clean(item, names) for key, item in value.items()}
+    return value
+
+
+def _image(value: Any, names: Pseudonyms) -> Any:
+    """Return an image without its registry, which may be a company's own; `values.image` is an object."""
+    return _text(value.rpartition("/")[2], names) if isinstance(value, str) else _clean(value, names)
+
+
+def _text(text_: str, names: Pseudonyms) -> str:
+    return names.replaced(scrubbed(_COMMAND.sub(r"process \1", text_)))
+
+
+def _file(name: str) -> str:
+    """Return a text that can be part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9.-]", "_", name)[:64] or "_"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _names(found: Collected) -> Pseudonyms:
+    """Return the words for every name that is in the objects, or in a sentence of them."""
+    names = Pseudonyms()
+    names.add("node", sorted(_strings(_nodes(found))))
+    names.add("policy", sorted(_strings(_policies(found))))
+    held = [pair for content in _contents(found) for pair in _HELD.findall(content)]
+    names.add("pod", sorted(_strings([*(_metadata(it, "name") for it in found.pods), *(name for _, name in held)])))
+    every = (*found.pods, *found.workloads, *found.events)
+    names.add("namespace", sorted(_strings([*(_metadata(it, "namespace") for it in every), *(ns for ns, _ in held)])))
+    names.add("object", sorted(_strings(_involved(found))))
+    resources = sorted(_strings(_resources(found)))
+    names.add("resource", [name.partition("/")[2] for name in resources])
+    names.add("domain", [domain for name in resources if (domain := name.partition("/")[0]) not in PUBLIC])
+    return names
+
+
+def _metadata(body: object, name: str) -> object:
+    return mapping(mapping(body).get("metadata")).get(name)
+
+
+def _strings(values: Iterable[object]) -> set[str]:
+    return {value for value in values if isinstance(value, str) and value}
+
+
+def _nodes(found: Collected) -> Iterator[object]:
+    for body in (*found.nodes, *found.members):
+        yield _metadata(body, "name")
+    for body in found.pods:
+        yield mapping(mapping(body).get("spec")).get("nodeName")
+    for body in found.policies:
+        for problem in _list(mapping(mapping(body).get("status")).get("problems")):
+            yield mapping(problem).get("node")
+
+
+def _policies(found: Collected) -> Iterator[object]:
+    for body in found.policies:
+        yield _metadata(body, "name")
+    for body in found.nodes:
+        spec, status = (mapping(mapping(body).get(part)) for part in ("spec", "status"))
+        for item in (*_list(spec.get("policies")), *_list(status.get("policies"))):
+            yield mapping(item).get("name")
+        for item in _list(status.get("rejected")):
+            yield mapping(item).get("policy")
+        for item in _list(status.get("functions")):
+            yield from _list(mapping(item).get("policies"))
+
+
+def _resources(found: Collected) -> Iterator[object]:
+    """Yield full resource names."""
+    for body in found.policies:
+        spec = mapping(mapping(body).get("spec"))
+        virtual, whole = mapping(spec.get("virtualFunctions")), mapping(spec.get("wholeFunctions"))
+        for item in (*_list(virtual.get("pools")), whole):
+            if name := text(mapping(item).get("resourceName"), 317):
+                yield name if "/" in name else f"virtfn.dev/{name}"
+    for body in found.nodes:
+        for pool in _list(mapping(mapping(body).get("status")).get("pools")):
+            yield mapping(pool).get("resourceName")
+
+
+def _involved(found: Collected) -> Iterator[object]:
+    for body in found.events:
+        yield mapping(mapping(body).get("involvedObject")).get("name")
+
+
+def _contents(found: Collected) -> Iterator[str]:
+    """Yield every text in which a pod may be named."""
+    yield from found.logs.values()
+    yield from found.texts.values()
+    for body in (*found.nodes, *found.policies, *found.events):
+        yield json.dumps(body, ensure_ascii=False, default=str)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

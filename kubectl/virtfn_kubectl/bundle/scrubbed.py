@@ -1,0 +1,60 @@
+"""Takes secrets out of a text: what looks like a key, a password or an address is replaced by a word in brackets.
+
+Too much is better than too little: a log line with `(hex)` in it can still be read. PCI addresses stay.
+"""
+
+import re
+from collections.abc import Callable
+
+_PAIR = r"[0-9a-fA-F]{2}"
+_KEYS = (
+    r"(?:passw(?:or)?d|passphrase|passwort|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential"
+    r"|authorization|cookie|serial[-_ ]?(?:number|no)?|permanent[-_]?mac|\bmac|guid|\bsn)[\w.-]{0,64}"
+)
+"""The end of a key's name: what stands before it in the same word does not matter, and is not searched."""
+_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s,;&}\]"']+)"""
+
+_Replace = str | Callable[[re.Match[str]], str]
+
+
+def _blob(match: re.Match[str]) -> str:
+    """Replace a long word if it mixes capitals, small letters and digits, as encoded bytes do and names do not."""
+    word = match[0]
+    kinds = (str.isupper, str.islower, str.isdigit)
+    return "(secret)" if all(any(map(kind, word)) for kind in kinds) else word
+
+
+_RULES: tuple[tuple[re.Pattern[str], _Replace], ...] = (
+    (re.compile(r"-----BEGIN [^-\n]{0,64}-----.*?(?:-----END [^-\n]{0,64}-----|\Z)", re.DOTALL), "(pem)"),
+    (re.compile(r"\beyJ[\w-]{4,}\.[\w.-]*"), "(token)"),
+    (re.compile(r"\b(bearer|basic|negotiate)\s+[^\s,;\"']+", re.IGNORECASE), r"\1 (secret)"),
+    (
+        re.compile(rf"({_KEYS}[\"']?\s{{0,8}}[:=]\s{{0,8}})(?:(?:bearer|basic)\s+)?{_VALUE}", re.IGNORECASE),
+        r"\1(secret)",
+    ),
+    (re.compile(rf"(\bserial[-_ ]?number\s+|\bpassword\s+(?:is\s+)?){_VALUE}", re.IGNORECASE), r"\1(secret)"),
+    (
+        re.compile(r"(--?[\w-]{0,64}(?:password|token|secret|key)[\w-]{0,64}\s{1,8})[^\s-]\S*", re.IGNORECASE),
+        r"\1(secret)",
+    ),
+    (re.compile(r"://[^/\s@]{1,512}@"), "://(secret)@"),
+    (re.compile(r"[\w.+-]{1,64}@[\w-]{1,128}(?:\.[\w-]{1,63}){1,8}"), "(email)"),
+    (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{12,}|\bgh[pousr]_\w{16,}|\bxox[abprs]-[\w-]{8,}|\bglpat-[\w-]{8,}"), "(key)"),
+    (re.compile(r"\bAIza[\w-]{16,}|\bsk-[\w-]{16,}|\bhvs\.[\w-]{16,}"), "(key)"),
+    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "(uuid)"),
+    (re.compile(rf"(?<![0-9A-Za-z])(?:{_PAIR}[:-]){{5,31}}{_PAIR}(?![0-9A-Za-z])"), "(mac)"),
+    (re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{4}\.){2}[0-9a-fA-F]{4}(?![0-9A-Za-z])"), "(mac)"),
+    (re.compile(r"\benx[0-9a-fA-F]{12}\b"), "enx(mac)"),
+    (re.compile(r"(?<![0-9A-Za-z.])(?:\d{1,3}\.){3}\d{1,3}(?![0-9A-Za-z]|\.\d)"), "(ip)"),
+    (re.compile(r"(?<![0-9A-Za-z:.])(?:[0-9a-fA-F]{0,4}:){3,7}[0-9a-fA-F]{0,4}(?![0-9A-Za-z:])"), "(ip)"),
+    (re.compile(r"(?<![0-9A-Za-z:.])(?:[0-9a-fA-F]{1,4}:){0,6}:(?:[0-9a-fA-F]{1,4}:){0,6}[0-9a-fA-F]{1,4}"), "(ip)"),
+    (re.compile(r"(?<![0-9A-Za-z])(?:0x)?[0-9a-fA-F]{12,}(?![0-9A-Za-z])"), "(hex)"),
+    (re.compile(r"[A-Za-z0-9+/_=-]{20,}"), _blob),
+)
+
+
+def scrubbed(text: str) -> str:
+    """Return a text without what looks like a secret or an address of a network."""
+    for pattern, word in _RULES:
+        text = pattern.sub(word, text)
+    return text

@@ -1,0 +1,76 @@
+"""The verb check: looks at a cluster before virtfn is installed."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from virtfn_host.core.values.codec import encode
+from virtfn_kubectl.asked import MEMBERS_PATH
+from virtfn_kubectl.cluster import AskError, Cluster
+from virtfn_kubectl.judge.preflight import ClusterFacts, Level, preflight
+from virtfn_kubectl.read.fleet import read_each
+from virtfn_kubectl.read.members import read_daemon, read_labels, read_member
+from virtfn_kubectl.screen import Screen
+from virtfn_kubectl.statuses import DONE, REFUSED
+from virtfn_kubectl.tell.findings_text import findings_text
+from virtfn_operator.api.foreign import entries, mapping, text
+
+NAMESPACE = "virtfn-system"
+DAEMONS_PATH = "/apis/apps/v1/daemonsets"
+GROUPS_LIMIT = 4096
+NEEDED = ("customresourcedefinitions.apiextensions.k8s.io", "clusterroles.rbac.authorization.k8s.io")
+
+_Found = TypeVar("_Found")
+
+
+def show_check(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
+    """Print whether virtfn can be installed."""
+    findings = preflight(facts_of(cluster, options.namespace or NAMESPACE))
+    bad = any(finding.level is Level.BAD for finding in findings)
+    screen.document({"findings": encode(findings), "possible": not bad})
+    screen.say(findings_text(findings, screen.paint))
+    return REFUSED if bad else DONE
+
+
+def facts_of(cluster: Cluster, namespace: str) -> ClusterFacts:
+    """Return what is known of a cluster; what may not be read is left out and said.
+
+    Raises:
+        AskError: the API server does not even tell its version.
+    """
+    unseen: list[str] = []
+
+    def seen(ask: Callable[[], _Found]) -> _Found | None:
+        try:
+            return ask()
+        except AskError as error:
+            unseen.append(str(error))
+            return None
+
+    server = text(mapping(cluster.get("/version")).get("gitVersion"), 64)
+    groups = seen(lambda: cluster.get("/apis"))
+    members = seen(lambda: cluster.items(MEMBERS_PATH))
+    daemons = seen(lambda: cluster.items(DAEMONS_PATH))
+    return ClusterFacts(
+        namespace=namespace,
+        server=server,
+        groups=None if groups is None else _groups(groups),
+        labels=seen(lambda: _labels(cluster, namespace)),
+        members=None if members is None else read_each(members, "Node", read_member)[0],
+        daemons=None if daemons is None else read_each(daemons, "DaemonSet", read_daemon)[0],
+        may_install=seen(lambda: all(cluster.may("create", kind) for kind in NEEDED)),
+        unseen=tuple(unseen),
+    )
+
+
+def _groups(answer: Any) -> frozenset[str]:
+    return frozenset(text(it.get("name"), 253) for it in entries(mapping(answer).get("groups"), GROUPS_LIMIT))
+
+
+def _labels(cluster: Cluster, namespace: str) -> tuple[tuple[str, str], ...] | None:
+    try:
+        return read_labels(cluster.get(f"/api/v1/namespaces/{namespace}"))
+    except AskError as error:
+        if error.reason == "NotFound":
+            return None
+        raise

@@ -1,0 +1,228 @@
+"""Asks the API server by running kubectl, which knows every kind of kubeconfig, login and proxy (decision 0035).
+
+Requests name paths (`kubectl get --raw`), so that no discovery is needed, lists come in pages, and an error comes with
+the API's own word for it. Nothing that comes back may contain control characters: they could rewrite a terminal.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+
+from virtfn_operator.api import GROUP, NODES, POLICIES, VERSION
+
+POLICIES_PATH = f"/apis/{GROUP}/{VERSION}/{POLICIES}"
+NODES_PATH = f"/apis/{GROUP}/{VERSION}/{NODES}"
+
+PAGE = 500
+"""Objects of one answer, as kubectl's --chunk-size."""
+PAGES = 1000
+"""Pages of one list at most: a server that always names another page must not hold this program."""
+
+PATIENCE = 60
+"""Seconds for one request."""
+
+_REASON = re.compile(r"Error from server \((\w+)\): (.*)", re.DOTALL)
+_SIGNS = re.compile(r"\\u(?:00[0189]|007f|20[026])|[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+"""A control character in JSON, as it is or escaped; also those that turn the direction of text or do not show."""
+_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+_COLOR = re.compile(r"\033\[[0-9;]{0,16}m")
+
+
+class AskError(Exception):
+    """The API server, or kubectl, did not give what was asked for."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        """The API's word, like NotFound or Forbidden; empty where kubectl itself failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A program that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Run(Protocol):
+    """Runs a program to its end."""
+
+    def __call__(self, words: Sequence[str], seconds: float) -> Ran:
+        """Run it.
+
+        Raises:
+            OSError: it cannot be run.
+            TimeoutError: it did not end in time.
+        """
+        ...
+
+
+def run_program(words: Sequence[str], seconds: float) -> Ran:
+    """Run a program with a deadline; what is no UTF-8 in its output is replaced."""
+    try:
+        done = subprocess.run(
+            words, capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds, check=False, errors="replace"
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"{words[0]} did not end within {seconds:.0f} s") from error
+    return Ran(status=done.returncode, out=done.stdout, err=done.stderr)
+
+
+class Cluster:
+    """The cluster that the options name."""
+
+    def __init__(self, options: Sequence[str] = (), *, program: str = "kubectl", run: Run = run_program) -> None:
+        """Take kubectl's own options, like `--context=lab`."""
+        self._options = list(options)
+        self._program = program
+        self._run = run
+
+    def get(self, path: str, **query: str | int) -> Any:
+        """Return the JSON of a path.
+
+        Raises:
+            AskError: there is none.
+        """
+        try:
+            return parsed(self.text(path, **query))
+        except (ValueError, RecursionError) as error:
+            raise AskError(f"{path}: the answer is not JSON: {error}") from error
+
+    def text(self, path: str, **query: str | int) -> str:
+        """Return what a path answers, not parsed.
+
+        Raises:
+            AskError: it answers with an error.
+        """
+        asked = f"{path}?{urlencode(query, quote_via=quote)}" if query else path
+        done = self._kubectl("get", f"--request-timeout={PATIENCE}s", "--raw", asked)
+        if done.status:
+            raise _error(done.err, path)
+        return done.out
+
+    def items(self, path: str, **query: str | int) -> list[Any]:
+        """Return all objects of a list, page by page.
+
+        Raises:
+            AskError: the list cannot be read, or never ends.
+        """
+        found: list[Any] = []
+        more: dict[str, str | int] = {}
+        for _ in range(PAGES):
+            answer = self.get(path, **query, limit=PAGE, **more)
+            items, after = _page(answer)
+            found += items
+            if not after:
+                return found
+            more = {"continue": after}
+        raise AskError(f"{path}: the list does not end after {PAGES} pages")
+
+    def items_or_none(self, path: str, complain: Callable[[str], None], **query: str | int) -> list[Any] | None:
+        """Return all objects of a list, or None after a complaint: the answer is useful without it."""
+        try:
+            return self.items(path, **query)
+        except AskError as error:
+            complain(str(error))
+            return None
+
+    def namespace(self) -> str:
+        """Return the namespace of the present context, as kubectl would use it.
+
+        Raises:
+            AskError: the kubeconfig cannot be read.
+        """
+        done = self._kubectl("config", "view", "--minify", "--output=jsonpath={..namespace}")
+        if done.status:
+            raise _error(done.err, "the namespace of the context")
+        return fit(done.out).strip() or "default"
+
+    def may(self, verb: str, kind: str) -> bool:
+        """Whether the user may do this in the whole cluster.
+
+        Raises:
+            AskError: the API server does not say.
+        """
+        done = self._kubectl("auth", "can-i", verb, kind, "--all-namespaces")
+        answer = done.out.strip().splitlines()[-1:]
+        if answer not in (["yes"], ["no"]):
+            raise _error(done.err, f"whether you may {verb} {kind}")
+        return answer == ["yes"]
+
+    def helm_values(self, namespace: str, release: str) -> str:
+        """Return the values of a Helm release as JSON, those of the chart included.
+
+        Raises:
+            AskError: helm is not there, or does not tell them.
+        """
+        options = [it.replace("--context=", "--kube-context=", 1) for it in self._options]
+        words = ["helm", *options, "get", "values", release, "--namespace", namespace, "--all", "--output=json"]
+        try:
+            done = self._run(words, PATIENCE)
+            json.loads(done.out if done.status == 0 else "{}")
+        except (OSError, ValueError, RecursionError) as error:
+            raise AskError(f"Helm's values: {error}") from error
+        if done.status:
+            raise _error(done.err, "Helm's values")
+        return done.out
+
+    def execute(self, namespace: str, pod: str, container: str, words: Sequence[str]) -> Ran:
+        """Run a command in a container; its exit status is that of the command.
+
+        Raises:
+            AskError: kubectl cannot be run, or the command does not end.
+        """
+        done = self._kubectl("exec", f"--namespace={namespace}", pod, f"--container={container}", "--", *words)
+        return Ran(status=done.status, out=fit(done.out), err=fit(done.err))
+
+    def _kubectl(self, *words: str) -> Ran:
+        # kubectl's own deadline comes first, because it says more of what is wrong.
+        try:
+            return self._run([self._program, *self._options, *words], PATIENCE * 2)
+        except FileNotFoundError as error:
+            raise AskError(f"there is no {self._program} on PATH; KUBECTL names another program") from error
+        except OSError as error:  # TimeoutError is one
+            raise AskError(f"{self._program}: {error}") from error
+
+
+def _error(err: str, path: str) -> AskError:
+    text = " ".join(fit(err).split()) or "kubectl failed without a word"
+    if (found := _REASON.search(text)) is not None:
+        return AskError(f"{path}: {found[2]}", found[1])
+    return AskError(text)
+
+
+def _page(answer: object) -> tuple[list[Any], str]:
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("items"), list):
+        raise AskError("the API server answered with something that is no list")
+    metadata = answer.get("metadata")
+    after = metadata.get("continue") if isinstance(metadata, Mapping) else None
+    return answer["items"], after if isinstance(after, str) else ""
+
+
+def parsed(text: str) -> Any:
+    """Return the value of a JSON text, its strings without control characters."""
+    value = json.loads(text)
+    return _fit(value) if _SIGNS.search(text) else value  # walking 50 MB of strings for nothing would take seconds
+
+
+def _fit(value: Any) -> Any:
+    match value:
+        case str():
+            return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", value)
+        case list():
+            return [_fit(item) for item in value]
+        case dict():
+            return {_fit(key): _fit(item) for key, item in value.items()}
+    return value
+
+
+def fit(text: str) -> str:
+    """Return the output of a program, its control characters replaced except for line ends and colours."""
+    parts = zip(_COLOR.split(text), [*_COLOR.findall(text), ""], strict=True)
+    return "".join(_UNFIT.sub("\N{REPLACEMENT CHARACTER}", plain) + color for plain, color in parts)

@@ -1,0 +1,68 @@
+"""The verbs that run `virtfn` on a node, in the container `host` of its agent pod: list, explain.
+
+`kubectl exec` needs the permission to create pods/exec there, and that container is privileged: who may do that may do
+anything on the node. So these verbs give nobody more than he has.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from virtfn_kubectl.asked import fleet_of, pods_of_virtfn
+from virtfn_kubectl.cluster import Cluster, Ran
+from virtfn_kubectl.errors import NotThereError
+from virtfn_kubectl.judge.explained import some
+from virtfn_kubectl.read.members import PodSeen
+from virtfn_kubectl.screen import Screen
+from virtfn_kubectl.statuses import REFUSED
+
+CONTAINER = "host"
+NO_PROGRAM = (126, 127)
+"""Exit statuses of a runtime that finds no such program."""
+
+
+def show_list(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
+    """Print the functions of a node."""
+    flags = [flag for flag, given in (("--all", options.all), ("--verbose", options.verbose)) if given]
+    return _on_node(["list", *flags, *map(str, options.addresses)], options, cluster, screen)
+
+
+def show_explain(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
+    """Print what one function of a node is, and what hinders passthrough."""
+    return _on_node(["explain", str(options.address)], options, cluster, screen)
+
+
+def _on_node(words: Sequence[str], options: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
+    pod = agent_pod(options.node, options.namespace, cluster)
+    how = ["--json"] if options.json else [f"--color={'always' if screen.paint.on else 'never'}"]
+    done = cluster.execute(pod.namespace, pod.name, CONTAINER, ["virtfn", *words, *how])
+    return told(done, pod, options.node, screen)
+
+
+def told(done: Ran, pod: PodSeen, node: str, screen: Screen) -> int:
+    """Print what the command on the node printed, and return its exit status."""
+    if done.status in NO_PROGRAM or "executable file not found" in done.err:
+        screen.failed(f"{pod.words} has no `virtfn` on its PATH: it is of an older version; upgrade virtfn on {node}")
+        return REFUSED
+    if done.out.strip():
+        screen.raw(done.out)
+    for line in done.err.splitlines():
+        if not line.startswith("command terminated with exit code"):
+            screen.complain(line.removeprefix("virtfn: "))
+    return done.status
+
+
+def agent_pod(node: str, namespace: str | None, cluster: Cluster) -> PodSeen:
+    """Return the agent's pod of a node.
+
+    Raises:
+        NotThereError: no agent runs there.
+    """
+    pods = pods_of_virtfn(cluster, namespace, fieldSelector=f"spec.nodeName={node}")
+    agents = [pod for pod in pods if pod.component == "agent" and CONTAINER in pod.containers]
+    running = [pod for pod in agents if pod.phase == "Running" and not pod.ending]
+    if running:
+        return running[0]
+    if agents:
+        raise NotThereError(f"the agent pod {agents[0].words} on {node} does not run: kubectl virtfn why node/{node}")
+    names = [it.name for it in fleet_of(cluster).nodes]
+    raise NotThereError(f"no agent pod of virtfn is on a node {node}; there are {some(names) or 'none'}")

@@ -1,0 +1,30 @@
+"""The text of `rollout status`."""
+
+from virtfn_host.cli.paint import PLAIN, Paint
+from virtfn_kubectl.judge.explained import some
+from virtfn_kubectl.judge.rollout import PolicyRollout, RolloutNode
+from virtfn_kubectl.judge.verdict import WELL, Stand
+from virtfn_kubectl.tell.words import painted, table, wrapped
+
+
+def rollout_text(found: PolicyRollout, paint: Paint = PLAIN) -> str:
+    """Return how far a policy is carried out: one line in words, then a table of its nodes."""
+    lines = [f"policy {found.policy}: {painted(found.verdict.stand, paint)}, {_done(found)}"]
+    if found.with_turn:
+        lines.append(f"  may change now: {some(list(found.with_turn))}")
+    if found.waiting:
+        lines.append(f"  waiting for a turn: {some(list(found.waiting))}")
+    if found.verdict.stand not in WELL:
+        lines += wrapped(found.verdict.message)
+    if found.nodes:
+        lines += ["", *table([("NODE", "STATE", "REASON", "TURN", "STEPS LEFT"), *map(_row, found.nodes)], paint)]
+    return "\n".join(lines)
+
+
+def _done(found: PolicyRollout) -> str:
+    return f"{found.done} of {found.matching} nodes are done" if found.matching else "no node is asked to carry it out"
+
+
+def _row(node: RolloutNode) -> tuple[str, ...]:
+    turn = "has it" if node.turn and node.stand is not Stand.READY else ""
+    return node.name, str(node.stand), node.reason, turn, str(node.steps_left or "")

@@ -1,0 +1,214 @@
+"""One node in the rollout: what it reports, what it is to be asked, and how its turn goes on. Pure.
+
+The rules of turns are in `rollout.py` (who gets one), `turns.py` (how long one lasts) and `evict.py` (pods that are in
+the way). Here they are applied to one node.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from virtfn_host.core.values.desired import NodeConfig, WhenInUse
+from virtfn_host.core.values.reasons import Reason
+from virtfn_operator.api.node_state import NodeState, Wires
+from virtfn_operator.api.node_status import State
+from virtfn_operator.api.policy import OnFailure, Policy
+from virtfn_operator.controller import turns
+from virtfn_operator.controller.evict import Evicting, Facts, evicting
+from virtfn_operator.controller.rollout import Turn
+from virtfn_operator.controller.see import SeenState
+
+AGAIN = "the pods that hold what is to be changed were not evicted; it is being tried again"
+
+WaitsFor = tuple[State, Reason, str]
+"""State, reason and message of a policy on one node, where the controller knows more than the agent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What one look goes by, the same for every node."""
+
+    clock: datetime
+    jumped: bool
+    """Whether the clock was set since the last look."""
+    turn_timeout: float
+    grace: float
+    """Seconds that evictions may be refused before the turn ends."""
+    pause: float
+    """Seconds until the next turn after that."""
+    number: int
+    """The number for a turn that ends now."""
+    policies: Mapping[str, Policy]
+    wires: Wires
+    facts: Facts
+
+    def stops(self, policy: str) -> bool:
+        """Whether a failure of this policy stops its rollout."""
+        return policy not in self.policies or self.policies[policy].on_failure is OnFailure.STOP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """One node in the rollout."""
+
+    state: NodeState
+    body: Mapping[str, Any]
+    version: str
+    config: NodeConfig
+    note: turns.Note | None
+    """The note on the object."""
+    kept: turns.Note | None
+    """The note to write if nothing about the turn changes."""
+    turn: Turn
+    evicting: Evicting
+    gives_up: bool
+    """Whether its turn ends now before its work is done, so that it rests a while."""
+
+
+def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
+    """Return the seat of a node.
+
+    Args:
+        seen: what the object says, read.
+        config: what the node should be asked.
+        moment: the present look.
+    """
+    state, body = seen.state, seen.body
+    note = turns.read_note(body)
+    if not (seen.promised or state.has_turn):
+        kept = turns.settled(note, state) if note is not None and _quiet(state) else note
+        turn = _turn(state, config, kept, moment, granted=False, settled=_quiet(state))
+        return Seat(
+            state=state,
+            body=body,
+            version=seen.version,
+            config=config,
+            note=note,
+            kept=kept,
+            turn=turn,
+            evicting=Evicting(),
+            gives_up=False,
+        )
+    failing = _failing(state, config)
+    stopping = [policy for policy in config.policies if moment.stops(policy.name)]
+    kept = turns.heard(note, state, moment.clock, jumped=moment.jumped)
+    failed = {turns.mark(policy) for policy in stopping if policy.name in failing}
+    kept = turns.with_failure(kept, failed, state, stopping)
+    # A node's word alone ends no pod: one of its policies must ask for it.
+    asks = any(policy.when_in_use is WhenInUse.EVICT for policy in config.policies)
+    out = evicting(state, moment.facts) if asks else Evicting()
+    # Without an answer yet, a new controller does not forget since when the one before it was refused.
+    refused = out.why is not None or (out.untold and kept.refused is not None)
+    kept = turns.with_refusal(kept, moment.clock, refused=refused)
+    failed_here = frozenset(p.name for p in stopping if p.name in failing or turns.failed_in(kept, p))
+    given_up = out.hopeless or turns.gives_up(kept, moment.clock, moment.grace)
+    goes_on = state.heard and bool(failing) and not failed_here  # `onFailure: Continue` of every policy that failed
+    gives_up = not failed_here and (given_up or goes_on)
+    turn = _turn(
+        state,
+        config,
+        note,
+        moment,
+        granted=True,
+        settled=_quiet(state) and not failed_here and not _busy(state),
+        lost=turns.is_lost(kept, state, moment.clock, moment.turn_timeout),
+        yields=gives_up or _makes_way(state, moment.facts),
+        failed=failed_here,
+    )
+    return Seat(
+        state=state,
+        body=body,
+        version=seen.version,
+        config=config,
+        note=note,
+        kept=kept,
+        turn=turn,
+        evicting=out,
+        gives_up=gives_up,
+    )
+
+
+def _turn(
+    state: NodeState, config: NodeConfig, note: turns.Note | None, moment: Moment, *, granted: bool, **more: Any
+) -> Turn:
+    same = state.spec is not None and list(state.spec.policies) == [moment.wires.of(p) for p in config.policies]
+    cordoned = state.name in moment.facts.cordoned
+    return Turn(
+        node=state.name,
+        policies=tuple(policy.name for policy in config.policies),
+        granted=granted,
+        wants=state.heard and state.disruptive and same,
+        last=turns.last(note),
+        unknown=state.garbled,
+        closing=not granted and note is not None and turns.is_closing(note, state, moment.clock, moment.turn_timeout),
+        barred=cordoned or (note is not None and turns.rests(note, moment.clock, moment.pause)),
+        **more,
+    )
+
+
+def _quiet(state: NodeState) -> bool:
+    """Whether it has answered and nothing disruptive is left."""
+    return state.heard and not state.disruptive
+
+
+def _busy(state: NodeState) -> bool:
+    """Whether it still tries: a node that made no VFs yet after it took the old ones away has nothing to disturb."""
+    return any(outcome.state is State.CHANGING for outcome in state.policies)
+
+
+def _failing(state: NodeState, config: NodeConfig) -> set[str]:
+    """The policies that failed as they are asked now."""
+    asked = {policy.name: policy.generation for policy in config.policies}
+    return {
+        outcome.name
+        for outcome in state.policies
+        if outcome.state is State.FAILED and outcome.name in asked and outcome.generation >= asked[outcome.name]
+    }
+
+
+def _makes_way(state: NodeState, facts: Facts) -> bool:
+    """Whether a node that waits for pods was cordoned: what an administrator does there comes first."""
+    return state.name in facts.cordoned and state.heard and state.displaced is not None
+
+
+def note(seat: Seat, moment: Moment, *, granted: bool) -> turns.Note | None:
+    """Return the note on the node's turn to write now.
+
+    Args:
+        seat: the node.
+        moment: the present look.
+        granted: whether it has its turn from now on.
+    """
+    if seat.turn.lost and seat.kept is not None:
+        return turns.taken(seat.kept, seat.state, moment.clock, moment.number)
+    if granted:
+        return seat.kept if seat.turn.granted else turns.fresh(seat.state, moment.clock, seat.kept)
+    if seat.kept is None:
+        return None
+    # A turn that was only promised is not in the object yet: then taking it back is no new generation.
+    closes = seat.state.generation + seat.state.has_turn
+    return turns.ended(seat.kept, moment.number, now=moment.clock, closes=closes, gave_up=seat.gives_up)
+
+
+def said(seat: Seat, moment: Moment, *, granted: bool) -> WaitsFor | None:
+    """Return what the controller knows of why a node waits, better than its agent does; None: no more than it says."""
+    if not seat.state.disruptive:
+        return None
+    waits = seat.state.displaced is not None
+    if seat.state.name in moment.facts.cordoned and (waits or not granted):
+        text = "an administrator cordoned the node, so it is left alone; go on with `kubectl uncordon`"
+        return State.BLOCKED, Reason.NODE_CORDONED, text
+    if granted and seat.evicting.why is not None:
+        return State.BLOCKED, *seat.evicting.why
+    if granted:
+        refused = seat.kept is not None and seat.kept.refused is not None
+        return (State.BLOCKED, Reason.EVICTION_BLOCKED, AGAIN) if refused else None
+    if seat.note is None or not turns.rests(seat.note, moment.clock, moment.pause):
+        return None
+    again = f"it has another turn {turns.rest_of(seat.note, moment.pause) / 60:.0f} minutes after the last one"
+    if waits:
+        why = moment.facts.refusals.get(seat.state.name, "the pods that hold what is to be changed were not evicted")
+        return State.BLOCKED, Reason.EVICTION_BLOCKED, f"{why}; everything is offered to pods again, and {again}"
+    text = f"it failed in its turn, and the other nodes go on (onFailure: Continue); {again}"
+    return State.FAILED, Reason.WAITING_FOR_TURN, text

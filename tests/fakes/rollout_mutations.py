@@ -1,0 +1,46 @@
+"""Safeties of turns and evictions, each of which can be dropped: then a law of `rollout_law.py` must break."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from virtfn_operator.controller import evict, rollout, seats, turns
+from virtfn_operator.controller.evict import evicting
+
+
+def _replaced(where: Any, name: str, other: Callable[..., Any]) -> Callable[[], AbstractContextManager[None]]:
+    @contextmanager
+    def dropped() -> Iterator[None]:
+        with patch.object(where, name, other):
+            yield
+
+    return dropped
+
+
+def _at_once(named: Any, found: Any, asked: Any, answers: Any, real: Any = evict._evicting) -> Any:
+    first = real(named, found, asked, answers)
+    return real(named, found, first.ask, answers)
+
+
+def _unseen(state: Any, facts: Any, real: Any = evicting) -> Any:
+    if state.displaced is None:
+        return real(state, facts)
+    return real(replace(state, displaced=replace(state.displaced, withdrawn=True)), facts)
+
+
+def _helpful(pod: Any, real: Any = evict._read_pod) -> Any:
+    return replace(real(pod), pinned="")
+
+
+MUTATIONS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
+    "waiting for the answer of a node whose turn ended": _replaced(turns, "is_closing", lambda *_: False),
+    "asking once more before an eviction": _replaced(evict, "_evicting", _at_once),
+    "seeing the withdrawal": _replaced(seats, "evicting", _unseen),
+    "the mark of a failure": _replaced(turns, "with_failure", lambda note, *_: note),
+    "stopping after a failure": _replaced(rollout, "stopped", lambda _: {}),
+    "leaving DaemonSets alone": _replaced(evict, "_read_pod", _helpful),
+}

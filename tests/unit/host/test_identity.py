@@ -1,0 +1,112 @@
+"""What a card is known by, read from the machine: subsystem, serial number, permanent MAC, slot."""
+
+from pathlib import Path
+
+import pytest
+from kernel import FakeKernel
+
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.identity import Identity
+from virtfn_host.linux.look import identity
+from virtfn_host.linux.look.identity import card_of
+from virtfn_host.linux.look.inventory import read_inventory
+
+PF, OTHER = PciAddress(0, 1, 0, 0), PciAddress(0, 2, 0, 0)
+SERIAL = "3c-fd-fe-ff-ff-12-34-56"
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> FakeKernel:
+    return FakeKernel(tmp_path / "root")
+
+
+def known(kernel: FakeKernel, address: PciAddress = PF) -> Identity:
+    found = read_inventory(kernel.machine().sysfs).find(address)
+    assert found is not None
+    assert card_of(kernel.machine().sysfs, address).identity == found.identity
+    return found.identity
+
+
+def netdev(kernel: FakeKernel) -> Path:
+    (folder,) = (kernel.devices / str(PF) / "net").iterdir()
+    return folder
+
+
+def test_what_there_is_of_a_card_without_a_number_in_no_slot(kernel: FakeKernel) -> None:
+    assert known(kernel) == Identity(mac="52:54:00:00:01:00")
+
+
+def test_the_serial_number_is_printed_as_lspci_prints_it(kernel: FakeKernel) -> None:
+    kernel.give_serial(PF, SERIAL)
+    assert known(kernel).serial == SERIAL
+    assert known(kernel, OTHER).serial is None
+
+
+def test_the_slot_is_that_of_all_functions_of_the_device(kernel: FakeKernel) -> None:
+    kernel.give_slot(PF, "3-1")
+    assert known(kernel).slot == "3-1"
+    assert known(kernel, OTHER).slot is None
+
+
+def test_the_subsystem_is_read(kernel: FakeKernel) -> None:
+    (kernel.devices / str(PF) / "subsystem_vendor").write_text("0x8086\n")
+    (kernel.devices / str(PF) / "subsystem_device").write_text("0xa03c\n")
+    assert known(kernel).subsystem == "8086:a03c"
+
+
+@pytest.mark.parametrize("kind", ["3", "1", "2", "what?"])
+def test_an_address_that_was_set_stolen_or_made_up_is_not_the_permanent_one(kernel: FakeKernel, kind: str) -> None:
+    (netdev(kernel) / "addr_assign_type").write_text(f"{kind}\n")
+    assert known(kernel).mac is None
+
+
+@pytest.mark.parametrize("text", ["", "00:00", "80:00:02:08:fe:80:00:00:00:00:00:00:24:8a:07:03:00:a5:29:30", "x" * 17])
+def test_what_is_no_mac_of_ethernet_is_none(kernel: FakeKernel, text: str) -> None:
+    (netdev(kernel) / "address").write_text(f"{text}\n")
+    assert known(kernel).mac is None
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        b"",
+        bytes(64),  # what a program that is not root may read
+        bytes(0x1000),
+        b"\xff" * 0x1000,  # a card that is off
+        bytes(0x100) + (0x0001 | 0x100 << 20).to_bytes(4, "little") + bytes(0xEFC),  # a circle
+        bytes(0x100) + (0x0001 | 0x040 << 20).to_bytes(4, "little") + bytes(0xEFC),  # a place before the first
+        bytes(0x100) + (0x0003).to_bytes(4, "little") + bytes(0xEFC),  # a number that is zero
+        bytes(0x100) + (0x0003).to_bytes(4, "little") + bytes(4),  # cut off within the number
+    ],
+)
+def test_a_configuration_space_without_a_serial_number_gives_none(kernel: FakeKernel, space: bytes) -> None:
+    (kernel.devices / str(PF) / "config").write_bytes(space)
+    assert known(kernel).serial is None
+
+
+def test_a_file_that_cannot_be_read_is_none_and_makes_no_function_unreadable(kernel: FakeKernel) -> None:
+    for name in ("config", "subsystem_vendor"):
+        (kernel.devices / str(PF) / name).mkdir()
+    (kernel.root / "sys/bus/pci/slots/3").mkdir(parents=True)
+    (kernel.root / "sys/bus/pci/slots/3/address").mkdir()
+    inventory = read_inventory(kernel.machine().sysfs)
+    assert inventory.unreadable == ()
+    assert known(kernel) == Identity(mac="52:54:00:00:01:00")
+
+
+def test_the_serial_number_is_read_once_and_again_for_a_card_that_came(kernel: FakeKernel) -> None:
+    kernel.give_serial(PF, SERIAL)
+    assert known(kernel).serial == SERIAL
+    kernel.remove_pf(PF)
+    kernel.add_pf(PF, serial="3c-fd-fe-ff-ff-65-43-21")
+    assert known(kernel).serial == "3c-fd-fe-ff-ff-65-43-21"
+    assert len(identity._serials) <= 4096
+
+
+def test_permanent_macs_that_sysfs_does_not_show_are_asked_of_netlink(kernel: FakeKernel) -> None:
+    (netdev(kernel) / "addr_assign_type").write_text("3\n")
+    (netdev(kernel) / "address").write_text("52:54:00:00:99:99\n")
+    machine = kernel.machine()
+    found = read_inventory(machine.sysfs, macs=machine.netlink).find(PF)
+    assert found is not None
+    assert found.identity.mac == "52:54:00:00:01:00"
