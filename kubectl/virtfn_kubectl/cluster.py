@@ -175,9 +175,11 @@ class Cluster:
         """Run a command in a container; its exit status is that of the command.
 
         Raises:
-            AskError: kubectl cannot be run, or the command does not end.
+            AskError: kubectl cannot be run, the API server refuses, or the command does not end.
         """
         done = self._kubectl("exec", f"--namespace={namespace}", pod, f"--container={container}", "--", *words)
+        if done.status and not done.out and _REASON.search(done.err) is not None:
+            raise _error(done.err, f"exec in {namespace}/{pod}")
         return Ran(status=done.status, out=fit(done.out), err=fit(done.err))
 
     def _kubectl(self, *words: str) -> Ran:

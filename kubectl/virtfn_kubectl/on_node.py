@@ -5,10 +5,11 @@ anything on the node. So these verbs give nobody more than he has.
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 
 from virtfn_kubectl.asked import fleet_of, pods_of_virtfn
-from virtfn_kubectl.cluster import Cluster, Ran
+from virtfn_kubectl.cluster import AskError, Cluster, Ran
 from virtfn_kubectl.errors import NotThereError
 from virtfn_kubectl.judge.explained import some
 from virtfn_kubectl.read.members import PodSeen
@@ -16,8 +17,13 @@ from virtfn_kubectl.screen import Screen
 from virtfn_kubectl.statuses import REFUSED
 
 CONTAINER = "host"
+OURS = "virtfn: "
+"""How `virtfn` begins what it says on stderr."""
 NO_PROGRAM = (126, 127)
 """Exit statuses of a runtime that finds no such program."""
+
+TRIES = 3
+"""How often a command is run until an answer comes back: these commands only look."""
 
 
 def show_list(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
@@ -34,21 +40,54 @@ def show_explain(options: argparse.Namespace, cluster: Cluster, screen: Screen) 
 def _on_node(words: Sequence[str], options: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
     pod = agent_pod(options.node, options.namespace, cluster)
     how = ["--json"] if options.json else [f"--color={'always' if screen.paint.on else 'never'}"]
-    done = cluster.execute(pod.namespace, pod.name, CONTAINER, ["virtfn", *words, *how])
-    return told(done, pod, options.node, screen)
-
-
-def told(done: Ran, pod: PodSeen, node: str, screen: Screen) -> int:
-    """Print what the command on the node printed, and return its exit status."""
-    if done.status in NO_PROGRAM or "executable file not found" in done.err:
-        screen.failed(f"{pod.words} has no `virtfn` on its PATH: it is of an older version; upgrade virtfn on {node}")
+    done = _answer(["virtfn", *words, *how], pod, cluster, as_json=options.json)
+    if _has_no_program(done):
+        older = f"{pod.words} has no `virtfn` on its PATH: it is of an older version"
+        screen.failed(f"{older}; upgrade virtfn on {options.node}")
         return REFUSED
     if done.out.strip():
         screen.raw(done.out)
-    for line in done.err.splitlines():
-        if not line.startswith("command terminated with exit code"):
-            screen.complain(line.removeprefix("virtfn: "))
+    for line in _said(done):
+        screen.complain(line.removeprefix(OURS))
     return done.status
+
+
+def _answer(words: Sequence[str], pod: PodSeen, cluster: Cluster, *, as_json: bool) -> Ran:
+    """Run a command in the container until its answer comes back.
+
+    `kubectl exec` loses output now and then, and may say that all went well (kubernetes/kubernetes#124571, #73056). Of
+    a text only the loss of the whole shows; JSON shows every cut.
+
+    Raises:
+        AskError: there was no answer.
+    """
+    for _ in range(TRIES):
+        done = cluster.execute(pod.namespace, pod.name, CONTAINER, words)
+        if _has_no_program(done) or (_is_document(done.out) if as_json else _is_text(done)):
+            return done
+    said = "; ".join(_said(done)) or "no error"
+    raise AskError(f"{' '.join(words)} in {pod.words}: kubectl exec brought no whole answer in {TRIES} tries: {said}")
+
+
+def _has_no_program(done: Ran) -> bool:
+    return done.status in NO_PROGRAM or "executable file not found" in done.err
+
+
+def _is_document(out: str) -> bool:
+    try:
+        json.loads(out)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_text(done: Ran) -> bool:
+    return bool(done.out.strip()) or any(line.startswith(OURS) for line in _said(done))
+
+
+def _said(done: Ran) -> list[str]:
+    """The lines of stderr, without kubectl's own about the exit status."""
+    return [line for line in done.err.splitlines() if not line.startswith("command terminated with exit code")]
 
 
 def agent_pod(node: str, namespace: str | None, cluster: Cluster) -> PodSeen:

@@ -39,6 +39,8 @@ class FakeCluster:
     """What `kubectl auth can-i` answers."""
     helm: Ran = field(default_factory=lambda: Ran(status=1, out="", err="Error: release: not found"))
     executed: Ran = field(default_factory=lambda: Ran(status=0, out="", err=""))
+    lost: list[Ran] = field(default_factory=list)
+    """What `kubectl exec` brings back before that."""
     calls: list[list[str]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
@@ -53,7 +55,7 @@ class FakeCluster:
             case "auth":
                 return Ran(status=self.may != "yes", out=f"{self.may}\n", err="Warning: not namespace scoped\n")
             case "exec":
-                return self.executed
+                return self.lost.pop(0) if self.lost else self.executed
         return self._get(words[-1])
 
     def _get(self, asked: str) -> Ran:
@@ -144,3 +146,13 @@ class Answer:
 
 
 Ask = Callable[..., Answer]
+
+
+def agent(name: str = "virtfn-agent-x", node: str = "node-1", phase: str = "Running", **metadata: Any) -> Any:
+    """Return the agent's pod of a node."""
+    labels = {"app.kubernetes.io/name": "virtfn", "app.kubernetes.io/component": "agent"}
+    return {
+        "metadata": {"name": name, "namespace": "virtfn-system", "labels": labels, **metadata},
+        "spec": {"nodeName": node, "containers": [{"name": "agent"}, {"name": "host"}]},
+        "status": {"phase": phase},
+    }

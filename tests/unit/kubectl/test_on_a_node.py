@@ -5,19 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_cluster import Ask, FakeCluster, cluster_of, recorded
+from fake_cluster import Ask, FakeCluster, agent, cluster_of, recorded
 
 from virtfn_kubectl.cluster import Ran
-
-LABELS = {"app.kubernetes.io/name": "virtfn", "app.kubernetes.io/component": "agent"}
-
-
-def agent(name: str = "virtfn-agent-x", node: str = "node-1", phase: str = "Running", **metadata: Any) -> Any:
-    return {
-        "metadata": {"name": name, "namespace": "virtfn-system", "labels": LABELS, **metadata},
-        "spec": {"nodeName": node, "containers": [{"name": "agent"}, {"name": "host"}]},
-        "status": {"phase": phase},
-    }
 
 
 def cluster(*pods: Any, status: int = 0, out: str = "", err: str = "") -> FakeCluster:
@@ -40,9 +30,9 @@ def cluster(*pods: Any, status: int = 0, out: str = "", err: str = "") -> FakeCl
     ],
 )
 def test_the_command_runs_in_the_host_container_of_that_node(ask: Ask, words: list[str], run: list[str]) -> None:
-    asked = cluster(out="ADDRESS ID\n")
+    asked = cluster(out="{}\n")
     answer = ask(asked, *words)
-    assert (answer.status, answer.out) == (0, "ADDRESS ID\n")
+    assert (answer.status, answer.out) == (0, "{}\n")
     begin = ["kubectl", "exec", "--namespace=virtfn-system", "virtfn-agent-x", "--container=host", "--"]
     assert asked.calls[-1] == [*begin, *run]
 
@@ -69,7 +59,10 @@ def test_an_older_image_is_told(ask: Ask, status: int, err: str) -> None:
         ([agent(node="node-2")], "no agent pod of virtfn is on a node node-1; there are node-1, node-2"),
         ([agent(phase="Pending")], "does not run"),
         ([agent(deletionTimestamp="2026-01-01T00:00:00Z")], "does not run"),
-        ([{"metadata": {"name": "x", "labels": LABELS}, "spec": {"nodeName": "node-1"}}], "no agent pod"),
+        (
+            [{"metadata": {"name": "x", "labels": agent()["metadata"]["labels"]}, "spec": {"nodeName": "node-1"}}],
+            "no agent pod",
+        ),
     ],
 )
 def test_without_an_agent_nothing_is_run(ask: Ask, pods: list[Any], message: str) -> None:

@@ -49,3 +49,12 @@ def test_compiled_code_is_told_by_its_source_not_by_a_time() -> None:
     assert "--no-compile" in TEXT
     assert "--invalidation-mode unchecked-hash" in TEXT
     assert "PYTHONHASHSEED=0" in TEXT
+
+
+def test_the_context_has_what_is_copied_and_no_more() -> None:
+    """.dockerignore keeps everything out but what it names; a folder that it forgets ends the build."""
+    lines = (repository() / ".dockerignore").read_text().splitlines()
+    assert lines[0] == "*"
+    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    copies = [line.split()[1:-1] for line in COMMANDS if line.startswith("COPY") and "--from=" not in line]
+    assert let_in == {source.partition("/")[0] for sources in copies for source in sources}
