@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 from document_mutations import mutated
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import checksum_of, encode
+from virtfn_host.core.values.codec import encode
+from virtfn_host.core.values.envelope import checksum_of
 from virtfn_host.core.values.extras import Cdi, Extras
 from virtfn_host.core.values.model import Original, OriginalOwn, OriginalVf, VfLink
 from virtfn_host.core.values.offered import (

@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from virtfn_host.core.values.codec import checksum_of, encode
+from virtfn_host.core.values.codec import encode
+from virtfn_host.core.values.envelope import checksum_of
 
 
 def of_version_1(value: object) -> str:

@@ -18,7 +18,7 @@ from document_mutations import mutated
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.appended import digest_of, line_of
-from virtfn_host.core.values.codec import checksum_of
+from virtfn_host.core.values.envelope import checksum_of
 from virtfn_host.core.values.offered import Allocation, Grant, Grants, Ledger, MoreGrants, Noted
 from virtfn_host.linux import appended, poolfile
 from virtfn_host.linux.appended import GrowingFile

@@ -16,7 +16,7 @@ from fault import Fault, Policy, and_other, fast, on_kernel, the_same
 from faulty_node import FaultyNode
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import checksum_of
+from virtfn_host.core.values.envelope import checksum_of
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux.act import journal
 from virtfn_host.linux.act.machine import only_writer

@@ -4,7 +4,8 @@ from typing import Any
 
 from virtfn_host.cli.policy import LIMIT
 from virtfn_host.core.translate.places import Place, line_of
-from virtfn_host.core.values.codec import CodecError, parse_json
+from virtfn_host.core.values.codec import CodecError
+from virtfn_host.core.values.strict_json import parse_json
 
 
 def line_in(text: str, place: Place) -> tuple[int, bool]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from virtfn_host.core.translate.places import fault_line, line_at
 from virtfn_host.core.turn.policy import PolicyError, policy_config, read_priority
-from virtfn_host.core.values.codec import CodecError, parse_json
+from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.desired import PolicyConfig, Rejected
 from virtfn_host.core.values.identity import Claim
-from virtfn_host.core.values.strict_json import DEPTH_LIMIT, NotJsonError, clipped
+from virtfn_host.core.values.strict_json import DEPTH_LIMIT, NotJsonError, clipped, parse_json
 
 LIMIT = 1 << 20
 """Longest file, in bytes; the API server accepts no longer object."""

@@ -1,13 +1,14 @@
 """One reader and one writer for every document of ours: pool file, ledger, journal.
 
-`files.py` checks that the file may be ours. `core/values/codec.py` checks that its text is an unchanged document of
+`files.py` checks that the file may be ours. `core/values/envelope.py` checks that its text is an unchanged document of
 this kind, of any version. Here the two meet: every failure is one exception, `DocumentError`.
 """
 
 from pathlib import Path
 from typing import TypeVar
 
-from virtfn_host.core.values.codec import CodecError, dumps, loads
+from virtfn_host.core.values.codec import CodecError
+from virtfn_host.core.values.envelope import dumps, loads
 from virtfn_host.linux.errors import DocumentError
 from virtfn_host.linux.files import LIMIT, read_bounded, write_atomically
 

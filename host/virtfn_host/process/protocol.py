@@ -12,11 +12,12 @@ import json
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 
-from virtfn_host.core.values.codec import CodecError, decode, encode, parse_json
+from virtfn_host.core.values.codec import CodecError, decode, encode
 from virtfn_host.core.values.kept import EMPTY, KeptConfig
 from virtfn_host.core.values.names import AtMost, ShownName
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import MANY, Plan, plan_of
+from virtfn_host.core.values.strict_json import parse_json
 
 LINE_LIMIT = 16 << 20
 """Bytes of the longest answer: an inventory of 2,048 VFs is about 1 MB."""

@@ -24,7 +24,7 @@ from virtfn_host.core.turn.policy import (
     policy_config,
 )
 from virtfn_host.core.values.choice import ANY
-from virtfn_host.core.values.codec import CodecError, encode, expect_known
+from virtfn_host.core.values.codec import CodecError, encode
 from virtfn_host.core.values.desired import (
     DeviceMatcher,
     NodeConfig,
@@ -34,6 +34,7 @@ from virtfn_host.core.values.desired import (
     WhenInUse,
     WholeRequest,
 )
+from virtfn_host.core.values.envelope import expect_known
 from virtfn_host.core.values.fields import PolicyError, read_number, read_text, weight
 from virtfn_host.core.values.indexes import indexes_text
 from virtfn_host.core.values.model import LinkRequest

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from virtfn_host.core.values.codec import CodecError, expect_known
+from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.desired import Rejected
+from virtfn_host.core.values.envelope import expect_known
 from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.conditions import Condition, read_conditions
 from virtfn_operator.api.foreign import entries, mapping, number, optional_text, text

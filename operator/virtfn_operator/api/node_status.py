@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from virtfn_host.core.values.codec import encode, field_paths
+from virtfn_host.core.values.codec import encode
+from virtfn_host.core.values.envelope import field_paths
 from virtfn_host.core.values.model import Function, Pf
 from virtfn_operator.api.bounds import (
     Address,

@@ -15,7 +15,8 @@ from typing import Any, Self
 
 import aiohttp
 
-from virtfn_host.core.values.codec import CodecError, parse_json
+from virtfn_host.core.values.codec import CodecError
+from virtfn_host.core.values.strict_json import parse_json
 from virtfn_operator.api import GROUP, VERSION
 from virtfn_operator.apiserver.answers import check_kinds, check_list, check_object
 from virtfn_operator.apiserver.gate import UNANSWERED, Gate

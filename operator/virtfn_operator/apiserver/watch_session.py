@@ -18,7 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 
 from virtfn_host.backoff import LIMIT, Allowance, Backoff
-from virtfn_host.core.values.codec import CodecError, parse_json
+from virtfn_host.core.values.codec import CodecError
+from virtfn_host.core.values.strict_json import parse_json
 from virtfn_operator.apiserver.answers import check_event, check_list
 from virtfn_operator.apiserver.kube import OBJECT_LIMIT, PAGE_LIMIT, PAGES
 from virtfn_operator.apiserver.session import Session, lines, read_body, retry_after

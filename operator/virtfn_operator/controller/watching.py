@@ -17,7 +17,8 @@ from http import HTTPStatus
 from typing import Any
 
 from virtfn_host.backoff import between
-from virtfn_host.core.values.codec import CodecError, parse_json
+from virtfn_host.core.values.codec import CodecError
+from virtfn_host.core.values.strict_json import parse_json
 from virtfn_operator.apiserver.answers import check_event
 from virtfn_operator.apiserver.kube import OBJECT_LIMIT, Kube
 from virtfn_operator.apiserver.kube_error import KubeError

@@ -7,7 +7,8 @@ from documents import of_version_1, sealed
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.appended import MOST_RECORDS, TornError, digest_of, line_of, read_lines
-from virtfn_host.core.values.codec import CodecError, dumps, encode
+from virtfn_host.core.values.codec import CodecError, encode
+from virtfn_host.core.values.envelope import dumps
 from virtfn_host.core.values.offered import Allocation, Ledger, Noted
 
 HEAD = Ledger(boot_id="b", allocations=())

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from inventories import a_pf, a_plain, an_inventory, pf_address
 from values import values
 
-from virtfn_host.core.values.codec import CodecError, decode, dumps, encode, loads
+from virtfn_host.core.values.codec import CodecError, decode, encode
+from virtfn_host.core.values.envelope import dumps, loads
 from virtfn_host.core.values.model import InUse, Inventory, Observation, Pf
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason

@@ -9,8 +9,9 @@ from inventories import a_pf, a_policy, an_inventory
 
 from virtfn_host.core.turn.policy import policy_config
 from virtfn_host.core.turn.resolve import resolve
-from virtfn_host.core.values.codec import CodecError, checksum_of, dumps, loads
+from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig, Rejected
+from virtfn_host.core.values.envelope import checksum_of, dumps, loads
 from virtfn_host.core.values.extras import NOTHING, Cdi, Extras
 from virtfn_host.core.values.offered import DevicePool, PoolSet
 from virtfn_operator.api.node_state import read_spec, write_spec

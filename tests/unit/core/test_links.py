@@ -13,8 +13,8 @@ from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.pools import pools
 from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.turn.verify import verify
-from virtfn_host.core.values.codec import loads
 from virtfn_host.core.values.desired import Desired, NodeConfig, PolicyConfig
+from virtfn_host.core.values.envelope import loads
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
 from virtfn_host.core.values.model import InUse, Inventory, Lasting, LinkState, Original, OriginalVf, VfLink
 from virtfn_host.core.values.offered import PoolSet

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import NEEDED, CodecError, decode, dumps, encode, field_paths, loads
+from virtfn_host.core.values.codec import CodecError, decode, encode
+from virtfn_host.core.values.envelope import NEEDED, dumps, field_paths, loads
 from virtfn_host.core.values.model import Original, OriginalOwn, OriginalVf, VfLink
 from virtfn_host.core.values.offered import Allocation, DevicePool, Ledger, PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import CALM, Reason, known_reason

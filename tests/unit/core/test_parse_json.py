@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtfn_host.core.values.codec import CodecError, parse_json
-from virtfn_host.core.values.strict_json import DEPTH_LIMIT
+from virtfn_host.core.values.codec import CodecError
+from virtfn_host.core.values.strict_json import DEPTH_LIMIT, parse_json
 
 LIMIT = 1 << 20
 

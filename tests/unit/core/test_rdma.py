@@ -10,8 +10,9 @@ from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.pools import pools
 from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import CodecError, dumps, encode, loads
+from virtfn_host.core.values.codec import CodecError, encode
 from virtfn_host.core.values.desired import Desired, NodeConfig
+from virtfn_host.core.values.envelope import dumps, loads
 from virtfn_host.core.values.extras import Extras
 from virtfn_host.core.values.model import InUse, Inventory, Pf, Unreadable
 from virtfn_host.core.values.offered import Grant, Grants, PoolDevice, PoolSet

@@ -13,7 +13,7 @@ from virtfn_deviceplugin import ledger as ledger_module
 from virtfn_deviceplugin.ledger import COUNTS_SECONDS, KEPT_SECONDS, MANY_RECORDS, LedgerFile
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.appended import line_of
-from virtfn_host.core.values.codec import loads
+from virtfn_host.core.values.envelope import loads
 from virtfn_host.core.values.offered import Ledger
 from virtfn_host.linux import appended, poolfile
 from virtfn_operator.agent.files import PoolFiles

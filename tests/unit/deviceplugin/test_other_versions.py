@@ -8,7 +8,8 @@ import pytest
 from documents import of_version_1, sealed
 from plugin_node import BOOT, FAST, Node
 
-from virtfn_host.core.values.codec import dumps, encode
+from virtfn_host.core.values.codec import encode
+from virtfn_host.core.values.envelope import dumps
 from virtfn_host.core.values.offered import PoolSet
 
 

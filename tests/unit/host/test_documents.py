@@ -6,7 +6,7 @@ import pytest
 from document_law import kinds, tried
 from documents import of_version_1
 
-from virtfn_host.core.values import codec
+from virtfn_host.core.values import envelope
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError
 
@@ -25,7 +25,7 @@ def test_a_file_that_somebody_changed_is_refused_or_read_right(number: int, tmp_
 
 @pytest.mark.parametrize("number", KINDS, ids=NAMES)
 def test_without_a_checksum_the_law_is_broken(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "checksum_of", lambda *_: "sha256:0")
+    monkeypatch.setattr(envelope, "checksum_of", lambda *_: "sha256:0")
     _, violations = tried(kinds(tmp_path)[number : number + 1], flips=700, generated=0, kills=0, seed=1)
     assert any("bits flipped" in line for line in violations)
 

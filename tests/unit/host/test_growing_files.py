@@ -10,7 +10,7 @@ import pytest
 from growing_law import growing_kinds, tried_growing, written
 
 from virtfn_host.core.values import appended as form
-from virtfn_host.core.values import codec
+from virtfn_host.core.values import envelope
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.appended import MOST_RECORDS, line_of
 from virtfn_host.core.values.offered import Allocation, Ledger, Noted
@@ -54,7 +54,7 @@ def test_a_file_that_grows_and_that_somebody_changed_is_refused_or_read_right(tm
 def test_without_the_names_of_the_lines_before_the_law_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(form, "_records", lambda kind, _, lines: (codec.loads(kind, line) for line in lines))
+    monkeypatch.setattr(form, "_records", lambda kind, _, lines: (envelope.loads(kind, line) for line in lines))
     _, violations = tried_growing(growing_kinds(tmp_path), flips=0, generated=200, kills=0, seed=1)
     assert any("moved" in line for line in violations)
 

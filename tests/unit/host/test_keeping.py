@@ -15,8 +15,9 @@ from serving import serving
 
 from virtfn_host.core.turn.kept import at_boot
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import decode, encode, loads
+from virtfn_host.core.values.codec import decode, encode
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.values.envelope import loads
 from virtfn_host.core.values.kept import EMPTY, KeptCard, KeptConfig, check_kept
 from virtfn_host.core.values.model import InUse
 from virtfn_host.core.values.steps import Plan, plan_of

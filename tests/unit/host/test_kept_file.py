@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import checksum_of, dumps
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
+from virtfn_host.core.values.envelope import checksum_of, dumps
 from virtfn_host.core.values.kept import EMPTY, KeptCard, KeptConfig, check_kept
 from virtfn_host.core.values.offered import Ledger
 from virtfn_host.linux.act.kept import keep, read_kept

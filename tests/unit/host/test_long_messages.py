@@ -6,7 +6,7 @@ import pytest
 from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import dumps
+from virtfn_host.core.values.envelope import dumps
 from virtfn_host.core.values.steps import Bind, Forget, FunctionRef, SetDriverOverride, Step, Unbind, plan_of
 from virtfn_host.linux.act.apply import apply
 

@@ -8,9 +8,9 @@ import pytest
 from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import parse_json
 from virtfn_host.core.values.holders import Cause
 from virtfn_host.core.values.model import Observation, Preflight
+from virtfn_host.core.values.strict_json import parse_json
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.look.surroundings import modalias, read_aliases, read_function, read_surroundings
 from virtfn_host.linux.read.sysfs import Sysfs

@@ -9,7 +9,7 @@ import pytest
 from documents import of_version_1
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import dumps
+from virtfn_host.core.values.envelope import dumps
 from virtfn_host.core.values.offered import (
     MOST_DEVICES,
     MOST_POOLS,

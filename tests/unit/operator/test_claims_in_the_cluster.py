@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from virtfn_host.core.turn.policy import policy_config
-from virtfn_host.core.values.codec import CodecError, expect_known
+from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
+from virtfn_host.core.values.envelope import expect_known
 from virtfn_operator.api.node_state import NodeState, read_node, read_spec, write_spec
 from virtfn_operator.api.policy import Policy
 from virtfn_operator.controller.status import policy_status

@@ -7,7 +7,8 @@ import pytest
 from documents import sealed
 from inventories import a_pf, an_inventory
 
-from virtfn_host.core.values.codec import dumps, encode
+from virtfn_host.core.values.codec import encode
+from virtfn_host.core.values.envelope import dumps
 from virtfn_host.core.values.model import InUse
 from virtfn_host.core.values.offered import Allocation, Ledger, PoolSet
 from virtfn_operator.agent.files import PoolFiles

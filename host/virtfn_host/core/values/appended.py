@@ -3,7 +3,7 @@
     {"version":2,"kind":"Ledger","value":{...},"checksum":"sha256:..."}
     {"version":2,"kind":"Noted","value":{"follows":"<SHA-256 of the line before>",...},"checksum":"sha256:..."}
 
-Each line is a document like all others (`codec.py`). A record names the line before it, so a line that is changed,
+Each line is a document like all others (`envelope.py`). A record names the line before it, so a line that is changed,
 exchanged or missing from the middle is noticed. A last line that is not whole was cut off by a crash or a full disk: no
 promise was made on it, because its writer syncs a record before it promises anything (docs/decisions/0032).
 """
@@ -12,7 +12,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
-from virtfn_host.core.values.codec import CodecError, dumps, loads
+from virtfn_host.core.values.codec import CodecError
+from virtfn_host.core.values.envelope import dumps, loads
 
 MOST_RECORDS = 4096
 """Most records after a head; to parse so many takes a third of a second. Writers begin a new head long before."""
@@ -48,7 +49,7 @@ def line_of(value: object) -> bytes:
     """Return a value as one line with its newline.
 
     Raises:
-        CodecError: see `codec.dumps`.
+        CodecError: see `envelope.dumps`.
     """
     return f"{dumps(value)}\n".encode()
 

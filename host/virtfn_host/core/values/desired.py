@@ -10,7 +10,8 @@ from typing import Annotated
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.choice import ANY, Choice
-from virtfn_host.core.values.codec import NEEDED, SPARSE
+from virtfn_host.core.values.codec import SPARSE
+from virtfn_host.core.values.envelope import NEEDED
 from virtfn_host.core.values.extras import NOTHING, Extras
 from virtfn_host.core.values.identity import Claim
 from virtfn_host.core.values.indexes import Indexes, Range, read_indexes

@@ -14,7 +14,8 @@ from itertools import islice, takewhile
 from typing import Annotated, Any, Protocol, TypeVar
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import NEEDED, SPARSE
+from virtfn_host.core.values.codec import SPARSE
+from virtfn_host.core.values.envelope import NEEDED
 from virtfn_host.core.values.holders import Holder
 from virtfn_host.core.values.identity import UNKNOWN, Claim, Identity, differs
 from virtfn_host.core.values.names import AnyMtu, Guid, MacAddress, Rate, Shared, Vlan, VlanPriority

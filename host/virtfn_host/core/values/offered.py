@@ -13,7 +13,8 @@ from typing import Annotated
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.choice import ANY, Choice
-from virtfn_host.core.values.codec import NEEDED, SPARSE
+from virtfn_host.core.values.codec import SPARSE
+from virtfn_host.core.values.envelope import NEEDED
 from virtfn_host.core.values.extras import NOTHING, Extras
 from virtfn_host.core.values.model import Function, Vf
 from virtfn_host.core.values.names import AtMost, ShownName, shown_name

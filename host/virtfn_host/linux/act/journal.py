@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import SPARSE, CodecError, loads
+from virtfn_host.core.values.codec import SPARSE, CodecError
+from virtfn_host.core.values.envelope import loads
 from virtfn_host.core.values.identity import Claim
 from virtfn_host.core.values.model import Card, Function, Original, OriginalOwn, OriginalVf, Pf, vfs_of
 from virtfn_host.linux import documents
