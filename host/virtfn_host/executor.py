@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from virtfn_host.core.values.model import Inventory, Stuck
-from virtfn_host.core.values.steps import Plan, Report, StepResult
+from virtfn_host.core.values.report import Report, StepResult
+from virtfn_host.core.values.steps import Plan
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.machine import Machine

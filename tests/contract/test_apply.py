@@ -9,7 +9,8 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import Desired, DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.values.model import InUse
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Bind, FunctionRef, Outcome, Report, SetAutoprobe, SetNumVfs, plan_of
+from virtfn_host.core.values.report import Outcome, Report
+from virtfn_host.core.values.steps import Bind, FunctionRef, SetAutoprobe, SetNumVfs, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.use.lock import evidence

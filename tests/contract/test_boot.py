@@ -11,7 +11,8 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import Desired, DeviceMatcher, NodeConfig, PoolRequest
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Inventory
-from virtfn_host.core.values.steps import Outcome, Plan
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import Plan
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.use.lock import evidence

@@ -9,7 +9,8 @@ from kernel import FakeKernel
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, SetNumVfs, plan_of
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import SetNumVfs, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import FunctionInUseError
 from virtfn_host.linux.use.lock import held, holders

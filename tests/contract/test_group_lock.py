@@ -9,7 +9,8 @@ from hardware import Lab
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import VfLink
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import FunctionRef, Outcome, SetLink, describe, plan_of
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import FunctionRef, SetLink, describe, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.use.lock import held
 

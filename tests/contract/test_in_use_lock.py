@@ -5,7 +5,8 @@ from hardware import Lab
 
 from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetNumVfs, Step, Unbind, plan_of
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import FunctionRef, Plan, SetNumVfs, Step, Unbind, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import FunctionInUseError
 from virtfn_host.linux.use.lock import held, holders

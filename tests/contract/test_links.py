@@ -17,7 +17,8 @@ from virtfn_host.core.values.holders import Cause, holder_text
 from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
 from virtfn_host.core.values.model import Lasting, LinkState, Vf, VfLink
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, FunctionRef, Outcome, Report, SetLink, plan_of
+from virtfn_host.core.values.report import Outcome, Report
+from virtfn_host.core.values.steps import Blocked, FunctionRef, SetLink, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import NetlinkRefusedError
 from virtfn_host.linux.look.inventory import read_inventory

@@ -13,7 +13,8 @@ from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Desired, DeviceMatcher, NodeConfig, PolicyConfig
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, FunctionRef, Outcome, Report, SetMtu, plan_of
+from virtfn_host.core.values.report import Outcome, Report
+from virtfn_host.core.values.steps import Blocked, FunctionRef, SetMtu, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import NetlinkRefusedError
 from virtfn_host.linux.look.inventory import read_inventory

@@ -10,7 +10,8 @@ from virtfn_host.core.checks.usable import no_iommu_at_all
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, SetNumVfs, plan_of
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import SetNumVfs, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import FunctionInUseError
 from virtfn_host.linux.look.inventory import read_inventory

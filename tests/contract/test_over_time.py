@@ -17,7 +17,7 @@ from virtfn_host.core.turn.resolve import Resolution, resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome
+from virtfn_host.core.values.report import Outcome
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.look.other_names import asked_names

@@ -17,17 +17,8 @@ from virtfn_host.cli.options import DONE, REFUSED
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Observation, Stuck, VfLink
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import (
-    FunctionRef,
-    LoadModule,
-    Outcome,
-    Plan,
-    SetAutoprobe,
-    SetLink,
-    SetNumVfs,
-    StepResult,
-    plan_of,
-)
+from virtfn_host.core.values.report import Outcome, StepResult
+from virtfn_host.core.values.steps import FunctionRef, LoadModule, Plan, SetAutoprobe, SetLink, SetNumVfs, plan_of
 from virtfn_host.executor import Executor
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import StuckError

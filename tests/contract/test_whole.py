@@ -8,7 +8,7 @@ from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, Report
+from virtfn_host.core.values.report import Outcome, Report
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.use.lock import evidence

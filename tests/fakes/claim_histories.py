@@ -30,7 +30,8 @@ from virtfn_host.core.turn.claims import Claims
 from virtfn_host.core.values import model
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig
-from virtfn_host.core.values.steps import Forget, NoteClaims, Outcome, Plan, StepResult, pf_of
+from virtfn_host.core.values.report import Outcome, StepResult
+from virtfn_host.core.values.steps import Forget, NoteClaims, Plan, pf_of
 from virtfn_host.linux.read.sysfs import UNKNOWN
 
 NAMES = ("eth1v00", "eth2v00", "x0", "x1")

@@ -40,7 +40,7 @@ from virtfn_host.core.turn import tries as judging
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.core.values.model import Lasting, LinkRequest, VfLink
-from virtfn_host.core.values.steps import StepResult
+from virtfn_host.core.values.report import StepResult
 from virtfn_host.linux.act import apply as applying
 from virtfn_host.linux.act import link_steps as linking
 from virtfn_host.linux.act import made, portions

@@ -29,7 +29,8 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Desired, NodeConfig
 from virtfn_host.core.values.model import InUse, VfLink
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, Plan, StepResult, pf_of
+from virtfn_host.core.values.report import Outcome, StepResult
+from virtfn_host.core.values.steps import Plan, pf_of
 from virtfn_host.executor import Executor
 from virtfn_host.linux.act.machine import Machine
 from virtfn_host.linux.act.tries import NAME

@@ -12,7 +12,8 @@ from kernel import FakeKernel
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation
-from virtfn_host.core.values.steps import Plan, Report, StepResult
+from virtfn_host.core.values.report import Report, StepResult
+from virtfn_host.core.values.steps import Plan
 from virtfn_host.executor import Executor
 from virtfn_host.linux.errors import HostError
 from virtfn_host.linux.read.sysfs import Sysfs

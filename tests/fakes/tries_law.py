@@ -8,16 +8,8 @@ from collections.abc import Sequence
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import (
-    Outcome,
-    SetNumVfs,
-    Settle,
-    StepResult,
-    Unbind,
-    describe,
-    holds_up_others,
-    pf_of,
-)
+from virtfn_host.core.values.report import Outcome, StepResult
+from virtfn_host.core.values.steps import SetNumVfs, Settle, Unbind, describe, holds_up_others, pf_of
 
 MOST = 3
 

@@ -18,7 +18,8 @@ from virtfn_host.core.values.desired import Mismatch
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Inventory, Stuck
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, Report, pf_of
+from virtfn_host.core.values.report import Outcome, Report
+from virtfn_host.core.values.steps import pf_of
 from virtfn_host.executor import Executor
 from virtfn_host.linux.act.kept import read_kept
 from virtfn_host.linux.errors import StuckError

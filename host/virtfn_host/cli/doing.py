@@ -21,7 +21,8 @@ from virtfn_host.core.values.codec import encode
 from virtfn_host.core.values.desired import PolicyConfig
 from virtfn_host.core.values.model import Inventory, Stuck
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, Plan, Report, StepResult
+from virtfn_host.core.values.report import Outcome, Report, StepResult
+from virtfn_host.core.values.steps import Plan
 from virtfn_host.executor import Executor, machine_of
 from virtfn_host.linux.act.machine import only_writer
 from virtfn_host.linux.act.unit import UNIT, BootUnit

@@ -1,7 +1,8 @@
 """Formats plans and their outcomes for people. Pure: returns text, and the caller prints it."""
 
 from virtfn_host.cli.paint import PLAIN, Paint
-from virtfn_host.core.values.steps import Outcome, PfPlan, Plan, StepResult, describe
+from virtfn_host.core.values.report import Outcome, StepResult
+from virtfn_host.core.values.steps import PfPlan, Plan, describe
 
 _WORDS = {Outcome.DONE: "done", Outcome.FAILED: "failed", Outcome.NOT_TRIED: "not tried"}
 _WIDTH = max(map(len, _WORDS.values()))

@@ -11,7 +11,8 @@ from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Asker, Plan, Report, StepResult, patience
+from virtfn_host.core.values.report import Report, StepResult
+from virtfn_host.core.values.steps import Asker, Plan, patience
 from virtfn_host.linux.errors import HostError
 from virtfn_host.logs.lines import context
 from virtfn_host.process.protocol import LINE_LIMIT, Look, Refusal, cut, fitting, line, parse, value

@@ -31,7 +31,8 @@ from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.kept import KeptConfig, check_kept
 from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Plan, Report, StepResult, describe, too_often
+from virtfn_host.core.values.report import Report, StepResult
+from virtfn_host.core.values.steps import Plan, describe, too_often
 from virtfn_host.core.values.strict_json import clipped
 from virtfn_host.linux.errors import BusyError, HostError
 from virtfn_host.linux.read.uevents import next_event, open_uevents

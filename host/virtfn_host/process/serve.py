@@ -18,7 +18,8 @@ from pathlib import Path
 
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation, Stuck
-from virtfn_host.core.values.steps import Outcome, Plan, Report, StepResult, pf_of
+from virtfn_host.core.values.report import Outcome, Report, StepResult
+from virtfn_host.core.values.steps import Plan, pf_of
 from virtfn_host.core.values.tries import Tried
 from virtfn_host.executor import WAIT, Executor, in_turn, machine_of
 from virtfn_host.linux.act.journal import has_links

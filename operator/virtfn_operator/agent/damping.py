@@ -19,7 +19,8 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.model import Function
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, NoteClaims, Outcome, PfPlan, Plan, Report, Step, describe, pf_of
+from virtfn_host.core.values.report import Outcome, Report
+from virtfn_host.core.values.steps import Blocked, NoteClaims, PfPlan, Plan, Step, describe, pf_of
 from virtfn_operator.agent.found import Found
 
 WINDOW = 60.0

@@ -8,7 +8,8 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Mismatch, NodeConfig
 from virtfn_host.core.values.model import InUse, Inventory, Observation
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, Plan, Report
+from virtfn_host.core.values.report import Report
+from virtfn_host.core.values.steps import Blocked, Plan
 from virtfn_operator.agent.leaving import Displacement, leaving
 
 

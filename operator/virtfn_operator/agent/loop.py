@@ -16,8 +16,9 @@ from typing import Any
 from virtfn_host.backoff import Allowance, Backoff, between
 from virtfn_host.core.values.desired import Desired
 from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.report import Outcome
 from virtfn_host.core.values.resource_names import Domains
-from virtfn_host.core.values.steps import NoteClaims, Outcome
+from virtfn_host.core.values.steps import NoteClaims
 from virtfn_host.linux.poolfile import PoolFileError
 from virtfn_host.logs.lines import about
 from virtfn_host.metrics import Durations

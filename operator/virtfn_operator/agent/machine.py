@@ -26,8 +26,9 @@ from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.names import LABEL
 from virtfn_host.core.values.offered import Allocation, Ledger, PoolSet
 from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.report import Outcome, Report, StepResult
 from virtfn_host.core.values.resource_names import Domains
-from virtfn_host.core.values.steps import MOST_CLAIMS, Blocked, Outcome, Plan, Report, StepResult, describe, pf_of
+from virtfn_host.core.values.steps import MOST_CLAIMS, Blocked, Plan, describe, pf_of
 from virtfn_host.linux.clock import since_boot
 from virtfn_host.metrics import Durations
 from virtfn_host.process.client import HostRefused, HostUnreachable

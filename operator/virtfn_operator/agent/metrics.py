@@ -5,7 +5,8 @@ from itertools import product
 from typing import get_args
 
 from virtfn_host import metrics
-from virtfn_host.core.values.steps import Outcome, Step
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import Step
 from virtfn_host.metrics import Measured, one
 from virtfn_operator.agent.loop import Agent
 from virtfn_operator.agent.machine import NodeMachine

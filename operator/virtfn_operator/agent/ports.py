@@ -8,7 +8,8 @@ from virtfn_host.core.values.holders import Pod
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.offered import Ledger, PoolSet
-from virtfn_host.core.values.steps import Plan, Report, StepResult
+from virtfn_host.core.values.report import Report, StepResult
+from virtfn_host.core.values.steps import Plan
 from virtfn_operator.agent.not_offered import KubeletOffer, PluginReport
 
 

@@ -5,7 +5,8 @@ from virtfn_host.core.checks.usable import Hindrance, no_iommu_at_all
 from virtfn_host.core.values.desired import Mismatch, PolicyConfig, Rejected
 from virtfn_host.core.values.holders import holder_text
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, Outcome, Plan, pf_of
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import Blocked, Plan, pf_of
 from virtfn_operator.agent.found import Done, Found, families
 from virtfn_operator.agent.not_offered import NOT_COMPARED, Offers
 from virtfn_operator.api.conditions import FALSE, PREFLIGHT, READY, TRUE, UNKNOWN, Condition

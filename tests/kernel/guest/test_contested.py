@@ -30,7 +30,8 @@ from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest
 from virtfn_host.core.values.model import InUse
-from virtfn_host.core.values.steps import Outcome, Plan
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import Plan
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.machine import Machine

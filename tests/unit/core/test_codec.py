@@ -14,7 +14,8 @@ from virtfn_host.core.values.envelope import dumps, loads
 from virtfn_host.core.values.model import InUse, Inventory, Observation, Pf
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Bind, FunctionRef, Outcome, PfPlan, Plan, Report, SetNumVfs, StepResult
+from virtfn_host.core.values.report import Outcome, Report, StepResult
+from virtfn_host.core.values.steps import Bind, FunctionRef, PfPlan, Plan, SetNumVfs
 
 STEPS = (
     SetNumVfs(pf=pf_address(0), value=7, expects=0),

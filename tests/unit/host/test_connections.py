@@ -15,16 +15,8 @@ from kernel import FakeKernel
 from serving import serving
 
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import (
-    FunctionRef,
-    Outcome,
-    Plan,
-    SetAutoprobe,
-    SetDriverOverride,
-    Settle,
-    Step,
-    plan_of,
-)
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import FunctionRef, Plan, SetAutoprobe, SetDriverOverride, Settle, Step, plan_of
 from virtfn_host.executor import Executor
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.process import connections, serve

@@ -7,17 +7,8 @@ from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import (
-    Bind,
-    FunctionRef,
-    LoadModule,
-    Outcome,
-    SetDriverOverride,
-    Step,
-    StepResult,
-    Unbind,
-    plan_of,
-)
+from virtfn_host.core.values.report import Outcome, StepResult
+from virtfn_host.core.values.steps import Bind, FunctionRef, LoadModule, SetDriverOverride, Step, Unbind, plan_of
 from virtfn_host.linux.act.apply import apply
 
 PF = PciAddress(0, 1, 0, 0)

@@ -12,7 +12,8 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import NodeConfig, PoolRequest
 from virtfn_host.core.values.model import InUse
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import LoadModule, Outcome, Plan
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import LoadModule, Plan
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.look.own_drivers import vf_modalias

@@ -16,7 +16,8 @@ from serving import serving
 
 from virtfn_host.core.values.model import Pf
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, Plan, SetAutoprobe, SetNumVfs, Settle, StepResult, plan_of
+from virtfn_host.core.values.report import Outcome, StepResult
+from virtfn_host.core.values.steps import Plan, SetAutoprobe, SetNumVfs, Settle, plan_of
 from virtfn_host.executor import Executor
 from virtfn_host.linux.act.machine import only_writer
 from virtfn_host.linux.errors import AnotherWriterError

@@ -19,7 +19,7 @@ from virtfn_host.core.values.desired import NodeConfig
 from virtfn_host.core.values.mac import ZERO_GUID, stable_guid
 from virtfn_host.core.values.model import InUse, Lasting, VfLink
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Outcome, Report
+from virtfn_host.core.values.report import Outcome, Report
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import NetlinkRefusedError
 from virtfn_host.linux.look.inventory import read_inventory

@@ -10,7 +10,8 @@ from serving import serving
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import LinkState, VfLink
-from virtfn_host.core.values.steps import FunctionRef, Outcome, Plan, SetLink, StepResult, plan_of
+from virtfn_host.core.values.report import Outcome, StepResult
+from virtfn_host.core.values.steps import FunctionRef, Plan, SetLink, plan_of
 from virtfn_host.executor import Executor
 from virtfn_host.process import protocol
 from virtfn_host.process.client import HostClient

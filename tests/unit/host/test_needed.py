@@ -8,18 +8,8 @@ from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import (
-    Bind,
-    FunctionRef,
-    Outcome,
-    Probe,
-    SetDriverOverride,
-    SetNumVfs,
-    Step,
-    StepResult,
-    Unbind,
-    plan_of,
-)
+from virtfn_host.core.values.report import Outcome, StepResult
+from virtfn_host.core.values.steps import Bind, FunctionRef, Probe, SetDriverOverride, SetNumVfs, Step, Unbind, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import NeededError
 from virtfn_host.linux.look import needs

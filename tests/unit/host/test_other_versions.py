@@ -11,7 +11,8 @@ from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import encode
-from virtfn_host.core.values.steps import Forget, Outcome, SetAutoprobe, SetNumVfs, Settle, Step, plan_of
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import Forget, SetAutoprobe, SetNumVfs, Settle, Step, plan_of
 from virtfn_host.executor import Executor
 from virtfn_host.linux.act.journal import _Entries
 from virtfn_host.process.serve import Host

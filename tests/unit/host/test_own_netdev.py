@@ -13,7 +13,7 @@ from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, WholeRequest
 from virtfn_host.core.values.model import InUse, Pf
-from virtfn_host.core.values.steps import Outcome
+from virtfn_host.core.values.report import Outcome
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import NetlinkError, SysfsReadError
 from virtfn_host.linux.look.inventory import read_inventory

@@ -13,7 +13,8 @@ from netlink import FakeNetlink
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import VfLink
-from virtfn_host.core.values.steps import FunctionRef, Outcome, Report, SetLink, SetMtu, plan_of
+from virtfn_host.core.values.report import Outcome, Report
+from virtfn_host.core.values.steps import FunctionRef, SetLink, SetMtu, plan_of
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.netlink.asks import PfLinks, ShownMtu
 

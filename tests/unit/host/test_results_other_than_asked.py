@@ -10,10 +10,10 @@ from kernel import MATCHING, VF_IDS, FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.report import Outcome
 from virtfn_host.core.values.steps import (
     Bind,
     FunctionRef,
-    Outcome,
     Probe,
     SetAutoprobe,
     SetDriverOverride,

@@ -12,16 +12,15 @@ from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.report import Outcome, StepResult
 from virtfn_host.core.values.steps import (
     Bind,
     FunctionRef,
-    Outcome,
     Plan,
     SetDriverOverride,
     SetNumVfs,
     Settle,
     Step,
-    StepResult,
     Unbind,
     plan_of,
 )

@@ -23,7 +23,8 @@ from virtfn_host.core.values.holders import Pod
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation, Original, Pf
 from virtfn_host.core.values.offered import Ledger, PoolSet
-from virtfn_host.core.values.steps import Outcome, Plan, Report, Step, StepResult
+from virtfn_host.core.values.report import Outcome, Report, StepResult
+from virtfn_host.core.values.steps import Plan, Step
 from virtfn_host.linux.act.machine import look_at
 from virtfn_host.process.client import HostUnreachable
 from virtfn_operator.agent.loop import Agent

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from tests.unit.operator.conftest import FakeNode
 
-    from virtfn_host.core.values.steps import Plan, Report, StepResult
+    from virtfn_host.core.values.report import Report, StepResult
+    from virtfn_host.core.values.steps import Plan
     from virtfn_operator.agent.machine import NodeMachine
 
 

@@ -14,7 +14,8 @@ from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import NodeConfig
-from virtfn_host.core.values.steps import Outcome, Settle, plan_of
+from virtfn_host.core.values.report import Outcome
+from virtfn_host.core.values.steps import Settle, plan_of
 from virtfn_host.executor import Executor
 from virtfn_host.logs.lines import about, fields_of
 from virtfn_host.process.client import HostClient

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from virtfn_host.core.values.steps import Plan, Report, StepResult
+from virtfn_host.core.values.report import Report, StepResult
+from virtfn_host.core.values.steps import Plan
 from virtfn_operator.agent.ports import Patience
 from virtfn_operator.agent.progress import telling
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from virtfn_host.core.checks.usable import first, has_vfs, needed, no_iommu, vf_token
 from virtfn_host.core.checks.whole import whole_pf
-from virtfn_host.core.turn.resolve import Resolution, given_back_vf, resolve
+from virtfn_host.core.turn.resolve import Resolution, resolve
+from virtfn_host.core.turn.wanted import given_back_vf
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredPf, DesiredVf, NodeConfig, Rejected
 from virtfn_host.core.values.identity import Claim

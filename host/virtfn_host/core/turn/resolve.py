@@ -6,8 +6,8 @@ ends a claim is in `claims.py`.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 
 from virtfn_host.core.checks.mtu import no_mtu
 from virtfn_host.core.checks.network import no_link
@@ -22,19 +22,17 @@ from virtfn_host.core.checks.usable import (
     offers_no_vfs,
     vf_token,
 )
-from virtfn_host.core.checks.whole import given_back_own, whole_pf, with_terms
 from virtfn_host.core.turn.claim_words import gone, kept
-from virtfn_host.core.turn.claims import UNNOTED, Claims
+from virtfn_host.core.turn.claims import Claims
 from virtfn_host.core.turn.claims import matches as matches
 from virtfn_host.core.turn.policy import indexes_text
+from virtfn_host.core.turn.wanted import PfClaims, desired_pf, with_cause, with_extras
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.choice import ANY, Choice
 from virtfn_host.core.values.codec import camel
 from virtfn_host.core.values.desired import (
     KERNEL_DRIVER,
     Desired,
-    DesiredPf,
-    DesiredVf,
     NodeConfig,
     PolicyConfig,
     PoolRequest,
@@ -43,8 +41,7 @@ from virtfn_host.core.values.desired import (
 )
 from virtfn_host.core.values.extras import NOTHING, Extras
 from virtfn_host.core.values.identity import Claim
-from virtfn_host.core.values.link import wanted_link
-from virtfn_host.core.values.model import Function, Inventory, Original, Pf, Vf
+from virtfn_host.core.values.model import Function, Inventory, Original, Pf
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import environment_keys
 
@@ -68,26 +65,6 @@ class Resolution:
 
     desired: Desired
     rejected: tuple[Rejected, ...]
-
-
-@dataclass(slots=True)
-class _Claims:
-    """The claims on one PF so far, by the policies in order of precedence."""
-
-    count: int | None = None
-    count_policy: str = ""
-    policies: list[str] = field(default_factory=list)
-    vfs: dict[int, tuple[str, PoolRequest]] = field(default_factory=dict)
-    whole: WholeRequest | None = None
-    mtus: dict[str, int] = field(default_factory=dict)
-    """The MTU that a policy asks for, by its name."""
-    unsafe: set[str] = field(default_factory=set)
-    """Those of the policies that accept vfio without an IOMMU."""
-
-    def note_unsafe(self, policy: PolicyConfig) -> None:
-        """Remember whether a policy accepts vfio without an IOMMU."""
-        if policy.allow_unsafe_no_iommu:
-            self.unsafe.add(policy.name)
 
 
 @dataclass(slots=True)
@@ -131,7 +108,7 @@ def resolve(
         originals: the journal: the states of PFs before the first touch.
         noted: the journal: which policies have claimed which functions. None: claims are neither known nor noted.
     """
-    claims: dict[PciAddress, _Claims] = defaultdict(_Claims)
+    claims: dict[PciAddress, PfClaims] = defaultdict(PfClaims)
     drivers = _Names()
     rejected: list[Rejected] = []
     refused: dict[PciAddress, list[str]] = defaultdict(list)
@@ -163,8 +140,8 @@ def resolve(
     for policy, pf in accepted:
         rejected += _claim_pools(policy, pf, claims[pf.address], drivers)
     pfs = [
-        _with_cause(
-            _desired_pf(pf, claims[pf.address], refused[pf.address], before.get(pf.address)),
+        with_cause(
+            desired_pf(pf, claims[pf.address], refused[pf.address], before.get(pf.address)),
             memory.why_ended(config, pf),
         )
         for pf in inventory.functions
@@ -175,7 +152,7 @@ def resolve(
     here = {function.address: function.card for function in inventory.functions}
     replaced = tuple(sorted(o.address for o in originals if o.address in here and o.card.is_another(here[o.address])))
     extras = _extras(config)
-    offered = tuple(_with_extras(pf, extras) for pf in pfs) if extras else tuple(pfs)
+    offered = tuple(with_extras(pf, extras) for pf in pfs) if extras else tuple(pfs)
     desired = Desired(pfs=offered, notes=notes, replaced=replaced, choices=_choices(config), extras=extras)
     return Resolution(desired=desired, rejected=tuple(rejected))
 
@@ -191,42 +168,12 @@ def _extras(config: NodeConfig) -> dict[str, Extras]:
     return {name: one.extras for name, one in _first_requests(config).items() if one.extras != NOTHING}
 
 
-def _with_extras(wanted: DesiredPf, extras: Mapping[str, Extras]) -> DesiredPf:
-    """Return the desired state of a PF whose functions need what their containers get."""
-    vfs = tuple(replace(vf, extras=extras.get(vf.resource_name or "", NOTHING)) for vf in wanted.vfs)
-    own = wanted.own and replace(wanted.own, extras=extras.get(wanted.own.resource_name or "", NOTHING))
-    return replace(wanted, vfs=vfs, own=own)
-
-
 def _first_requests(config: NodeConfig) -> dict[str, PoolRequest | WholeRequest]:
     asked = (one for policy in config.policies for one in (*policy.pools, *([policy.whole] if policy.whole else ())))
     found: dict[str, PoolRequest | WholeRequest] = {}
     for one in asked:
         found.setdefault(one.resource_name, one)
     return found
-
-
-def _with_cause(wanted: DesiredPf, ended: str | None) -> DesiredPf:
-    """Return the desired state of a PF with the cause for which all or some of it is given back."""
-    if wanted.given_back:
-        return replace(wanted, cause=ended or UNNOTED)
-    if any(vf.policy is None for vf in wanted.vfs) or (wanted.own is not None and wanted.own.policy is None):
-        return replace(wanted, cause=ended)
-    return wanted
-
-
-def _desired_pf(pf: Function, claims: _Claims, refused: list[str], original: Original | None) -> DesiredPf:
-    """Return the desired state of one PF. A refused edit changes nothing: only a PF without policy is given back."""
-    if claims.whole is not None:
-        made = whole_pf(pf, claims.whole.driver, claims.whole.resource_name, claims.policies[0])
-        return with_terms(made, unsafe_no_iommu=bool(claims.unsafe), require_link=claims.whole.require_link)
-    if claims.policies and isinstance(pf, Pf):
-        return _claimed_pf(pf, claims, original)
-    if refused or original is None:
-        return DesiredPf(
-            address=pf.address, num_vfs=None, autoprobe=None, vfs=(), policies=tuple(refused), refused=True
-        )
-    return _given_back_pf(original)
 
 
 def _unmatched(policy: PolicyConfig, inventory: Inventory, memory: Claims) -> Rejected:
@@ -254,7 +201,7 @@ def _none_matches(policy: PolicyConfig) -> str:
     return f"no {what} of this node has {' or '.join(asked)}; `{verb}` shows those that are there"
 
 
-def _check(policy: PolicyConfig, pf: Pf, inventory: Inventory, claims: _Claims, original: Original | None) -> None:
+def _check(policy: PolicyConfig, pf: Pf, inventory: Inventory, claims: PfClaims, original: Original | None) -> None:
     """Raise RefusalError if the policy cannot claim any VF of this PF."""
     if claims.whole is not None:
         raise RefusalError(Reason.FUNCTION_TAKEN, f"is handed out whole by policy {claims.policies[0]}; {_LEAVE}")
@@ -286,7 +233,7 @@ def _claim_whole(
     whole: WholeRequest,
     pf: Function,
     inventory: Inventory,
-    claims: _Claims,
+    claims: PfClaims,
     original: Original | None,
     drivers: _Names,
 ) -> None:
@@ -305,7 +252,7 @@ def _claim_whole(
     claims.note_unsafe(policy)
 
 
-def _claim_count(policy: PolicyConfig, claims: _Claims) -> None:
+def _claim_count(policy: PolicyConfig, claims: PfClaims) -> None:
     claims.policies.append(policy.name)
     claims.note_unsafe(policy)
     if policy.mtu is not None:
@@ -314,7 +261,7 @@ def _claim_count(policy: PolicyConfig, claims: _Claims) -> None:
         claims.count, claims.count_policy = policy.count, policy.name
 
 
-def _claim_pools(policy: PolicyConfig, pf: Pf, claims: _Claims, drivers: _Names) -> list[Rejected]:
+def _claim_pools(policy: PolicyConfig, pf: Pf, claims: PfClaims, drivers: _Names) -> list[Rejected]:
     """Claim the VFs that the policy gets of this PF, and return the rejections of those that it does not get."""
     rejected = []
     number = pf.num_vfs if claims.count is None else claims.count
@@ -334,7 +281,7 @@ def _unmet(
     policy: PolicyConfig,
     pf: Pf,
     pool: PoolRequest,
-    claims: _Claims,
+    claims: PfClaims,
     free: list[int],
     wanted: Sequence[int],
 ) -> list[Rejected]:
@@ -362,75 +309,3 @@ def _rejection(policy: PolicyConfig, pf: Function | None, reason: Reason, text: 
     device = str(pf.address) if pf else None
     message = f"{pf.address}: {text}" if pf else text
     return Rejected(policy=policy.name, device=device, reason=reason, message=message)
-
-
-def _claimed_pf(pf: Pf, claims: _Claims, original: Original | None) -> DesiredPf:
-    ours = [
-        replace(
-            _claimed_vf(pf, index, policy, pool), unsafe_no_iommu=policy in claims.unsafe, mtu=claims.mtus.get(policy)
-        )
-        for index, (policy, pool) in claims.vfs.items()
-    ]
-    kept = pf.num_vfs if claims.count is None else claims.count
-    stale = [
-        given_back_vf(vf.index, original)
-        for vf in pf.vfs
-        if original and vf.index < kept and vf.index not in claims.vfs and _touched(vf, original, claims)
-    ]
-    return DesiredPf(
-        address=pf.address,
-        num_vfs=claims.count,
-        # Off, so that a VF goes to its driver directly: probing each VF first costs half the time (measured by hand).
-        autoprobe=None if claims.count is None else False,
-        vfs=tuple(sorted(ours + stale, key=lambda vf: vf.index)),
-        policies=tuple(claims.policies),
-        own=given_back_own(original) if original else None,  # the PF was handed out whole before
-        mtu=max(claims.mtus.values(), default=None),
-    )
-
-
-def _claimed_vf(pf: Pf, index: int, policy: str, pool: PoolRequest) -> DesiredVf:
-    override = None if pool.driver == KERNEL_DRIVER else pool.driver
-    return DesiredVf(
-        index=index,
-        driver=pool.driver,
-        driver_override=override,
-        resource_name=pool.resource_name,
-        policy=policy,
-        link=None if pool.link is None else wanted_link(pool.link, pf, index),
-        require_link=pool.require_link,
-    )
-
-
-def _touched(vf: Vf, original: Original, claims: _Claims) -> bool:
-    """Return whether a VF that no policy claims any more is on a vfio driver because of virtfn."""
-    if not vf.vfio_bound or vf.driver_override is None:
-        return False
-    before = next((o for o in original.vfs if o.index == vf.index), None)
-    return claims.count is not None or (before is not None and before.driver != vf.driver)
-
-
-def given_back_vf(index: int, original: Original) -> DesiredVf:
-    """Return the original state of a VF; a VF that did not exist then gets no driver."""
-    before = next((o for o in original.vfs if o.index == index), None)
-    return DesiredVf(
-        index=index,
-        driver=before.driver if before else None,
-        driver_override=before.driver_override if before else None,
-        resource_name=None,
-        policy=None,
-        link=before.link if before else None,
-        mtu=before.mtu if before else None,
-    )
-
-
-def _given_back_pf(original: Original) -> DesiredPf:
-    return DesiredPf(
-        address=original.address,
-        num_vfs=original.num_vfs,
-        autoprobe=original.autoprobe,
-        vfs=tuple(given_back_vf(vf.index, original) for vf in original.vfs),
-        policies=(),
-        own=given_back_own(original),
-        mtu=original.mtu,
-    )

@@ -20,7 +20,7 @@ from virtfn_host.core.values.model import Function, Vf
 from virtfn_host.core.values.names import AtMost, ShownName, shown_name
 from virtfn_host.core.values.rdma import RdmaDevice
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import shortened
+from virtfn_host.core.values.report import shortened
 
 MOST_RDMA = 64
 """Most RDMA devices of one function; a card has one, or one for each port."""

@@ -15,29 +15,23 @@ from typing import assert_never
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Stuck
 from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.report import REPEATED, Outcome, Report, StepResult, ended, not_tried, shortened
 from virtfn_host.core.values.steps import (
-    REPEATED,
     Forget,
     LoadModule,
     NoteClaims,
-    Outcome,
     PfPlan,
     Plan,
     Probe,
-    Report,
     SetAutoprobe,
     SetMtu,
     SetNumVfs,
     Settle,
-    StepResult,
     Unbind,
     describe,
-    ended,
     holds_up_others,
-    not_tried,
     patience,
     pf_of,
-    shortened,
 )
 from virtfn_host.linux.act.expect import expect
 from virtfn_host.linux.act.journal import has_links

@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.report import Outcome, StepResult, ended
 from virtfn_host.core.values.steps import (
     Bind,
     Forget,
     LoadModule,
     NoteClaims,
-    Outcome,
     Probe,
     SetAutoprobe,
     SetDriverOverride,
@@ -18,10 +18,8 @@ from virtfn_host.core.values.steps import (
     SetNumVfs,
     Settle,
     Step,
-    StepResult,
     Unbind,
     describe,
-    ended,
     patience,
 )
 from virtfn_host.linux.act import link_steps

@@ -3,7 +3,8 @@
 from virtfn_host.core.checks.refusals import Attempt, PfState, pf_trouble
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import is_rate
-from virtfn_host.core.values.steps import Bind, SetLink, SetNumVfs, Settle, Step, describe, pf_of, shortened
+from virtfn_host.core.values.report import shortened
+from virtfn_host.core.values.steps import Bind, SetLink, SetNumVfs, Settle, Step, describe, pf_of
 from virtfn_host.linux.act.machine import Machine, PfApply
 from virtfn_host.linux.errors import (
     BindFailedError,

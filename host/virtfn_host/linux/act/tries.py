@@ -13,15 +13,14 @@ from pathlib import Path
 
 from virtfn_host.core.turn.tries import Key, destruction
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.report import Outcome, StepResult
 from virtfn_host.core.values.steps import (
     Bind,
-    Outcome,
     PfPlan,
     Probe,
     SetDriverOverride,
     SetNumVfs,
     Step,
-    StepResult,
     Unbind,
     holds_up_others,
 )

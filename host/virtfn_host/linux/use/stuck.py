@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Inventory, Stuck
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Plan, Report, not_tried
+from virtfn_host.core.values.report import Report, not_tried
+from virtfn_host.core.values.steps import Plan
 from virtfn_host.linux.read.holding import NAMES, Holding, enabled, every_open_file, holders_of
 from virtfn_host.linux.read.open_files import process
 from virtfn_host.linux.read.sysfs import Sysfs
