@@ -270,4 +270,4 @@ CLAIM_MUTATIONS = {
 }
 """The mutations by what each drops; each must break a law."""
 
-CLAIM_COUNTER_PROOF = settings(COUNTER_PROOF, stateful_step_count=16)
+CLAIM_COUNTER_PROOF = settings(COUNTER_PROOF, stateful_step_count=24)

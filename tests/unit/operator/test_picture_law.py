@@ -9,7 +9,7 @@ from picture_law import ViolatedError, history
 from virtfn_operator.controller import decider
 from virtfn_operator.controller.known import OneKind
 
-SAMPLE, PORTIONS = 1500, 6
+SAMPLE, PORTIONS = 900, 3
 
 
 def run(seeds: Iterable[int]) -> Counter[str]:

@@ -6,7 +6,7 @@ import pytest
 from rollout_law import history
 from rollout_mutations import MUTATIONS
 
-HISTORIES = 250
+HISTORIES = 100
 """Of one portion here; `make prove PROOFS=rollout` runs 50,000."""
 
 MOST = 3000
