@@ -64,6 +64,20 @@ class Cluster:
         """Run kubectl as administrator."""
         return self._run([f"{self.tools}/kubectl", *words], stdin, check, timeout)
 
+    def shown(self, *words: str) -> str:
+        """Run `kubectl exec WORDS` with a command that only looks and has something to print; return what it prints.
+
+        kubectl exec may lose all of it and say that all went well (docs/decisions/0035), so it is asked again.
+
+        Raises:
+            CommandFailedError: the command failed.
+            LabError: it printed nothing.
+        """
+        for _ in range(3):
+            if printed := self.kubectl("exec", *words).stdout:
+                return printed
+        raise LabError(f"kubectl exec {' '.join(words)}: nothing came back, three times")
+
     def helm(self, *words: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run Helm as administrator."""
         return self._run([f"{self.tools}/helm", *words], None, check, timeout)

@@ -172,8 +172,8 @@ print(json.dumps({
 def assigned(node: Node, version: str = "v1") -> Assigned:
     """Ask the kubelet's podresources which devices the containers of the namespace `default` have."""
     agent = node.container(AGENT)
-    words = ("exec", "-n", NAMESPACE, agent.pod, "-c", AGENT, "--", "/opt/virtfn/bin/python3", "-c", _LIST, version)
-    found: Assigned = json.loads(node.cluster.kubectl(*words).stdout)
+    words = ("-n", NAMESPACE, agent.pod, "-c", AGENT, "--", "/opt/virtfn/bin/python3", "-c", _LIST, version)
+    found: Assigned = json.loads(node.cluster.shown(*words))
     return found
 
 

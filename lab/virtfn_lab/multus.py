@@ -34,8 +34,8 @@ print(json.dumps([
 
 def given(node: Node, pod: str, resource: str) -> list[str]:
     """Return the ids of a resource's devices that a pod has, as the kubelet's podresources socket lists them."""
-    words = ("exec", "-n", NAMESPACE, "ds/virtfn-agent", "-c", "agent", "--", "/opt/virtfn/bin/python3", "-c", _LIST)
-    listed: Any = json.loads(node.cluster.kubectl(*words).stdout)
+    words = ("-n", NAMESPACE, "ds/virtfn-agent", "-c", "agent", "--", "/opt/virtfn/bin/python3", "-c", _LIST)
+    listed: Any = json.loads(node.cluster.shown(*words))
     wanted = ["default", pod, resource]
     return sorted(device for *of, devices in listed if of == wanted for device in devices)
 

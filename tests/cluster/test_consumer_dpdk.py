@@ -52,4 +52,4 @@ def _offered(node: Node, name: str) -> int:
 
 
 def _user(node: Node) -> str:
-    return node.cluster.kubectl("exec", "dpdk-a", "--", "id", "-u").stdout.strip()
+    return node.cluster.shown("dpdk-a", "--", "id", "-u").strip()

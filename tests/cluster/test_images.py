@@ -24,7 +24,7 @@ def test_an_image_has_its_own_libraries_only(cluster: Cluster, where: tuple[str,
         "import importlib.util as u, virtfn_host; "
         f"print(*(n for n in {ASKED!r} if u.find_spec(n))); print(virtfn_host.__file__)"
     )
-    shown = cluster.kubectl("exec", "-n", NAMESPACE, workload, "-c", container, "--", PYTHON, "-c", program).stdout
+    shown = cluster.shown("-n", NAMESPACE, workload, "-c", container, "--", PYTHON, "-c", program)
     libraries, place = shown.splitlines()
     assert set(libraries.split()) == WANTED[where]
     assert "/site-packages/" in place
@@ -33,5 +33,5 @@ def test_an_image_has_its_own_libraries_only(cluster: Cluster, where: tuple[str,
 def test_no_compiler_is_left_in_an_image(cluster: Cluster) -> None:
     for workload, container in WANTED:
         find = ["sh", "-c", "command -v gcc cc clang make || echo none"]
-        shown = cluster.kubectl("exec", "-n", NAMESPACE, workload, "-c", container, "--", *find).stdout
+        shown = cluster.shown("-n", NAMESPACE, workload, "-c", container, "--", *find)
         assert shown.split() == ["none"], (workload, container)

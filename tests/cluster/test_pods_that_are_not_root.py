@@ -25,7 +25,7 @@ def test_it_is_refused_by_default_and_opens_its_vf_with_the_runtimes_option(node
     with devices_are_the_users(node):
         node.apply(not_root("owner"))
         node.holds("owner")
-        assert node.cluster.kubectl("exec", "owner", "--", "id", "-u").stdout.strip() == str(USER)
+        assert node.cluster.shown("owner", "--", "id", "-u").strip() == str(USER)
 
 
 def not_root(name: str) -> str:

@@ -49,7 +49,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def inside(cluster: Cluster, name: str) -> Inside:
     cluster.until("every pod of virtfn is ready", lambda: all_ready(cluster), 120)
     pod = pod_of(cluster, CONTAINERS[name])
-    text = cluster.kubectl("exec", "-n", NAMESPACE, pod, "-c", name, "--", "sh", "-c", LOOK).stdout
+    text = cluster.shown("-n", NAMESPACE, pod, "-c", name, "--", "sh", "-c", LOOK)
     status, mounts, token, socket = text.split(END)[:4]
     fields = [line.split() for line in mounts.splitlines()]
     return Inside(
