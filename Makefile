@@ -80,13 +80,13 @@ archive: setup ## write dist/virtfn.pyz for packaging/virtfn-boot.service, and d
 images: setup ## build the four images into dist/images, as root (BASE=pinned or a name; default: made of Debian's packages)
 	$(RELEASE) images --base='$(BASE)'
 
-release: setup ## write all that users get of VERSION=1.2.3 into dist/release, as root (REGISTRY=host/path, BASE= as for images, IMAGES=folder of built ones, DIRTY=1)
+release: setup ## write everything of VERSION=1.2.3 into dist/release, as root (REGISTRY=host/path; docs/releasing.md)
 	$(RELEASE) release --version='$(VERSION)' --registry='$(REGISTRY)' --base='$(BASE)' $(if $(IMAGES),--images='$(IMAGES)') $(if $(DIRTY),--dirty)
 
-push: setup ## push images and chart of dist/release to REGISTRY=host/path, and print the digests (PLAIN_HTTP=1 without TLS)
+push: setup ## push images and chart of dist/release to REGISTRY=host/path; print their digests (PLAIN_HTTP=1: no TLS)
 	$(RELEASE) push --registry='$(REGISTRY)' $(if $(PLAIN_HTTP),--plain-http)
 
-draft: ## make a draft of a GitHub release of dist/release, for VERSION=1.2.3 whose tag exists; needs gh
+draft: ## make a draft of a GitHub release of dist/release, for VERSION=1.2.3 whose tag is there; needs gh
 	gh release create 'v$(VERSION:v%=%)' dist/release/* --draft --verify-tag --title 'virtfn $(VERSION:v%=%)' --notes-file dist/release/notes.md
 
 sbom: setup ## write a bill of materials (CycloneDX) of each image into dist/sbom; builds missing images

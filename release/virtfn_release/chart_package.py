@@ -59,8 +59,8 @@ def package(root: Path, folder: Path, helm: Path, about: About) -> Path:
         values = chart / "values.yaml"
         values.write_text(with_images(values.read_text(), about.registry, about.digests))
         run([helm, "lint", "--strict", "--quiet", *_somewhere(about), chart])
-        words = ["--version", about.version, "--app-version", about.version, "--destination", folder, chart]
-        run([helm, "package", *words], env={"SOURCE_DATE_EPOCH": str(about.time)})
+        words = ["--version", about.version, "--app-version", about.version, "--destination", str(folder)]
+        run([helm, "package", *words, chart], env={"SOURCE_DATE_EPOCH": str(about.time)})
     return folder / f"virtfn-{about.version}.tgz"
 
 
@@ -129,7 +129,7 @@ def install_manifest(helm: Path, chart: Path, about: About) -> str:
     Raises:
         CommandFailedError: Helm refused the chart.
     """
-    words = [helm, "template", "virtfn", chart, "--namespace", NAMESPACE, "--include-crds", "--no-hooks"]
+    words = [str(helm), "template", "virtfn", str(chart), "--namespace", NAMESPACE, "--include-crds", "--no-hooks"]
     words += ["--kube-version", f"{OLDEST_KUBERNETES}.0", "--set", "namespace.create=true"]
     rendered = run([*words, *_somewhere(about)])
     lines = [

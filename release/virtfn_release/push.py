@@ -48,14 +48,14 @@ def push(folder: Path, registry: Registry, helm: Path) -> dict[str, str]:
     ensure(("skopeo",))
     found = {}
     with _login(registry) as login:
-        for each in artefacts:
-            if each.kind == "image":
-                process = each.name.split("-")[1]
-                with step(f"pushing {each.name}"):
-                    found[process] = _push_image(folder / each.name, each, registry, f"{process}:{version}", login)
-            elif each.kind == "chart":
-                with step(f"pushing {each.name}"):
-                    found["chart"] = _push_chart(folder / each.name, registry, helm, version, time, login)
+        for each in (each for each in artefacts if each.kind == "image"):
+            process = each.name.split("-")[1]
+            with step(f"pushing {each.name}"):
+                found[process] = _push_image(folder / each.name, each, registry, f"{process}:{version}", login)
+        # After the images that it names.
+        for each in (each for each in artefacts if each.kind == "chart"):
+            with step(f"pushing {each.name}"):
+                found["chart"] = _push_chart(folder / each.name, registry, helm, version, time, login)
     return found
 
 
@@ -88,8 +88,8 @@ def _push_image(archive: Path, image: Artefact, registry: Registry, name: str, l
 def _push_chart(package: Path, registry: Registry, helm: Path, version: str, time: int, login: dict[str, str]) -> str:
     # Helm notes the file's time in the manifest, in the zone of the machine.
     os.utime(package, (time, time))
-    words = [helm, "push", *(["--plain-http"] if registry.plain_http else [])]
-    run([*words, package, f"oci://{registry.name}/{CHARTS}"], env=login | {"TZ": "UTC"}, timeout=600)
+    words = [str(helm), "push", *(["--plain-http"] if registry.plain_http else [])]
+    run([*words, str(package), f"oci://{registry.name}/{CHARTS}"], env=login | {"TZ": "UTC"}, timeout=600)
     inspect = ["skopeo", "inspect", "--raw", *(["--tls-verify=false"] if registry.plain_http else [])]
     manifest = run([*inspect, f"docker://{registry.name}/{CHARTS}/virtfn:{version}"], env=login, timeout=600)
     return f"{registry.name}/{CHARTS}/virtfn@sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"

@@ -46,7 +46,7 @@ class Source:
     time: int
     """Of everything in the release, in seconds since 1970."""
     commit: str
-    """The commit's hash; empty without git."""
+    """What `check` returns."""
     registry: str
     """`host/path` where images and chart will be pushed; empty: not known yet."""
     base: str
@@ -87,7 +87,7 @@ def checked_registry(text: str) -> str:
 
 
 def check(root: Path, version: ReleaseVersion, *, dirty: bool) -> str:
-    """Return the hash of the commit that is released; empty without git.
+    """Return the hash of the commit that is released, with `-dirty` if more is than it has; empty without git.
 
     Args:
         dirty: also release what is not committed.
@@ -111,9 +111,9 @@ def check(root: Path, version: ReleaseVersion, *, dirty: bool) -> str:
     if changed and not dirty:
         names = "\n".join(changed.splitlines()[:10])
         raise ReleaseError(f"not everything is committed; commit it, or release it anyway with DIRTY=1:\n{names}")
-    commit = (_git(root, "rev-parse", "HEAD") or "").strip()
+    commit = (_git(root, "rev-parse", "HEAD") or "").strip() + ("-dirty" if changed else "")
     tagged = (_git(root, "rev-parse", "--verify", "--quiet", f"v{version.semantic}^{{commit}}") or "").strip()
-    if tagged and tagged != commit:
+    if tagged and tagged != commit.removesuffix("-dirty"):
         raise ReleaseError(f"the tag v{version.semantic} is on another commit ({tagged[:12]}); check that out")
     return commit
 
@@ -164,7 +164,7 @@ def _make(source: Source, helm: Path, archives: Mapping[str, Path], into: Path) 
         (into / CRDS).write_text(chart_package.crds(source.root))
         (into / INSTALL).write_text(chart_package.install_manifest(helm, chart, about))
     (into / NOTES).write_text(notes(source))
-    artefacts = tuple(_described(path, digests) for path in sorted(into.iterdir()))
+    artefacts = described(into, digests)
     (into / LIST).write_text(listed(source, artefacts))
     (into / SUMS).write_text(sums([*artefacts, _described(into / LIST, {})]))
     for path in into.iterdir():
@@ -206,7 +206,8 @@ def settle(archive: Path, into: Path, time: int) -> None:
 
 
 def _python(source: Source, into: Path) -> None:
-    words = [sys.executable, "-m", "hatchling", "build", "--directory", into, "--target", "wheel", "--target", "sdist"]
+    words = [sys.executable, "-m", "hatchling", "build", "--directory", str(into)]
+    words += ["--target", "wheel", "--target", "sdist"]
     settings = {"SETUPTOOLS_SCM_PRETEND_VERSION": source.version.python, "SOURCE_DATE_EPOCH": str(source.time)}
     run(words, cwd=source.root, env=settings)
 
@@ -218,8 +219,17 @@ def notes(source: Source) -> str:
         CommandFailedError: towncrier refuses a fragment.
     """
     day = datetime.fromtimestamp(source.time, UTC).date().isoformat()
-    words = ["--draft", "--version", source.version.semantic, "--date", day, "--dir", source.root]
+    words = ["--draft", "--version", source.version.semantic, "--date", day, "--dir", str(source.root)]
     return run([sys.executable, "-m", "towncrier", "build", *words], cwd=source.root).strip() + "\n"
+
+
+def described(made: Path, digests: Mapping[str, str]) -> tuple[Artefact, ...]:
+    """Return the files of a folder, sorted by name.
+
+    Args:
+        digests: the digest of each process's image, for those that are in the folder.
+    """
+    return tuple(_described(path, digests) for path in sorted(made.iterdir()))
 
 
 def _described(path: Path, digests: Mapping[str, str]) -> Artefact:

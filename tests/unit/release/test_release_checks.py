@@ -39,7 +39,7 @@ def test_what_is_not_committed_is_named_unless_it_is_wanted(clone: Path, name: s
         file.write("more\n")
     with pytest.raises(ReleaseError, match=rf"(?s)not everything is committed.*DIRTY=1.*{name}"):
         check(clone, VERSION, dirty=False)
-    assert check(clone, VERSION, dirty=True) == git(clone, "rev-parse", "HEAD")
+    assert check(clone, VERSION, dirty=True) == git(clone, "rev-parse", "HEAD") + "-dirty"
 
 
 @pytest.mark.parametrize("heading", ["1.2.0-rc.1", "1.2.0rc1"])

@@ -25,7 +25,7 @@ def test_both_spellings_mean_the_same(text: str, python: str, semantic: str) -> 
 
 @pytest.mark.parametrize(
     "text",
-    ["1", "1.2", "1.2.3.4", "1.2.3.dev4", "1.2.3+local", "1.2.3.post1", "1!1.2.3", "01.2.3", "1.2.3-rc1", 
+    ["1", "1.2", "1.2.3.4", "1.2.3.dev4", "1.2.3+local", "1.2.3.post1", "1!1.2.3", "01.2.3", "1.2.3-rc1",
      "1.2.3-gamma.1", "1.2.3 ", "latest", "1.2.3rc01", "V1.2.3", "1.2.³"],
 )  # fmt: skip
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
