@@ -175,7 +175,7 @@ def _make(source: Source, helm: Path, archives: Mapping[str, Path], into: Path) 
 
 def _images(source: Source, archives: Mapping[str, Path], into: Path) -> dict[str, str]:
     if missing := [str(path) for path in archives.values() if not path.exists()]:
-        raise ReleaseError(f"there are no archives {', '.join(missing)}: make images VERSION={source.version.semantic}")
+        raise ReleaseError(f"there are no archives {', '.join(missing)}; leave IMAGES out to build them")
     digests = {}
     for process in PROCESSES:
         contents = read_locked(process, archives[process])
