@@ -267,6 +267,7 @@ def _kind(name: str) -> str:
 def listed(source: Source, artefacts: Sequence[Artefact]) -> str:
     """Return the list of a release's files as JSON."""
     about = {"version": source.version.semantic, "commit": source.commit, "time": source.time}
+    about |= {"registry": source.registry}
     files = [{name: value for name, value in asdict(each).items() if value is not None} for each in artefacts]
     return json.dumps(about | {"artefacts": files}, indent=1) + "\n"
 
