@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from virtfn_lab.prereqs import ensure
-from virtfn_lab.progress import step
+from virtfn_lab.progress import say, step
 from virtfn_lab.run import run
 from virtfn_release.release import LIST, SUMS, Artefact
 from virtfn_release.release_version import ReleaseError
@@ -44,7 +44,10 @@ def push(folder: Path, registry: Registry, helm: Path) -> dict[str, str]:
         ReleaseError: there is no release, a file of it was changed, or the registry has something else now.
         CommandFailedError: the registry refused it.
     """
-    version, time, artefacts = _read(folder)
+    listed, artefacts = _read(folder)
+    version, time = listed["version"], listed["time"]
+    if listed["registry"] not in ("", registry.name):
+        say(f"the chart names {listed['registry']}: whoever installs it from {registry.name} must set the registry")
     ensure(("skopeo",))
     found = {}
     with _login(registry) as login:
@@ -59,7 +62,7 @@ def push(folder: Path, registry: Registry, helm: Path) -> dict[str, str]:
     return found
 
 
-def _read(folder: Path) -> tuple[str, int, list[Artefact]]:
+def _read(folder: Path) -> tuple[dict[str, Any], list[Artefact]]:
     try:
         listed: dict[str, Any] = json.loads((folder / LIST).read_text())
         sums = [line.split("  ", 1) for line in (folder / SUMS).read_text().splitlines()]
@@ -71,7 +74,7 @@ def _read(folder: Path) -> tuple[str, int, list[Artefact]]:
         path = folder / name
         if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             raise ReleaseError(f"{path} is not the file that {SUMS} names; make the release again")
-    return listed["version"], listed["time"], [Artefact(**each) for each in listed["artefacts"]]
+    return listed, [Artefact(**each) for each in listed["artefacts"]]
 
 
 def _push_image(archive: Path, image: Artefact, registry: Registry, name: str, login: dict[str, str]) -> str:

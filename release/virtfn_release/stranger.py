@@ -137,7 +137,7 @@ def filled(command: str, version: str, values: Mapping[str, str]) -> str:
     command = command.replace(EXAMPLE, REGISTRY)
     package = f"oci://{REGISTRY}/{CHARTS}/virtfn"
     command = re.sub(rf"(?<=\s){re.escape(CHART)}(?=\s|$)", package, command)
-    if "oci://" in command and "--plain-http" not in command:
+    if command.startswith("helm ") and "--plain-http" not in command:
         command = re.sub(r"(oci://\S+)", r"\1 --plain-http", command, count=1)
     command = re.sub(r"--version[ =]\S+", f"--version {version}", command)
     for word, value in {"VERSION": version, **values}.items():
@@ -213,7 +213,9 @@ def _version(release: Path) -> str:
 @contextmanager
 def _registry(cluster: Cluster) -> Iterator[None]:
     """Serve an empty registry in the lab's network; let the node pull from it without TLS."""
-    process = cluster.start(registry.command(cluster.folder / "registry", ADDRESS))
+    served = registry.command(cluster.folder / "registry", ADDRESS)
+    log = cluster.folder / "registry.log"
+    process = cluster.start(["sh", "-c", 'log=$0; exec "$@" > "$log" 2>&1', str(log), *served])
     try:
         probe = f"import socket; socket.create_connection(('{ADDRESS.partition(':')[0]}', 5000), 2).close()"
         words = [sys.executable, "-I", "-c", f"{probe}\nprint('yes')"]

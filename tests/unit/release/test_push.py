@@ -26,10 +26,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         yield Registry(name=f"{address}/some/virtfn", plain_http=True)
 
 
-def finished(folder: Path, version: str = "1.2.3") -> Path:
-    """List what is in a folder as a release does."""
+def finished(folder: Path, named: str = "") -> Path:
+    """List what is in a folder as a release does whose chart names a registry."""
     source = release.Source(
-        root=folder, version=read_version(version), time=TIME, commit="", registry="", base="https://x.example"
+        root=folder, version=read_version("1.2.3"), time=TIME, commit="", registry=named, base="https://x.example"
     )
     digests = {path.name.split("-")[1]: read_image(path, lambda _: False).digest for path in folder.glob("*.oci.tar")}
     artefacts = release.described(folder, digests)
@@ -66,6 +66,17 @@ def test_each_image_can_be_had_by_its_digest_and_by_the_version(images: Path, re
 
 def test_pushing_twice_changes_nothing(images: Path, registry: Registry) -> None:
     assert push(images, registry, NO_HELM) == push(images, registry, NO_HELM)
+
+
+def test_it_says_that_the_chart_names_another_registry(
+    images: Path, registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for named in (registry.name, "registry.example/virtfn"):
+        for path in (images / release.LIST, images / release.SUMS):
+            path.unlink()
+        push(finished(images, named), registry, NO_HELM)
+        said = "the chart names registry.example/virtfn: whoever" in capsys.readouterr().out
+        assert said == (named != registry.name)
 
 
 @pytest.mark.parametrize("change", ["other", "gone"])

@@ -103,6 +103,7 @@ def test_every_command_of_our_readme_can_be_typed() -> None:
             "helm install v oci://registry.example/virtfn/charts/virtfn --version 0.1.0 -n x",
             f"helm install v oci://{REGISTRY}/charts/virtfn --plain-http --version 1.2.3 -n x",
         ),
+        ("chart=oci://registry.example/virtfn/charts/virtfn", f"chart=oci://{REGISTRY}/charts/virtfn"),
         ("kubectl virtfn list NODE", "kubectl virtfn list node-1"),
         ("kubectl virtfn list <node>", "kubectl virtfn list node-1"),
         ("kubectl get MYNODES", "kubectl get MYNODES"),

@@ -92,6 +92,6 @@ def test_ci_run_hands_its_targets_to_make(tmp_path: Path, words: tuple[str, ...]
     make.write_text('#!/bin/sh\necho "$PWD: $*"\n')
     make.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    command = [ROOT / ".ci/run", *words]
+    command = [str(ROOT / ".ci/run"), *words]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == f"{ROOT}: {targets}\n"
