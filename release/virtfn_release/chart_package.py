@@ -7,7 +7,7 @@ two packages of the same files the same bytes, if SOURCE_DATE_EPOCH is set.
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +72,8 @@ def _somewhere(about: About) -> list[str]:
 def with_images(values: str, registry: str, digests: Mapping[str, str]) -> str:
     """Return the text of a values.yaml with registry and digests filled in; all else of it stays, comments too.
 
-    The digest of a process is a value below a key `digest` or `digests`, and below one with the name of the process, in
-    whatever order: `image.digests.agent`, `images.agent.digest`, `agent.image.digest`.
+    The digest of a process is a key `digest` below one with the name of the process, as `agent.image.digest` or
+    `images.agent.digest`; where there is none, a key with its name below `digests`, as `image.digests.agent`.
 
     Args:
         registry: empty: that value stays.
@@ -83,10 +83,8 @@ def with_images(values: str, registry: str, digests: Mapping[str, str]) -> str:
     """
     wanted = {f"digest of {process}": digest for process, digest in digests.items()}
     wanted |= {"registry": registry} if registry else {}
-    places: dict[str, list[yaml.Node]] = {what: [] for what in wanted}
-    for path, node in _scalars(yaml.compose(values), ()):
-        if (what := _meant(path)) in places:
-            places[what].append(node)
+    scalars = list(_scalars(yaml.compose(values), ()))
+    places = {what: _places(scalars, what) for what in wanted}
     if odd := [what for what, nodes in places.items() if len(nodes) != 1]:
         raise ReleaseError(f"{CHART}/values.yaml does not have exactly one place for the {' and the '.join(odd)}")
     filled = sorted(((nodes[0], wanted[what]) for what, nodes in places.items()), key=lambda each: -_begin(each[0]))
@@ -95,7 +93,14 @@ def with_images(values: str, registry: str, digests: Mapping[str, str]) -> str:
     return values
 
 
+def _places(scalars: Sequence[tuple[tuple[str, ...], yaml.Node]], what: str) -> list[yaml.Node]:
+    found = [(path, node) for path, node in scalars if _meant(path) == what]
+    own = [node for path, node in found if path[-1] == "digest"]
+    return own or [node for _, node in found]
+
+
 def _meant(path: tuple[str, ...]) -> str:
+    """Return what a value of the chart is: the registry of all images, or the digest of one, or nothing of these."""
     if path == _REGISTRY:
         return "registry"
     words = [word.lower() for word in path]

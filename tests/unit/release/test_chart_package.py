@@ -36,6 +36,11 @@ SHAPES = {
         "devicePlugin: {image: {digest: ''}}"
     ),
 }
+SHAPES["both"] = (
+    SHAPES["of each component"]
+    + "digests:\n"
+    + "".join(f"  {process}: keep # counts if the image's own is empty\n" for process in PROCESSES)
+)
 
 
 def scalars(value: object) -> list[object]:
