@@ -86,8 +86,8 @@ release: setup ## write everything of VERSION=1.2.3 into dist/release, as root (
 push: setup ## push images and chart of dist/release to REGISTRY=host/path; print their digests (PLAIN_HTTP=1: no TLS)
 	$(RELEASE) push --registry='$(REGISTRY)' $(if $(PLAIN_HTTP),--plain-http)
 
-stranger: setup ## play the README's quick start in the lab with dist/release, which was made with REGISTRY=10.77.0.1:5000/virtfn
-	PYTHONPATH=lab:release $(PY) -m virtfn_release.stranger
+stranger: setup ## type the README's quick start in a lab that pulls dist/release from a registry (docs/releasing.md)
+	PYTHONPATH=lab:release $(PY) -m virtfn_release.stranger $(PAGE)
 
 draft: ## make a draft of a GitHub release of dist/release, for VERSION=1.2.3 whose tag is there; needs gh
 	gh release create 'v$(VERSION:v%=%)' dist/release/* --draft --verify-tag --title 'virtfn $(VERSION:v%=%)' --notes-file dist/release/notes.md

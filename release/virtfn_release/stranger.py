@@ -5,6 +5,7 @@ the chart is its package from there. From the README differ only host names and 
 registry has no TLS. After each command it waits for what a person would wait for, before the next one is typed.
 """
 
+import argparse
 import json
 import os
 import re
@@ -36,13 +37,15 @@ EXAMPLE = "registry.example/virtfn"
 """The registry in the README."""
 CHART = "charts/virtfn"
 """The chart in a README that installs it from the checkout."""
-HEADING = re.compile(r"^## .*(quick start|use it)", re.IGNORECASE)
+HEADING = re.compile(r"^##? .*(quick start|use it)", re.IGNORECASE)
+LANGUAGES = ("sh", "bash", "shell", "console")
+"""Blocks of these languages are typed."""
 PROGRAMS = ("helm", "kubectl")
-"""A block of the README is typed if it begins with one of these; other blocks show files or what one sees."""
+"""So are blocks of no language that begin with one of these; others show files or what one sees."""
+NOT_TYPED = re.compile(r"\bdocker (build|push)\b")
+"""How to make and push images oneself: here they are those of the release."""
 
 _UNFILLED = re.compile(r"<[a-z][a-z -]*>|\b(?:NODE|VERSION|REGISTRY)\b")
-_HEREDOC = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?")
-_LANGUAGES = ("", "sh", "bash", "shell", "console")
 
 # Variables of one command are there for the next, as in one terminal.
 _SHELL = 'if [ -e "$0" ]; then . "$0"; fi; set -a; eval "$1"; status=$?; export -p > "$0"; exit $status'
@@ -67,33 +70,37 @@ class Typed:
     seconds: float
 
 
-def quick_start(readme: str) -> tuple[str, ...]:
-    """Return the commands of a README's quick start, in order; a here-document belongs to its command.
+def quick_start(page: str) -> tuple[str, ...]:
+    """Return the commands of a page's quick start, in order; a here-document or a loop is one command.
+
+    Args:
+        page: Markdown with a section called `Quick start` or `Use it`, or with such a title.
 
     Raises:
-        LabError: there is no such section, or no command in it.
+        LabError: there is no such section, no command in it, or a command without an end.
     """
-    commands = [command for block in _blocks(_section(readme)) for command in _commands(block)]
+    commands = [command for block in _blocks(_section(page)) for command in _commands(block)]
     if not commands:
-        raise LabError("the README has no section `Quick start` with blocks of helm and kubectl commands")
-    return tuple(commands)
+        raise LabError("the page has no section `Quick start` or `Use it` with commands in blocks")
+    return tuple(command for command in commands if not NOT_TYPED.search(command))
 
 
-def _section(readme: str) -> list[str]:
-    lines = readme.splitlines()
+def _section(page: str) -> list[str]:
+    lines = page.splitlines()
     begin = next((number for number, line in enumerate(lines) if HEADING.match(line)), len(lines))
-    end = next((n for n in range(begin + 1, len(lines)) if lines[n].startswith("## ")), len(lines))
+    mark = lines[begin].partition(" ")[0] + " " if begin < len(lines) else ""
+    end = next((n for n in range(begin + 1, len(lines)) if lines[n].startswith(mark)), len(lines))
     return lines[begin + 1 : end]
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
-    """Yield code blocks, fenced or indented, of languages that a shell understands."""
+    """Yield the lines of code blocks with commands, fenced or indented."""
     block: list[str] = []
     fence: str | None = None
     for line in [*lines, ""]:
         if fence is not None:
             if line.strip() == "```":
-                if fence in _LANGUAGES:
+                if fence in LANGUAGES or (not fence and block and block[0].startswith(PROGRAMS)):
                     yield block
                 block, fence = [], None
             else:
@@ -103,25 +110,29 @@ def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
         elif line.startswith("    "):
             block.append(line[4:])
         elif block:
-            yield block
+            if block[0].startswith(PROGRAMS):
+                yield block
             block = []
 
 
 def _commands(block: Sequence[str]) -> Iterator[str]:
+    """Yield complete commands; where some lines have a prompt, the others are output."""
     prompted = any(line.startswith("$ ") for line in block)
-    lines = [line[2:] for line in block if line.startswith("$ ")] if prompted else list(block)
-    if not lines or not lines[0].startswith(PROGRAMS):
-        return
-    pending = iter(lines)
-    for line in pending:
-        command = [line]
-        while command[-1].endswith("\\"):
-            command.append(next(pending, ""))
-        if found := _HEREDOC.search(line):
-            while command[-1].strip() != found[1]:
-                command.append(next(pending, found[1]))
-        if text := "\n".join(command).strip():
-            yield text
+    command = ""
+    for line in [line[2:] for line in block if line.startswith("$ ")] if prompted else block:
+        command += line + "\n"
+        if _complete(command):
+            if command.strip():
+                yield command.strip()
+            command = ""
+    if command:
+        raise LabError(f"a command has no end:\n{command}")
+
+
+def _complete(command: str) -> bool:
+    """Whether a shell would carry out what was typed so far; it warns of a here-document without end."""
+    done = subprocess.run(["bash", "-n", "-c", command], capture_output=True, text=True, check=False)
+    return done.returncode == 0 and not done.stderr and not command.endswith("\\\n")
 
 
 def filled(command: str, version: str, values: Mapping[str, str]) -> str:
@@ -181,16 +192,19 @@ def shell(state: Path, command: str) -> list[str]:
 
 def main() -> int:
     """Play the quick start; return the exit status. The lab keeps running for a closer look."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("page", nargs="?", default="README.md", help="page with the commands (default: %(default)s)")
+    page = repository() / parser.parse_args().page
     try:
         release = folder(repository())
         version = _version(release)
-        commands = quick_start((repository() / "README.md").read_text())
+        commands = quick_start(page.read_text())
         commands = tuple(filled(command, version, {"NODE": "node-1"}) for command in commands)
         ensure(tuple(FOR_REGISTRIES))
         cluster = up()
         with tempfile.TemporaryDirectory() as session, _registry(cluster):
             _push(cluster)
-            typed = tuple(_type_all(cluster, commands, release, Path(session) / "state"))
+            typed = tuple(_type_all(cluster, commands, release, Path(session)))
     except (LabError, ReleaseError, CommandFailedError, MissingProgramsError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -246,13 +260,16 @@ def _output(process: subprocess.Popen[str]) -> str:
     return text
 
 
-def _type_all(cluster: Cluster, commands: Sequence[str], release: Path, state: Path) -> Iterator[Typed]:
-    path = f"{cluster.tools}:{release}:{os.environ['PATH']}"
+def _type_all(cluster: Cluster, commands: Sequence[str], release: Path, home: Path) -> Iterator[Typed]:
+    """Type commands in a home folder of their own, which is on PATH, as are the release's programs."""
+    own = home / ".local/bin"
+    own.mkdir(parents=True)
+    path = f"{own}:{cluster.tools}:{release}:{os.environ['PATH']}"
     held = False
     for command in commands:
         print(f"$ {command}", flush=True)
         began = time.monotonic()
-        process = cluster.start([*_NO_PROXY, f"PATH={path}", *shell(state, command)])
+        process = cluster.start([*_NO_PROXY, f"PATH={path}", f"HOME={home}", *shell(home / "state", command)])
         print(_output(process), end="", flush=True)
         if process.returncode != 0:
             raise LabError(f"exit {process.returncode} of: {command}")
@@ -267,11 +284,11 @@ def _type_all(cluster: Cluster, commands: Sequence[str], release: Path, state: P
 
 def _wait_for_what_it_asked(cluster: Cluster, command: str) -> None:
     """Wait as a person does who looks at `kubectl get` until it says Ready."""
-    if re.match(r"helm (install|upgrade)\b", command):
+    if re.search(r"\bhelm (install|upgrade)\b", command):
         cluster.until("every pod of virtfn is ready", lambda: all_ready(cluster), _READY)
         if others := strangers(_pods(cluster, NAMESPACE)):
             raise LabError(f"not from {REGISTRY} by digest: {', '.join(others)}")
-    elif re.match(r"kubectl (apply|create)\b", command):
+    elif re.search(r"\bkubectl (apply|create)\b", command):
         cluster.until("policies are Ready and pods run", lambda: _settled(cluster), _SETTLED)
 
 

@@ -76,6 +76,25 @@ def test_the_commands_of_the_section_are_found_in_order(heading: str) -> None:
     )
 
 
+def test_a_page_may_be_a_quick_start_as_a_whole_and_a_loop_is_one_command() -> None:
+    loop = "for word in a b; do\n  echo $word\ndone"
+    page = f"# Quick start\n\n## 1. First\n\n```sh\nmake archive\n{loop}\n```\n\n## 2. Then\n\n```sh\n\nls | wc\n```\n"
+    assert quick_start(page) == ("make archive", loop, "ls | wc")
+
+
+def test_how_to_push_images_oneself_is_not_typed() -> None:
+    page = (
+        "## Use it\n\n```sh\nfor p in a b; do\n  docker build --target $p .\n  docker push x/$p\ndone\nhelm list\n```\n"
+    )
+    assert quick_start(page) == ("helm list",)
+
+
+@pytest.mark.parametrize("command", ["for word in a b; do", "helm list \\", "kubectl apply -f - <<EOF"])
+def test_a_command_without_an_end_is_refused(command: str) -> None:
+    with pytest.raises(LabError, match="has no end"):
+        quick_start(f"## Use it\n\n```sh\n{command}\n```\n")
+
+
 @pytest.mark.parametrize("readme", ["", "# No\n\n    kubectl get x\n", "## Quick start\n\nNothing yet.\n"])
 def test_a_readme_without_commands_is_refused(readme: str) -> None:
     with pytest.raises(LabError, match="Quick start"):

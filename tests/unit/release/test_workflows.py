@@ -38,7 +38,7 @@ def commands(job: dict[str, Any], step: dict[str, Any]) -> Iterator[str]:
 
 
 def test_there_is_one_for_ci_and_one_for_releases() -> None:
-    assert [path.name for path in FILES] == ["ci.yml", "release.yml"]
+    assert {"ci.yml", "release.yml"} <= {path.name for path in FILES}
 
 
 @each
@@ -52,7 +52,7 @@ def test_every_command_is_a_target_of_make(file: Path) -> None:
 
 def test_ci_runs_all_that_make_test_runs() -> None:
     (needed,) = re.findall(r"^test: ([a-z ]+?) ##", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    called = {c for job, step in steps(FILES[0]) if "run" in step for c in commands(job, step)}
+    called = {c for job, step in steps(ROOT / ".github/workflows/ci.yml") if "run" in step for c in commands(job, step)}
     assert {f".ci/run {target}" for target in needed.split()} <= called
 
 
