@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
 
-.PHONY: help setup test lint unit kernel cluster pressure second-cluster consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard release push draft stranger
+.PHONY: help setup test lint unit kernel cluster pressure second-cluster consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -80,6 +80,7 @@ archive: setup ## write dist/virtfn.pyz for packaging/virtfn-boot.service, and d
 images: setup ## build the four images into dist/images, as root (BASE=pinned or a name; default: made of Debian's packages)
 	$(RELEASE) images --base='$(BASE)'
 
+.PHONY: release push stranger draft
 release: setup ## write everything of VERSION=1.2.3 into dist/release, as root (REGISTRY=host/path; docs/releasing.md)
 	$(RELEASE) release --version='$(VERSION)' --registry='$(REGISTRY)' --base='$(BASE)' $(if $(IMAGES),--images='$(IMAGES)') $(if $(DIRTY),--dirty)
 
