@@ -80,6 +80,19 @@ archive: setup ## write dist/virtfn.pyz for packaging/virtfn-boot.service, and d
 images: setup ## build the four images into dist/images, as root (BASE=pinned or a name; default: made of Debian's packages)
 	$(RELEASE) images --base='$(BASE)'
 
+.PHONY: release push stranger draft
+release: setup ## write everything of VERSION=1.2.3 into dist/release, as root (REGISTRY=host/path; docs/releasing.md)
+	$(RELEASE) release --version='$(VERSION)' --registry='$(REGISTRY)' --base='$(BASE)' $(if $(IMAGES),--images='$(IMAGES)') $(if $(DIRTY),--dirty)
+
+push: setup ## push images and chart of dist/release to REGISTRY=host/path; print their digests (PLAIN_HTTP=1: no TLS)
+	$(RELEASE) push --registry='$(REGISTRY)' $(if $(PLAIN_HTTP),--plain-http)
+
+stranger: setup ## type the README's quick start in a lab that pulls dist/release from a registry (docs/releasing.md)
+	PYTHONPATH=lab:release $(PY) -m virtfn_release.stranger $(PAGE)
+
+draft: ## make a draft of a GitHub release of dist/release, for VERSION=1.2.3 whose tag is there; needs gh
+	gh release create 'v$(VERSION:v%=%)' dist/release/* --draft --verify-tag --title 'virtfn $(VERSION:v%=%)' --notes-file dist/release/notes.md
+
 sbom: setup ## write a bill of materials (CycloneDX) of each image into dist/sbom; builds missing images
 	$(RELEASE) sbom --base='$(BASE)'
 

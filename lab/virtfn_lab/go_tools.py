@@ -33,8 +33,8 @@ def tools(*more: str) -> Path:
     """
     modules = sorted(path.parent for path in (repository() / "lab/gomod").glob("*/go.mod"))
     modules += [repository() / "lab/gomod-consumers" / name for name in more]
-    inputs = {module.name: digest(module / "go.mod", module / "go.sum") for module in modules}
-    built = [cached(f"go-{module.name}", {"module": inputs[module.name]}, _builder(module)) for module in modules]
+    inputs = {module.name: _digest(module) for module in modules}
+    built = [_built(module) for module in modules]
 
     def gather(folder: Path) -> None:
         for source in built:
@@ -42,6 +42,23 @@ def tools(*more: str) -> Path:
                 os.link(binary, folder / binary.name)
 
     return cached("tools", inputs, gather)
+
+
+def helm() -> Path:
+    """Return Helm alone, for work on the chart without a cluster.
+
+    Raises:
+        CommandFailedError: it cannot be built here.
+    """
+    return _built(repository() / "lab/gomod/helm") / "helm"
+
+
+def _built(module: Path) -> Path:
+    return cached(f"go-{module.name}", {"module": _digest(module)}, _builder(module))
+
+
+def _digest(module: Path) -> str:
+    return digest(module / "go.mod", module / "go.sum")
 
 
 def _builder(module: Path) -> Callable[[Path], None]:

@@ -22,7 +22,10 @@ PROGRAMS = {
     "unshare": "util-linux",
     "dpkg": "dpkg",
 }
-"""Debian package of each program."""
+"""Debian package of each program that every lab needs."""
+
+FOR_REGISTRIES = {"skopeo": "skopeo", "docker-registry": "docker-registry"}
+"""Likewise of the programs that push images, and that serve them in the lab."""
 
 KERNEL_BUILD = ("bc", "bison", "flex", "gcc", "libc6-dev", "libelf-dev", "make", "xz-utils")
 """Debian packages for building our own kernels; some bring no program to look for."""
@@ -38,12 +41,13 @@ class MissingProgramsError(Exception):
 
 
 def ensure(programs: Collection[str] = PROGRAMS.keys()) -> None:
-    """Install those of these PROGRAMS that are missing, as root on Debian or Ubuntu.
+    """Install those of these PROGRAMS, or of FOR_REGISTRIES, that are missing, as root on Debian or Ubuntu.
 
     Raises:
         MissingProgramsError: a program is missing, and we may not install it here or its package did not bring it.
     """
-    _bring(sorted({PROGRAMS[program] for program in programs if not _there(program)}))
+    packages = PROGRAMS | FOR_REGISTRIES
+    _bring(sorted({packages[program] for program in programs if not _there(program)}))
     if missing := [program for program in programs if not _there(program)]:
         raise MissingProgramsError(f"still missing after installing their packages: {', '.join(missing)}")
 

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from virtfn_release.archive import ArchiveError, Image, read_image
-from virtfn_release.locks import Pin
+from virtfn_release.locks import FOLDER, Pin, pins
 
 OURS = "virtfn"
 """The distribution of this repository."""
@@ -95,9 +95,22 @@ def read_contents(archive: Path) -> Contents:
     )
 
 
-def not_locked(pins: Iterable[Pin], distributions: Iterable[Distribution]) -> list[str]:
+def read_locked(process: str, archive: Path) -> Contents:
+    """Return what is installed in the image of a process, after a comparison with its lock file.
+
+    Raises:
+        ArchiveError: as `read_contents`; or the image has a distribution that its lock file does not have.
+    """
+    contents = read_contents(archive)
+    if strangers := not_locked(pins(process), contents.distributions):
+        names = ", ".join(strangers)
+        raise ArchiveError(f"{archive} has what {FOLDER}/{process}.txt does not lock: {names}; `make images` first")
+    return contents
+
+
+def not_locked(locked: Iterable[Pin], distributions: Iterable[Distribution]) -> list[str]:
     """Return the distributions of our environment whose wheel no pin accepts. Our own wheel is built, not locked."""
-    accepted = {digest.removeprefix("sha256:") for pin in pins for digest in pin.hashes}
+    accepted = {digest.removeprefix("sha256:") for pin in locked for digest in pin.hashes}
     return [each.name for each in distributions if each.ours and each.name != OURS and each.sha256 not in accepted]
 
 

@@ -31,11 +31,13 @@ def folder() -> Path:
     return repository() / "dist/images"
 
 
-def build(base: str) -> dict[str, Image]:
+def build(base: str, ours: str = "", tag: str = "") -> dict[str, Image]:
     """Build all four images and return them by process.
 
     Args:
         base: name of the base image, or PINNED, or empty for a base made here of Debian's packages.
+        ours: version of the wheel in them; empty: that of this checkout.
+        tag: the tag in their names; empty: that version.
 
     Raises:
         NoTimeError: SOURCE_DATE_EPOCH is not set, and this is not a git clone.
@@ -44,8 +46,8 @@ def build(base: str) -> dict[str, Image]:
     time = source_date_epoch()
     prereqs.ensure(PROGRAMS)
     folder().mkdir(parents=True, exist_ok=True)
-    ours = version()
-    names = {process: f"{REGISTRY}/{process}:{ours}" for process in PROCESSES}
+    ours = ours or version()
+    names = {process: f"{REGISTRY}/{process}:{tag or ours}" for process in PROCESSES}
     storage = Path(tempfile.mkdtemp(prefix="images-", dir=run_dir()))
     try:
         buildah = Buildah(storage=storage)

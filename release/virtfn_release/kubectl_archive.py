@@ -48,8 +48,13 @@ def contents(root: Path, version: str) -> Iterator[tuple[str, bytes]]:
     yield from sorted(found.items())
 
 
-def write(folder: Path, root: Path, version: str, base: str = NOWHERE) -> dict[str, str]:
+def write(folder: Path, root: Path, version: str, base: str = NOWHERE, krew: str = "") -> dict[str, str]:
     """Write program, archive and manifest into a folder; return their digests, `sha256:HEX`, by name.
+
+    Args:
+        version: what the program says of itself.
+        base: URL of the folder that the archive is published in.
+        krew: the same version as krew wants it, a semantic one; empty: `version`.
 
     Raises:
         OSError: a file cannot be read or written.
@@ -58,7 +63,7 @@ def write(folder: Path, root: Path, version: str, base: str = NOWHERE) -> dict[s
     digests = {PROGRAM: write_zipapp(program, contents(root, version))}
     archive = _zip({PROGRAM: (program.read_bytes(), 0o755), "LICENSE": ((root / "LICENSE").read_bytes(), 0o644)})
     (folder / f"{PROGRAM}.zip").write_bytes(archive)
-    filled = manifest((root / TEMPLATE).read_text(), version, hashlib.sha256(archive).hexdigest(), base)
+    filled = manifest((root / TEMPLATE).read_text(), krew or version, hashlib.sha256(archive).hexdigest(), base)
     (folder / "virtfn.yaml").write_text(filled)
     found = {f"{PROGRAM}.zip": archive, "virtfn.yaml": filled.encode()}
     return digests | {name: f"sha256:{hashlib.sha256(data).hexdigest()}" for name, data in found.items()}
