@@ -1,16 +1,14 @@
 """Digests and registry get into the chart's values wherever they are kept, and nothing else of the text changes."""
 
-import re
 from pathlib import Path
 
 import pytest
 import yaml
 from fake_release import write_helm
-from served_registry import helm
 
 from virtfn_lab.images import PROCESSES
 from virtfn_lab.paths import repository
-from virtfn_release.chart_package import CHART, NOWHERE, About, crds, install_manifest, package, with_images
+from virtfn_release.chart_package import CHART, About, crds, install_manifest, with_images
 from virtfn_release.release_version import ReleaseError
 
 DIGESTS = {process: f"sha256:{number}{'a' * 63}" for number, process in enumerate(PROCESSES)}
@@ -90,25 +88,3 @@ def test_the_manifest_says_how_to_apply_it_and_what_to_replace(tmp_path: Path, r
 def test_the_bundle_has_every_crd() -> None:
     kinds = [each["spec"]["names"]["kind"] for each in yaml.safe_load_all(crds(repository()))]
     assert sorted(kinds) == ["SriovNode", "SriovPolicy"]
-
-
-@pytest.mark.parametrize("registry", ["", "registry.example/virtfn"])
-def test_helm_makes_the_same_package_twice_and_its_objects_name_the_images_by_digest(
-    tmp_path: Path, registry: str
-) -> None:
-    program = helm()
-    about = About(version="1.2.3-rc.1", registry=registry, digests=DIGESTS, time=1_700_000_000)
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-    first, second = (package(repository(), tmp_path / name, program, about) for name in ("first", "second"))
-    assert first.name == "virtfn-1.2.3-rc.1.tgz"
-    assert first.read_bytes() == second.read_bytes()
-    text = install_manifest(program, first, about)
-    objects = [each for each in yaml.safe_load_all(text) if each]
-    (namespace,) = [each for each in objects if each["kind"] == "Namespace"]
-    assert namespace["metadata"]["name"] == "virtfn-system"
-    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
-    assert [each["kind"] for each in objects].index("Namespace") < 3, "before all that is in it"
-    assert not [each for each in objects if "helm.sh/hook" in each["metadata"].get("annotations", {})]
-    found = re.findall(r"image: \"?(\S+?)\"?$", text, re.MULTILINE)
-    assert set(found) == {f"{registry or NOWHERE}/{process}@{digest}" for process, digest in DIGESTS.items()}

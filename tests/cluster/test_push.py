@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from fake_release import write_images
-from served_registry import PASSWORDS, helm, served
+from served_registry import PASSWORDS, served
 
+from virtfn_lab.go_tools import helm
 from virtfn_lab.images import PROCESSES
 from virtfn_lab.run import CommandFailedError
 from virtfn_release import release
