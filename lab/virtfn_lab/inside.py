@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from virtfn_lab import audit
-from virtfn_lab.node_image import NodeImage
+from virtfn_lab.node_image import in_folder
 from virtfn_lab.paths import repository
 from virtfn_lab.pki import SERVICE_ADDRESS, node_network
 from virtfn_lab.qemu import Guest, Hardware, command
@@ -134,7 +134,7 @@ def _node(options: argparse.Namespace, number: int) -> list[str]:
     image = options.image
     guest = Guest(
         hardware=Hardware(topology=options.topology, memory_mb=3072, threads="multi"),
-        image=NodeImage(vmlinuz=image / "vmlinuz", initrd=image / "initrd", disk=image / "node.ext4"),
+        image=in_folder(image),
         shares={
             "src": (repository(), False),
             "tools": (options.tools, False),

@@ -137,6 +137,7 @@ def command(guest: Guest) -> list[str]:
     boot += ["intel_iommu=on", "iommu=pt"] if hardware.iommu else []
     boot += [f"virtfn.{name}={value}" for name, value in guest.settings.items()]
     words = ["qemu-system-x86_64", "-display", "none", "-nodefaults", "-M", "q35,kernel-irqchip=split"]
+    words += ["-bios", str(guest.image.firmware)]
     words += [] if guest.reboots else ["-no-reboot"]
     words += ["-m", str(hardware.memory_mb), "-smp", str(hardware.cpus), *accelerator(guest)]
     words += ["-serial", f"file:{guest.console}", "-qmp", f"unix:{guest.monitor},server=on,wait=off"]

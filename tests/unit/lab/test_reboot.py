@@ -22,7 +22,7 @@ from virtfn_lab.reboot import RESET, reboot
 @pytest.mark.parametrize("reboots", [True, False])
 def test_only_a_machine_that_may_reboot_comes_back(monkeypatch: pytest.MonkeyPatch, reboots: bool) -> None:
     monkeypatch.setattr(qemu, "accelerator", lambda _: [])
-    image = NodeImage(vmlinuz=Path("/v"), initrd=Path("/i"), disk=Path("/d"))
+    image = NodeImage(firmware=Path("/f"), vmlinuz=Path("/v"), initrd=Path("/i"), disk=Path("/d"))
     guest = qemu.Guest(
         hardware=qemu.Hardware(),
         image=image,
