@@ -1,4 +1,4 @@
-"""Build Kubernetes, etcd, containerd and Helm from Go modules, in the versions of lab/gomod.
+"""Build Kubernetes, etcd, containerd, Helm and helm-docs from Go modules, in the versions of lab/gomod*.
 
 Each binary is stamped with its version: an unstamped kubelet reports a placeholder, and a mix of stamped and unstamped
 binaries misjudges which features exist. Go's module and build caches are in the lab's own cache folder.
@@ -33,15 +33,33 @@ def tools(*more: str) -> Path:
     """
     modules = sorted(path.parent for path in (repository() / "lab/gomod").glob("*/go.mod"))
     modules += [repository() / "lab/gomod-consumers" / name for name in more]
-    inputs = {module.name: digest(module / "go.mod", module / "go.sum") for module in modules}
-    built = [cached(f"go-{module.name}", {"module": inputs[module.name]}, _builder(module)) for module in modules]
+    folders = [_built(module) for module in modules]
 
     def gather(folder: Path) -> None:
-        for source in built:
+        for source in folders:
             for binary in source.iterdir():
                 os.link(binary, folder / binary.name)
 
-    return cached("tools", inputs, gather)
+    return cached("tools", {module.name: _fingerprint(module) for module in modules}, gather)
+
+
+def helm() -> Path:
+    """Return Helm of lab/gomod. What renders the chart needs nothing else, and the rest takes 20 minutes to build."""
+    return _built(repository() / "lab/gomod/helm") / "helm"
+
+
+def helm_docs() -> Path:
+    """Return helm-docs, which makes the chart's README.md from values.yaml."""
+    return _built(repository() / "lab/gomod-chart/helm-docs") / "helm-docs"
+
+
+def _built(module: Path) -> Path:
+    """Return the folder with the binaries of a module."""
+    return cached(f"go-{module.name}", {"module": _fingerprint(module)}, _builder(module))
+
+
+def _fingerprint(module: Path) -> str:
+    return digest(module / "go.mod", module / "go.sum")
 
 
 def _builder(module: Path) -> Callable[[Path], None]:
