@@ -53,7 +53,10 @@ def test_a_server_with_a_release_gets_no_second_one(cluster: Cluster) -> None:
     for words, why in (
         (("another", "--namespace", "elsewhere"), "release virtfn in namespace virtfn-system is there already"),
         (("another", "--namespace", "virtfn-system"), "release virtfn in namespace virtfn-system is there already"),
-        (("virtfn", "--namespace", "virtfn-system", "--set", "fullnameOverride=sriov"), "is virtfn-agent, and nameOverride"),
+        (
+            ("virtfn", "--namespace", "virtfn-system", "--set", "fullnameOverride=sriov"),
+            "is virtfn-agent, and nameOverride",
+        ),
     ):
         done = cluster.helm(
             *("template", *words, str(chart_files.CHART), "--set", "image.registry=r.example", "--dry-run=server"),

@@ -150,7 +150,10 @@ CHANGES: dict[str, Change] = {
     ),
     "commonAnnotations": Change(
         {"team": "net"},
-        ("ConfigMap/virtfn-dashboard metadata/annotations/team=net", f"{WORKLOADS['agent']} metadata/annotations/team=net"),
+        (
+            "ConfigMap/virtfn-dashboard metadata/annotations/team=net",
+            f"{WORKLOADS['agent']} metadata/annotations/team=net",
+        ),
     ),
     "revisionHistoryLimit": Change(4, tuple(f"{it} spec/revisionHistoryLimit=4" for it in WORKLOADS.values())),
     "logLevel": Change("error", tuple(f"{it}/args[]=--log-level=error" for it in CONTAINERS.values())),
@@ -204,7 +207,9 @@ CHANGES: dict[str, Change] = {
             f"-{TEMPLATE['agent']}/metadata/annotations/openshift.io/required-scc=virtfn-agent",
         ),
     ),
-    "controller.replicas": Change(1, (f"{WORKLOADS['controller']} spec/replicas=1", "-PodDisruptionBudget/virtfn-controller")),
+    "controller.replicas": Change(
+        1, (f"{WORKLOADS['controller']} spec/replicas=1", "-PodDisruptionBudget/virtfn-controller")
+    ),
     "controller.turnTimeoutSeconds": Change(61, (f"{CONTAINERS['controller']}/env/VIRTFN_TURN_TIMEOUT/value=61",)),
     "controller.topologySpreadConstraints": Change(
         [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
@@ -217,7 +222,9 @@ CHANGES: dict[str, Change] = {
         {"type": "Recreate"}, (f"{WORKLOADS['controller']} spec/strategy/type=Recreate",)
     ),
     "agent.maxUnavailable": Change(2, (f"{WORKLOADS['agent']} spec/updateStrategy/rollingUpdate/maxUnavailable=2",)),
-    "agent.updateStrategy": Change(SURGE, (f"{WORKLOADS['agent']} spec/updateStrategy/rollingUpdate/maxUnavailable=3",)),
+    "agent.updateStrategy": Change(
+        SURGE, (f"{WORKLOADS['agent']} spec/updateStrategy/rollingUpdate/maxUnavailable=3",)
+    ),
     "devicePlugin.maxUnavailable": Change(
         2, (f"{WORKLOADS['devicePlugin']} spec/updateStrategy/rollingUpdate/maxSurge=2",)
     ),
@@ -242,7 +249,11 @@ CHANGES: dict[str, Change] = {
         ),
     ),
     "eviction.enabled": Change(
-        False, ("-ClusterRole/virtfn-controller rules/5/resources[]=pods/eviction", "-ValidatingAdmissionPolicy/virtfn-eviction")
+        False,
+        (
+            "-ClusterRole/virtfn-controller rules/5/resources[]=pods/eviction",
+            "-ValidatingAdmissionPolicy/virtfn-eviction",
+        ),
     ),
     "helmTest.enabled": Change(False, ("-Pod/virtfn-test",)),
     "helmTest.resources": Change(
