@@ -1,6 +1,7 @@
 """The chart's files that are made from others: its README.md, and the renderings of eight sets of values.
 
-`python -m virtfn_lab.chart_files readme|goldens` writes them (`make chart-readme`, `make chart-goldens`); tests compare.
+`python -m virtfn_lab.chart_files readme|goldens` writes them (`make chart-readme`, `make chart-goldens`), and tests
+compare.
 """
 
 import shutil
