@@ -10,6 +10,7 @@ import yaml
 
 from virtfn_lab import chart_files
 from virtfn_lab.cluster import Cluster
+from virtfn_lab.product import CHART
 
 FOREIGN = {"monitoring.coreos.com/v1", "security.openshift.io/v1"}
 """APIs of other programs, which the lab's API server does not have."""
@@ -59,7 +60,7 @@ def test_a_server_with_a_release_gets_no_second_one(cluster: Cluster) -> None:
         ),
     ):
         done = cluster.helm(
-            *("template", *words, str(chart_files.CHART), "--set", "image.registry=r.example", "--dry-run=server"),
+            *("template", *words, str(CHART), "--set", "image.registry=r.example", "--dry-run=server"),
             check=False,
         )
         assert done.returncode != 0

@@ -109,7 +109,7 @@ def user(account: str) -> str:
 
 
 POOL = {"key": "pool", "operator": "Exists"}
-RACK = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+RACK: Object = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
 SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 3}}
 PLACES = {"controller": ("controller",), "nodes": BOTH, "bootUnit": ("bootUnit",)}
 """Which processes the values of a key place on nodes."""

@@ -88,7 +88,7 @@ def test_agent_and_device_plugin_run_on_the_same_nodes() -> None:
 
 
 def test_the_older_values_count_where_both_are_the_same() -> None:
-    """`helm upgrade --reuse-values` brings them from an older chart, whose defaults they were."""
+    """So that a file of values for an older chart goes on working."""
     both = [
         f"{pods}.{value}"
         for pods in ("agent", "devicePlugin")

@@ -85,7 +85,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 
 {{/* Where agent and device plugin run, as YAML. `agent` and `devicePlugin` had values of their own for that; where both
-     still have the same, these count (--reuse-values brings them). templates/refusals.yaml refuses anything else. */}}
+     still have the same, these count. templates/refusals.yaml refuses anything else. */}}
 {{- define "virtfn.nodes" -}}
 {{- $nodes := deepCopy .Values.nodes }}
 {{- range $field := list "nodeSelector" "tolerations" }}
