@@ -29,6 +29,10 @@ NFD = "feature\\.node\\.kubernetes\\.io/network-sriov\\.capable"
         (["commonAnnotations.helm\\.sh/resource-policy=delete"], "commonAnnotations: the chart itself sets"),
         # Accounts.
         (["agent.serviceAccount.create=false"], "agent.serviceAccount.create is false and its name is empty"),
+        (
+            ["agent.serviceAccount.create=false", "agent.serviceAccount.name=default"],
+            "agent.serviceAccount.name is default, the account of every pod",
+        ),
         (["agent.serviceAccount.name=a", "devicePlugin.serviceAccount.name=a"], "have the same ServiceAccount, a"),
         (["devicePlugin.serviceAccount.name=virtfn-agent"], "have the same ServiceAccount, virtfn-agent"),
         # What was a value of agent and device plugin each.
@@ -39,6 +43,10 @@ NFD = "feature\\.node\\.kubernetes\\.io/network-sriov\\.capable"
         (["devicePlugin.nodeSelector.a=b"], "are now one value, nodes.nodeSelector"),
         (["agent.nodeSelector.a=b", "devicePlugin.nodeSelector.a=c"], "are now one value, nodes.nodeSelector"),
         (["agent.tolerations[0].key=a"], "are now one value, nodes.tolerations"),
+        (["devicePlugin.affinity.podAffinity=null", "agent.affinity.podAffinity.a=b"], "one value, nodes.affinity"),
+        # Two agents on a node.
+        (["agent.updateStrategy.rollingUpdate.maxSurge=1"], "maxSurge is not 0: for a while two agents"),
+        (["agent.updateStrategy.rollingUpdate.maxSurge=10%"], "maxSurge is not 0: for a while two agents"),
         (
             ["agent.nodeSelector.a=b", "devicePlugin.nodeSelector.a=b", "nodes.nodeSelector.c=d"],
             "nodes.nodeSelector and the older agent.nodeSelector are both set, and differ",
@@ -58,7 +66,7 @@ def test_a_refusal_names_the_value(values: list[str], says: str) -> None:
         ("agent.extraArgs={-v}", "one option of the process like --name or --name=value"),
         ("agent.host.extraEnv[0].name=TZ", "/agent/host"),
         ("agent.extraEnv[0].value=x", "/agent/extraEnv/0"),
-        ("agent.updateStrategy.rollingUpdate.maxSurge=1", "/agent/updateStrategy/rollingUpdate"),
+        ("agent.updateStrategy.rollingUpdate.maxSurge=some", "/agent/updateStrategy/rollingUpdate"),
         ("agent.hostNetwork=true", "hostNetwork"),
         ("fullnameOverride=Virtfn", "a name of at most 40 small letters"),
         ("controller.image.repository=A", "a name of an image below the registry"),

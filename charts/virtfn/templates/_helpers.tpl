@@ -88,7 +88,7 @@ annotations: {{- toYaml . | nindent 2 }}
      still have the same, these count. templates/refusals.yaml refuses anything else. */}}
 {{- define "virtfn.nodes" -}}
 {{- $nodes := deepCopy .Values.nodes }}
-{{- range $field := list "nodeSelector" "tolerations" }}
+{{- range $field := list "nodeSelector" "tolerations" "affinity" }}
 {{- if hasKey $.Values.agent $field }}
 {{- $_ := set $nodes $field (get $.Values.agent $field) }}
 {{- end }}
