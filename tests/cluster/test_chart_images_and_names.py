@@ -6,23 +6,25 @@ import pytest
 import yaml
 
 from virtfn_lab.chart import WORKLOADS, Objects, container, pod, pods, powerless, render, render_values, template
-from virtfn_lab.product import NAMESPACE
+from virtfn_lab.product import CHART, NAMESPACE
 
+APP: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+"""The tag of images for which no value says one."""
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
 @pytest.mark.parametrize(
     ("values", "image"),
     [
-        ((), "registry.example/virtfn/host:0.1.0"),
+        ((), f"registry.example/virtfn/host:{APP}"),
         (("image.tag=v1",), "registry.example/virtfn/host:v1"),
         (("image.tag=v1", "agent.host.image.tag=v2"), "registry.example/virtfn/host:v2"),
         ((f"image.digests.host={DIGEST}", "agent.host.image.tag=v2"), f"registry.example/virtfn/host@{DIGEST}"),
         ((f"agent.host.image.digest={OTHER}", f"image.digests.host={DIGEST}"), f"registry.example/virtfn/host@{OTHER}"),
-        (("agent.host.image.registry=r:5000/x", "global.imageRegistry=g"), "r:5000/x/host:0.1.0"),
-        (("global.imageRegistry=g",), "registry.example/virtfn/host:0.1.0"),
-        (("image.registry=", "global.imageRegistry=g.example"), "g.example/host:0.1.0"),
-        (("agent.host.image.repository=a/b",), "registry.example/virtfn/a/b:0.1.0"),
+        (("agent.host.image.registry=r:5000/x", "global.imageRegistry=g"), f"r:5000/x/host:{APP}"),
+        (("global.imageRegistry=g",), f"registry.example/virtfn/host:{APP}"),
+        (("image.registry=", "global.imageRegistry=g.example"), f"g.example/host:{APP}"),
+        (("agent.host.image.repository=a/b",), f"registry.example/virtfn/a/b:{APP}"),
     ],
 )
 def test_the_nearest_value_of_an_image_counts_and_a_digest_before_a_tag(values: tuple[str, ...], image: str) -> None:
@@ -123,5 +125,5 @@ def test_what_helm_test_runs_has_neither_power_nor_token() -> None:
     assert spec["nodeSelector"] == {"kubernetes.io/os": "linux", "a": "b"}
     (item,) = spec["containers"]
     assert powerless(item)
-    assert item["image"] == "registry.example/virtfn/host:0.1.0"
+    assert item["image"] == f"registry.example/virtfn/host:{APP}"
     assert item["command"] == ["/opt/virtfn/bin/virtfn", "list", "--all"]

@@ -17,6 +17,8 @@ from virtfn_lab.chart import Object, render_values
 from virtfn_lab.product import CHART
 
 VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
+APP: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+"""The tag of images for which no value says one."""
 SHA = "sha256:" + "c" * 64
 EVERYTHING: Object = {
     "image": {"registry": "registry.example/virtfn"},
@@ -64,8 +66,8 @@ def of_images() -> Iterator[tuple[str, Change]]:
         image = f"{CONTAINERS[key]}/image"
         yield f"image.digests.{name}", Change(SHA, (f"{image}=registry.example/virtfn/{name}@{SHA}",))
         yield f"{key}.image.digest", Change(SHA, (f"{image}=registry.example/virtfn/{name}@{SHA}",))
-        yield f"{key}.image.registry", Change("own.example", (f"{image}=own.example/{name}:0.1.0",))
-        yield f"{key}.image.repository", Change("a/b", (f"{image}=registry.example/virtfn/a/b:0.1.0",))
+        yield f"{key}.image.registry", Change("own.example", (f"{image}=own.example/{name}:{APP}",))
+        yield f"{key}.image.repository", Change("a/b", (f"{image}=registry.example/virtfn/a/b:{APP}",))
         yield f"{key}.image.tag", Change("7", (f"{image}=registry.example/virtfn/{name}:7",))
         yield f"{key}.image.pullPolicy", Change("Always", (f"{CONTAINERS[key]}/imagePullPolicy=Always",))
 
@@ -134,11 +136,11 @@ CHANGES: dict[str, Change] = {
     **dict(of_places()),
     "global.imageRegistry": Change(
         "global.example",
-        (f"{CONTAINERS['agent']}/image=global.example/agent:0.1.0",),
+        (f"{CONTAINERS['agent']}/image=global.example/agent:{APP}",),
         {"image": {"registry": ""}, "global": {"imageRegistry": "before.example"}},
     ),
     "global.imagePullSecrets": Change([{"name": "s"}], tuple(f"{spec}/imagePullSecrets/s" for spec in SPEC.values())),
-    "image.registry": Change("r.example", (f"{CONTAINERS['agent.host']}/image=r.example/host:0.1.0",)),
+    "image.registry": Change("r.example", (f"{CONTAINERS['agent.host']}/image=r.example/host:{APP}",)),
     "image.tag": Change("8", (f"{CONTAINERS['bootUnit']}/image=registry.example/virtfn/host:8",)),
     "image.pullPolicy": Change("Never", tuple(f"{it}/imagePullPolicy=Never" for it in CONTAINERS.values())),
     "imagePullSecrets": Change([{"name": "s"}], ("Pod/virtfn-test spec/imagePullSecrets/s",)),
