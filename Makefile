@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
 
-.PHONY: help setup test lint unit kernel cluster pressure second-cluster consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard
+.PHONY: help setup test lint unit kernel cluster pressure second-cluster consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard chart-readme chart-goldens
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -108,6 +108,12 @@ changelog: setup ## print the notes of the next release; VERSION=1.2.3 moves the
 stubs: setup ## generate the kubelet's wire types from their .proto files
 	for root in deviceplugin operator; do for proto in $$(cd $$root && find . -name '*.proto'); do \
 	  $(PY) -m grpc_tools.protoc -I $$root --python_out=$$root --pyi_out=$$root --grpc_python_out=$$root $$proto; done; done
+
+chart-readme: setup ## write charts/virtfn/README.md from the chart's values, with helm-docs; a test compares them
+	$(LAB).chart_files readme
+
+chart-goldens: setup ## render the eight sets of values in tests/cluster/chart_goldens anew; a test compares them
+	$(LAB).chart_files goldens
 
 crds: ## copy the CRDs into the chart; a test compares them
 	cp crds/*.yaml charts/virtfn/crds/

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from typing import Any
 
 import yaml
 
-from virtfn_lab.go_tools import tools
+from virtfn_lab import go_tools
 from virtfn_lab.product import CHART, NAMESPACE
 
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 REGISTRY = "image.registry=registry.example/virtfn"
+VERSION = "1.37.0"
+"""Version of the API server that the chart is rendered for, if a test says no other."""
 WORKLOADS = {"controller": "Deployment", "agent": "DaemonSet", "deviceplugin": "DaemonSet"}
 
 Object = dict[str, Any]
@@ -21,13 +24,34 @@ Objects = dict[tuple[str, str], Object]
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Helm, without a cluster."""
-    return subprocess.run([tools() / "helm", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([go_tools.helm(), *arguments], capture_output=True, text=True, check=False)
 
 
-def template(*values: str, version: str = "1.37.0") -> subprocess.CompletedProcess[str]:
-    """Run `helm template` with these values, for an API server of this version."""
+def template(*values: str, version: str = VERSION) -> subprocess.CompletedProcess[str]:
+    """Run `helm template` with these values, for an API server of this version; without what `helm test` runs."""
     sets = [part for value in values for part in ("--set", value)]
-    return helm("template", "virtfn", str(CHART), "--namespace", NAMESPACE, "--kube-version", version, *sets)
+    return helm(*_template(version), "--skip-tests", *sets)
+
+
+def _template(version: str) -> tuple[str, ...]:
+    return "template", "virtfn", str(CHART), "--namespace", NAMESPACE, "--kube-version", version
+
+
+def render_values(values: Object, version: str = VERSION) -> str:
+    """Return what `helm template` prints for these values, those of `helm test` included.
+
+    Args:
+        values: what a file of values has; keys that it leaves out are the chart's.
+
+    Raises:
+        AssertionError: Helm refuses the values.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(values, file)
+        file.flush()
+        done = helm(*_template(version), "--values", file.name)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def render(*values: str, version: str = "1.37.0") -> Objects:

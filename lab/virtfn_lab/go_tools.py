@@ -1,4 +1,4 @@
-"""Build Kubernetes, etcd, containerd and Helm from Go modules, in the versions of lab/gomod.
+"""Build Kubernetes, etcd, containerd, Helm and helm-docs from Go modules, in the versions of lab/gomod*.
 
 Each binary is stamped with its version: an unstamped kubelet reports a placeholder, and a mix of stamped and unstamped
 binaries misjudges which features exist. Go's module and build caches are in the lab's own cache folder.
@@ -33,31 +33,32 @@ def tools(*more: str) -> Path:
     """
     modules = sorted(path.parent for path in (repository() / "lab/gomod").glob("*/go.mod"))
     modules += [repository() / "lab/gomod-consumers" / name for name in more]
-    inputs = {module.name: _digest(module) for module in modules}
-    built = [_built(module) for module in modules]
+    folders = [_built(module) for module in modules]
 
     def gather(folder: Path) -> None:
-        for source in built:
+        for source in folders:
             for binary in source.iterdir():
                 os.link(binary, folder / binary.name)
 
-    return cached("tools", inputs, gather)
+    return cached("tools", {module.name: _fingerprint(module) for module in modules}, gather)
 
 
 def helm() -> Path:
-    """Return Helm alone, for work on the chart without a cluster.
-
-    Raises:
-        CommandFailedError: it cannot be built here.
-    """
+    """Return Helm of lab/gomod. What renders the chart needs nothing else, and the rest takes 20 minutes to build."""
     return _built(repository() / "lab/gomod/helm") / "helm"
 
 
+def helm_docs() -> Path:
+    """Return helm-docs, which makes the chart's README.md from values.yaml."""
+    return _built(repository() / "lab/gomod-chart/helm-docs") / "helm-docs"
+
+
 def _built(module: Path) -> Path:
-    return cached(f"go-{module.name}", {"module": _digest(module)}, _builder(module))
+    """Return the folder with the binaries of a module."""
+    return cached(f"go-{module.name}", {"module": _fingerprint(module)}, _builder(module))
 
 
-def _digest(module: Path) -> str:
+def _fingerprint(module: Path) -> str:
     return digest(module / "go.mod", module / "go.sum")
 
 

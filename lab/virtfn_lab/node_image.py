@@ -67,9 +67,10 @@ LEFT_OUT: tuple[str, ...] = (
 FIRMWARE = ("bookworm", "seabios")
 """Suite and package of the firmware: SeaBIOS 1.16.2, not the 1.16.3 that comes with Debian's QEMU 10.0.2.
 
-1.16.3 gives root ports windows above 4 GiB, and this QEMU takes the lower 32 bits only of where VFs have their registers
-(it makes VFs before it knows that these BARs have 64 bits). Then every access goes nowhere: igbvf waits two seconds a VF
-and gives up, DPDK and guests have a VF that does not answer (measured: 5.5 s for two VFs, 1.1 s with 1.16.2).
+1.16.3 gives root ports windows above 4 GiB, and this QEMU takes only the lower 32 bits of where VFs have their
+registers (it makes VFs before it knows that these BARs have 64 bits). Then every access goes nowhere: igbvf waits two
+seconds a VF and gives up, DPDK and guests have a VF that does not answer (measured: 5.5 s for two VFs, 1.1 s with
+1.16.2).
 """
 
 DISK_SIZE = "2G"

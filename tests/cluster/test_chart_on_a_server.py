@@ -15,3 +15,12 @@ def test_a_server_takes_every_object(cluster: Cluster) -> None:
     warnings = [line for line in answer.stderr.splitlines() if "last-applied-configuration" not in line]
     assert [line for line in warnings if line.strip()] == []
     assert answer.stdout.count("(server dry run)") == rendered.count("\nkind: ")
+
+
+def test_helm_test_lists_the_functions_of_a_node(cluster: Cluster) -> None:
+    try:
+        done = cluster.helm("test", "virtfn", "--namespace", NAMESPACE, "--logs", "--timeout", "5m", check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "igb" in done.stdout, "the emulated card's driver"
+    finally:
+        cluster.kubectl("delete", "pod", "virtfn-test", "--namespace", NAMESPACE, "--ignore-not-found")

@@ -1,14 +1,42 @@
+{{/* The beginning of the objects' names. No release is part of it, because a cluster has one virtfn. */}}
+{{- define "virtfn.fullname" -}}
+{{ coalesce .Values.fullnameOverride .Values.nameOverride "virtfn" }}
+{{- end }}
+
+{{/* The name of one component's objects: (list $ "agent"). */}}
+{{- define "virtfn.object" -}}
+{{ include "virtfn.fullname" (index . 0) }}-{{ index . 1 }}
+{{- end }}
+
+{{/* The values of one process by the name of its image, as YAML: (list $ "agent"). The boot unit has no image. */}}
+{{- define "virtfn.process" -}}
+{{- $values := (index . 0).Values -}}
+{{- $processes := dict "controller" $values.controller "agent" $values.agent "host" $values.agent.host "deviceplugin" $values.devicePlugin "bootunit" $values.bootUnit -}}
+{{- get $processes (index . 1) | required (printf "the chart has no process %s" (index . 1)) | toYaml -}}
+{{- end }}
+
+{{/* The name of one component's ServiceAccount: (list $ "agent"). */}}
+{{- define "virtfn.account" -}}
+{{- (fromYaml (include "virtfn.process" .)).serviceAccount.name | default (include "virtfn.object" .) -}}
+{{- end }}
+
 {{/* The image of one process, by digest if one is set: (list $ "agent"). */}}
 {{- define "virtfn.image" -}}
 {{- $top := index . 0 -}}
 {{- $name := index . 1 -}}
-{{- $image := $top.Values.image -}}
-{{- $registry := required "image.registry is not set: say where your images of virtfn are, like --set image.registry=registry.example/virtfn. There is no default, because one of them runs privileged on every node." $image.registry -}}
-{{- with get $image.digests $name -}}
-{{ $registry }}/{{ $name }}@{{ . }}
+{{- $all := $top.Values.image -}}
+{{- $own := (fromYaml (include "virtfn.process" .)).image -}}
+{{- $registry := coalesce $own.registry $all.registry $top.Values.global.imageRegistry | required "image.registry is not set: say where your images of virtfn are, like --set image.registry=registry.example/virtfn. There is no default, because one of them runs privileged on every node." -}}
+{{- with coalesce $own.digest (get $all.digests $name) -}}
+{{ $registry }}/{{ $own.repository }}@{{ . }}
 {{- else -}}
-{{ $registry }}/{{ $name }}:{{ $image.tag | default $top.Chart.AppVersion }}
+{{ $registry }}/{{ $own.repository }}:{{ coalesce $own.tag $all.tag $top.Chart.AppVersion }}
 {{- end -}}
+{{- end }}
+
+{{/* The pull policy of one process' image: (list $ "agent"). */}}
+{{- define "virtfn.pullPolicy" -}}
+{{- (fromYaml (include "virtfn.process" .)).image.pullPolicy | default (index . 0).Values.image.pullPolicy -}}
 {{- end }}
 
 {{/* The labels that select one component's pods; they must never change: (list $ "agent"). */}}
@@ -18,31 +46,91 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
-{{/* All labels of one component: (list $ "agent"). */}}
+{{/* All labels of one component, and more if they are given: (list $ "agent"), (list $ "agent" $labels). */}}
 {{- define "virtfn.labels" -}}
 {{- $top := index . 0 -}}
-{{ include "virtfn.selector" . }}
-app.kubernetes.io/version: {{ $top.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $top.Release.Service }}
-helm.sh/chart: {{ $top.Chart.Name }}-{{ $top.Chart.Version }}
+{{- $more := dict -}}
+{{- if gt (len .) 2 }}{{ $more = index . 2 }}{{ end -}}
+{{- $chart := printf "%s-%s" $top.Chart.Name $top.Chart.Version | replace "+" "_" -}}
+{{- $fixed := dict "app.kubernetes.io/version" $top.Chart.AppVersion "app.kubernetes.io/managed-by" $top.Release.Service "helm.sh/chart" $chart -}}
+{{- merge (fromYaml (include "virtfn.selector" .)) $fixed (deepCopy $more) $top.Values.commonLabels | toYaml -}}
 {{- end }}
 
-{{/* The part of a pod's spec that all components share: (dict "top" $ "values" .Values.agent "component" "agent"). */}}
+{{/* Labels and annotations of an object, below its metadata: (list $ "agent"), with more labels and annotations:
+     (list $ "agent" $labels $annotations). */}}
+{{- define "virtfn.meta" -}}
+{{- $top := index . 0 -}}
+{{- $labels := dict -}}
+{{- $annotations := dict -}}
+{{- if gt (len .) 2 }}{{ $labels = index . 2 }}{{ end -}}
+{{- if gt (len .) 3 }}{{ $annotations = index . 3 }}{{ end -}}
+labels: {{- include "virtfn.labels" (list $top (index . 1) $labels) | nindent 2 }}
+{{- with merge (deepCopy $annotations) $top.Values.commonAnnotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Labels and annotations of one component's pods: (list $ "agent"), with annotations of the chart itself:
+     (list $ "agent" $annotations). */}}
+{{- define "virtfn.podMeta" -}}
+{{- $top := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $values := fromYaml (include "virtfn.process" .) -}}
+{{- $annotations := dict -}}
+{{- if gt (len .) 2 }}{{ $annotations = deepCopy (index . 2) }}{{ end -}}
+{{- if $top.Values.securityContextConstraints.create }}
+{{- $_ := set $annotations "openshift.io/required-scc" (include "virtfn.object" .) }}
+{{- end }}
+{{- include "virtfn.meta" (list $top $component $values.podLabels (merge $annotations $values.podAnnotations)) }}
+{{- end }}
+
+{{/* Where agent and device plugin run, as YAML. `agent` and `devicePlugin` had values of their own for that; where both
+     still have the same, these count. templates/refusals.yaml refuses anything else. */}}
+{{- define "virtfn.nodes" -}}
+{{- $nodes := deepCopy .Values.nodes }}
+{{- range $field := list "nodeSelector" "tolerations" "affinity" }}
+{{- if hasKey $.Values.agent $field }}
+{{- $_ := set $nodes $field (get $.Values.agent $field) }}
+{{- end }}
+{{- end }}
+{{- toYaml $nodes }}
+{{- end }}
+
+{{/* The part of a pod's spec that all components share: (list $ "agent"). */}}
 {{- define "virtfn.placement" -}}
-serviceAccountName: virtfn-{{ .component }}
+{{- $top := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $values := fromYaml (include "virtfn.process" .) -}}
+{{- $where := $values -}}
+{{- if has $component (list "agent" "deviceplugin") }}{{ $where = fromYaml (include "virtfn.nodes" $top) }}{{ end -}}
+serviceAccountName: {{ include "virtfn.account" . }}
 automountServiceAccountToken: false # every container of the pod would get it
 enableServiceLinks: false
-{{- with .top.Values.imagePullSecrets }}
-imagePullSecrets: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .values.priorityClassName }}
+{{- include "virtfn.pullSecrets" $top }}
+{{- with $values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with .values.nodeSelector }}
+{{- include "virtfn.where" (list $top $where) }}
+{{- end }}
+
+{{/* The secrets with the registries' passwords. */}}
+{{- define "virtfn.pullSecrets" -}}
+{{- with concat .Values.imagePullSecrets .Values.global.imagePullSecrets | uniq }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Node selector, affinity and tolerations of a pod: (list $ (dict "nodeSelector" .. "affinity" .. "tolerations" ..)). */}}
+{{- define "virtfn.where" -}}
+{{- $where := index . 1 -}}
+{{- with $where.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- $tolerations := .values.tolerations }}
-{{- if .top.Values.startupTaint.enabled }}
+{{- with $where.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $tolerations := $where.tolerations }}
+{{- if (index . 0).Values.startupTaint.enabled }}
 {{- /* No pod of ours may wait for the taint that our controller removes. */}}
 {{- $tolerations = append $tolerations (dict "key" "virtfn.dev/not-ready" "operator" "Exists") }}
 {{- end }}
@@ -119,12 +207,56 @@ readOnly: true{{ if semverCompare ">=1.31.0-0" .Capabilities.KubeVersion.Version
 {name: {{ . }}, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
 {{- end }}
 
-{{/* The options of every process for its log, where they are not the defaults. */}}
+{{/* The options of one process for its log, where they are not the defaults: (list $ "agent"). */}}
 {{- define "virtfn.logArgs" -}}
-{{- if ne .Values.logLevel "info" }}
-- --log-level={{ .Values.logLevel }}
+{{- $values := (index . 0).Values -}}
+{{- $own := fromYaml (include "virtfn.process" .) -}}
+{{- with coalesce $own.logLevel $values.logLevel }}
+{{- if ne . "info" }}
+- --log-level={{ . }}
 {{- end }}
-{{- if ne .Values.logFormat "text" }}
-- --log-format={{ .Values.logFormat }}
+{{- end }}
+{{- with coalesce $own.logFormat $values.logFormat }}
+{{- if ne . "text" }}
+- --log-format={{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The last options of one process: those of its log, and extraArgs: (list $ "agent"). */}}
+{{- define "virtfn.lastArgs" -}}
+{{- include "virtfn.logArgs" . }}
+{{- range (fromYaml (include "virtfn.process" .)).extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* extraEnv of one process: (list $ "agent"). */}}
+{{- define "virtfn.extraEnv" -}}
+{{- with (fromYaml (include "virtfn.process" .)).extraEnv }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The options that the chart sets, of each process, as YAML: extraArgs must not replace one. */}}
+{{- define "virtfn.ownArgs" -}}
+controller: [log-level, log-format]
+agent: [log-level, log-format]
+host: [socket, journal, sys, dev, proc, log-level, log-format]
+deviceplugin: [pools, ledger, grants, device-info, cdi, kubelet-dir, sys, dev, health-port, node, log-level, log-format, resource-domains, metrics-port, metrics-host]
+bootunit: [root, python, log-level, log-format]
+{{- end }}
+
+{{/* The ServiceAccount of one component, unless it is somebody else's: (list $ "agent"). */}}
+{{- define "virtfn.serviceAccount" -}}
+{{- $account := (fromYaml (include "virtfn.process" .)).serviceAccount -}}
+{{- if $account.create -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "virtfn.account" . }}
+  namespace: {{ (index . 0).Release.Namespace }}
+  {{- include "virtfn.meta" (list (index . 0) (index . 1) (dict) $account.annotations) | nindent 2 }}
+automountServiceAccountToken: false # a pod mounts the token into the one container that needs it
 {{- end }}
 {{- end }}

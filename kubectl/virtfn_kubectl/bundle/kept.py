@@ -124,9 +124,15 @@ EVENT: KeptFields = {
     **dict.fromkeys(("type", "reason", "message", "count", "firstTimestamp", "lastTimestamp", "eventTime")),
     "involvedObject": dict.fromkeys(("kind", "namespace", "name")),
 }
-_PROCESS: KeptFields = {"resources": _RESOURCES, **dict.fromkeys(("replicas", "turnTimeoutSeconds", "maxUnavailable"))}
+_IMAGE: KeptFields = dict.fromkeys(("tag", "pullPolicy"))
+_PROCESS: KeptFields = {
+    "image": _IMAGE,
+    "resources": _RESOURCES,
+    **dict.fromkeys(("replicas", "turnTimeoutSeconds", "maxUnavailable", "logLevel", "logFormat")),
+}
 VALUES: KeptFields = {
-    "image": dict.fromkeys(("tag", "pullPolicy")),
+    "image": _IMAGE,
+    **dict.fromkeys(("logLevel", "logFormat", "revisionHistoryLimit")),
     "kubelet": {"rootDir": None},
     "resourceDomains": None,
     "admissionPolicy": dict.fromkeys(("enabled", "hintImport")),
@@ -134,7 +140,7 @@ VALUES: KeptFields = {
     "namespace": {"create": None},
     "securityContextConstraints": {"create": None},
     "controller": _PROCESS,
-    "agent": {**_PROCESS, "host": {"resources": _RESOURCES}},
+    "agent": {**_PROCESS, "host": _PROCESS},
     "bootUnit": dict.fromkeys(("enabled", "python")),
     "startupTaint": {"enabled": None},
     "devicePlugin": {**_PROCESS, "deviceInfo": None, "cdi": None},

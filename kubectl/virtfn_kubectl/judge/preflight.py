@@ -92,7 +92,7 @@ def _kubelets(facts: ClusterFacts) -> Iterator[Finding]:
     old = [it for it in linux if (found := version(it.kubelet)) is not None and found < OLDEST]
     if old:
         text = f"kubelets older than {_dotted(OLDEST)}: {some([f'{it.name} {it.kubelet}' for it in old])}"
-        step = "upgrade these nodes, or keep virtfn off them with agent.nodeSelector and devicePlugin.nodeSelector"
+        step = "upgrade these nodes, or keep virtfn off them with the chart's value nodes.nodeSelector"
         yield Finding(level=Level.BAD, text=text, next=step)
     elif linux:
         versions = sorted({it.kubelet for it in linux if it.kubelet})

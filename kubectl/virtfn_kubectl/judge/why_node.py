@@ -77,7 +77,7 @@ def _pods(node: NodeSeen, pods: Sequence[PodSeen] | None) -> Iterator[Point]:
         own = [pod for pod in pods or () if pod.component == component]
         if not own:
             message = f"no pod of virtfn-{component} is on this node"
-            step = f"compare the chart's nodeSelector and tolerations with the node: kubectl describe node {node.name}"
+            step = f"compare the chart's values nodes.* with the node: kubectl describe node {node.name}"
             yield _point(f"virtfn-{component}", Stand.FAILED, "", message, step)
         elif not any(pod.phase == "Running" and not pod.waits for pod in own):
             yield _unwell(component, own[0])
