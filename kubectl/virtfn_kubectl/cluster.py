@@ -171,6 +171,29 @@ class Cluster:
             raise _error(done.err, "Helm's values")
         return done.out
 
+    def annotate(self, resource: str, name: str, key: str, value: str | None) -> Any:
+        """Set an annotation of a cluster-wide object, or remove it if the value is None; return the object.
+
+        Nothing else of the object is written, so an edit that happens at the same time is not undone.
+
+        Args:
+            resource: plural and group, like `sriovpolicies.virtfn.dev`.
+            name: the object's name.
+            key: the annotation's name.
+            value: its value.
+
+        Raises:
+            AskError: the API server refuses it; its reason says why.
+        """
+        patch = json.dumps({"metadata": {"annotations": {key: value}}})
+        done = self._kubectl("patch", resource, name, "--type=merge", f"--patch={patch}", "--output=json")
+        if done.status:
+            raise _error(done.err, name)
+        try:
+            return parsed(done.out)
+        except (ValueError, RecursionError) as error:
+            raise AskError(f"{name} was written, but kubectl's answer is not JSON: {error}") from error
+
     def execute(self, namespace: str, pod: str, container: str, words: Sequence[str]) -> Ran:
         """Run a command in a container; its exit status is that of the command.
 

@@ -120,12 +120,23 @@ kubectl virtfn topology node-1
 kubectl virtfn topology node-1 --output node-1.svg""",
     ),
     "rollout": Prose(
-        line="show how far a policy is carried out",
+        line="show how far a policy is carried out; pause and resume it",
         description="""\
-Print how many nodes of a policy are done, which node has the turn for a
-disruptive change, and which wait for one.""",
-        files=READS,
-        examples="kubectl virtfn rollout status fast",
+status: print how many nodes of a policy are done, which node has the turn for
+a disruptive change, and which wait for one.
+
+pause: no further node of the policy gets a turn; those that have one go on to
+their end. resume: nodes get turns again. Both say what they did; where it is
+so already, nothing is written.""",
+        files="""\
+Reads SriovPolicies and SriovNodes. pause and resume also write the annotation
+virtfn.dev/paused of the policy, for which you need the permission to patch
+SriovPolicies.""",
+        statuses="For pause and resume, 0 means: it is so now.",
+        examples="""\
+kubectl virtfn rollout status fast
+kubectl virtfn rollout pause fast
+kubectl virtfn rollout resume fast""",
     ),
     "check": Prose(
         line="check whether virtfn can be installed in this cluster",

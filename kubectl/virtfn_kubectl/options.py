@@ -75,7 +75,8 @@ def _topology(verb: argparse.ArgumentParser) -> None:
 
 
 def _rollout(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("action", choices=("status",), metavar="status", help="status: how far the policy is carried out")
+    text = "status: how far the policy is carried out; pause: no further node gets a turn; resume: they get turns again"
+    verb.add_argument("action", choices=("status", "pause", "resume"), metavar="status|pause|resume", help=text)
     complete_with(verb.add_argument("policy", metavar="POLICY", help="name of the policy"), POLICIES)
 
 

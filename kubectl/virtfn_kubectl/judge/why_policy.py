@@ -24,8 +24,17 @@ def why_policy(fleet: Fleet, policy: PolicySeen, members: Sequence[MemberSeen]) 
         Fact(label="nodes", text=counts_text(policy.counts)),
         Fact(label="at once", text=_at_once(policy.policy)),
         Fact(label="has the turn", text=some([node.name for node in turn_holders(nodes)])),
+        Fact(label="rollout", text=_held_back(policy)),
     ]
     return explained("policy", policy.name, verdict, facts, points or _own_point(policy, verdict))
+
+
+def _held_back(policy: PolicySeen) -> str:
+    """Return what keeps further nodes from getting a turn; an empty text where nothing does."""
+    if policy.policy.paused:
+        return f"paused; kubectl virtfn rollout resume {policy.name} lets it go on"
+    stopped = policy.rollout.stopped_by
+    return f"stopped: node {stopped} failed in its turn, so no further node gets one" if stopped else ""
 
 
 def turn_holders(nodes: Sequence[NodeSeen]) -> list[NodeSeen]:
