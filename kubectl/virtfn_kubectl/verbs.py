@@ -17,6 +17,7 @@ from virtfn_kubectl.drawing import show_topology
 from virtfn_kubectl.errors import MistakeError, NotThereError
 from virtfn_kubectl.on_node import show_explain, show_list
 from virtfn_kubectl.options import command
+from virtfn_kubectl.planning import show_plan
 from virtfn_kubectl.reporting import show_report
 from virtfn_kubectl.rolling import rollout
 from virtfn_kubectl.screen import Screen
@@ -74,6 +75,7 @@ VERBS: dict[str, Verb] = {
     "list": show_list,
     "explain": show_explain,
     "topology": show_topology,
+    "plan": show_plan,
     "rollout": rollout,
     "check": show_check,
     "report": show_report,
