@@ -53,7 +53,7 @@ PASSES = 60
 QUIET = 2
 """Passes in a row in which nothing moved: then nothing will."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SWIFT = Patience(retry=0.0, retry_limit=0.0, withdraw=1, poll=0.001, settle=0)
+SWIFT = Patience(retry=0.0, retry_limit=0.0, withdraw=1, poll=0.001, settle=0, reports=1_000_000)
 
 
 class DiffersError(AssertionError):

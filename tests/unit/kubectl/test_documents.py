@@ -1,0 +1,33 @@
+"""A file is split into its documents, so that an error names the document and its line."""
+
+from __future__ import annotations
+
+import pytest
+
+from virtfn_kubectl.read.documents import documents
+
+ONE, TWO = "kind: A\n", "kind: B\nname: b\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (ONE, [("f", ONE)]),
+        ('{"kind": "A"}', [("f", '{"kind": "A"}\n')]),
+        (f"---\n{ONE}", [("f", ONE)]),
+        (f"{ONE}---\n{TWO}", [("f: document 1 (line 1)", ONE), ("f: document 2 (line 3)", TWO)]),
+        (
+            f"# why\n\n{ONE}--- # next\n\n{TWO}---\n",
+            [("f: document 1 (line 1)", f"# why\n\n{ONE}"), ("f: document 2 (line 6)", f"\n{TWO}")],
+        ),
+        (
+            f"{ONE}---\n# nothing here\n---\n\n---\n{TWO}",
+            [("f: document 1 (line 1)", ONE), ("f: document 2 (line 7)", TWO)],
+        ),
+        ("text: |\n  a\n  --- b\n", [("f", "text: |\n  a\n  --- b\n")]),
+        ("", []),
+        ("---\n# only a comment\n---\n", []),
+    ],
+)
+def test_documents_and_their_places(text: str, found: list[tuple[str, str]]) -> None:
+    assert [(it.place, it.text) for it in documents("f", text)] == found
