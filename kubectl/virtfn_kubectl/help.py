@@ -133,9 +133,9 @@ are asked is decided by the controller's own functions, what they would do by
 the nodes themselves. A node that does not answer within a minute is told as
 unknown. The answer is true for the moment in which it is given.""",
         files="""\
-Reads SriovPolicies, SriovNodes, Nodes and virtfn's pods; sends the file to the
-API server as a dry run, for which you need the permissions to create and patch
-SriovPolicies; runs `virtfn-operator preview` by `kubectl exec` in the
+Reads SriovPolicies, SriovNodes, Nodes and virtfn's pods. Sends the file to
+the API server as a dry run, for which you need the permissions to create and
+patch SriovPolicies. Runs `virtfn-operator preview` by `kubectl exec` in the
 container `agent` of the nodes that are concerned, for which you need the
 permission to create pods/exec there. Writes nothing.""",
         statuses="""\

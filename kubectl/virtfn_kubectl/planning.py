@@ -20,7 +20,7 @@ from virtfn_kubectl.asked import MEMBERS_PATH, NOT_INSTALLED, OURS, PODS_PATH
 from virtfn_kubectl.cluster import NODES_PATH, POLICIES_PATH, AskError, Cluster, parsed
 from virtfn_kubectl.errors import MistakeError, NotThereError
 from virtfn_kubectl.judge.explained import some
-from virtfn_kubectl.judge.foreseen import Asked, asked, foreseen, stand_of
+from virtfn_kubectl.judge.foreseen import AskedFleet, asked, foreseen, stand_of
 from virtfn_kubectl.names import policy_name
 from virtfn_kubectl.read.documents import Document, documents
 from virtfn_kubectl.read.fleet import name_of, read_each
@@ -68,7 +68,7 @@ def show_plan(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> 
     return status_of(stand_of(found))
 
 
-def _asked(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> Asked:
+def _asked(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> AskedFleet:
     try:
         policies, states = cluster.items(POLICIES_PATH), cluster.items(NODES_PATH)
     except AskError as error:
@@ -189,7 +189,7 @@ def _pods(cluster: Cluster, namespace: str | None) -> list[Mapping[str, Any]]:
 # --- the nodes -------------------------------------------------------------------------------------------------------
 
 
-def _answers(wanted: Asked, namespace: str | None, cluster: Cluster) -> dict[str, NodeAnswer | str]:
+def _answers(wanted: AskedFleet, namespace: str | None, cluster: Cluster) -> dict[str, NodeAnswer | str]:
     """Ask every node that is concerned; the answer of one that gives none is the reason why."""
     if not wanted.concerned:
         return {}

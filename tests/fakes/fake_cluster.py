@@ -44,7 +44,7 @@ class FakeCluster:
     calls: list[list[str]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
-    def __call__(self, words: Sequence[str], seconds: float) -> Ran:
+    def __call__(self, words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
         self.calls.append(list(words))
         if words[0] == "helm":
             return self.helm

@@ -30,14 +30,14 @@ from virtfn_operator.api.patch import patched
 from virtfn_operator.controller.decide import Decision, Rules, World, decide
 from virtfn_operator.controller.evict import Facts
 from virtfn_operator.controller.rollout import Rollout
+from virtfn_operator.controller.see import Body
 
-Body = Mapping[str, Any]
 NO_ROLLOUT = Rollout()
 NEW, CHANGED, UNCHANGED, DELETED = "new", "changed", "unchanged", "deleted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AskedFleet:
     """The fleet as the controller would write it, before any node has answered."""
 
     world: World
@@ -57,7 +57,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class TurnForeseen:
     """When a node may carry out what is disruptive."""
 
     has: bool = False
@@ -76,7 +76,7 @@ class NodeForeseen:
     answer: NodeAnswer | None = None
     unknown: str = ""
     """Why that is not known."""
-    turn: Turn | None = None
+    turn: TurnForeseen | None = None
     """None where nothing disruptive is to do."""
 
     @property
@@ -123,7 +123,7 @@ class Foreseen:
 
 def asked(
     world: World, given: Sequence[Body], deleted: Sequence[str], *, rules: Rules, facts: Facts, now: str
-) -> Asked:
+) -> AskedFleet:
     """Return the fleet as the controller would write it.
 
     Args:
@@ -144,7 +144,7 @@ def asked(
     decision = decide(changed, now, rules, facts=facts)
     made = _written(changed, decision)
     old = {name_of(body): _policies(body) for body in world.states}
-    return Asked(
+    return AskedFleet(
         world=made,
         rules=rules,
         facts=facts,
@@ -188,7 +188,7 @@ def _patched(body: Body, patch: Body | None) -> Body:
     return {**new, "metadata": {**new["metadata"], "generation": generation}}
 
 
-def foreseen(asked: Asked, answers: Mapping[str, NodeAnswer | str]) -> Foreseen:
+def foreseen(asked: AskedFleet, answers: Mapping[str, NodeAnswer | str]) -> Foreseen:
     """Return what would happen.
 
     Args:
@@ -228,7 +228,7 @@ def foreseen(asked: Asked, answers: Mapping[str, NodeAnswer | str]) -> Foreseen:
     )
 
 
-def _node(name: str, answer: NodeAnswer | str, having: set[str], decision: Decision, asked: Asked) -> NodeForeseen:
+def _node(name: str, answer: NodeAnswer | str, having: set[str], decision: Decision, asked: AskedFleet) -> NodeForeseen:
     if isinstance(answer, str):
         return NodeForeseen(name=name, unknown=answer)
     disruptive = mapping(answer.status.get("plan")).get("disruptive") is True
@@ -236,19 +236,21 @@ def _node(name: str, answer: NodeAnswer | str, having: set[str], decision: Decis
     return NodeForeseen(name=name, answer=answer, turn=turn)
 
 
-def _turn(name: str, having: set[str], rollouts: Mapping[str, Rollout], asked: Asked) -> Turn:
+def _turn(name: str, having: set[str], rollouts: Mapping[str, Rollout], asked: AskedFleet) -> TurnForeseen:
     if name in having:
-        return Turn(has=True)
+        return TurnForeseen(has=True)
     mine = {policy: it for policy, it in rollouts.items() if name in it.waiting}
     if name in asked.facts.cordoned:
-        return Turn(held="an administrator cordoned the node")
+        return TurnForeseen(held="an administrator cordoned the node")
     if paused := sorted(policy for policy, it in mine.items() if it.paused):
-        return Turn(held=f"the rollout of policy {paused[0]} is paused")
+        return TurnForeseen(held=f"the rollout of policy {paused[0]} is paused")
     if stopped := sorted((policy, it.stopped_by) for policy, it in mine.items() if it.stopped_by):
-        return Turn(held=f"the rollout of policy {stopped[0][0]} is stopped: node {stopped[0][1]} failed in its turn")
+        return TurnForeseen(
+            held=f"the rollout of policy {stopped[0][0]} is stopped: node {stopped[0][1]} failed in its turn"
+        )
     if not mine:
-        return Turn(held="it rests after a turn that could not be used")
-    return Turn(place=max(it.places[name] for it in mine.values()))
+        return TurnForeseen(held="it rests after a turn that could not be used")
+    return TurnForeseen(place=max(it.places[name] for it in mine.values()))
 
 
 def _rejections(policy: str, told: Mapping[str, NodeAnswer]) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from virtfn_host.cli.paint import PLAIN, Paint
 from virtfn_kubectl.judge.explained import some
-from virtfn_kubectl.judge.foreseen import DELETED, Foreseen, NodeForeseen, PolicyForeseen, Turn
+from virtfn_kubectl.judge.foreseen import DELETED, Foreseen, NodeForeseen, PolicyForeseen, TurnForeseen
 from virtfn_kubectl.judge.verdict import Stand
 from virtfn_kubectl.read.preview import PfSeen
 from virtfn_kubectl.tell.words import painted, table, wrapped
@@ -73,10 +73,11 @@ def _row(node: NodeForeseen) -> tuple[str, ...]:
     disturbs = _count(len(node.displaced), "function") if node.displaced else ""
     waits = _count(blocked, "change") if blocked else ""
     evicts = _count(len(node.answer.evict), "pod") if node.answer.evict else ""
-    return node.name, str(node.steps), disturbs, waits, evicts, _turn(node.turn)
+    turn = "not yet" if blocked and node.turn is None else _turn(node.turn)
+    return node.name, str(node.steps), disturbs, waits, evicts, turn
 
 
-def _turn(turn: Turn | None) -> str:
+def _turn(turn: TurnForeseen | None) -> str:
     if turn is None:
         return "needs none"
     if turn.has:

@@ -17,7 +17,7 @@ def fleet(paused: str | None = None, name: str = "changing") -> FakeCluster:
     return cluster_of(found)
 
 
-def annotations(cluster: FakeCluster) -> dict[str, str]:
+def written(cluster: FakeCluster) -> dict[str, str]:
     found: dict[str, str] = cluster.lists["/apis/virtfn.dev/v1alpha1/sriovpolicies"][0]["metadata"]["annotations"]
     return found
 
@@ -31,7 +31,7 @@ def test_pause_writes_the_annotation_and_nothing_else(ask: Ask, name: str) -> No
     cluster = fleet()
     answer = ask(cluster, "rollout", "pause", name)
     assert (answer.status, answer.err) == (0, "")
-    assert annotations(cluster) == {"kept": "as it is", PAUSED: "true"}
+    assert written(cluster) == {"kept": "as it is", PAUSED: "true"}
     ((*_, patch, _),) = patches(cluster)
     assert json.loads(patch.removeprefix("--patch=")) == {"metadata": {"annotations": {PAUSED: "true"}}}
 
@@ -49,7 +49,7 @@ def test_pause_says_who_goes_on_who_waits_and_how_to_go_on(ask: Ask) -> None:
 def test_resume_takes_away_what_paused_it(ask: Ask, value: str) -> None:
     cluster = fleet(value)
     answer = ask(cluster, "rollout", "resume", "fast", "--json")
-    assert annotations(cluster) == {"kept": "as it is"}
+    assert written(cluster) == {"kept": "as it is"}
     assert answer.document == {
         "policy": "fast",
         "paused": False,

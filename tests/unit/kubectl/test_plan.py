@@ -27,13 +27,13 @@ def policy(name: str = "fast", count: int = 2, **spec: Any) -> Body:
 
 
 class Cluster(PlanCluster):
-    """Answers as `answers` say, one after the other, before it answers well."""
+    """Answers as `told` says, one after the other, before it answers well."""
 
     def __init__(self, fleet: PlanFleet) -> None:
         super().__init__(fleet, "")
         self.ran: list[list[str]] = []
         self.execs: list[list[str]] = []
-        self.answers: list[Ran] = []
+        self.told: list[Ran] = []
         self.refusal = ""
         """The words with which `kubectl apply` ends with status 1."""
         self.times: list[float] = []
@@ -44,8 +44,8 @@ class Cluster(PlanCluster):
         if "exec" in words:
             self.execs.append(list(words))
             self.times.append(seconds)
-            if self.answers:
-                return self.answers.pop(0)
+            if self.told:
+                return self.told.pop(0)
         if "apply" in words and self.refusal:
             return Ran(status=1, out="", err=f"{self.refusal}\n")
         return super().__call__(words, seconds, given)
@@ -142,7 +142,7 @@ def test_nodes_that_are_not_concerned_are_not_asked(ask: Ask, fleet: Fleet, file
 @pytest.mark.parametrize("answer", [LOST, Ran(status=0, out='{"version": 1, "gener', err="")])
 def test_an_answer_that_was_lost_is_asked_for_again(ask: Ask, fleet: Fleet, file: File, lost: int, answer: Ran) -> None:
     cluster = fleet()
-    cluster.answers = [answer] * lost
+    cluster.told = [answer] * lost
     assert ask(cluster, "plan", "-f", file(policy())).status == 0
     assert len(cluster.execs) == lost + 1
 
@@ -167,7 +167,7 @@ def test_a_node_that_does_not_tell_is_unknown_and_not_unchanged(
     ask: Ask, fleet: Fleet, file: File, answers: list[Ran], asked: int, why: str
 ) -> None:
     cluster = fleet()
-    cluster.answers = list(answers)
+    cluster.told = list(answers)
     answer = ask(cluster, "plan", "-f", file(policy()))
     assert answer.status == 1
     assert "it is not known what happens there" in answer.out

@@ -13,7 +13,8 @@ from plan_law import DiffersError, plans
 
 from virtfn_kubectl import planning
 from virtfn_kubectl.judge import foreseen
-from virtfn_operator.agent import preview
+from virtfn_operator.agent import preview, preview_process
+from virtfn_operator.controller import decide
 from virtfn_operator.controller.evict import NO_FACTS
 from virtfn_operator.controller.rollout import Rollout
 
@@ -43,7 +44,7 @@ def changed(seeds: Iterable[int]) -> None:
 def test_a_node_that_is_not_asked_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     real = foreseen.asked
 
-    def all_but_one(*words: Any, **more: Any) -> foreseen.Asked:
+    def all_but_one(*words: Any, **more: Any) -> foreseen.AskedFleet:
         found = real(*words, **more)
         return replace(found, concerned=found.concerned[1:])
 
@@ -52,22 +53,22 @@ def test_a_node_that_is_not_asked_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_node_that_does_not_know_of_pods_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nobody(_: object) -> dict[str, tuple[Any, ...]]:
-        return {}
+    class Nobody:
+        async def allocated(self) -> dict[str, tuple[Any, ...]]:
+            return {}
 
-    real = plan_law.answered
+    real = preview_process.answered
 
-    async def blind(*words: Any, **more: Any) -> dict[str, object]:
-        with pytest.MonkeyPatch.context() as inside:
-            inside.setattr(plan_law.PlanNode, "allocated", nobody)
-            return await real(*words, **more)
+    async def blind(machine: Any, *words: Any, **more: Any) -> dict[str, object]:
+        machine._kubelet = Nobody()
+        return await real(machine, *words, **more)
 
     monkeypatch.setattr(plan_law, "answered", blind)
     changed(range(30))
 
 
 def test_an_order_of_names_from_behind_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = foreseen.decide
+    real = decide.decide
 
     def backwards(*words: Any, **more: Any) -> Any:
         found = real(*words, **more)
