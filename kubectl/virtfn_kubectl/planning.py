@@ -7,6 +7,7 @@ The policies come as the API server would store them (a dry run), the decisions 
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,9 @@ FILE_LIMIT = 1 << 20
 
 BAD_DOCUMENT = frozenset({"", "Invalid", "BadRequest", "UnprocessableEntity"})
 """Words of a refusal that is about the document; kubectl's own errors have none."""
+
+_OF_STDIN = re.compile(r'.*"STDIN": |error parsing STDIN: ')
+"""What kubectl puts before a fault of a document that it has read from standard input."""
 
 
 def show_plan(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
@@ -125,14 +129,7 @@ def _would_store(document: Document, cluster: Cluster) -> list[Mapping[str, Any]
 
 def _fault(error: AskError) -> str:
     """Return what is wrong, without what kubectl says of its own input, which is not the user's file."""
-    text = str(error).removeprefix("the document: ").removeprefix("error: ")
-    for words in (
-        'error when creating "STDIN": ',
-        "error when retrieving current configuration of: ",
-        "error parsing STDIN: ",
-    ):
-        text = text.removeprefix(words)
-    return text
+    return _OF_STDIN.sub("", str(error).removeprefix("the document: ").removeprefix("error: "))
 
 
 def _text(path: Path) -> str:

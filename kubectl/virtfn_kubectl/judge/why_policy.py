@@ -1,6 +1,7 @@
 """Why a policy is as it is: what it asks for, on which nodes it is carried out, who waits for whom."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from virtfn_host.core.values.desired import PolicyConfig, PoolRequest
 from virtfn_host.core.values.indexes import indexes_text
@@ -53,7 +54,15 @@ def _on_nodes(policy: PolicySeen, nodes: Sequence[NodeSeen]) -> list[Point]:
     left = [(node, verdict) for node, verdict in left if not is_rejection(node, policy.name, verdict)]
     left.sort(key=lambda entry: (WORST_FIRST.index(entry[1].stand), entry[0].name))
     turns = tuple(f"node {node.name}, which has the turn" for node in turn_holders(nodes))
-    return [point(f"node {n.name}", v, waits_for=waits_for(n, v, turns), device=_device(policy, n)) for n, v in left]
+    points = [
+        (v, point(f"node {n.name}", v, waits_for=waits_for(n, v, turns), device=_device(policy, n))) for n, v in left
+    ]
+    resume = f"kubectl virtfn rollout resume {policy.name}, when the other nodes may follow"
+    return [replace(it, next=resume) if policy.policy.paused and _waits(verdict) else it for verdict, it in points]
+
+
+def _waits(verdict: Verdict) -> bool:
+    return verdict.reason == Reason.WAITING_FOR_TURN
 
 
 _NOTHING_TO_TELL = frozenset({Stand.READY, Stand.WITHOUT_DEVICE})

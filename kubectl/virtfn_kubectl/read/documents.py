@@ -17,6 +17,7 @@ class Document:
     place: str
     """File, number of the document if there are several, and its first line."""
     text: str
+    """After as many empty lines as the file has lines before it: so kubectl counts lines as the file does."""
 
 
 def documents(name: str, text: str) -> tuple[Document, ...]:
@@ -37,5 +38,5 @@ def _split(text: str) -> Iterator[tuple[int, str]]:
             continue
         if any(it.strip() and not it.lstrip().startswith("#") for it in lines):
             skipped = next(at for at, it in enumerate(lines) if it.strip())
-            yield begin + skipped, "\n".join(lines) + "\n"
+            yield begin + skipped, "\n" * (begin - 1) + "\n".join(lines) + "\n"
         begin, lines = number + 1, []

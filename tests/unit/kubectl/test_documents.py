@@ -30,4 +30,13 @@ ONE, TWO = "kind: A\n", "kind: B\nname: b\n"
     ],
 )
 def test_documents_and_their_places(text: str, found: list[tuple[str, str]]) -> None:
-    assert [(it.place, it.text) for it in documents("f", text)] == found
+    told = documents("f", text)
+    assert [(it.place, it.text.lstrip("\n")) for it in told] == [(place, part.lstrip("\n")) for place, part in found]
+
+
+def test_a_line_of_a_document_has_the_number_that_it_has_in_the_file() -> None:
+    text = f"# why\n{ONE}---\n\n{TWO}---\n---\n{ONE}"
+    lines = text.splitlines()
+    for it in documents("f", text):
+        for number, line in enumerate(it.text.splitlines()):
+            assert line in ("", lines[number])

@@ -44,7 +44,9 @@ def test_what_holds_further_turns_is_told(ask: Ask) -> None:
     out = ask(cluster_of(fleet), "rollout", "status", "fast").out
     assert "paused: no further node gets a turn" in out
     assert "stopped: node node-2 failed in its turn" in out
-    assert "paused; kubectl virtfn rollout resume fast" in ask(cluster_of(fleet), "why", "fast").out
+    why = ask(cluster_of(fleet), "why", "fast").out
+    assert "paused; kubectl virtfn rollout resume fast" in why
+    assert "next: kubectl virtfn rollout resume fast, when the other nodes may follow" in why
 
 
 def test_nodes_that_wait_are_in_the_order_in_which_they_get_a_turn(ask: Ask) -> None:
