@@ -40,7 +40,7 @@ CONTAINER = "agent"
 WORDS = ("/opt/virtfn/bin/virtfn-operator", "preview", "--log-level=error")
 """By its path, because the agent's image has no PATH of its own."""
 
-AT_ONCE = 8
+AT_ONCE = 16
 """Nodes that are asked at the same time: each is a process of kubectl and a stream through the API server."""
 
 PATIENCE = 60.0
@@ -188,12 +188,12 @@ def _pods(cluster: Cluster, namespace: str | None) -> list[Mapping[str, Any]]:
 
 def _answers(wanted: AskedFleet, namespace: str | None, cluster: Cluster) -> dict[str, NodeAnswer | str]:
     """Ask every node that is concerned; the answer of one that gives none is the reason why."""
-    if not wanted.concerned:
+    if not wanted.requests:
         return {}
     agents = _agents(read_each(_pods(cluster, namespace), "Pod", read_pod)[0])
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = pool.map(lambda name: _answer(name, agents.get(name), wanted.request(name), cluster), wanted.concerned)
-        return dict(zip(wanted.concerned, found, strict=True))
+        found = pool.map(lambda it: _answer(it[0], agents.get(it[0]), it[1], cluster), wanted.requests.items())
+        return dict(zip(wanted.requests, found, strict=True))
 
 
 def _agents(pods: Iterable[PodSeen]) -> dict[str, PodSeen]:

@@ -46,14 +46,9 @@ class AskedFleet:
     now: str
     changes: Mapping[str, str]
     """By policy of the plan, whether it is new, changed, unchanged or deleted."""
-    concerned: tuple[str, ...]
-    """Nodes that are asked for other policies than now, by name."""
+    requests: Mapping[str, Mapping[str, Any]]
+    """By node that is asked for other policies than now, its new spec and generation, as its preview reads them."""
     unread: tuple[str, ...]
-
-    def request(self, node: str) -> dict[str, Any]:
-        """Return what the node would be asked, as its preview reads it."""
-        body = next(body for body in self.world.states if name_of(body) == node)
-        return {"generation": body["metadata"]["generation"], "spec": body["spec"]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,13 +139,15 @@ def asked(
     decision = decide(changed, now, rules, facts=facts)
     made = _written(changed, decision)
     old = {name_of(body): _policies(body) for body in world.states}
+    concerned = ((name, body) for body in made.states if _policies(body) != old[name := name_of(body)])
+    requests = {name: {"generation": it["metadata"]["generation"], "spec": it["spec"]} for name, it in concerned}
     return AskedFleet(
         world=made,
         rules=rules,
         facts=facts,
         now=now,
         changes=changes,
-        concerned=tuple(sorted(n for body in made.states if _policies(body) != old[n := name_of(body)])),
+        requests=dict(sorted(requests.items())),
         unread=decision.unreadable,
     )
 
@@ -218,7 +215,7 @@ def foreseen(asked: AskedFleet, answers: Mapping[str, NodeAnswer | str]) -> Fore
             )
         )
     nodes = tuple(
-        _node(name, answers.get(name, "it was not asked"), having, decision, asked) for name in asked.concerned
+        _node(name, answers.get(name, "it was not asked"), having, decision, asked) for name in asked.requests
     )
     return Foreseen(
         policies=tuple(policies),

@@ -46,7 +46,7 @@ def test_a_node_that_is_not_asked_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
 
     def all_but_one(*words: Any, **more: Any) -> foreseen.AskedFleet:
         found = real(*words, **more)
-        return replace(found, concerned=found.concerned[1:])
+        return replace(found, requests=dict(list(found.requests.items())[1:]))
 
     monkeypatch.setattr(planning, "asked", all_but_one)
     changed(range(3))
