@@ -365,8 +365,12 @@ def _policy(random: Random, name: str) -> Body:
         pools: list[Body] = [{"resourceName": name, "driver": random.choice(("vfio-pci", "vfio-pci", "kernel"))}]
         if cut:
             pools.insert(0, {"resourceName": f"{name}-more", "indexes": f"0-{cut - 1}" if cut > 1 else "0"})
+        if random.random() < 0.15:
+            pools[-1]["link"] = random.choice(({"vlan": 100, "trust": True}, {"mac": "Stable"}, {"maxTxRate": 500}))
         fields: Body = {"count": count} if random.random() < 0.85 else {}
-        spec = {"virtualFunctions": {**fields, **({"pools": pools} if count or not fields else {})}}
+        if random.random() < 0.15:
+            fields["mtu"] = 9000
+        spec = {"virtualFunctions": {**fields, **({"pools": pools} if count or "count" not in fields else {})}}
     disruption: Body = {"maxUnavailable": random.choice((1, 1, 2, "50%"))}
     if random.random() < 0.35:
         disruption["whenInUse"] = "Evict"
@@ -487,6 +491,7 @@ def _compare_node(planned: Any, fleet: PlanFleet, counted: Counter[str]) -> None
     for part in answer["devices"]:
         steps = part["steps"] if part["atOnce"] or (turn and not turn["held"]) else []
         counted["steps"] += len(steps)
+        counted["steps on links and MTUs"] += sum("vlan" in step or "mac" in step or "mtu" in step for step in steps)
         counted["PFs that wait"] += bool(part["waits"])
         if leaves and part["waits"]:  # when the pods have gone, more is done
             carried = done.pop(part["device"], [])
