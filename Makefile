@@ -62,7 +62,7 @@ bench-fleet: setup ## the controller with a real API server and 500, 1,000, 5,00
 	PYTHONPATH=lab:host:operator:tests/bench $(PY) tests/bench/fleet.py $(SIZES)
 
 prove: setup ## run the long proofs (hours; PROOFS='histories contested' for only those)
-	GRPC_VERBOSITY=NONE PYTHONPATH=lab:host:operator:deviceplugin:tests/fakes $(PY) tests/prove/__main__.py $(PROOFS)
+	GRPC_VERBOSITY=NONE PYTHONPATH=lab:host:operator:deviceplugin:kubectl:tests/fakes $(PY) tests/prove/__main__.py $(PROOFS)
 
 demo: setup ## show kubectl apply to /dev/vfio in a pod, on a bare machine
 	PYTHONPATH=lab $(PY) -m virtfn_lab.demo

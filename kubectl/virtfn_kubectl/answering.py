@@ -1,7 +1,6 @@
-"""The verbs that answer from what the API server has: status, nodes, why, rollout."""
+"""The verbs that answer from what the API server has: status, nodes, why."""
 
 import argparse
-import re
 from collections.abc import Callable
 
 from virtfn_host.core.values.codec import encode
@@ -10,28 +9,15 @@ from virtfn_kubectl.cluster import Cluster
 from virtfn_kubectl.errors import MistakeError, NotThereError
 from virtfn_kubectl.judge.explained import Explained, some
 from virtfn_kubectl.judge.overview import overview
-from virtfn_kubectl.judge.rollout import rollout_of
 from virtfn_kubectl.judge.why_node import why_node
 from virtfn_kubectl.judge.why_pod import why_pod
 from virtfn_kubectl.judge.why_policy import why_policy
-from virtfn_kubectl.read.fleet import Fleet, PolicySeen
+from virtfn_kubectl.names import split
+from virtfn_kubectl.read.fleet import Fleet
 from virtfn_kubectl.screen import Screen
 from virtfn_kubectl.statuses import NOTHING_MATCHES, status_of
 from virtfn_kubectl.tell.explained_text import explained_text
 from virtfn_kubectl.tell.overview_text import nodes_text, overview_text
-from virtfn_kubectl.tell.rollout_text import rollout_text
-
-KINDS = {
-    "policy": "policy",
-    "svp": "policy",
-    "sriovpolicy": "policy",
-    "node": "node",
-    "svn": "node",
-    "sriovnode": "node",
-    "pod": "pod",
-    "po": "pod",
-}
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 def show_status(_: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
@@ -63,20 +49,6 @@ def show_why(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> i
     screen.document(encode(found))
     screen.say(explained_text(found, screen.now, screen.paint))
     return status_of(found.verdict.stand)
-
-
-def split(what: str) -> tuple[str, str]:
-    """Split `policy/NAME`; the kind is empty where only a name is given.
-
-    Raises:
-        MistakeError: there is no such kind, or nothing can have that name.
-    """
-    kind, slash, name = what.rpartition("/")
-    if slash and kind.lower() not in KINDS:
-        raise MistakeError(f"{what}: write policy/NAME, node/NAME or pod/NAME")
-    if not _NAME.fullmatch(name):
-        raise MistakeError(f"{what}: no object can have this name")
-    return KINDS.get(kind.lower(), ""), name
 
 
 def _explained(
@@ -121,16 +93,3 @@ def _nothing(kind: str, name: str, fleet: Fleet, cluster: Cluster, namespace: st
     names = [it.name for it in fleet.policies] if kind != "node" else [it.name for it in fleet.nodes]
     listed = f"; there {'are nodes' if kind == 'node' else 'are policies'} {some(names)}" if names else ""
     return f"there is no {kind or 'policy, node or pod'} {name}{where}{'' if kind == 'pod' else listed}"
-
-
-def show_rollout(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
-    """Print how far a policy is carried out."""
-    _, name = split(options.policy)
-    fleet = fleet_of(cluster)
-    policy: PolicySeen | None = fleet.policy(name)
-    if policy is None:
-        raise NotThereError(_nothing("policy", name, fleet, cluster, None))
-    found = rollout_of(fleet, policy)
-    screen.document({**encode(found), "complete": found.complete})
-    screen.say(rollout_text(found, screen.paint))
-    return status_of(found.verdict.stand)

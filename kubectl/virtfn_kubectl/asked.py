@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from virtfn_kubectl.cluster import NODES_PATH, POLICIES_PATH, AskError, Cluster
 from virtfn_kubectl.errors import NotThereError
-from virtfn_kubectl.read.fleet import Fleet, read_each
+from virtfn_kubectl.judge.explained import some
+from virtfn_kubectl.read.fleet import Fleet, PolicySeen, read_each
 from virtfn_kubectl.read.members import EventSeen, MemberSeen, PodSeen, read_event, read_member, read_pod
 from virtfn_kubectl.read.whole import read_fleet
 from virtfn_kubectl.screen import Screen
@@ -32,6 +33,19 @@ def fleet_of(cluster: Cluster) -> Fleet:
         if error.reason == "NotFound":
             raise NotThereError(NOT_INSTALLED) from error
         raise
+
+
+def policy_in(fleet: Fleet, name: str) -> PolicySeen:
+    """Return the policy of this name.
+
+    Raises:
+        NotThereError: there is none; the message names those that are there.
+    """
+    if (policy := fleet.policy(name)) is None:
+        names = [it.name for it in fleet.policies]
+        listed = f"; there are policies {some(names)}" if names else ""
+        raise NotThereError(f"there is no policy {name}{listed}")
+    return policy
 
 
 def members_of(cluster: Cluster, screen: Screen) -> tuple[MemberSeen, ...]:

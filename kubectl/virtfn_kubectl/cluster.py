@@ -53,8 +53,8 @@ class Ran:
 class Run(Protocol):
     """Runs a program to its end."""
 
-    def __call__(self, words: Sequence[str], seconds: float) -> Ran:
-        """Run it.
+    def __call__(self, words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
+        """Run it, with `given` as its standard input, or with none.
 
         Raises:
             OSError: it cannot be run.
@@ -63,12 +63,17 @@ class Run(Protocol):
         ...
 
 
-def run_program(words: Sequence[str], seconds: float) -> Ran:
+def run_program(words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
     """Run a program with a deadline; what is no UTF-8 in its output is replaced."""
     try:
-        done = subprocess.run(
-            words, capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds, check=False, errors="replace"
-        )
+        if given is None:
+            done = subprocess.run(
+                words, capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds, check=False, errors="replace"
+            )
+        else:
+            done = subprocess.run(
+                words, capture_output=True, input=given, timeout=seconds, check=False, errors="replace"
+            )
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(f"{words[0]} did not end within {seconds:.0f} s") from error
     return Ran(status=done.returncode, out=done.stdout, err=done.stderr)
@@ -171,6 +176,59 @@ class Cluster:
             raise _error(done.err, "Helm's values")
         return done.out
 
+    def annotate(self, resource: str, name: str, key: str, value: str | None) -> Any:
+        """Set an annotation of a cluster-wide object, or remove it if the value is None; return the object.
+
+        Nothing else of the object is written, so an edit that happens at the same time is not undone.
+
+        Args:
+            resource: plural and group, like `sriovpolicies.virtfn.dev`.
+            name: the object's name.
+            key: the annotation's name.
+            value: its value.
+
+        Raises:
+            AskError: the API server refuses it; its reason says why.
+        """
+        patch = json.dumps({"metadata": {"annotations": {key: value}}})
+        done = self._kubectl("patch", resource, name, "--type=merge", f"--patch={patch}", "--output=json")
+        if done.status:
+            raise _error(done.err, name)
+        try:
+            return parsed(done.out)
+        except (ValueError, RecursionError) as error:
+            raise AskError(f"{name} was written, but kubectl's answer is not JSON: {error}") from error
+
+    def would_store(self, document: str) -> Any:
+        """Return what the API server would store of a document, YAML or JSON, without storing it.
+
+        It is checked as `kubectl apply` has it checked: unknown fields, the schema and its rules, admission.
+
+        Raises:
+            AskError: the document is refused, or the API server does not answer.
+        """
+        words = ("apply", "--dry-run=server", "--validate=strict", "--output=json", "--filename=-")
+        done = self._kubectl(*words, given=document)
+        if done.status:
+            raise _error(done.err, "the document")
+        try:
+            return parsed(done.out)
+        except (ValueError, RecursionError) as error:
+            raise AskError(f"the answer of kubectl apply is not JSON: {error}") from error
+
+    def ask_in(self, namespace: str, pod: str, container: str, words: Sequence[str], given: str, seconds: float) -> Ran:
+        """Run a command in a container with a text as its standard input; its exit status is that of the command.
+
+        What comes back is no proof of an answer: kubectl may lose all output of a command and still end with status 0
+        (kubernetes issues 73056, 124571). So the answer must be a document that shows whether it is whole.
+
+        Raises:
+            AskError: kubectl cannot be run, or the command does not end in time.
+        """
+        where = (f"--namespace={namespace}", pod, f"--container={container}")
+        done = self._kubectl("exec", "--stdin", *where, "--", *words, given=given, seconds=seconds)
+        return Ran(status=done.status, out=fit(done.out), err=fit(done.err))
+
     def execute(self, namespace: str, pod: str, container: str, words: Sequence[str]) -> Ran:
         """Run a command in a container; its exit status is that of the command.
 
@@ -182,10 +240,11 @@ class Cluster:
             raise _error(done.err, f"exec in {namespace}/{pod}")
         return Ran(status=done.status, out=fit(done.out), err=fit(done.err))
 
-    def _kubectl(self, *words: str) -> Ran:
+    def _kubectl(self, *words: str, given: str | None = None, seconds: float = PATIENCE * 2) -> Ran:
         # kubectl's own deadline comes first, because it says more of what is wrong.
+        whole = [self._program, *self._options, *words]
         try:
-            return self._run([self._program, *self._options, *words], PATIENCE * 2)
+            return self._run(whole, seconds) if given is None else self._run(whole, seconds, given)
         except FileNotFoundError as error:
             raise AskError(f"there is no {self._program} on PATH; KUBECTL names another program") from error
         except OSError as error:  # TimeoutError is one

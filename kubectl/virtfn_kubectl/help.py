@@ -47,6 +47,7 @@ examples:
   kubectl virtfn why fast           why is this policy not ready?
   kubectl virtfn why pod/dpdk-0     why does this pod not get its VF?
   kubectl virtfn topology node-1    a picture of PFs, VFs, pools and pods
+  kubectl virtfn plan -f fast.yaml  what would this policy do on every node?
 
 `kubectl virtfn VERB --help` is the manual of a verb.
 """
@@ -119,13 +120,51 @@ that are alike, their driver, pool and holders. --output writes it as SVG.""",
 kubectl virtfn topology node-1
 kubectl virtfn topology node-1 --output node-1.svg""",
     ),
-    "rollout": Prose(
-        line="show how far a policy is carried out",
+    "plan": Prose(
+        line="tell what a policy would do on every node, before it is applied",
         description="""\
-Print how many nodes of a policy are done, which node has the turn for a
-disruptive change, and which wait for one.""",
-        files=READS,
-        examples="kubectl virtfn rollout status fast",
+Tell what each node would do if the policies of a file were applied, or
+policies deleted: the steps, the functions that are disturbed, what waits for
+which pods, which pods are evicted, what is rejected and who wins, which node
+gets the first turn and in which order the others follow. Nothing is changed.
+
+The API server checks the file as `kubectl apply` has it checked. What nodes
+are asked is decided by the controller's own functions, what they would do by
+the nodes themselves. A node that does not answer within a minute is told as
+unknown. The answer is true for the moment in which it is given.""",
+        files="""\
+Reads SriovPolicies, SriovNodes, Nodes and virtfn's pods. Sends the file to
+the API server as a dry run, for which you need the permissions to create and
+patch SriovPolicies. Runs `virtfn-operator preview` by `kubectl exec` in the
+container `agent` of the nodes that are concerned, for which you need the
+permission to create pods/exec there. Writes nothing.""",
+        statuses="""\
+For plan they tell how the policies would stand at first: 1 also where a node
+is unknown, 2 also where the file is refused, 4 also where a policy matches
+nothing.""",
+        examples="""\
+kubectl virtfn plan -f fast.yaml
+kubectl virtfn plan -f fast.yaml --delete slow
+kubectl virtfn plan -f fast.yaml --json | jq '.nodes[].turn'""",
+    ),
+    "rollout": Prose(
+        line="show how far a policy is carried out; pause and resume it",
+        description="""\
+status: print how many nodes of a policy are done, which node has the turn for
+a disruptive change, and which wait for one.
+
+pause: no further node of the policy gets a turn; those that have one go on to
+their end. resume: nodes get turns again. Both say what they did; where it is
+so already, nothing is written.""",
+        files="""\
+Reads SriovPolicies and SriovNodes. pause and resume also write the annotation
+virtfn.dev/paused of the policy, for which you need the permission to patch
+SriovPolicies.""",
+        statuses="For pause and resume, 0 means: it is so now.",
+        examples="""\
+kubectl virtfn rollout status fast
+kubectl virtfn rollout pause fast
+kubectl virtfn rollout resume fast""",
     ),
     "check": Prose(
         line="check whether virtfn can be installed in this cluster",

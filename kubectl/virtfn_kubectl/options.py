@@ -75,8 +75,20 @@ def _topology(verb: argparse.ArgumentParser) -> None:
 
 
 def _rollout(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("action", choices=("status",), metavar="status", help="status: how far the policy is carried out")
+    text = "status: how far the policy is carried out; pause: no further node gets a turn; resume: they get turns again"
+    verb.add_argument("action", choices=("status", "pause", "resume"), metavar="status|pause|resume", help=text)
     complete_with(verb.add_argument("policy", metavar="POLICY", help="name of the policy"), POLICIES)
+
+
+def _plan(verb: argparse.ArgumentParser) -> None:
+    text = "file with SriovPolicies to be applied, YAML or JSON; - is standard input; may be given several times"
+    complete_with(
+        verb.add_argument("-f", "--file", type=Path, action="append", default=[], metavar="POLICY.yaml", help=text),
+        FILES,
+    )
+    text = "a policy to be deleted; may be given several times"
+    complete_with(verb.add_argument("--delete", action="append", default=[], metavar="POLICY", help=text), POLICIES)
+    _namespace(verb, OF_VIRTFN)
 
 
 def _check(verb: argparse.ArgumentParser) -> None:
@@ -102,6 +114,7 @@ _OF_VERB: Mapping[str, Add] = {
     "list": _list,
     "explain": _explain,
     "topology": _topology,
+    "plan": _plan,
     "rollout": _rollout,
     "check": _check,
     "report": _report,

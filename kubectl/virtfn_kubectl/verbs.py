@@ -10,14 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from virtfn_kubectl import completion
-from virtfn_kubectl.answering import show_nodes, show_rollout, show_status, show_why
+from virtfn_kubectl.answering import show_nodes, show_status, show_why
 from virtfn_kubectl.checking import show_check
 from virtfn_kubectl.cluster import AskError, Cluster, Run, run_program
 from virtfn_kubectl.drawing import show_topology
 from virtfn_kubectl.errors import MistakeError, NotThereError
 from virtfn_kubectl.on_node import show_explain, show_list
 from virtfn_kubectl.options import command
+from virtfn_kubectl.planning import show_plan
 from virtfn_kubectl.reporting import show_report
+from virtfn_kubectl.rolling import rollout
 from virtfn_kubectl.screen import Screen
 from virtfn_kubectl.statuses import DONE, INTERRUPTED, NOTHING_MATCHES, REFUSED, USAGE
 
@@ -73,7 +75,8 @@ VERBS: dict[str, Verb] = {
     "list": show_list,
     "explain": show_explain,
     "topology": show_topology,
-    "rollout": show_rollout,
+    "plan": show_plan,
+    "rollout": rollout,
     "check": show_check,
     "report": show_report,
     "completion": _completion,

@@ -1,4 +1,4 @@
-"""`virtfn-operator controller` and `virtfn-operator agent`: read the settings and run that process."""
+"""`virtfn-operator controller`, `agent` and `preview`: read the settings and run that process."""
 
 import argparse
 import asyncio
@@ -12,18 +12,19 @@ from virtfn_operator.ending import end_now
 from virtfn_operator.settings import SettingsError, agent_settings, controller_settings
 
 USAGE = 2
+PROCESSES = "the process to run; preview answers once, beside an agent, what its node would do with another spec"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one process; exit with 0 after SIGTERM, 1 after an error, 2 when the settings are wrong."""
     parser = argparse.ArgumentParser(prog="virtfn-operator", description="SR-IOV virtual functions in pods.")
-    parser.add_argument("process", choices=("controller", "agent"), help="the process to run")
+    parser.add_argument("process", choices=("controller", "agent", "preview"), help=PROCESSES)
     add_log_options(parser)
     options = parser.parse_args(arguments)
     start_log(options, repeats=True)
     status = 0
     try:
-        _run(options.process)
+        status = _run(options.process)
     except SettingsError as error:
         parser.exit(USAGE, f"virtfn-operator: {error}\n")
     except Exception:
@@ -33,16 +34,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return end_now(status, logging.shutdown)
 
 
-def _run(process: str) -> None:
+def _run(process: str) -> int:
     # Imported here because each image has only what its process needs.
     if process == "controller":
         from virtfn_operator.controller import controller_process as controller
 
         asyncio.run(controller.run(controller_settings(os.environ)))
+    elif process == "preview":
+        from virtfn_operator.agent import preview_process as preview
+
+        return preview.run(agent_settings(os.environ))
     else:
         from virtfn_operator.agent import agent_process as agent
 
         asyncio.run(agent.run(agent_settings(os.environ)))
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,9 +12,15 @@ from pathlib import Path
 from virtfn_release.boot_archive import TIME, main_of, metadata, write_zipapp
 
 PROGRAM = "kubectl-virtfn"
+DECIDING = ("__init__", "decide", "evict", "merge", "rollout", "seats", "see", "status", "tainted", "turns")
+"""What the controller decides by; `plan` decides by the same."""
 ROOTS: Mapping[str, tuple[str, ...]] = {
     "kubectl": ("virtfn_kubectl/**/*.py",),
-    "operator": ("virtfn_operator/__init__.py", "virtfn_operator/api/*.py"),
+    "operator": (
+        "virtfn_operator/__init__.py",
+        "virtfn_operator/api/*.py",
+        *(f"virtfn_operator/controller/{name}.py" for name in DECIDING),
+    ),
     "host": (
         "virtfn_host/__init__.py",
         "virtfn_host/core/**/*.py",

@@ -24,7 +24,7 @@ Asked = Callable[..., tuple[int, Any]]
 def virtfn(node: Node, capsys: pytest.CaptureFixture[str]) -> Asked:
     """Return a function that runs a verb with --json on the cluster, and returns status and document."""
 
-    def program(words: Sequence[str], seconds: float) -> Ran:
+    def program(words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
         tool = node.cluster.helm if words[0] == "helm" else node.cluster.kubectl
         done = tool(*words[1:], check=False, timeout=seconds)
         return Ran(status=done.returncode, out=done.stdout, err=done.stderr)

@@ -41,10 +41,12 @@ class FakeCluster:
     executed: Ran = field(default_factory=lambda: Ran(status=0, out="", err=""))
     lost: list[Ran] = field(default_factory=list)
     """What `kubectl exec` brings back before that."""
+    patch_error: str = ""
+    """The words with which `kubectl patch` ends with status 1."""
     calls: list[list[str]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
-    def __call__(self, words: Sequence[str], seconds: float) -> Ran:
+    def __call__(self, words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
         self.calls.append(list(words))
         if words[0] == "helm":
             return self.helm
@@ -56,7 +58,23 @@ class FakeCluster:
                 return Ran(status=self.may != "yes", out=f"{self.may}\n", err="Warning: not namespace scoped\n")
             case "exec":
                 return self.lost.pop(0) if self.lost else self.executed
+            case "patch":
+                return self._patch(words)
         return self._get(words[-1])
+
+    def _patch(self, words: Sequence[str]) -> Ran:
+        """Patch annotations of an object of virtfn.dev, as a merge patch does."""
+        resource, name = [word for word in words[1:] if not word.startswith("-")][1:3]
+        if self.patch_error:
+            return Ran(status=1, out="", err=f"{self.patch_error}\n")
+        bodies = self.lists.get(f"/apis/virtfn.dev/v1alpha1/{resource.partition('.')[0]}", [])
+        found = next((body for body in bodies if body["metadata"]["name"] == name), None)
+        if found is None:
+            return Ran(status=1, out="", err=f'Error from server (NotFound): {resource} "{name}" not found\n')
+        patch = json.loads(next(word for word in words if word.startswith("--patch=")).removeprefix("--patch="))
+        annotations = {**found["metadata"].get("annotations", {}), **patch["metadata"]["annotations"]}
+        found["metadata"]["annotations"] = {key: value for key, value in annotations.items() if value is not None}
+        return Ran(status=0, out=json.dumps(found), err="")
 
     def _get(self, asked: str) -> Ran:
         self.asked.append(asked)

@@ -33,6 +33,7 @@ from kubelet_restarts import KilledKubelet, Restarts
 from kubelet_restarts import restarts as restart_kubelet
 from object_proof import OBJECTS, portion
 from picture_law import history
+from plan_law import plans
 from plugin_node import plugin_node
 from real_kernels import PROVED, Boot, run_on
 from rollout_law import history as rollout_history
@@ -446,6 +447,12 @@ PROOFS: Mapping[str, Callable[[], Proof]] = {
         history,
         50_000,
         seed=20261129,
+    ),
+    "plan": lambda: from_seeds(
+        "kubectl virtfn plan of random changes on random fleets: what it prints is what then happens",
+        plans,
+        2_000,
+        seed=20261130,
     ),
     "socket": lambda: socket(1_000_000, seed=20261128),
     "api-server": lambda: api_server(60.0),

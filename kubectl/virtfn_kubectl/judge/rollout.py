@@ -30,6 +30,12 @@ class PolicyRollout:
     done: int
     """Nodes that are as the policy asks, and nodes without a device, where there is nothing to do."""
     nodes: tuple[RolloutNode, ...]
+    paused: bool = False
+    """Whether no further node gets a turn until somebody resumes the rollout."""
+    stopped_by: str = ""
+    """The node whose failure holds further turns."""
+    next: tuple[str, ...] = ()
+    """The first of the nodes that wait, in the order in which they get a turn, as the controller says."""
 
     @property
     def complete(self) -> bool:
@@ -43,8 +49,10 @@ class PolicyRollout:
 
     @property
     def waiting(self) -> tuple[str, ...]:
-        """The nodes that wait for a turn."""
-        return tuple(it.name for it in self.nodes if it.reason == Reason.WAITING_FOR_TURN and not it.turn)
+        """The nodes that wait for a turn: first those whose order is known, in that order."""
+        names = [it.name for it in self.nodes if it.reason == Reason.WAITING_FOR_TURN and not it.turn]
+        ordered = [name for name in self.next if name in names]
+        return (*ordered, *(name for name in names if name not in ordered))
 
 
 def rollout_of(fleet: Fleet, policy: PolicySeen) -> PolicyRollout:
@@ -56,6 +64,9 @@ def rollout_of(fleet: Fleet, policy: PolicySeen) -> PolicyRollout:
         matching=len(nodes),
         done=sum(node.stand in (Stand.READY, Stand.WITHOUT_DEVICE) for node in nodes),
         nodes=nodes,
+        paused=policy.policy.paused,
+        stopped_by=policy.rollout.stopped_by,
+        next=policy.rollout.next,
     )
 
 

@@ -1,6 +1,7 @@
 """Why a policy is as it is: what it asks for, on which nodes it is carried out, who waits for whom."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from virtfn_host.core.values.desired import PolicyConfig, PoolRequest
 from virtfn_host.core.values.indexes import indexes_text
@@ -24,8 +25,17 @@ def why_policy(fleet: Fleet, policy: PolicySeen, members: Sequence[MemberSeen]) 
         Fact(label="nodes", text=counts_text(policy.counts)),
         Fact(label="at once", text=_at_once(policy.policy)),
         Fact(label="has the turn", text=some([node.name for node in turn_holders(nodes)])),
+        Fact(label="rollout", text=_held_back(policy)),
     ]
     return explained("policy", policy.name, verdict, facts, points or _own_point(policy, verdict))
+
+
+def _held_back(policy: PolicySeen) -> str:
+    """Return what keeps further nodes from getting a turn; an empty text where nothing does."""
+    if policy.policy.paused:
+        return f"paused; kubectl virtfn rollout resume {policy.name} lets it go on"
+    stopped = policy.rollout.stopped_by
+    return f"stopped: node {stopped} failed in its turn, so no further node gets one" if stopped else ""
 
 
 def turn_holders(nodes: Sequence[NodeSeen]) -> list[NodeSeen]:
@@ -44,7 +54,15 @@ def _on_nodes(policy: PolicySeen, nodes: Sequence[NodeSeen]) -> list[Point]:
     left = [(node, verdict) for node, verdict in left if not is_rejection(node, policy.name, verdict)]
     left.sort(key=lambda entry: (WORST_FIRST.index(entry[1].stand), entry[0].name))
     turns = tuple(f"node {node.name}, which has the turn" for node in turn_holders(nodes))
-    return [point(f"node {n.name}", v, waits_for=waits_for(n, v, turns), device=_device(policy, n)) for n, v in left]
+    points = [
+        (v, point(f"node {n.name}", v, waits_for=waits_for(n, v, turns), device=_device(policy, n))) for n, v in left
+    ]
+    resume = f"kubectl virtfn rollout resume {policy.name}, when the other nodes may follow"
+    return [replace(it, next=resume) if policy.policy.paused and _waits(verdict) else it for verdict, it in points]
+
+
+def _waits(verdict: Verdict) -> bool:
+    return verdict.reason == Reason.WAITING_FOR_TURN
 
 
 _NOTHING_TO_TELL = frozenset({Stand.READY, Stand.WITHOUT_DEVICE})

@@ -39,6 +39,19 @@ class ProblemSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSeen:
+    """A policy's `status.rollout`: who has a turn, who is next, what holds further turns."""
+
+    turns: tuple[str, ...] = ()
+    waiting: int = 0
+    next: tuple[str, ...] = ()
+    """The first of those that wait, in their order."""
+    paused: bool = False
+    stopped_by: str = ""
+    """The node whose failure holds further turns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySeen:
     """A SriovPolicy, its spec and status."""
 
@@ -48,6 +61,7 @@ class PolicySeen:
     counts: CountsSeen
     problems: tuple[ProblemSeen, ...]
     conditions: tuple[Condition, ...]
+    rollout: RolloutSeen = RolloutSeen()
 
     @property
     def name(self) -> str:

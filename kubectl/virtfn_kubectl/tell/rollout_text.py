@@ -14,6 +14,12 @@ def rollout_text(found: PolicyRollout, paint: Paint = PLAIN) -> str:
         lines.append(f"  may change now: {some(list(found.with_turn))}")
     if found.waiting:
         lines.append(f"  waiting for a turn: {some(list(found.waiting))}")
+    if found.paused:
+        lines += wrapped(
+            f"paused: no further node gets a turn; go on with kubectl virtfn rollout resume {found.policy}"
+        )
+    if found.stopped_by:
+        lines += wrapped(f"stopped: node {found.stopped_by} failed in its turn, so no further node gets one")
     if found.verdict.stand not in WELL:
         lines += wrapped(found.verdict.message)
     if found.nodes:
@@ -28,3 +34,29 @@ def _done(found: PolicyRollout) -> str:
 def _row(node: RolloutNode) -> tuple[str, ...]:
     turn = "has it" if node.turn and node.stand is not Stand.READY else ""
     return node.name, str(node.stand), node.reason, turn, str(node.steps_left or "")
+
+
+def paused_text(found: PolicyRollout, *, paused: bool, changed: bool) -> str:
+    """Return what `rollout pause` or `rollout resume` did, and what follows from it.
+
+    Args:
+        found: the rollout, as it was before.
+        paused: whether it is paused now.
+        changed: whether it was not so before.
+    """
+    if not changed:
+        return f"policy {found.policy} {'is paused already' if paused else 'is not paused'}; nothing was changed"
+    lines = [f"policy {found.policy}: {'paused' if paused else 'resumed'}"]
+    if paused and found.with_turn:
+        lines += wrapped(f"goes on to the end of its change: {some(list(found.with_turn))}")
+    if found.waiting:
+        lines += wrapped(
+            f"{'waits until it is resumed' if paused else 'waiting for a turn'}: {some(list(found.waiting))}"
+        )
+    if not paused and found.stopped_by:
+        lines += wrapped(
+            f"still stopped: node {found.stopped_by} failed in its turn; kubectl virtfn why node/{found.stopped_by}"
+        )
+    if paused:
+        lines.append(f"  go on with: kubectl virtfn rollout resume {found.policy}")
+    return "\n".join(lines)

@@ -9,7 +9,7 @@ from virtfn_host.core.values.desired import Mismatch, NodeConfig
 from virtfn_host.core.values.model import InUse, Inventory, Observation
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.report import Report
-from virtfn_host.core.values.steps import Blocked, Plan
+from virtfn_host.core.values.steps import Blocked, NoteClaims, Plan
 from virtfn_operator.agent.leaving import Displacement, leaving
 
 
@@ -48,6 +48,16 @@ class Found:
     def unsafe(self) -> bool:
         """Whether vfio does without an IOMMU on this node, and a policy accepts that."""
         return bool(self.inventory.noiommu) and any(policy.allow_unsafe_no_iommu for policy in self.config.policies)
+
+    def acts(self, *, may_change: bool) -> bool:
+        """Whether a round carries out anything that a status tells; noting a claim is no such thing.
+
+        Args:
+            may_change: whether the node has its turn.
+        """
+        if self.halted or all(isinstance(step, NoteClaims) for step in self.plan.steps):
+            return False
+        return may_change or bool(self.plan.calm.steps)
 
     @property
     def halted(self) -> bool:

@@ -18,7 +18,6 @@ from virtfn_host.core.values.desired import Desired
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.report import Outcome
 from virtfn_host.core.values.resource_names import Domains
-from virtfn_host.core.values.steps import NoteClaims
 from virtfn_host.linux.poolfile import PoolFileError
 from virtfn_host.logs.lines import about
 from virtfn_host.metrics import Durations
@@ -177,7 +176,7 @@ class Agent:
         await self._machine.remember(self._node.status, found)
         done = Done()
         if spec is not None and readable:
-            if self._acts(found, spec):
+            if found.acts(may_change=spec.may_change):
                 await self._tell(spec, generation, found, done, changing=self._changing(found))
             async with self._telling_progress(spec, generation, found):
                 done = await self._machine.carry_out(found, may_change=spec.may_change)
@@ -190,11 +189,6 @@ class Agent:
         if spec is not None and readable:
             await self._machine.keep(found)
         return self._pause(found, done)
-
-    def _acts(self, found: Found, spec: NodeSpec) -> bool:
-        if found.halted or all(isinstance(step, NoteClaims) for step in found.plan.steps):
-            return False  # to note a claim changes nothing that a status tells
-        return spec.may_change or bool(found.plan.calm.steps)
 
     def _changing(self, found: Found) -> Reason:
         drifted = found.drifted or found.resolution.desired == self._converged

@@ -1,6 +1,7 @@
-"""The RFC 7386 merge patch between two JSON documents; equal documents give an empty patch, so nothing is written."""
+"""RFC 7386 merge patches of JSON documents; equal documents give an empty patch, so nothing is written."""
 
 from collections.abc import Mapping
+from typing import Any
 
 
 def merge_patch(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
@@ -14,3 +15,16 @@ def merge_patch(old: Mapping[str, object], new: Mapping[str, object]) -> dict[st
         elif key not in old or value != before:
             patch[key] = value
     return patch
+
+
+def patched(old: object, patch: object) -> Any:
+    """Return what an API server makes of a document and a merge patch; neither of them is changed."""
+    if not isinstance(patch, Mapping):
+        return patch
+    whole = dict(old) if isinstance(old, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            whole.pop(key, None)
+        else:
+            whole[key] = patched(whole.get(key), value)
+    return whole

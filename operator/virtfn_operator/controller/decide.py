@@ -24,7 +24,7 @@ from virtfn_operator.api.policy import Policy
 from virtfn_operator.controller import turns
 from virtfn_operator.controller.evict import NO_FACTS, Eviction, Facts
 from virtfn_operator.controller.merge import Merged, Node, merge
-from virtfn_operator.controller.rollout import may_change, rollouts_of
+from virtfn_operator.controller.rollout import Rollout, may_change, rollouts_of
 from virtfn_operator.controller.seats import Moment, Seat, note, said, seat
 from virtfn_operator.controller.see import (
     Body,
@@ -96,6 +96,8 @@ class Decision:
     """Pods to evict after the writes."""
     refusals: Mapping[str, str] = field(default_factory=dict)
     """Why evictions do not go on, by node; to be remembered for the time when the node has no turn any more."""
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict, compare=False)
+    """By policy, who has a turn and who waits, for `kubectl virtfn plan`; filled by `decide` only."""
 
 
 DEFAULT = Rules()
@@ -172,6 +174,7 @@ def decide_all(
         unreadable=tuple(unreadable),
         evictions=evictions_of(seats, grants),
         refusals=refusals_of(seats),
+        rollouts=beside.rollouts,
     )
 
 

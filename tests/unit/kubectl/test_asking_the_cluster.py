@@ -46,7 +46,7 @@ def test_a_list_is_read_page_by_page(number: int) -> None:
     ],
 )
 def test_an_error_has_the_words_of_the_api(err: str, reason: str, message: str) -> None:
-    def failing(words: Sequence[str], seconds: float) -> Ran:
+    def failing(words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
         return Ran(status=1, out="", err=err)
 
     with pytest.raises(AskError) as caught:

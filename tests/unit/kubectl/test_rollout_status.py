@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from fake_cluster import Ask, cluster_of, recorded
 
@@ -35,6 +37,26 @@ def test_a_policy_that_is_not_there_is_status_4(ask: Ask) -> None:
     assert "there are policies fast" in answer.err
 
 
-@pytest.mark.parametrize("action", ["pause", "resume", "undo"])
-def test_what_is_not_built_yet_is_a_usage_error(ask: Ask, action: str) -> None:
-    assert ask("healthy", "rollout", action, "fast").status == 2
+def test_what_holds_further_turns_is_told(ask: Ask) -> None:
+    fleet = recorded("changing")
+    fleet["policies"][0]["metadata"]["annotations"] = {"virtfn.dev/paused": "true"}
+    fleet["policies"][0]["status"]["rollout"] = {"turns": ["node-2"], "waiting": 1, "stoppedBy": "node-2"}
+    out = ask(cluster_of(fleet), "rollout", "status", "fast").out
+    assert "paused: no further node gets a turn" in out
+    assert "stopped: node node-2 failed in its turn" in out
+    why = ask(cluster_of(fleet), "why", "fast").out
+    assert "paused; kubectl virtfn rollout resume fast" in why
+    assert "next: kubectl virtfn rollout resume fast, when the other nodes may follow" in why
+
+
+def test_nodes_that_wait_are_in_the_order_in_which_they_get_a_turn(ask: Ask) -> None:
+    fleet = recorded("changing")
+    other = json.loads(json.dumps(fleet["nodes"][2]))
+    other["metadata"]["name"] = "node-9"
+    fleet["nodes"].append(other)
+    fleet["policies"][0]["status"]["rollout"] = {"turns": ["node-2"], "waiting": 2, "next": ["node-9", "node-3"]}
+    assert "waiting for a turn: node-9, node-3\n" in ask(cluster_of(fleet), "rollout", "status", "fast").out
+
+
+def test_another_action_is_a_usage_error(ask: Ask) -> None:
+    assert ask("healthy", "rollout", "undo", "fast").status == 2
