@@ -24,19 +24,24 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([tools() / "helm", *arguments], capture_output=True, text=True, check=False)
 
 
-def template(*values: str, version: str = "1.37.0") -> subprocess.CompletedProcess[str]:
-    """Run `helm template` with these values, for an API server of this version."""
-    sets = [part for value in values for part in ("--set", value)]
+def template(*values: str, version: str = "1.37.0", hooks: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run `helm template` with these values, for an API server of this version; with or without the hooks."""
+    sets = [part for value in values for part in ("--set", value)] + ([] if hooks else ["--no-hooks"])
     return helm("template", "virtfn", str(CHART), "--namespace", NAMESPACE, "--kube-version", version, *sets)
 
 
-def render(*values: str, version: str = "1.37.0") -> Objects:
-    """Return all objects of the chart; an example registry is filled in where the values name none.
+def render(*values: str, version: str = "1.37.0", hooks: bool = False) -> Objects:
+    """Return the objects that an installed chart consists of; an example registry is filled in where none is named.
+
+    Args:
+        values: as for --set.
+        version: of the API server.
+        hooks: whether to return the hooks' objects, too, which are there for a moment only.
 
     Raises:
         AssertionError: Helm refuses the values.
     """
-    done = template(REGISTRY, *values, version=version)
+    done = template(REGISTRY, *values, version=version, hooks=hooks)
     assert done.returncode == 0, done.stderr
     objects = [item for item in yaml.safe_load_all(done.stdout) if item]
     return {(item["kind"], item["metadata"]["name"]): item for item in objects}

@@ -1,4 +1,7 @@
-"""`virtfn-operator controller` and `virtfn-operator agent`: read the settings and run that process."""
+"""`virtfn-operator controller` and `virtfn-operator agent`: read the settings and run that process.
+
+The other words are hooks of the chart, which end when they are done.
+"""
 
 import argparse
 import asyncio
@@ -9,15 +12,20 @@ from collections.abc import Sequence
 
 from virtfn_host.logs.start import add_log_options, start_log
 from virtfn_operator.ending import end_now
-from virtfn_operator.settings import SettingsError, agent_settings, controller_settings
+from virtfn_operator.settings import SettingsError, agent_settings, controller_settings, hook_settings
 
 USAGE = 2
+HOOKS = ("upgrade-crds", "give-back", "clean-up")
+
+
+class EndedError(Exception):
+    """A process ended because of something that its message explains; where in the code it was helps nobody."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one process; exit with 0 after SIGTERM, 1 after an error, 2 when the settings are wrong."""
     parser = argparse.ArgumentParser(prog="virtfn-operator", description="SR-IOV virtual functions in pods.")
-    parser.add_argument("process", choices=("controller", "agent"), help="the process to run")
+    parser.add_argument("process", choices=("controller", "agent", *HOOKS), help="the process to run")
     add_log_options(parser)
     options = parser.parse_args(arguments)
     start_log(options, repeats=True)
@@ -26,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _run(options.process)
     except SettingsError as error:
         parser.exit(USAGE, f"virtfn-operator: {error}\n")
+    except EndedError as error:
+        logging.getLogger(__name__).error("%s", error)
+        status = 1
     except Exception:
         logging.getLogger(__name__).exception("cannot go on")
         status = 1
@@ -39,6 +50,14 @@ def _run(process: str) -> None:
         from virtfn_operator.controller import controller_process as controller
 
         asyncio.run(controller.run(controller_settings(os.environ)))
+    elif process in HOOKS:
+        from virtfn_operator.lifecycle import hooks
+
+        run = {"upgrade-crds": hooks.upgrade_crds, "give-back": hooks.give_back, "clean-up": hooks.clean_up}[process]
+        try:
+            asyncio.run(run(hook_settings(os.environ)))
+        except hooks.HookFailedError as error:
+            raise EndedError(str(error)) from error
     else:
         from virtfn_operator.agent import agent_process as agent
 
