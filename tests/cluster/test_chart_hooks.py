@@ -116,7 +116,7 @@ def test_a_hooks_pod_is_walled_in_as_the_others(objects: Objects, name: str) -> 
 def test_a_job_ends_before_helms_own_time_limit(objects: Objects, name: str) -> None:
     job = objects["Job", f"virtfn-{name}"]["spec"]
     spec = container(pod(objects, name), "hook")
-    assert spec["args"] == [name]
+    assert spec["args"] == [name, "--log-level=info", "--log-format=text"]
     assert environment(spec)["POD_NAMESPACE"] == "metadata.namespace"
     seconds = int(environment(spec).get("VIRTFN_HOOK_TIMEOUT", 0))
     assert seconds + 100 <= 300, "with the default of helm --timeout"

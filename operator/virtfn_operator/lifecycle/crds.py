@@ -29,14 +29,14 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class CrdVerdict:
     """What to do with one CRD, and what to say about it."""
 
     fate: Fate
     message: str
 
 
-def judge(name: str, now: Mapping[str, Any] | None, then: Mapping[str, Any]) -> Judged:
+def judge(name: str, now: Mapping[str, Any] | None, then: Mapping[str, Any]) -> CrdVerdict:
     """Decide what to do.
 
     Args:
@@ -45,16 +45,16 @@ def judge(name: str, now: Mapping[str, Any] | None, then: Mapping[str, Any]) -> 
         then: the CRD as the API server says that it would be.
     """
     if now is None:
-        return Judged(fate=Fate.APPLY, message=f"{name} is new")
+        return CrdVerdict(fate=Fate.APPLY, message=f"{name} is new")
     if now.get("spec") == then.get("spec"):
-        return Judged(fate=Fate.CURRENT, message=f"{name} is current")
+        return CrdVerdict(fate=Fate.CURRENT, message=f"{name} is current")
     has, brings = frozenset(fields(now)), frozenset(fields(then))
     if has > brings:
         lacks = sorted(has - brings)
         more = f" and {len(lacks) - SHOWN} more" if len(lacks) > SHOWN else ""
         message = f"{name} of the cluster is newer than the chart's and stays; it has also {', '.join(lacks[:SHOWN])}"
-        return Judged(fate=Fate.NEWER, message=message + more)
-    return Judged(fate=Fate.APPLY, message=f"{name} is upgraded, with {len(brings - has)} new fields")
+        return CrdVerdict(fate=Fate.NEWER, message=message + more)
+    return CrdVerdict(fate=Fate.APPLY, message=f"{name} is upgraded, with {len(brings - has)} new fields")
 
 
 def fields(crd: Mapping[str, Any]) -> Iterator[str]:

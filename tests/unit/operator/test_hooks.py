@@ -130,9 +130,7 @@ async def test_a_chart_without_crds_is_an_error(api: ApiServer, tmp_path: Path) 
 class Agents:
     """Answer as agents do, once their node is asked for nothing."""
 
-    def __init__(
-        self, api: ApiServer, *, held: frozenset[str] = frozenset(), silent: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, api: ApiServer, *, held: str = "", silent: str = "") -> None:
         self.api, self.held, self.silent = api, held, silent
 
     async def start(self, *names: str) -> None:
