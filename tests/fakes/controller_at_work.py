@@ -29,8 +29,9 @@ class Controller:
         self.api = api
         self.kube = kube
         self.reconciler = Reconciler(kube, instance="c", pace=PACE)
+        self._tasks: list[asyncio.Task[Any]] = []
 
-    def start(self) -> list[asyncio.Task[Any]]:
+    def start(self) -> None:
         attempts, found = Attempts(), self.reconciler
         watches = [
             Watch(self.kube, source, attempts=attempts).keep_up(
@@ -39,7 +40,13 @@ class Controller:
             for kind, source in SOURCES.items()
         ]
         loop = asyncio.get_running_loop()
-        return [asyncio.create_task(one) for one in (*watches, found.run(loop.time))]
+        self._tasks = [asyncio.create_task(one) for one in (*watches, found.run(loop.time))]
+
+    async def end(self) -> None:
+        """End as a killed process does: in the middle of whatever it does."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def put(self, name: str) -> None:
         await self.api.put(f"{OURS}/sriovpolicies/{name}", {"metadata": {"name": name}, "spec": SPEC})
@@ -82,10 +89,8 @@ async def at_work(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Controller]:
     where = Where(url=f"http://127.0.0.1:{api.port}", token=None, ca=None)
     async with Kube(where, connections=16, clock=lambda: float(next(clock))) as kube:
         found = Controller(api, kube)
-        tasks = found.start()
+        found.start()
         await found.until(lambda: api.watching == 4)
         yield found
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await found.end()
     await api.stop()

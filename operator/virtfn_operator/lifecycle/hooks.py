@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from virtfn_operator.api import NODES
@@ -119,9 +120,10 @@ async def give_back(settings: HookSettings) -> None:
 
 async def _given_back(kube: Kube, until: float) -> list[NodeLeft]:
     told: dict[str, NodeLeft] = {}
+    refused: dict[str, str] = {}
     while True:
         began = time.monotonic()
-        found = await _repeated(partial(_ask, kube))
+        found = await _repeated(partial(_ask, kube, refused))
         for one in found:
             if told.get(one.node) != one and one.left is not Left.NOTHING and one.lines != (NOT_ASKED,):
                 logger.info("node %s: %s", one.node, "; ".join(one.lines)[:500])
@@ -131,8 +133,12 @@ async def _given_back(kube: Kube, until: float) -> list[NodeLeft]:
         await asyncio.sleep(max(LOOK, 4 * (time.monotonic() - began)))
 
 
-async def _ask(kube: Kube) -> list[NodeLeft]:
-    """Look at every node once, and ask those that were not asked; there may be thousands, so only a page is kept."""
+async def _ask(kube: Kube, refused: dict[str, str]) -> list[NodeLeft]:
+    """Look at every node once, and ask those that were not asked; there may be thousands, so only a page is kept.
+
+    Args:
+        refused: why nodes could not be asked, by node, from this look and earlier ones.
+    """
     found: list[NodeLeft] = []
     patches: dict[str, Mapping[str, Any]] = {}
 
@@ -141,16 +147,26 @@ async def _ask(kube: Kube) -> list[NodeLeft]:
         patches.update({text(body["metadata"]["name"]): patch for body in items if (patch := giving_up(body))})
 
     await kube.each_page(ours(NODES), take, size=PAGE)
-    await _side_by_side(partial(_asked, kube, name, patch) for name, patch in patches.items())
-    return found
+    await _side_by_side(partial(_asked, kube, name, patch, refused) for name, patch in patches.items())
+    return [
+        NodeLeft(node=one.node, left=Left.SOMETHING, lines=(refused[one.node],)) if one.node in refused else one
+        for one in found
+    ]
 
 
-async def _asked(kube: Kube, name: str, patch: Mapping[str, Any]) -> None:
+async def _asked(kube: Kube, name: str, patch: Mapping[str, Any], refused: dict[str, str]) -> None:
+    """Ask one node; note it where the API server does not take what it has of it, which is no reason to stop."""
     try:
         await kube.patch(ours(NODES, name), patch)
+        refused.pop(name, None)
     except KubeError as error:
-        if not error.absent:
+        if error.absent:
+            return
+        final = error.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+        if not final and not (error.held and name in refused):
             raise
+        if final:
+            refused[name] = f"it cannot be asked to give back: {error}"
 
 
 async def _take(kube: Kube, leases: str, settings: HookSettings) -> bool:
@@ -269,7 +285,8 @@ async def _repeated(ask: Callable[[], Awaitable[T]]) -> T:
         try:
             return await ask()
         except KubeError as error:
-            final = 400 <= error.status < 500 and not error.exists and error.status not in (408, 429)
+            later = error.exists or error.status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+            final = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR and not later
             if final or time.monotonic() + error.retry_in >= until:
                 raise
             if not error.held:

@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +48,19 @@ def settings(api: ApiServer, crds: Path = Path("/nowhere"), timeout: float = 5.0
 
 def writes(api: ApiServer) -> list[tuple[str, str]]:
     return [(seen.method, seen.path) for seen in api.seen if seen.method != "GET"]
+
+
+def test_a_hook_imports_no_library_that_it_does_not_need() -> None:
+    """A Job on a node short of CPU starts in a few seconds."""
+    program = "import sys, virtfn_operator.__main__, virtfn_operator.lifecycle.hooks; print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=path())
+    slow = {"kubernetes", "kopf", "yaml", "grpc", "prometheus_client", "virtfn_operator.controller"}
+    assert not slow & set(shown.stdout.split())
+
+
+def path() -> dict[str, str]:
+    """Where a child process finds what this one imports."""
+    return {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]}
 
 
 # --- upgrade-crds ----------------------------------------------------------------------------------------------------
@@ -242,6 +258,22 @@ async def test_a_refusal_stops_the_uninstallation_in_words_and_leaves_the_lease(
 
 async def _refused(request: web.Request) -> web.StreamResponse | None:
     return refusal(403, "not allowed") if request.method == "PATCH" else None
+
+
+async def test_one_object_that_is_not_taken_does_not_keep_the_others(
+    api: ApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    agents = Agents(api)
+    await agents.start("n1", "n2")
+
+    async def invalid(request: web.Request) -> web.StreamResponse | None:
+        return refusal(422, "spec.old: invalid") if request.method == "PATCH" and "n2" in request.path else None
+
+    api.fault = invalid
+    await run(api, agents, timeout=0.5)
+    assert "1 of 2 nodes have given everything back" in caplog.text
+    assert "left on node n2: it cannot be asked to give back" in caplog.text
+    assert "spec.old: invalid" in caplog.text
 
 
 async def test_an_api_server_that_comes_back_is_waited_for(api: ApiServer, caplog: pytest.LogCaptureFixture) -> None:
