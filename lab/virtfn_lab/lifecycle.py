@@ -72,6 +72,16 @@ def left_behind(node: Node) -> LeftBehind:
     return found
 
 
+def left_in_the_end(node: Node) -> LeftBehind:
+    """Wait until Kubernetes has collected what belonged to removed objects (replica sets), and look at what is left.
+
+    Raises:
+        LabError: objects of the chart are left.
+    """
+    node.until("no object of the chart is left", lambda: not _objects(node.cluster), 60)
+    return left_behind(node)
+
+
 def _objects(cluster: Cluster) -> list[str]:
     lines = cluster.kubectl("get", KINDS, "-A", "-o", "name").stdout
     lines += cluster.kubectl("get", CLUSTER_KINDS, "-o", "name").stdout

@@ -18,6 +18,7 @@ from virtfn_lab.lifecycle import (
     install_chart,
     knows_slot,
     left_behind,
+    left_in_the_end,
     older_chart,
     roll_back,
     uninstall_chart,
@@ -92,10 +93,9 @@ def test_a_rollback_to_the_older_chart_takes_no_field_away_and_touches_no_functi
 def test_an_uninstallation_leaves_what_is_held_and_names_it(node: Node, held: str, bare: str) -> None:
     with node.untouched(held):
         told = uninstall_chart(node.cluster)
-    left = left_behind(node)
+    left = left_in_the_end(node)
     assert "left on node node-1: " in told
     assert "held by pod default/holder" in told
-    assert left.objects == ()
     assert left.nodes == ("node-1",), "it stays as a record"
     assert left.policies == ("left", "right")
     assert left.files == (JOURNAL,)
@@ -118,10 +118,10 @@ def test_installed_again_it_goes_on_from_the_policies_that_stayed(node: Node, he
 def test_with_nothing_in_use_nothing_is_left_but_the_users_policies(node: Node, bare: str) -> None:
     node.cluster.kubectl("delete", "pods", "--all", "--wait=true")
     told = uninstall_chart(node.cluster)
-    left = left_behind(node)
+    left = left_in_the_end(node)
     assert "1 of 1 nodes have given everything back" in told
     assert left.functions == bare
-    assert left.objects == left.nodes == left.files == ()
+    assert left.nodes == left.files == ()
     assert left.policies == ("left", "right")
     node.cluster.kubectl("delete", "crd", POLICIES, NODES)
     assert left_behind(node).policies == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from virtfn_lab.cluster import Cluster
-from virtfn_lab.lifecycle import left_behind
+from virtfn_lab.lifecycle import left_behind, left_in_the_end
 from virtfn_lab.node import LEFT, Node, policy
 from virtfn_lab.product import functions, install, uninstall
 from virtfn_lab.progress import say
@@ -19,9 +19,7 @@ def test_uninstall_gives_everything_back_and_leaves_the_users_objects(cluster: C
     told = uninstall(cluster)
     say(told)
 
-    # What belonged to a removed object (replica sets) is collected by Kubernetes when it comes to it.
-    cluster.until("nothing of virtfn is left", lambda: not left_behind(node).objects, 60)
-    left = left_behind(node)
+    left = left_in_the_end(node)
     assert (left.nodes, left.files, left.policies) == ((), (), ("left",))
     assert left.functions == before
     assert "1 of 1 nodes have given everything back" in told
