@@ -70,8 +70,8 @@ async def upgrade_crds(settings: HookSettings) -> None:
                 await _upgrade(kube, name, manifest)
             except KubeError as error:
                 raise HookFailedError(
-                    f"the CRD {name} was not upgraded: {error}. Nothing else was changed. Mend what it says and run the"
-                    " upgrade again; or apply the chart's folder crds yourself (kubectl apply --server-side"
+                    f"the CRD {name} was not upgraded: {error}. Nothing but CRDs was changed. Mend what it says and run"
+                    " the upgrade again; or apply the chart's folder crds yourself (kubectl apply --server-side"
                     " --force-conflicts -f crds/) and run it with hooks.upgradeCrds.enabled=false"
                 ) from error
 
@@ -219,13 +219,18 @@ async def clean_up(settings: HookSettings) -> None:
         logger.warning("pod %s has not ended; it may leave files on its node", pod)
     for node in nodes.waits:
         logger.warning("node %s was not cleaned; docs/operate.md names the files", node)
+    if nodes.missing:
+        logger.warning(
+            "on %d more nodes no pod was started that cleans them; docs/operate.md names the files", nodes.missing
+        )
     if any(one.left is not Left.NOTHING for one in found):
         logger.warning(
             "the SriovNodes of these nodes stay as a record, and the journal on each node. Once nothing is held,"
             " `virtfn restore --all` on the node or its reboot gives the rest back; then: kubectl delete svn --all"
         )
     logger.info(
-        "policies and CRDs stay, they are yours: kubectl delete crd sriovpolicies.virtfn.dev sriovnodes.virtfn.dev"
+        "policies and CRDs stay, because they are yours; to delete them, too:"
+        " kubectl delete crd sriovpolicies.virtfn.dev sriovnodes.virtfn.dev"
     )
 
 

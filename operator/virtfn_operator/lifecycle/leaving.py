@@ -94,11 +94,13 @@ class Cleaned:
     """Pods of virtfn that have not ended, and still may write files."""
     waits: tuple[str, ...]
     """Nodes that are not clean yet."""
+    missing: int = 0
+    """Nodes without such a pod, or 1 where their number is not known yet."""
 
     @property
     def done(self) -> bool:
         """Whether every node is clean."""
-        return not self.ends and not self.waits
+        return not self.ends and not self.waits and not self.missing
 
 
 COMPONENT = "app.kubernetes.io/component"
@@ -121,14 +123,12 @@ def cleaned(pods: Iterable[Mapping[str, Any]], cleaner: str, cleaners: Mapping[s
             if any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions):
                 ready += 1
             else:
-                waits.append(text(mapping(pod.get("spec")).get("nodeName"), 253) or "that is not chosen yet")
+                waits.append(text(mapping(pod.get("spec")).get("nodeName"), 253) or "(not chosen yet)")
         elif component in ("agent", "deviceplugin", "bootunit"):
             ends.append(text(metadata.get("name"), 253))
     if cleaners is None:
         return Cleaned(ends=tuple(sorted(ends)), waits=())
     status = mapping(cleaners.get("status"))
     seen = _number(status, "observedGeneration") >= max(1, _number(mapping(cleaners.get("metadata")), "generation"))
-    missing = _number(status, "desiredNumberScheduled") - ready - len(waits)
-    if not seen or missing > 0:
-        waits.append("that has no such pod yet")
-    return Cleaned(ends=tuple(sorted(ends)), waits=tuple(sorted(waits)))
+    missing = max(0, _number(status, "desiredNumberScheduled") - ready - len(waits))
+    return Cleaned(ends=tuple(sorted(ends)), waits=tuple(sorted(waits)), missing=missing if seen else max(1, missing))

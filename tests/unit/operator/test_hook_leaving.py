@@ -119,9 +119,9 @@ def cleaners(number: int, *, observed: int = 1) -> dict[str, Any]:
     [
         ([pod("clean-nodes"), pod("clean-up")], cleaners(1), Cleaned(ends=(), waits=())),
         ([pod("clean-nodes"), pod("clean-nodes", 2, ready=False)], cleaners(2), Cleaned(ends=(), waits=("n2",))),
-        ([pod("clean-nodes")], cleaners(2), Cleaned(ends=(), waits=("that has no such pod yet",))),
-        ([], cleaners(0, observed=0), Cleaned(ends=(), waits=("that has no such pod yet",))),
-        ([], {"metadata": {}, "status": None}, Cleaned(ends=(), waits=("that has no such pod yet",))),
+        ([pod("clean-nodes")], cleaners(3), Cleaned(ends=(), waits=(), missing=2)),
+        ([], cleaners(0, observed=0), Cleaned(ends=(), waits=(), missing=1)),
+        ([], {"metadata": {}, "status": None}, Cleaned(ends=(), waits=(), missing=1)),
         ([], cleaners(0), Cleaned(ends=(), waits=())),
         ([], None, Cleaned(ends=(), waits=())),
         (

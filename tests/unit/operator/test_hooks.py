@@ -353,7 +353,9 @@ async def test_a_node_that_does_not_become_clean_is_named_after_the_time_limit(
 ) -> None:
     await uninstalled(api, ready=False)
     await api.put(f"{PODS}/agent", pod("agent", "agent-1"))
+    await api.put(CLEANERS, {**api.objects[CLEANERS], "status": {"observedGeneration": 1, "desiredNumberScheduled": 4}})
     await clean_up(settings(api, timeout=0.2))
+    assert "on 3 more nodes no pod was started" in caplog.text
     assert "node n1 was not cleaned" in caplog.text
     assert "pod agent-1 has not ended" in caplog.text
 
