@@ -146,7 +146,7 @@ async def _ask(kube: Kube, refused: dict[str, str]) -> list[NodeLeft]:
         found.extend(left_on(body) for body in items)
         patches.update({text(body["metadata"]["name"]): patch for body in items if (patch := giving_up(body))})
 
-    await kube.each_page(ours(NODES), take, size=PAGE)
+    await _each_node(kube, take)
     await _side_by_side(partial(_asked, kube, name, patch, refused) for name, patch in patches.items())
     return [
         NodeLeft(node=one.node, left=Left.SOMETHING, lines=(refused[one.node],)) if one.node in refused else one
@@ -248,12 +248,17 @@ async def _cleaned(kube: Kube, settings: HookSettings, until: float) -> Cleaned:
 
 async def _nodes_left(kube: Kube) -> list[NodeLeft]:
     found: list[NodeLeft] = []
-    try:
-        await kube.each_page(ours(NODES), lambda items: found.extend(map(left_on, items)), size=PAGE)
-    except KubeError as error:
-        if not error.absent:  # the CRD was deleted, and its objects with it
-            raise
+    await _each_node(kube, lambda items: found.extend(map(left_on, items)))
     return found
+
+
+async def _each_node(kube: Kube, take: Callable[[list[dict[str, Any]]], None]) -> None:
+    """Pass on all SriovNodes, page by page; there are none where their CRD was deleted."""
+    try:
+        await kube.each_page(ours(NODES), take, size=PAGE)
+    except KubeError as error:
+        if not error.absent:
+            raise
 
 
 async def _read_or_none(kube: Kube, path: str) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +362,18 @@ async def test_a_node_that_does_not_become_clean_is_named_after_the_time_limit(
 
 async def test_objects_that_are_gone_already_are_no_error(api: ApiServer) -> None:
     await clean_up(settings(api))
+
+
+@pytest.mark.parametrize("hook", [give_back, clean_up])
+async def test_where_the_crds_were_deleted_before_there_is_nothing_to_do(
+    api: ApiServer, hook: Callable[[HookSettings], Awaitable[None]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def gone(request: web.Request) -> web.StreamResponse | None:
+        return refusal(404, "no matches for kind") if request.path.startswith(OURS) else None
+
+    api.fault = gone
+    await hook(settings(api))
+    assert "0 of 0 nodes" in caplog.text
 
 
 async def test_a_refused_deletion_is_told_with_the_commands_to_run(api: ApiServer) -> None:
