@@ -51,7 +51,7 @@ def test_the_node_becomes_what_the_restored_store_asks(node: Node, since: Callab
         node.converged()
         ready = node.cluster.restore_store()
         with kubelet_down(node):
-            """It starts anew: what it remembers of the API server is of later versions, too."""
+            pass  # it starts anew, because what it remembers of the API server is of later versions, too
         seconds = node.until(
             "as the copy asks", lambda: bound(node, LEFT) == IN_COPY and node.is_converged(), CONVERGES
         )
