@@ -23,6 +23,7 @@ from virtfn_lab.run import run
 
 HOOKS = "charts/virtfn/templates/hooks.yaml"
 POLICIES, NODES = "sriovpolicies.virtfn.dev", "sriovnodes.virtfn.dev"
+CRDS = tuple(sorted(f"{path.stem}.virtfn.dev" for path in (CHART / "crds").iterdir()))
 
 KINDS = "all,sa,role,rolebinding,configmap,secret,networkpolicy,pdb,lease"
 CLUSTER_KINDS = (

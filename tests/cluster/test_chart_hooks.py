@@ -48,7 +48,7 @@ def rights(objects: Objects, name: str) -> set[tuple[str, str, str]]:
     return found
 
 
-CRDS = "sriovnodes.virtfn.dev,sriovpolicies.virtfn.dev"
+CRDS = ",".join(sorted(f"{path.stem}.virtfn.dev" for path in (CHART / "crds").iterdir()))
 
 
 @pytest.mark.parametrize(

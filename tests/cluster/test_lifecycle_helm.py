@@ -13,6 +13,7 @@ import pytest
 
 from virtfn_lab.cluster import Cluster
 from virtfn_lab.lifecycle import (
+    CRDS,
     NODES,
     POLICIES,
     install_chart,
@@ -123,7 +124,7 @@ def test_with_nothing_in_use_nothing_is_left_but_the_users_policies(node: Node, 
     assert left.functions == bare
     assert left.nodes == left.files == ()
     assert left.policies == ("left", "right")
-    node.cluster.kubectl("delete", "crd", POLICIES, NODES)
+    node.cluster.kubectl("delete", "crd", *CRDS)
     assert left_behind(node).policies == ()
 
 
@@ -141,7 +142,7 @@ def _all_as_asked_after(node: Node, *, apply: bool = False) -> None:
 
 def _remove(cluster: Cluster) -> None:
     uninstall_chart(cluster)
-    cluster.kubectl("delete", "crd", POLICIES, NODES)
+    cluster.kubectl("delete", "crd", *CRDS)
 
 
 def test_the_older_chart_is_older(tmp_path: Path) -> None:

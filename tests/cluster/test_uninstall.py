@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from virtfn_lab.cluster import Cluster
-from virtfn_lab.lifecycle import left_behind, left_in_the_end
+from virtfn_lab.lifecycle import CRDS, left_behind, left_in_the_end
 from virtfn_lab.node import LEFT, Node, policy
 from virtfn_lab.product import functions, install, uninstall
 from virtfn_lab.progress import say
@@ -23,7 +23,7 @@ def test_uninstall_gives_everything_back_and_leaves_the_users_objects(cluster: C
     assert (left.nodes, left.files, left.policies) == ((), (), ("left",))
     assert left.functions == before
     assert "1 of 1 nodes have given everything back" in told
-    assert cluster.kubectl("get", "crd", "-o", "name").stdout.count("virtfn.dev") == 2
+    assert cluster.kubectl("get", "crd", "-o", "name").stdout.count("virtfn.dev") == len(CRDS)
 
 
 def test_after_uninstalling_it_can_be_installed_again(cluster: Cluster) -> None:
