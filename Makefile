@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
 
-.PHONY: help setup test lint unit kernel cluster pressure second-cluster consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard chart-readme chart-goldens
+.PHONY: help setup test lint unit kernel cluster pressure second-cluster lifecycle consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard chart-readme chart-goldens
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ pressure: setup ## a cluster under kills, full disks and clock jumps; then its a
 second-cluster: setup ## a kubelet with another root-dir, functions that share a group, a reboot (10 minutes; VIRTFN_LONG=1: 13 reboots)
 	VIRTFN_SECOND=1 $(PY) -m pytest -s tests/cluster/test_kubelet_root_dir.py tests/cluster/test_shared_group.py \
 	  tests/cluster/test_reboot.py
+
+lifecycle: setup ## install, upgrade, rollback and uninstall, a leader killed 20 times, etcd restored (half an hour)
+	VIRTFN_LIFECYCLE=1 $(PY) -m pytest -s tests/cluster/test_lifecycle_*.py
 
 consumers: setup ## DPDK, guests and netdevs in pods of a cluster, with VFs and NVMe (a quarter of an hour)
 	VIRTFN_CONSUMERS=1 $(PY) -m pytest -s tests/cluster/test_consumer_*.py

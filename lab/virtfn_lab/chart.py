@@ -27,10 +27,16 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([go_tools.helm(), *arguments], capture_output=True, text=True, check=False)
 
 
-def template(*values: str, version: str = VERSION) -> subprocess.CompletedProcess[str]:
-    """Run `helm template` with these values, for an API server of this version; without what `helm test` runs."""
+def template(*values: str, version: str = VERSION, hooks: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run `helm template` with these values, for an API server of this version; without what `helm test` runs.
+
+    Args:
+        values: as for --set.
+        version: of the API server.
+        hooks: whether to render the hooks, too.
+    """
     sets = [part for value in values for part in ("--set", value)]
-    return helm(*_template(version), "--skip-tests", *sets)
+    return helm(*_template(version), "--skip-tests" if hooks else "--no-hooks", *sets)
 
 
 def _template(version: str) -> tuple[str, ...]:
@@ -54,13 +60,18 @@ def render_values(values: Object, version: str = VERSION) -> str:
     return done.stdout
 
 
-def render(*values: str, version: str = "1.37.0") -> Objects:
-    """Return all objects of the chart; an example registry is filled in where the values name none.
+def render(*values: str, version: str = "1.37.0", hooks: bool = False) -> Objects:
+    """Return the objects that an installed chart consists of; an example registry is filled in where none is named.
+
+    Args:
+        values: as for --set.
+        version: of the API server.
+        hooks: whether to return the hooks' objects, too, which are there for a moment only.
 
     Raises:
         AssertionError: Helm refuses the values.
     """
-    done = template(REGISTRY, *values, version=version)
+    done = template(REGISTRY, *values, version=version, hooks=hooks)
     assert done.returncode == 0, done.stderr
     objects = [item for item in yaml.safe_load_all(done.stdout) if item]
     return {(item["kind"], item["metadata"]["name"]): item for item in objects}

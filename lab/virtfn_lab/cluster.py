@@ -20,7 +20,7 @@ from virtfn_lab import pki
 from virtfn_lab.consumer_images import RECIPES
 from virtfn_lab.go_tools import tools
 from virtfn_lab.images import image_disk
-from virtfn_lab.inside import EXEC_PORT, KUBELET_ROOT
+from virtfn_lab.inside import ETCD_COPY, EXEC_PORT, KUBELET_ROOT, RESTORED
 from virtfn_lab.node_image import node_image
 from virtfn_lab.paths import repository, run_dir
 from virtfn_lab.prereqs import ensure
@@ -129,6 +129,35 @@ class Cluster:
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
+
+    def copy_store(self) -> None:
+        """Copy what etcd has stored, to go back to it (`restore_store`); a later copy takes its place.
+
+        The process stands still meanwhile, so the copy is as after a kill, which etcd survives.
+        """
+        pid = self._process("etcd")
+        shutil.rmtree(self.folder / ETCD_COPY, ignore_errors=True)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            shutil.copytree(self.folder / "etcd", self.folder / ETCD_COPY)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def restore_store(self) -> float:
+        """Start the control plane anew with the copy of its store, whose versions are older than what others remember.
+
+        Returns:
+            The seconds until the API server was ready.
+        """
+        marker = self.folder / RESTORED
+        marker.unlink(missing_ok=True)
+        os.kill(self.pid, signal.SIGUSR1)
+        seconds = self.until("the control plane is started anew", marker.exists, 60)
+
+        def ready() -> bool:
+            return self.kubectl("get", "--raw", "/readyz", check=False).returncode == 0
+
+        return seconds + self.until("the API server is ready", ready, 120)
 
     def _process(self, name: str) -> int:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()

@@ -6,8 +6,11 @@ cluster.py starts this one; everything that it needs is in the folder that it is
 
 import argparse
 import asyncio
+import shutil
 import signal
 import sys
+from asyncio.subprocess import Process
+from collections.abc import Mapping
 from pathlib import Path
 
 from virtfn_lab import audit
@@ -23,22 +26,52 @@ EXEC_PORT = 10999
 KUBELET_ROOT = "/var/lib/kubelet"
 """The kubelet's own default for its --root-dir."""
 
+ETCD_COPY = "etcd-copy"
+"""Folder with a copy of etcd's data; SIGUSR1 has the control plane start anew with it."""
+
+RESTORED = "etcd-restored"
+"""Made when it has started."""
+
 
 async def _main(options: argparse.Namespace) -> None:
     _network(options.nodes)
     folder: Path = options.folder
     await asyncio.start_server(_forward, SERVICE_ADDRESS, 443)
-    programs = _control_plane(folder, options.tools)
-    programs |= {f"qemu-{number}": _node(options, number) for number in range(1, options.nodes + 1)}
-    processes = [await _start(folder, name, words) for name, words in programs.items()]
-    ended = {asyncio.create_task(process.wait(), name=name): name for name, process in processes}
-    stop = asyncio.Event()
+    control_plane = _control_plane(folder, options.tools)
+    nodes = {f"qemu-{number}": _node(options, number) for number in range(1, options.nodes + 1)}
+    running = {name: await _start(folder, name, words) for name, words in (control_plane | nodes).items()}
+    stop, back = asyncio.Event(), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    done, _ = await asyncio.wait({*ended, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    for task in done & ended.keys():
-        print(f"{ended[task]} ended with {task.result()}; its log ends:", file=sys.stderr)
-        lines = (folder / f"{ended[task]}.log").read_text(errors="replace").splitlines()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, back.set)
+    while (ended := await _first(running, stop, back)) == "" and not stop.is_set():
+        back.clear()
+        await _go_back(folder, control_plane, running)
+    if ended:
+        print(f"{ended} ended with {running[ended].returncode}; its log ends:", file=sys.stderr)
+        lines = (folder / f"{ended}.log").read_text(errors="replace").splitlines()
         print(*lines[-10:], sep="\n", file=sys.stderr)
+
+
+async def _first(running: Mapping[str, Process], *events: asyncio.Event) -> str:
+    """Wait for the first of these; return the name of the program that ended, or an empty text for an event."""
+    tasks = {asyncio.create_task(process.wait()): name for name, process in running.items()}
+    tasks |= {asyncio.create_task(event.wait()): "" for event in events}
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return next((tasks[task] for task in done if tasks[task]), "")
+
+
+async def _go_back(folder: Path, control_plane: dict[str, list[str]], running: dict[str, Process]) -> None:
+    """Start the control plane anew with the copy of etcd's data: all of it, which remembers later versions."""
+    for name in reversed(control_plane):
+        running[name].kill()
+        await running[name].wait()
+    shutil.rmtree(folder / "etcd")
+    shutil.copytree(folder / ETCD_COPY, folder / "etcd")
+    for name, words in control_plane.items():
+        running[name] = await _start(folder, name, words)
+    (folder / RESTORED).touch()
 
 
 def _network(nodes: int) -> None:
@@ -73,10 +106,9 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-async def _start(folder: Path, name: str, words: list[str]) -> tuple[str, asyncio.subprocess.Process]:
-    with (folder / f"{name}.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log)
-    return name, process
+async def _start(folder: Path, name: str, words: list[str]) -> Process:
+    with (folder / f"{name}.log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def _control_plane(folder: Path, tools: Path) -> dict[str, list[str]]:

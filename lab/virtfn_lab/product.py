@@ -14,6 +14,9 @@ RESOURCE = "virtfn.dev/fast"
 VALUES = ("image.registry=localhost/virtfn", "image.tag=lab", "image.pullPolicy=Never")
 CHART = repository() / "charts/virtfn"
 
+HOOK_SECONDS = 600
+"""Seconds for one hook of the chart on an emulated node."""
+
 OPEN_EVERY_GROUP = """
 env | grep '^PCI' | sort
 number=3
@@ -40,10 +43,12 @@ def install(cluster: Cluster, *values: str) -> float:
     return cluster.until("every pod of virtfn is ready", lambda: all_ready(cluster), 300)
 
 
-def uninstall(cluster: Cluster) -> None:
-    """Remove the chart and wait until its pods are gone."""
-    cluster.helm("uninstall", "virtfn", "--namespace", NAMESPACE)
+def uninstall(cluster: Cluster) -> str:
+    """Remove the chart, wait until its pods are gone, and return what Helm and the chart's hooks said."""
+    words = ("uninstall", "virtfn", "--namespace", NAMESPACE, "--timeout", f"{HOOK_SECONDS}s")
+    done = cluster.helm(*words, timeout=3 * HOOK_SECONDS)
     cluster.until("no pod of virtfn is left", lambda: not cluster.get("pods", "-n", NAMESPACE)["items"], 120)
+    return done.stdout + done.stderr
 
 
 def all_ready(cluster: Cluster) -> bool:

@@ -19,6 +19,9 @@ were read, the process would be killed for its memory, restart, and read the sam
 TURN_TIMEOUT, LONGEST_TIMEOUT = 900.0, 7 * 86400.0
 """Default and highest value, in seconds."""
 
+HOOK_TIMEOUT = 120.0
+"""Seconds for which a hook waits for nodes, unless the chart says otherwise."""
+
 MEMORY_PER_LIST = 8
 """Bytes of memory for each byte of a list: a list takes five as objects, and there are two more lists."""
 
@@ -76,6 +79,40 @@ class ControllerSettings:
     """Where metrics are served; None: nowhere."""
     startup_taint: bool = False
     """Whether to remove the taint virtfn.dev/not-ready from nodes whose pools are offered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookSettings:
+    """The settings of the chart's hooks."""
+
+    api: ApiServer
+    namespace: str
+    release: str
+    """Name of the installation, a label of its pods."""
+    lease: str
+    timeout: float
+    """Seconds to wait for nodes."""
+    crds: Path
+    """Folder with the chart's CRDs, each named by its plural."""
+    cleaner: str = "virtfn-clean-nodes"
+    """Name of the DaemonSet whose pods clean the nodes."""
+
+
+def hook_settings(environ: Mapping[str, str]) -> HookSettings:
+    """Read a hook's environment.
+
+    Raises:
+        SettingsError: a variable is missing or invalid.
+    """
+    return HookSettings(
+        api=_api_server(environ),
+        namespace=_needed(environ, "POD_NAMESPACE"),
+        release=environ.get("VIRTFN_RELEASE") or "virtfn",
+        lease=environ.get("VIRTFN_LEASE") or "virtfn-controller",
+        timeout=_seconds(environ, "VIRTFN_HOOK_TIMEOUT", HOOK_TIMEOUT),
+        crds=Path(environ.get("VIRTFN_CRDS") or "/etc/virtfn/crds"),
+        cleaner=environ.get("VIRTFN_CLEANER") or "virtfn-clean-nodes",
+    )
 
 
 def agent_settings(environ: Mapping[str, str]) -> AgentSettings:

@@ -31,7 +31,10 @@ OF_CONSUMERS = bool(os.environ.get("VIRTFN_CONSUMERS"))
 """Whether to run what `make consumers` runs, on a lab with consumers' images and cards."""
 _OF_CONFORMANCE = ["test_kubelet_cases_*.py", "test_upgrades.py"]
 """What `make conformance` runs (VIRTFN_LONG=1), for the same reason."""
+_OF_LIFECYCLE = ["test_lifecycle_*.py"]
+"""What `make lifecycle` runs (VIRTFN_LIFECYCLE=1): minutes each, and one of them removes the chart and its CRDs."""
 collect_ignore_glob = [
+    *([] if os.environ.get("VIRTFN_LIFECYCLE") else _OF_LIFECYCLE),
     *([] if OF_CONSUMERS else ["test_consumer_*.py"]),
     *([] if os.environ.get("VIRTFN_LONG") else _OF_CONFORMANCE),
 ]
@@ -42,6 +45,7 @@ VALUES = ("devicePlugin.cdi=true",) if OF_CONSUMERS else ()
 LAST = (
     "test_privileges_audit.py",
     "test_uninstall.py",
+    "test_lifecycle_helm.py",
     *ANOTHER,
 )
 """In this order: what the processes asked in all the other tests, the end, and those with `another_node`."""

@@ -39,7 +39,7 @@ RULES = {
     ("Role", "virtfn-controller"): {"leases": {"get", "create", "update"}},
     ("Role", "virtfn-events"): {"events": {"create"}},
 }
-POLICIES = {"virtfn-agent", "virtfn-controller", "virtfn-lease", "virtfn-events", "virtfn-eviction"}
+POLICIES = {"virtfn-agent", "virtfn-controller", "virtfn-lease", "virtfn-events", "virtfn-eviction", "virtfn-give-back"}
 HINT = "virtfn-import-hint"
 """Limits nobody: test_import_hint.py."""
 

@@ -1,47 +1,33 @@
-"""What `helm uninstall` leaves behind: CRDs, SriovNode objects and the files that its notes name; nothing else."""
+"""What `helm uninstall` leaves behind: CRDs, policies, and what docs/operate.md names; nothing else."""
 
 from __future__ import annotations
 
 from virtfn_lab.cluster import Cluster
-from virtfn_lab.node import Node
-from virtfn_lab.product import NAMESPACE, functions, install, uninstall
-
-KINDS = "all,sa,role,rolebinding,configmap,secret,networkpolicy,pdb"
-CLUSTER_KINDS = (
-    "clusterrole,clusterrolebinding,priorityclass,validatingwebhookconfiguration,"
-    "validatingadmissionpolicy,validatingadmissionpolicybinding"
-)
-FILES = (
-    "find /run/virtfn* /var/lib/virtfn ! -type d; "
-    "find /var/lib/kubelet/device-plugins /var/lib/kubelet/plugins* -name 'virtfn*'"
-)
+from virtfn_lab.lifecycle import CRDS, left_behind, left_in_the_end
+from virtfn_lab.node import LEFT, Node, policy
+from virtfn_lab.product import functions, install, uninstall
+from virtfn_lab.progress import say
 
 
-def test_uninstall_leaves_what_its_notes_say(cluster: Cluster) -> None:
+def test_uninstall_gives_everything_back_and_leaves_the_users_objects(cluster: Cluster) -> None:
     node = Node(cluster)
-    notes = cluster.helm("get", "notes", "virtfn", "-n", NAMESPACE).stdout
-    assert node.shell(FILES).splitlines(), "nothing was there to be removed"
-    uninstall(cluster)
+    before = functions(cluster)
+    node.apply(policy("left", 2, LEFT))
+    node.converged()
+    assert functions(cluster) != before
+    assert left_behind(node).files, "nothing was there to be removed"
+    told = uninstall(cluster)
+    say(told)
 
-    # What belonged to a removed object (replica sets) is collected by Kubernetes when it comes to it.
-    cluster.until("nothing of virtfn is left", lambda: not _objects(cluster), 60)
-    assert cluster.kubectl("get", "crd", "-o", "name").stdout.count("virtfn.dev") == 2
-    assert cluster.kubectl("get", "svn", "-o", "name").stdout.split() == ["sriovnode.virtfn.dev/node-1"]
-    files = node.shell(FILES).split()
-    assert [file for file in files if f" {file}: " not in notes] == []
-    for word in ("CRDs sriovpolicies.virtfn.dev", "SriovNode objects", "/var/lib/virtfn/journal.json"):
-        assert word in notes
-
-
-def _objects(cluster: Cluster) -> list[str]:
-    left = (
-        cluster.kubectl("get", KINDS, "-A", "-o", "name").stdout
-        + cluster.kubectl("get", CLUSTER_KINDS, "-o", "name").stdout
-    )
-    return [name for name in left.splitlines() if "virtfn" in name]
+    left = left_in_the_end(node)
+    assert (left.nodes, left.files, left.policies) == ((), (), ("left",))
+    assert left.functions == before
+    assert "1 of 1 nodes have given everything back" in told
+    assert cluster.kubectl("get", "crd", "-o", "name").stdout.count("virtfn.dev") == len(CRDS)
 
 
 def test_after_uninstalling_it_can_be_installed_again(cluster: Cluster) -> None:
+    cluster.kubectl("delete", "svp", "--all")
     install(cluster)
     assert "0000:01:00.0 igb 1" in functions(cluster)
     uninstall(cluster)

@@ -4,6 +4,7 @@ It knows no more of virtfn than a real API server does. If a fault is set, it se
 """
 
 import asyncio
+import copy
 import json
 import ssl
 import time
@@ -11,11 +12,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import yaml
 from aiohttp import web
 
 OURS = "/apis/virtfn.dev/v1alpha1"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/virtfn/leases"
-LISTS = (f"{OURS}/sriovpolicies", f"{OURS}/sriovnodes", "/api/v1/nodes")
+PODS = "/api/v1/namespaces/virtfn/pods"
+LISTS = (f"{OURS}/sriovpolicies", f"{OURS}/sriovnodes", "/api/v1/nodes", PODS)
 Body = dict[str, Any]
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 """Returns the wrong answer to a request, or None for the right one."""
@@ -51,6 +54,14 @@ class Seen:
     path: str
     watch: bool
     token: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A copy of the store, like a snapshot of etcd."""
+
+    objects: dict[str, Body]
+    version: int
 
 
 class ApiServer:
@@ -91,6 +102,16 @@ class ApiServer:
         for task in list(self._open):
             task.cancel()
 
+    def copy(self) -> Copy:
+        """Return a copy of the store."""
+        return Copy(objects=copy.deepcopy(self.objects), version=self.version)
+
+    def restore(self, found: Copy) -> None:
+        """Go back to a copy; versions go on from there, so they come twice. Watches end."""
+        self.objects, self.version = copy.deepcopy(found.objects), found.version
+        self.history = [entry for entry in self.history if entry[0] <= found.version]
+        self.break_watches()
+
     async def put(self, path: str, body: Body) -> Body:
         """Write an object and notify the watches."""
         self.version += 1
@@ -103,6 +124,15 @@ class ApiServer:
         async with self._moved:
             self._moved.notify_all()
         return self.objects[path]
+
+    async def delete(self, path: str) -> None:
+        """Delete an object and notify the watches."""
+        self.version += 1
+        body = self.objects.pop(path)
+        gone = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
+        self.history.append((self.version, path, {"type": "DELETED", "object": gone}))
+        async with self._moved:
+            self._moved.notify_all()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         task = asyncio.current_task()
@@ -132,6 +162,15 @@ class ApiServer:
                 if body["metadata"].get("resourceVersion") != self.objects[path]["metadata"]["resourceVersion"]:
                     return refusal(409, "the object has been modified")
                 return web.json_response(await self.put(path, body))
+            case "DELETE":
+                if path not in self.objects:
+                    return refusal(404, "not found")
+                await self.delete(path)
+                return web.json_response({"kind": "Status", "status": "Success"})
+            case "PATCH" if request.content_type == "application/apply-patch+yaml":
+                applied = {**self.objects.get(path, {}), **yaml.safe_load(text)}
+                applied["metadata"] = {**applied["metadata"], "name": path.rpartition("/")[2]}
+                return web.json_response(applied if "dryRun" in request.query else await self.put(path, applied))
             case "PATCH":
                 own = path.removesuffix("/status")
                 if own not in self.objects:
@@ -171,13 +210,16 @@ class ApiServer:
     def _told(self, version: int, path: str, event: Body, selector: str) -> Body | None:
         """Return an event as a watch with this selector tells it: an object that is not selected any more is gone."""
         earlier = [one["object"] for before, at, one in self.history if before < version and at == path]
+        if event["type"] == "DELETED":
+            return event if _selected(event["object"], selector) else None
         was, now = bool(earlier) and _selected(earlier[-1], selector), _selected(event["object"], selector)
         kind = ("MODIFIED" if was else "ADDED") if now else "DELETED"
         return {**event, "type": kind} if was or now else None
 
     async def _send(self, request: web.Request, response: web.StreamResponse, selector: str, since: int) -> NoReturn:
         while True:
-            news, since = [entry for entry in self.history if entry[0] > since], self.version
+            # A watch from a version that is yet to come, after a restored store, hears nothing before that version.
+            news, since = [entry for entry in self.history if entry[0] > since], max(since, self.version)
             for version, path, event in news:
                 if path.rsplit("/", 1)[0] == request.path and (told := self._told(version, path, event, selector)):
                     await response.write(json.dumps(told).encode() + b"\n")

@@ -254,6 +254,30 @@ class Kube:
         """
         return await self._object("PATCH", path, body=patch, content_type="application/merge-patch+json")
 
+    async def apply(self, path: str, manifest: str, *, manager: str, dry_run: bool = False) -> dict[str, Any]:
+        """Apply a manifest on the server's side and take over the fields of other managers; return the object.
+
+        Args:
+            path: the object's.
+            manifest: the object as YAML.
+            manager: the name of the manager of these fields.
+            dry_run: only say what the object would be.
+
+        Raises:
+            KubeError: refused by the schema, not allowed, or no answer.
+        """
+        query = {"fieldManager": manager, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        return await self._request("PATCH", path, check=check_object, query=query, headers=headers, text=manifest)
+
+    async def delete(self, path: str) -> None:
+        """Delete an object.
+
+        Raises:
+            KubeError: absent, not allowed, or no answer.
+        """
+        await self._request("DELETE", path, check=lambda _: None)
+
     async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object; return it.
 
@@ -304,6 +328,7 @@ class Kube:
         check: Check,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        text: str | None = None,
         headers: Mapping[str, str] | None = None,
         limit: int = OBJECT_LIMIT,
         beyond: str = "",
@@ -312,13 +337,14 @@ class Kube:
         """Return the answer and its size in bytes.
 
         Args:
+            text: the body, where it is not JSON.
             beyond: the end of the error message for an answer larger than `limit`.
             of_pod: whether a refusal, and an error 500, tell of the pod that is to be evicted and not of the server.
         """
         if (wait := self.gate.enter(method, path)) > 0.0:
-            text = f"{method} {path}: not sent after earlier failures; next attempt in {wait:.0f} s"
-            raise KubeError(UNANSWERED, text, retry_in=wait, held=True)
-        data = None if body is None else json.dumps(body).encode()
+            why = f"{method} {path}: not sent after earlier failures; next attempt in {wait:.0f} s"
+            raise KubeError(UNANSWERED, why, retry_in=wait, held=True)
+        data = text.encode() if text is not None else None if body is None else json.dumps(body).encode()
         try:
             response = await self._session.request(
                 method, self._url + path, params=query, data=data, headers=headers, timeout=_TIMEOUT
@@ -333,14 +359,14 @@ class Kube:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise self._strange(method, path, f"no answer from {self._url}: {type(error).__name__}: {error}") from error
         if response.status >= HTTPStatus.BAD_REQUEST:
-            text = f"{method} {path}: {response.status}: {status_message(answer)}"
+            why = f"{method} {path}: {response.status}: {status_message(answer)}"
             if of_pod and (cause := budget_cause(answer)):
                 self.gate.succeeded(method, path)
-                raise KubeError(response.status, text, cause=cause)
+                raise KubeError(response.status, why, cause=cause)
             # A pod with two PodDisruptionBudgets is answered with 500 each time.
             blamed = HTTPStatus.BAD_REQUEST if of_pod and response.status == SERVER_ERROR else response.status
             retry_in = self.gate.failed(method, path, blamed, retry_after=retry_after(response))
-            raise KubeError(response.status, text, retry_in=retry_in)
+            raise KubeError(response.status, why, retry_in=retry_in)
         try:
             document = await _parsed(answer, limit)
         except CodecError as error:

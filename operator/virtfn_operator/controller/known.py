@@ -98,6 +98,8 @@ class Listing:
         self._objects = objects
         self._newest_before = objects.newest
         self._found: dict[str, Latest] = {}
+        self.restored = False
+        """Whether the list is older than what was known: the store was restored from a copy."""
 
     def page(self, items: Iterable[Body]) -> None:
         """Read one page; nothing of its objects is kept that is not needed."""
@@ -113,7 +115,7 @@ class Listing:
             version: the resourceVersion of the list.
         """
         objects, at = self._objects, number_of(version)
-        restored = at < self._newest_before
+        restored = self.restored = at < self._newest_before
         objects.newest = at if restored else max(objects.newest, at)
         since = 0 if restored else at
         absent = [name for name, known in objects.known.items() if name not in self._found and not known.since(since)]
@@ -133,6 +135,7 @@ class Comparison:
 
     def __init__(self, objects: OneKind) -> None:
         self._objects = objects
+        self._newest_before = objects.newest
         self._found: dict[str, int] = {}
 
     def page(self, items: Iterable[Body]) -> None:
@@ -143,9 +146,12 @@ class Comparison:
         """Return the names that the watches did not tell as the list has them; a moment later they may have.
 
         Args:
-            version: the resourceVersion of the list.
+            version: the resourceVersion of the list. Where it is older than what was known before the list was read,
+                the store was restored from a copy, and every object was missed.
         """
         known, gone, at = self._objects.known, self._objects.gone, number_of(version)
+        if 0 < at < self._newest_before:
+            return tuple(sorted(known.keys() | self._found.keys()))
         missed = [name for name, found in self._found.items() if name in known and known[name].version < found]
         missed += [name for name in self._found if name not in known and not 0 < at < gone.get(name, 0)]
         missed += [name for name, one in known.items() if name not in self._found and not one.since(at)]

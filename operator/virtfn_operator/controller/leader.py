@@ -17,20 +17,23 @@ from typing import Any, Protocol
 from kubernetes import client
 
 from virtfn_host.backoff import Backoff, between
+from virtfn_operator.api.lease import LEASE_DURATION as LEASE_DURATION
+from virtfn_operator.api.lease import RENEW_DEADLINE as RENEW_DEADLINE
 from virtfn_operator.apiserver.kube import Kube
 from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.settings import ApiServer
 
-LEASE_DURATION = 30.0
-RENEW_DEADLINE = 20.0
-"""Seconds, twice client-go's: on a node short of CPU a whole process stood still for 5 s (measured by hand), and a
-leader that ends is away for longer than a standby waits."""
-RENEW_PERIOD = 5.0
+RENEW_PERIOD = 3.0
 """Seconds between two renewals; a refused one is repeated twice before the deadline."""
-RETRY_PERIOD = 3.0
+RETRY_PERIOD = 2.0
 """Seconds between the starts of two attempts of a leader: an attempt that timed out is repeated at once."""
-STANDBY_PERIOD = 3.0
-"""Seconds between two looks of a standby at the lease."""
+STANDBY_PERIOD = 2.5
+"""Seconds between two looks of a standby at the lease, at most; the last one is when the lease runs out."""
+SPREAD = 0.2
+"""Part by which that varies, so that standbys do not look at the same time."""
+TAKEOVER = STANDBY_PERIOD * (1 + SPREAD) + LEASE_DURATION
+"""Seconds from the last renewal of a leader that was killed until a standby asks for the lease, at most; to that comes
+the time of three requests. The standby may have looked just before that renewal."""
 STANDBY_LIMIT = 15.0
 """The same while the looks fail: the back-off's limit."""
 REQUEST_TIMEOUT = 3.0
@@ -165,6 +168,12 @@ class Candidate:
         self._monotonic = monotonic
         self._seen: tuple[object, object] | None = None
         self._seen_at = 0.0
+        self._version = 0
+        """The highest version of the lease that was read or written."""
+        self._runs_out = 0.0
+        """When the lease that was last looked at runs out, if it is not renewed."""
+        self._doubted_until = 0.0
+        """Until when nobody but a leader takes the lease, because the store was restored from an older copy."""
         self._held: dict[str, Any] | None = None
         """Our own lease as last written, renewed without reading; a conflict tells when another process took it."""
         self._leads = threading.Event()
@@ -180,8 +189,7 @@ class Candidate:
         while not self.attempt():
             if self._answered:
                 backoff.succeeded()
-            pause = STANDBY_PERIOD * between(0.8, 1.2) if self._answered else backoff.failed()
-            if stopped.wait(pause):
+            if stopped.wait(self._until_next_look() if self._answered else backoff.failed()):
                 return
         self._leads.set()
         elected()
@@ -219,7 +227,8 @@ class Candidate:
         held, self._held = self._held, None
         try:
             lease = held or self._leases.read()
-            if lease is not None and not self._free(lease):
+            free = lease is None or self._free(lease)
+            if self._is_doubtful(lease) or not free:
                 self.overtaken = True
                 return False
             self._held = self._leases.write(self._taken(lease))
@@ -231,7 +240,38 @@ class Candidate:
             logger.warning("lease: %s", str(error).splitlines()[0] if str(error) else repr(error))
             return False
         self.renewed_at = began
+        self._note_version(self._held)
         return True
+
+    def _until_next_look(self) -> float:
+        """Seconds: a look in time for the moment when the lease runs out costs less than frequent ones."""
+        pause = STANDBY_PERIOD * between(1 - SPREAD, 1 + SPREAD)
+        left = self._runs_out - self._monotonic()
+        return min(pause, left) if left > 0.0 else pause
+
+    def _is_doubtful(self, lease: dict[str, Any] | None) -> bool:
+        """Whether the store went back and another process may lead although the lease does not say so.
+
+        Then that process hears of it with its next renewal, or ends because it cannot renew. A leader does not doubt:
+        the others wait for it.
+        """
+        if self._leads.is_set():
+            return False
+        now = self._monotonic()
+        if self._note_version(lease):
+            logger.warning("the lease is older than before: the store was restored; waiting for who may lead yet")
+            self._doubted_until = now + LEASE_DURATION
+        self._runs_out = max(self._runs_out, self._doubted_until)
+        return now < self._doubted_until
+
+    def _note_version(self, lease: dict[str, Any] | None) -> bool:
+        """Note the version of the lease; return whether it is lower than before, or the lease is gone."""
+        text = str(((lease or {}).get("metadata") or {}).get("resourceVersion") or "")
+        version = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
+        if lease is not None and version == 0:
+            return False  # cannot be compared
+        before, self._version = self._version, version
+        return version < before
 
     def holds(self) -> bool:
         """Whether this process surely leads now; callable from any thread."""
@@ -258,7 +298,8 @@ class Candidate:
         seen = (holder, spec.get("renewTime"))
         if seen != self._seen:
             self._seen, self._seen_at = seen, self._monotonic()
-        return self._monotonic() - self._seen_at >= _seconds(spec.get("leaseDurationSeconds"))
+        self._runs_out = self._seen_at + _seconds(spec.get("leaseDurationSeconds"))
+        return self._monotonic() >= self._runs_out
 
     def _taken(self, lease: dict[str, Any] | None) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -5,6 +5,7 @@ Laws that keep turns as strict as with fresh lists (`known.py` has the first one
 - The answer to a write is known at once, before a watch tells of it.
 - A grant without an answer counts as granted until another version of the object is known (`OneKind.promise`).
 - A kind that a watch may have missed something of (`gaps`) is listed before anything is decided.
+- Where one list shows that the store was restored from a copy, all kinds are listed again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ from enum import StrEnum
 
 from virtfn_host.core.values.resource_names import Domains
 from virtfn_operator.api import NODES, POLICIES
-from virtfn_operator.controller.known import Listing, OneKind
+from virtfn_operator.controller.known import Listing, OneKind, number_of
 from virtfn_operator.controller.see import Once, SeenObject, see_cordon, see_node, see_policy, see_state
 
 
@@ -50,11 +51,25 @@ class Picture:
         }
         self.gaps = dict.fromkeys(ObjectKind)
         """Kinds that must be listed, the one whose list failed last first."""
+        self.outdated: set[ObjectKind] = set()
+        """Kinds whose watch began before the store was restored. It hears nothing for a while, and then some of it."""
 
     def listed(self, kind: ObjectKind, listing: Listing, version: str) -> tuple[str, ...]:
         """Take over a whole list; return the names of objects that were known otherwise."""
         self.gaps.pop(kind, None)
-        return listing.end(version)
+        changed = listing.end(version)
+        if listing.restored:
+            self.went_back(number_of(version))
+        return changed
+
+    def went_back(self, version: int) -> None:
+        """Take note that the store was restored from a copy of this version.
+
+        The kinds share the store and its versions. A watch that goes on from a version which the store does not have
+        yet hears nothing, and nobody tells it so; therefore these kinds are listed again.
+        """
+        self.outdated |= set(ObjectKind)
+        self.gaps |= dict.fromkeys(kind for kind, objects in self.objects.items() if objects.newest > version)
 
     @property
     def cordoned(self) -> frozenset[str]:

@@ -31,16 +31,19 @@ from virtfn_operator.controller.decider import Decider, world_of
 from virtfn_operator.controller.evict import Facts
 from virtfn_operator.controller.evictions import AGAIN, Evictions
 from virtfn_operator.controller.figures import PolicyFigures, PolicyNodes
+from virtfn_operator.controller.known import Latest, number_of
 from virtfn_operator.controller.listing import check, fill
 from virtfn_operator.controller.order import in_order
 from virtfn_operator.controller.pace import Pace as Pace
 from virtfn_operator.controller.picture import Change, ObjectKind, Picture
+from virtfn_operator.controller.see import version_of
 from virtfn_operator.controller.startup_taint import StartupTaints
 from virtfn_operator.controller.timekeeper import Timekeeper
 from virtfn_operator.controller.waking import Waking
 
-WRITE_SECONDS = 8.0
-"""Seconds for a write: less than from the moment when a leader stops to when another one may begin."""
+WRITE_SECONDS = 4.0
+"""Seconds for a write: less than from the moment when a leader stops (`leader.RENEW_DEADLINE`) to when another one may
+begin (`leader.LEASE_DURATION`)."""
 
 TRIAL = 0.25
 """Seconds between two looks at whether the API server takes writes again."""
@@ -128,10 +131,12 @@ class Reconciler:
         """Start a reconcile soon; not thread-safe."""
         self._woken.set()
 
-    def tell(self, kind: ObjectKind, event: str, body: Mapping[str, Any]) -> None:
-        """Take over an event of a watch."""
+    def tell(self, kind: ObjectKind, event: str, body: Mapping[str, Any]) -> bool:
+        """Take over an event of a watch; return False where the watch is of no use because the store was restored."""
+        if kind in self._picture.outdated:
+            return False
         if not self._picture.objects[kind].tell(event, body):
-            return
+            return True
         loop = asyncio.get_running_loop()
         name, version = body["metadata"].get("name"), body["metadata"].get("resourceVersion")
         wait = self._waking.moved((kind, name), None if event == "DELETED" else version, loop.time())
@@ -139,6 +144,7 @@ class Reconciler:
             loop.call_later(wait, self.wake)
         elif wait is not None:
             self.wake()
+        return True
 
     async def listed(self, kind: ObjectKind) -> str:
         """Have a kind listed again if it was, wait for that, and return the version to watch from."""
@@ -150,7 +156,8 @@ class Reconciler:
         return self.newest(kind)
 
     def newest(self, kind: ObjectKind) -> str:
-        """Return the version from which a watch goes on."""
+        """Return the version from which a new watch goes on."""
+        self._picture.outdated.discard(kind)
         return str(self._picture.objects[kind].newest or "")
 
     async def run(self, clock: Callable[[], float]) -> None:
@@ -194,7 +201,8 @@ class Reconciler:
     async def reconcile(self) -> bool:
         """Run one pass; return True when everything that had to be written is written."""
         try:
-            for kind in list(self._picture.gaps):
+            while self._picture.gaps:  # a list may show that others are needed, too
+                kind = next(iter(self._picture.gaps))
                 await fill(self._kube, self._picture, kind)
                 self._whole[kind].set()
         except KubeError as error:
@@ -315,6 +323,7 @@ class Reconciler:
     async def _write(self, write: Write) -> bool:
         objects = self._picture.objects[ObjectKind(write.plural)]
         fields = {"policy" if write.plural == POLICIES else "node": write.name}
+        before = objects.known.get(write.name)
         try:
             answer = await self._patch(write)
         except KubeError as error:
@@ -328,10 +337,18 @@ class Reconciler:
             elif not error.held and not error.exists:
                 logger.warning("cannot write %s %s, will try again: %s", write.plural, write.name, error, extra=fields)
             return False
+        self._look_back(before, answer)
         objects.answer(answer)
         logger.info("%s %s: wrote %s", write.plural, write.name, write.subresource or "spec", extra=fields)
         await self._events.post(write.about, POLICY_KIND, write.transitions, now=micro_timestamp())
         return True
+
+    def _look_back(self, before: Latest | None, answer: Mapping[str, Any]) -> None:
+        """Notice by the answer to a write that the store was restored: it is older than what was known before."""
+        version = number_of(version_of(answer))
+        if before is not None and 0 < version < before.version:
+            logger.warning("the API server's store was restored from an older copy; listing everything again")
+            self._picture.went_back(version)
 
     async def _patch(self, write: Write) -> dict[str, Any]:
         path = ours(write.plural, write.name, write.subresource)

@@ -86,7 +86,8 @@ class Attempts:
         self._failed = 0
 
 
-Tell = Callable[[str, Mapping[str, Any]], None]
+Tell = Callable[[str, Mapping[str, Any]], bool]
+"""Takes over an event; returns False where the watch does not tell what is asked any more."""
 
 
 class Watch:
@@ -167,5 +168,6 @@ def _passed_on(line: bytes, tell: Tell) -> str | None:
         return str(error)
     if (trouble := check_event(document)) is not None:
         return trouble
-    tell(document["type"], document["object"])
+    if not tell(document["type"], document["object"]):
+        return "it began before the API server's store was restored from a copy"
     return None

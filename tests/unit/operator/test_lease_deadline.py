@@ -162,5 +162,5 @@ async def test_a_lease_is_renewed_by_one_request_and_taken_over_by_nobody_else(t
         ("PUT", path),
     ]
     assert api.objects[path]["spec"]["holderIdentity"] == "a"
-    assert api.objects[path]["spec"]["leaseDurationSeconds"] == 30
+    assert api.objects[path]["spec"]["leaseDurationSeconds"] == 15
     await api.stop()

@@ -163,10 +163,12 @@ def missed(objects: OneKind, *bodies: Body, at: int) -> tuple[str, ...]:
 def test_a_check_finds_nothing_where_the_watch_told_all_or_more() -> None:
     objects = kind(state(1), state(2, "b"))
     assert missed(objects, state(1), state(2, "b"), at=9) == ()
+    check = Comparison(objects)
     objects.tell("MODIFIED", state(12))
     objects.tell("DELETED", state(13, "b"))
     objects.tell("ADDED", state(14, "c"))
-    assert missed(objects, state(1), state(2, "b"), at=9) == ()
+    check.page((state(1), state(2, "b")))
+    assert check.missed("9") == ()
 
 
 @pytest.mark.parametrize(

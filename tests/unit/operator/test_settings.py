@@ -7,7 +7,7 @@ import pytest
 
 from virtfn_host.logs.repeats import Repeats
 from virtfn_operator.__main__ import main
-from virtfn_operator.settings import SettingsError, agent_settings, controller_settings
+from virtfn_operator.settings import SettingsError, agent_settings, controller_settings, hook_settings
 
 CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
 
@@ -22,6 +22,21 @@ def test_the_agents_surroundings() -> None:
 def test_the_controllers_surroundings() -> None:
     settings = controller_settings({**CLUSTER, "POD_NAME": "c-1", "POD_NAMESPACE": "virtfn", "VIRTFN_LEASE": "l"})
     assert (settings.instance, settings.namespace, settings.lease, settings.health_port) == ("c-1", "virtfn", "l", 8080)
+
+
+def test_a_hooks_surroundings() -> None:
+    names = {**CLUSTER, "POD_NAMESPACE": "virtfn"}
+    plain = hook_settings(names)
+    assert (plain.namespace, plain.release, plain.lease) == ("virtfn", "virtfn", "virtfn-controller")
+    assert (plain.timeout, plain.crds) == (120.0, Path("/etc/virtfn/crds"))
+    given = hook_settings({**names, "VIRTFN_HOOK_TIMEOUT": "600", "VIRTFN_RELEASE": "mine", "VIRTFN_CRDS": "/crds"})
+    assert (given.timeout, given.release, given.crds) == (600.0, "mine", Path("/crds"))
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "soon", "nan"])
+def test_a_hooks_time_limit_that_is_none_is_named(wrong: str) -> None:
+    with pytest.raises(SettingsError, match="VIRTFN_HOOK_TIMEOUT"):
+        hook_settings({**CLUSTER, "POD_NAMESPACE": "virtfn", "VIRTFN_HOOK_TIMEOUT": wrong})
 
 
 def test_an_ipv6_cluster() -> None:
