@@ -58,6 +58,7 @@ CONTAINERS = {
 }
 IMAGES = {"controller": "controller", "agent": "agent", "agent.host": "host", "devicePlugin": "deviceplugin"}
 BOTH = ("agent", "devicePlugin")
+HOOK = "Job/virtfn-give-back spec/template/spec"
 """Processes that share where they run."""
 
 
@@ -257,6 +258,16 @@ CHANGES: dict[str, Change] = {
             "-ValidatingAdmissionPolicy/virtfn-eviction",
         ),
     ),
+    "hooks.upgradeCrds.enabled": Change(False, ("-Job/virtfn-upgrade-crds", "-ConfigMap/virtfn-upgrade-crds")),
+    "hooks.giveBack.enabled": Change(False, ("-Job/virtfn-give-back", "-ValidatingAdmissionPolicy/virtfn-give-back")),
+    "hooks.giveBack.timeoutSeconds": Change(77, (f"{HOOK}/containers/hook/env/VIRTFN_HOOK_TIMEOUT/value=77",)),
+    "hooks.cleanUp.enabled": Change(False, ("-Job/virtfn-clean-up", "-DaemonSet/virtfn-clean-nodes")),
+    "hooks.cleanUp.timeoutSeconds": Change(
+        77, ("Job/virtfn-clean-up spec/template/spec/containers/hook/env/VIRTFN_HOOK_TIMEOUT/value=77",)
+    ),
+    "hooks.nodeSelector": Change({"a": "b"}, (f"{HOOK}/nodeSelector/a=b",)),
+    "hooks.tolerations": Change([{"key": "k", "operator": "Exists"}], (f"{HOOK}/tolerations/0/key=k",)),
+    "hooks.resources": Change({"limits": {"memory": "9Gi"}}, (f"{HOOK}/containers/hook/resources/limits/memory=9Gi",)),
     "helmTest.enabled": Change(False, ("-Pod/virtfn-test",)),
     "helmTest.resources": Change(
         {"limits": {"memory": "9Gi"}}, ("Pod/virtfn-test spec/containers/list/resources/limits/memory=9Gi",)
