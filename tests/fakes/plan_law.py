@@ -498,19 +498,40 @@ def _compare_node(planned: Any, fleet: PlanFleet, counted: Counter[str]) -> None
             carried = done.pop(part["device"], [])
             if not part["steps"] and carried:
                 counted["steps after an eviction"] += len(carried)
-                _same(f"{name}: {part['device']} without its holders", part["stepsWithoutHolders"], carried)
+                wanted = part["stepsWithoutHolders"]
+                _same(f"{name}: {part['device']}", wanted, _foreseeable(part["device"], wanted, carried, counted))
             continue
-        _same(f"{name}: {part['device']}", steps, done.pop(part["device"], []))
+        _same(
+            f"{name}: {part['device']}",
+            steps,
+            _foreseeable(part["device"], steps, done.pop(part["device"], []), counted),
+        )
     still = {} if leaves else done
     _same(f"{name}: other PFs", {}, still)
     status = node.body["status"]
     if not leaves and not (turn and turn["held"]):
-        waits = [(wait["device"], wait["reason"]) for part in answer["devices"] for wait in part["waits"]]
+        parts = [part for part in answer["devices"] if not _returns(part["device"], part["steps"])]
+        waits = [(wait["device"], wait["reason"]) for part in parts for wait in part["waits"]]
         blocked = [(it["device"], it["reason"]) for it in (status.get("plan") or {}).get("blocked", ())]
         _same(f"{name}: what waits", sorted(waits), sorted(blocked))
     rejected = [_rejection(it) for it in status.get("rejected", ())]
     _same(f"{name}: rejections", sorted(map(_rejection, answer["status"].get("rejected", ()))), sorted(rejected))
     counted["rejections"] += len(rejected)
+
+
+def _returns(device: str, steps: list[str]) -> bool:
+    """Whether a PF that was on vfio-pci gets its own driver back: until then it has no netdev."""
+    return f"{device}: unbind from vfio-pci" in steps
+
+
+def _foreseeable(device: str, planned: list[str], carried: list[str], counted: Counter[str]) -> list[str]:
+    """Return the steps that a plan can know of. Without a netdev of the PF, it is not known which of its settings must
+    be made when its own driver has it again. The agent makes them after its next look (decision 0041)."""
+    if not _returns(device, planned):
+        return carried
+    late = [step for step in carried if step not in planned and ": set " in step and "driver_override" not in step]
+    counted["settings of PFs that get their driver back"] += len(late)
+    return [step for step in carried if step not in late]
 
 
 def _rejection(item: Any) -> tuple[str, str, str]:
