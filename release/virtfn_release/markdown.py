@@ -13,7 +13,8 @@ from textwrap import dedent
 INDENT = "    "
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*([\w+-]*)")
 _HEADING = re.compile(r"(#{1,6}) +(.*?)(?: +#+)?$")
-_LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)(?: \"[^\"]*\")?\)")
+_LINK = re.compile(r"(?=\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)(?: \"[^\"]*\")?\))")
+"""Looks ahead, because a link may hold a picture."""
 _SPAN = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
 
 

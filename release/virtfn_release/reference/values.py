@@ -93,7 +93,7 @@ def _table(values: list[Value], schema: Schema) -> str:
             code(".".join(value.path)),
             "" if value.group else _type(_schema_of(schema, value.path), value.default),
             "" if value.group else code(json.dumps(value.default, ensure_ascii=False)),
-            value.comment,
+            value.comment or str(_schema_of(schema, value.path).get("description", "")),
         )
         for value in values
     ]

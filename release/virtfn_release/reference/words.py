@@ -65,7 +65,12 @@ def meaning(source: str) -> Iterator[tuple[str, str]]:
 def _sections(reasons: Sequence[Reason], meanings: Mapping[str, str], steps: Mapping[Reason, str]) -> Iterator[str]:
     for reason in reasons:
         yield f"### {reason}"
-        text = meanings[reason]
-        yield plain(f"{text[0].upper()}{text[1:]}.")
+        yield plain(f"{_capital(meanings[reason])}.")
         step = plain(steps[reason])
         yield f"Next: {step}."
+
+
+def _capital(text: str) -> str:
+    """Return a sentence with a capital first, unless it begins with a name like maxUnavailable or sriov_numvfs."""
+    first = text.split(" ")[0]
+    return text[0].upper() + text[1:] if first.rstrip(",").isalpha() and first == first.lower() else text

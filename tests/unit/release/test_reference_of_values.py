@@ -27,7 +27,12 @@ SCHEMA = {
     "definitions": {"text": {"type": "string"}},
     "properties": {
         "image": {"properties": {"registry": {"$ref": "#/definitions/text"}, "tag": {"enum": ["a", "b"]}}},
-        "labels": {"properties": {"pod": {"type": ["object", "null"]}}},
+        "labels": {
+            "properties": {
+                "pod": {"type": ["object", "null"], "description": "Not this."},
+                "namespace": {"type": "object", "description": "Of the namespace."},
+            }
+        },
     },
 }
 
@@ -62,7 +67,7 @@ def test_a_comment_stands_above_or_behind() -> None:
         '| `image.registry` | string | `""` | Where it is. |',
         '| `image.tag` | `a`, `b` | `""` | Empty: the newest. |',
         '| `labels.pod` | object or null | `{"a": "1"}` | Of every pod. |',
-        '| `labels.namespace` | map | `{"example.com/level": "privileged"}` |  |',
+        '| `labels.namespace` | map | `{"example.com/level": "privileged"}` | Of the namespace. |',
         '| `hosts` | list | `["one", "two"]` | Hosts \\| names. |',
     ],
 )
