@@ -247,7 +247,9 @@ def _wrong_kubectl(words: list[str], written: frozenset[str]) -> str:
 
 def _without_flags(words: list[str]) -> tuple[list[str], dict[str, list[str]]]:
     """Return the words without options, and the values of options that have one in the next word."""
-    left, flags, ahead = [], {}, iter(words)
+    left: list[str] = []
+    flags: dict[str, list[str]] = {}
+    ahead = iter(words)
     for word in ahead:
         if word == "--":
             break
