@@ -3,8 +3,9 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
+DOCS := PYTHONPATH=lab:release $(PY) -m virtfn_release.docs
 
-.PHONY: help setup test lint unit kernel cluster pressure second-cluster consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard reference docs
+.PHONY: help setup test lint unit kernel cluster pressure second-cluster consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -86,11 +87,12 @@ sbom: setup ## write a bill of materials (CycloneDX) of each image into dist/sbo
 licences: setup ## write docs/licences.md from the images; builds missing images
 	$(RELEASE) licences --base='$(BASE)'
 
+.PHONY: reference docs
 reference: setup ## write docs/reference and the list of decisions from code, CRDs and chart; a test compares them
-	$(RELEASE) reference
+	$(DOCS) reference
 
 docs: setup dist/docs-venv/.ready ## build the site of the docs into dist/site, with every link and anchor checked
-	$(RELEASE) site
+	$(DOCS) site
 
 dist/docs-venv/.ready: requirements/docs.txt
 	python3 -m venv --clear dist/docs-venv

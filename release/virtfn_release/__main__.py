@@ -11,13 +11,12 @@ from virtfn_lab.paths import repository
 from virtfn_lab.prereqs import MissingProgramsError
 from virtfn_lab.progress import say
 from virtfn_lab.run import CommandFailedError
-from virtfn_release import boot_archive, images, kubectl_archive, locks, relock, site
+from virtfn_release import boot_archive, images, kubectl_archive, locks, relock
 from virtfn_release.archive import ArchiveError
 from virtfn_release.contents import Contents, not_locked, read_contents
 from virtfn_release.dashboard_picture import PICTURE, write_picture
 from virtfn_release.licences import PAGE, write_page
 from virtfn_release.locks import FOLDER
-from virtfn_release.reference.pages import write_pages
 from virtfn_release.sbom import bill
 
 MIB = 1024 * 1024
@@ -29,8 +28,6 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     lock = verbs.add_parser("lock", help="write the lock files from pyproject.toml")
     lock.add_argument("--upgrade", action="store_true", help="take the newest versions, else keep pins that fit")
-    verbs.add_parser("reference", help="write docs/reference and the list of decisions")
-    verbs.add_parser("site", help=f"build the site of the docs into {site.SITE}")
     verbs.add_parser("dashboard", help=f"draw {PICTURE}, the chart's dashboard with recorded data")
     verbs.add_parser(
         "archive", help="write dist/virtfn.pyz, which the boot unit runs, and kubectl-virtfn with its krew manifest"
@@ -45,13 +42,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         _run(options)
-    except (
-        ArchiveError,
-        CommandFailedError,
-        MissingProgramsError,
-        images.NoTimeError,
-        site.BrokenLinkError,
-    ) as error:
+    except (ArchiveError, CommandFailedError, MissingProgramsError, images.NoTimeError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -63,10 +54,6 @@ def _run(options: argparse.Namespace) -> None:
             relock.relock(upgrade=options.upgrade)
         case "dashboard":
             say(f"wrote {write_picture()}")
-        case "reference":
-            say(f"wrote {', '.join(write_pages(repository())) or 'nothing: all pages are as generated'}")
-        case "site":
-            say(f"wrote {site.build(repository())}")
         case "archive":
             _archives(repository() / "dist", images.version(), os.environ.get("BASE_URL") or kubectl_archive.NOWHERE)
         case "images":
