@@ -63,7 +63,10 @@ RESOURCES = frozenset(
 OTHERS_KINDS = frozenset(["sriovnetworknodepolicies", "sriovnetworks", "sriovibnetworks", "ovsnetworks"])
 """Kinds of the SR-IOV network operator, in the page about moving from it."""
 HELM = frozenset(
-    re.findall(r"\w+", "install upgrade uninstall template history rollback list lint test status get show")
+    re.findall(
+        r"\w+",
+        "install upgrade uninstall template history rollback list lint test status get show package pull push registry",
+    )
 )
 FOLDERS = ("examples/", "charts/", "crds/", "packaging/", "docs/", "lab/", "tests/", "requirements/")
 """Folders of the repository: a path below one must exist. dist/ is what commands write."""
@@ -81,6 +84,7 @@ SAMPLES = {
 
 USAGES = "docs/reference/commands.md"
 """Has the usage of each verb, with brackets around what may be left out; the parsers themselves gave that."""
+_USAGE = re.compile(r" \[|\w\|\w")
 DECISIONS = "docs/decisions/"
 """Name commands that were not chosen, too; only their blocks are checked."""
 
@@ -112,7 +116,7 @@ def shown(texts: Mapping[str, str]) -> Iterator[Shown]:
         for block in blocks(text):
             if block.language in (None, "", "sh", "console"):
                 for line, logical in _logical(block.text):
-                    for words in () if page == USAGES and " [" in logical else _commands(logical):
+                    for words in () if page == USAGES and _USAGE.search(logical) else _commands(logical):
                         yield Shown(page=page, line=block.line + line, words=words, whole=True)
         for line, span in () if page.startswith(DECISIONS) else spans(text):
             if span.split(" ")[0] in CHECKED and " " in span and span not in NO_COMMANDS:
@@ -148,7 +152,7 @@ def _logical(text: str) -> Iterator[tuple[int, str]]:
 def _commands(line: str) -> list[tuple[str, ...]]:
     """Return the commands of a line of shell; none if it does not begin with a program that is named here."""
     line = re.sub(r"^[$#] ", "", line)
-    line = re.split(r" {3,}(?![-|])", line)[0]  # an explanation beside it
+    line = re.split(r" {2,}(?![-|])", line)[0]  # an explanation beside it
     reader = shlex.shlex(line, posix=True, punctuation_chars=True)
     reader.whitespace_split = True
     try:
