@@ -3,6 +3,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
+DOCS := PYTHONPATH=lab:release $(PY) -m virtfn_release.docs
 
 .PHONY: help setup test lint unit kernel cluster pressure second-cluster lifecycle consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard chart-readme chart-goldens
 
@@ -101,6 +102,18 @@ sbom: setup ## write a bill of materials (CycloneDX) of each image into dist/sbo
 
 licences: setup ## write docs/licences.md from the images; builds missing images
 	$(RELEASE) licences --base='$(BASE)'
+
+.PHONY: reference docs
+reference: setup ## write docs/reference and the list of decisions from code, CRDs and chart; a test compares them
+	$(DOCS) reference
+
+docs: setup dist/docs-venv/.ready ## build the site of the docs into dist/site, with every link and anchor checked
+	$(DOCS) site
+
+dist/docs-venv/.ready: requirements/docs.txt
+	python3 -m venv --clear dist/docs-venv
+	dist/docs-venv/bin/pip install --quiet --require-hashes --only-binary :all: --no-deps --requirement requirements/docs.txt
+	touch $@
 
 dashboard: setup ## draw docs/dashboard.svg, the chart's Grafana dashboard with recorded data
 	$(RELEASE) dashboard

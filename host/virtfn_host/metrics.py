@@ -148,7 +148,7 @@ METRICS = (
     LAST_TURN,
     BUILD,
 )
-"""All metrics, in the order of docs/metrics.md."""
+"""All metrics, in the order of docs/reference/metrics.md."""
 
 Labels = tuple[str, ...]
 """The values of a metric's labels, in the metric's order."""

@@ -16,8 +16,9 @@ from virtfn_lab.images import PROCESSES
 from virtfn_lab.paths import repository
 
 FOLDER = "requirements"
-LOCKS = (*PROCESSES, "build", "dev")
-"""Names of the lock files: one for each image, our wheel's build backend, and what `make setup` installs."""
+LOCKS = (*PROCESSES, "build", "dev", "docs")
+"""Names of the lock files: one for each image, our wheel's build backend, what `make setup` installs, and what builds
+the site of the docs."""
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -58,6 +58,8 @@ def _lock(lock: str, options: Sequence[str]) -> None:
         words, stdin = ["--extra", lock, "pyproject.toml"], None
     elif lock == "dev":
         words, stdin = ["--all-extras", "--group", "dev", "pyproject.toml", "-"], backend
+    elif lock == "docs":
+        words, stdin = ["--group", "docs"], None
     else:
         words, stdin = ["-"], backend
     _uv(*_COMPILE, *options, "--output-file", str(path(lock)), *words, stdin=stdin)

@@ -1,10 +1,10 @@
-"""docs/metrics.md: its table is the list in the code."""
+"""docs/reference/metrics.md: its table is the list in the code."""
 
 from pathlib import Path
 
 from virtfn_host.metrics import METRICS, Metric
 
-TEXT = (Path(__file__).resolve().parents[3] / "docs" / "metrics.md").read_text()
+TEXT = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "metrics.md").read_text()
 
 
 def row(metric: Metric) -> str:

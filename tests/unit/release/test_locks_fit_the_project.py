@@ -28,6 +28,8 @@ def asked_for(lock: str) -> list[Requirement]:
     if lock == "dev":
         everything = [text for extra in extras.values() for text in extra]
         return [Requirement(text) for text in (*everything, *described["dependency-groups"]["dev"], *backend)]
+    if lock == "docs":
+        return [Requirement(text) for text in described["dependency-groups"]["docs"]]
     return [Requirement(text) for text in extras[lock]]
 
 
