@@ -16,8 +16,8 @@ NEXT: Mapping[Reason, str] = {
     Reason.STALE_SNAPSHOT: "nothing to do: the agent plans anew in its next turn",
     Reason.WAITING_FOR_TURN: "nothing to do: raise spec.disruption.maxUnavailable to change more nodes at once",
     Reason.DRIFTED: "find what undoes it (a udev rule, a boot script, another operator); virtfn repairs it",
-    Reason.VFS_IN_USE: "end the pod or process that holds it, if it may end; cordon the node first,"
-    " so that no new pod takes it",
+    Reason.VFS_IN_USE: "end the pod or process that holds it, if it may end; disruption.whenInUse: Evict lets virtfn"
+    " evict pods. Do not cordon the node for it: a cordoned node is left alone",
     Reason.STUCK: "end the process that the message names: it blocks every PCI write of the node",
     Reason.ANOTHER_WRITER: "end the other virtfn process of that node",
     Reason.KUBELET_UNREACHABLE: "repair the kubelet of that node: until it answers, everything counts as in use",
