@@ -7,7 +7,7 @@ from virtfn_lab.paths import repository
 from virtfn_lab.progress import say
 from virtfn_lab.run import CommandFailedError
 from virtfn_release.reference.pages import write_pages
-from virtfn_release.site import SITE, BrokenLinkError, build
+from virtfn_release.site import SITE, BrokenLinkError, OtherHostError, build
 
 
 def main(words: list[str]) -> int:
@@ -22,7 +22,12 @@ def main(words: list[str]) -> int:
             say(f"wrote {', '.join(write_pages(repository())) or 'nothing: all pages are as generated'}")
         else:
             say(f"wrote {build(repository())}")
-    except (BrokenLinkError, CommandFailedError, ValueError) as error:  # ValueError: a decision without its title
+    except (
+        BrokenLinkError,
+        OtherHostError,
+        CommandFailedError,
+        ValueError,
+    ) as error:  # ValueError: a decision without its title
         print(error, file=sys.stderr)
         return 1
     return 0

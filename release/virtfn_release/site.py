@@ -17,11 +17,16 @@ from virtfn_release.markdown import anchors, links
 
 START = "README.md"
 STAGE, SITE, TOOLS = "dist/docs", "dist/site", "dist/docs-venv"
+_OUTSIDE = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//[^>]*>")
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 class BrokenLinkError(Exception):
     """A link of a page leads nowhere. The message names page, line and link."""
+
+
+class OtherHostError(Exception):
+    """A page of the site takes something from another host. The message names pages and elements."""
 
 
 def build(root: Path) -> Path:
@@ -30,6 +35,7 @@ def build(root: Path) -> Path:
     Raises:
         BrokenLinkError: a link leads nowhere.
         CommandFailedError: MkDocs refuses the pages; it has said why.
+        OtherHostError: a page would load something from another host.
     """
     if found := broken(root):
         raise BrokenLinkError("\n".join(found))
@@ -45,7 +51,15 @@ def build(root: Path) -> Path:
         env={"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"},
         timeout=600,
     )
+    if found := from_elsewhere(site):
+        raise OtherHostError("\n".join(found))
     return site
+
+
+def from_elsewhere(site: Path) -> list[str]:
+    """Return a line for each element of a page that a browser would load from another host."""
+    html = {path.relative_to(site): path.read_text() for path in sorted(site.rglob("*.html"))}
+    return [f"{name}: {found}" for name, text in html.items() for found in _OUTSIDE.findall(text)]
 
 
 def pages(root: Path) -> frozenset[str]:

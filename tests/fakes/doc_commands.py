@@ -57,7 +57,7 @@ RESOURCES = frozenset(
     re.findall(
         r"\w+",
         "pod pods node nodes namespace namespaces daemonset daemonsets deployment deployments crd events endpointslices"
-        " customresourcedefinitions customresourcedefinition configmap secret lease",
+        " customresourcedefinitions customresourcedefinition configmap secret lease job",
     )
 )
 OTHERS_KINDS = frozenset(["sriovnetworknodepolicies", "sriovnetworks", "sriovibnetworks", "ovsnetworks"])

@@ -74,10 +74,15 @@ def _in(schema: dict[str, Any]) -> bool:
     return "properties" in schema.get("items", schema)
 
 
+OLDER = ("agent.nodeSelector", "devicePlugin.nodeSelector")
+"""Values of charts before this one, which the chart's README says what became of."""
+
+
 def test_every_value_and_field_that_is_named_exists() -> None:
     ours = [(place, name) for place, name in NAMED if name.partition(".")[0].removesuffix("[]") in first_parts()]
     assert len(ours) > 100
-    assert [f"{place}: {name}" for place, name in ours if not is_value(name) and not is_field(name)] == []
+    unknown = [(place, name) for place, name in ours if not is_value(name) and not is_field(name)]
+    assert [it for it in unknown if not (it[0].startswith("charts/") and it[1] in OLDER)] == []
 
 
 @pytest.mark.parametrize("name", ["metrics.enabled", "namespace.labels", "metrics.rules.labels.release"])
