@@ -65,7 +65,7 @@ RECIPES: Mapping[str, Recipe] = {
         programs=("/usr/bin/qemu-system-x86_64",),
         loaded=("usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so",),
         files=(
-            *("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm.bin", "/usr/share/qemu/qboot.rom"),
+            "/usr/share/seabios/bios-256k.bin",
             *("/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/pvh.bin", "/usr/share/qemu/kvmvapic.bin"),
         ),
     ),
