@@ -1,4 +1,4 @@
-"""Images for pods that use their VFs: dpdk-testpmd, and QEMU with a guest. They are the lab's, not the product's.
+"""Images for pods that use their VFs: dpdk-testpmd, RDMA, QEMU with a guest. They are the lab's, not the product's.
 
 Each image is busybox, a few programs of Debian's packages and the libraries that these load: tens of megabytes, because
 the packages bring hundreds. Examples name the images `registry.example/NAME:1`; in the lab the images have these names.
@@ -59,6 +59,12 @@ RECIPES: Mapping[str, Recipe] = {
             "usr/lib/x86_64-linux-gnu/libgcc_s.so.1",  # glibc loads it when a thread is cancelled
         ),
         locks_memory=True,
+    ),
+    "rdma": Recipe(
+        packages=("ibverbs-utils", "ibverbs-providers", "rdmacm-utils"),
+        programs=("/usr/bin/ibv_rc_pingpong", "/usr/bin/rping"),
+        loaded=("usr/lib/x86_64-linux-gnu/libibverbs/librxe-rdmav34.so",),
+        files=("/etc/libibverbs.d/rxe.driver",),
     ),
     "qemu": Recipe(
         packages=("qemu-system-x86",),

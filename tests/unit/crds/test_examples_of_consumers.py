@@ -12,7 +12,7 @@ import yaml
 from virtfn_deviceplugin.grant.environment import environment
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-FOLDERS = {"dpdk": (), "netdev": (), "nvme": ("policy-whole.yaml",), "virtual-machine": ()}
+FOLDERS = {"dpdk": (), "netdev": (), "nvme": ("policy-whole.yaml",), "rdma": (), "virtual-machine": ()}
 """Folders of examples/, each with the policies that it uses beside its own."""
 NETWORKS, RESOURCE = "k8s.v1.cni.cncf.io/networks", "k8s.v1.cni.cncf.io/resourceName"
 
