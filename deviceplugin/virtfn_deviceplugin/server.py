@@ -10,10 +10,9 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import grpc
 
@@ -79,21 +78,20 @@ class _Registration(stubs.DevicePluginServicer):
         self.ended = asyncio.Event()
         self.closing = False
         self.quiet = asyncio.Event()
-        """Whether no request is being answered."""
+        """Whether every request has been answered."""
         self.quiet.set()
         self._open = 0
 
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Within this context a request is being answered."""
+    def _asked(self, context: "grpc.aio.ServicerContext[object, object]") -> None:
+        """Count a request until grpc has sent its answer: the end of its handler is a moment before that."""
         self._open += 1
         self.quiet.clear()
-        try:
-            yield
-        finally:
-            self._open -= 1
-            if not self._open:
-                self.quiet.set()
+        context.add_done_callback(cast(Any, lambda _: self._answered()))  # its type is no protocol in grpc-stubs
+
+    def _answered(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self.quiet.set()
 
     async def GetDevicePluginOptions(self, request: object, context: object) -> wire.DevicePluginOptions:  # noqa: N802, ARG002
         return _OPTIONS
@@ -109,9 +107,9 @@ class _Registration(stubs.DevicePluginServicer):
     async def GetPreferredAllocation(  # noqa: N802
         self, request: wire.PreferredAllocationRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> wire.PreferredAllocationResponse:
+        self._asked(context)
         try:
-            with self._answering():
-                chosen = await asyncio.to_thread(self._chosen, request)
+            chosen = await asyncio.to_thread(self._chosen, request)
         except NoChoiceError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{self._server.pool.resource_name}: {error}")
         return wire.PreferredAllocationResponse(container_responses=chosen)
@@ -128,10 +126,10 @@ class _Registration(stubs.DevicePluginServicer):
     async def Allocate(  # noqa: N802
         self, request: wire.AllocateRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> wire.AllocateResponse:
+        self._asked(context)
         asked = [list(container.devices_ids) for container in request.container_requests]
         try:
-            with self._answering():
-                answers = await asyncio.to_thread(self._server.allocate, asked)
+            answers = await asyncio.to_thread(self._server.allocate, asked)
         except (AllocateRefusedError, HostError) as error:
             self._server.answers["refused" if isinstance(error, AllocateRefusedError) else "failed"] += 1
             log.warning("refused: %s", error)
@@ -142,9 +140,9 @@ class _Registration(stubs.DevicePluginServicer):
     async def PreStartContainer(  # noqa: N802
         self, request: wire.PreStartContainerRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> wire.PreStartContainerResponse:
+        self._asked(context)
         try:
-            with self._answering():
-                await asyncio.to_thread(self._server.expect_still_granted, list(request.devices_ids))
+            await asyncio.to_thread(self._server.expect_still_granted, list(request.devices_ids))
         except (AllocateRefusedError, HostError) as error:
             self._server.answers["notStarted"] += 1
             log.warning("a container may not start: %s", error)

@@ -17,6 +17,11 @@ from virtfn_deviceplugin.v1beta1 import api_pb2_grpc as stubs
 OPTIONS = (("grpc.default_authority", "localhost"), ("grpc.enable_http_proxy", 0))
 
 
+ARRIVED = 0.1
+"""Seconds for an answer that came before the stream's end to reach who asked: grpc.aio hands it over in a later turn of
+the event loop, and a close before that would break off what was answered. In Go the answer is read all the same."""
+
+
 class _Plugin:
     """One registration: the connection to the plugin, and the last list it sent."""
 
@@ -93,7 +98,7 @@ class FakeKubelet(stubs.RegistrationServicer):
         # The stream ended, with an error or without: all its devices are unhealthy at once, the kubelet closes the
         # connection, breaks off what it waits for, and does not ask again.
         plugin.health = dict.fromkeys(plugin.health or {}, "Gone")
-        await plugin.channel.close(None)
+        await plugin.channel.close(ARRIVED)
         await self._tell()
 
     async def _tell(self) -> None:
