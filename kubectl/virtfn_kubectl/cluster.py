@@ -66,14 +66,9 @@ class Run(Protocol):
 def run_program(words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
     """Run a program with a deadline; what is no UTF-8 in its output is replaced."""
     try:
-        if given is None:
-            done = subprocess.run(
-                words, capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds, check=False, errors="replace"
-            )
-        else:
-            done = subprocess.run(
-                words, capture_output=True, input=given, timeout=seconds, check=False, errors="replace"
-            )
+        done = subprocess.run(
+            words, capture_output=True, input=given or "", timeout=seconds, check=False, errors="replace"
+        )
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(f"{words[0]} did not end within {seconds:.0f} s") from error
     return Ran(status=done.returncode, out=done.stdout, err=done.stderr)

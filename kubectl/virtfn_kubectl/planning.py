@@ -17,7 +17,7 @@ from typing import Any
 
 from virtfn_host.core.values.fields import PolicyError
 from virtfn_host.core.values.resource_names import read_domains
-from virtfn_kubectl.asked import MEMBERS_PATH, NOT_INSTALLED, OURS, PODS_PATH
+from virtfn_kubectl.asked import MEMBERS_PATH, NOT_INSTALLED, OURS, pods_path
 from virtfn_kubectl.cluster import NODES_PATH, POLICIES_PATH, AskError, Cluster, parsed
 from virtfn_kubectl.errors import MistakeError, NotThereError
 from virtfn_kubectl.judge.explained import some
@@ -179,8 +179,7 @@ def _environment(body: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _pods(cluster: Cluster, namespace: str | None) -> list[Mapping[str, Any]]:
-    path = f"/api/v1/namespaces/{namespace}/pods" if namespace else PODS_PATH
-    return [body for body in cluster.items(path, labelSelector=OURS) if isinstance(body, Mapping)]
+    return [body for body in cluster.items(pods_path(namespace), labelSelector=OURS) if isinstance(body, Mapping)]
 
 
 # --- the nodes -------------------------------------------------------------------------------------------------------
