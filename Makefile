@@ -68,7 +68,7 @@ bench-fleet: setup ## the controller with a real API server and 500, 1,000, 5,00
 prove: setup ## run the long proofs (hours; PROOFS='histories contested' for only those)
 	GRPC_VERBOSITY=NONE PYTHONPATH=lab:host:operator:deviceplugin:kubectl:tests/fakes $(PY) tests/prove/__main__.py $(PROOFS)
 
-demo: setup ## show kubectl apply to /dev/vfio in a pod, on a bare machine
+demo: setup ## show kubectl apply to a virtual machine with its VF in a pod, on a bare machine
 	PYTHONPATH=lab $(PY) -m virtfn_lab.demo
 
 lock: $(VENV)/bin/uv ## write requirements/ from pyproject.toml (UPGRADE=--upgrade for the newest versions)

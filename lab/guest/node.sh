@@ -34,6 +34,8 @@ cat > /etc/containerd/config.toml <<TOML
 version = 3
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
 sandbox = "localhost/pause:1"
+[plugins.'io.containerd.cri.v1.images'.registry]
+config_path = "/etc/containerd/certs.d"
 [plugins.'io.containerd.cri.v1.runtime']
 stats_collect_period = "1h"
 enable_cdi = true

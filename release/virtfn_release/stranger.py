@@ -231,9 +231,10 @@ def _registry(cluster: Cluster) -> Iterator[None]:
     log = cluster.folder / "registry.log"
     process = cluster.start(["sh", "-c", 'log=$0; exec "$@" > "$log" 2>&1', str(log), *served])
     try:
-        probe = f"import socket; socket.create_connection(('{ADDRESS.partition(':')[0]}', 5000), 2).close()"
-        words = [sys.executable, "-I", "-c", f"{probe}\nprint('yes')"]
-        cluster.until("the registry answers", lambda: _output(cluster.start(words)) == "yes\n", 10)
+        host, _, port = ADDRESS.partition(":")
+        probe = f"import socket; print(socket.socket().connect_ex(('{host}', {port})))"
+        words = [sys.executable, "-I", "-c", probe]
+        cluster.until("the registry answers", lambda: _output(cluster.start(words)) == "0\n", 10)
         hosts = f"/etc/containerd/certs.d/{ADDRESS}"
         cluster.node_exec(1, f"mkdir -p '{hosts}' && echo 'server = \"http://{ADDRESS}\"' > '{hosts}/hosts.toml'")
         yield
