@@ -23,7 +23,7 @@ from virtfn_lab import registry
 from virtfn_lab.cluster import Cluster, LabError, up
 from virtfn_lab.paths import repository
 from virtfn_lab.prereqs import FOR_REGISTRIES, MissingProgramsError, ensure
-from virtfn_lab.product import NAMESPACE, all_ready
+from virtfn_lab.product import NAMESPACE, all_ready, functions
 from virtfn_lab.progress import say
 from virtfn_lab.run import CommandFailedError
 from virtfn_release.push import CHARTS
@@ -266,6 +266,7 @@ def _type_all(cluster: Cluster, commands: Sequence[str], release: Path, home: Pa
     own = home / ".local/bin"
     own.mkdir(parents=True)
     path = f"{own}:{cluster.tools}:{release}:{os.environ['PATH']}"
+    before = functions(cluster)
     held = False
     for command in commands:
         print(f"$ {command}", flush=True)
@@ -274,7 +275,7 @@ def _type_all(cluster: Cluster, commands: Sequence[str], release: Path, home: Pa
         print(_output(process), end="", flush=True)
         if process.returncode != 0:
             raise LabError(f"exit {process.returncode} of: {command}")
-        _wait_for_what_it_asked(cluster, command)
+        _wait_for_what_it_asked(cluster, command, before)
         held = held or any(holds_a_vf(pod) for pod in _pods(cluster, "default"))
         typed = Typed(command=command, seconds=time.monotonic() - began)
         say(f"... {typed.seconds:.1f} s")
@@ -283,14 +284,20 @@ def _type_all(cluster: Cluster, commands: Sequence[str], release: Path, home: Pa
         raise LabError("the quick start ended, and no pod held a VF at the end of any command")
 
 
-def _wait_for_what_it_asked(cluster: Cluster, command: str) -> None:
-    """Wait as a person does who looks at `kubectl get` until it says Ready."""
+def _wait_for_what_it_asked(cluster: Cluster, command: str, before: str) -> None:
+    """Wait as a person does who looks at `kubectl get` until it says Ready.
+
+    Args:
+        before: the node's functions before the first command; no policy is left, so they must become so again.
+    """
     if re.search(r"\bhelm (install|upgrade)\b", command):
         cluster.until("every pod of virtfn is ready", lambda: all_ready(cluster), _READY)
         if others := strangers(_pods(cluster, NAMESPACE)):
             raise LabError(f"not from {REGISTRY} by digest: {', '.join(others)}")
     elif re.search(r"\bkubectl (apply|create)\b", command):
         cluster.until("policies are Ready and pods run", lambda: _settled(cluster), _SETTLED)
+    elif re.search(r"\bkubectl delete svp\b", command):
+        cluster.until("every function is as it was", lambda: functions(cluster) == before, _SETTLED)
 
 
 def _settled(cluster: Cluster) -> bool:
