@@ -48,7 +48,7 @@ class Executor:
 
     def __init__(self, machine: Machine, canary: Canary | None = None) -> None:
         self.machine = machine
-        self._canary = canary or Canary()
+        self._canary = canary or Canary(beside=machine.reader)
         self._asking = threading.Lock()
         self._writes = False
         """Whether a plan is being carried out; guarded by `_asking`."""

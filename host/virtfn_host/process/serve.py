@@ -232,10 +232,11 @@ def main() -> None:
     allow_many_groups()
     _be_alone()
     sysfs = Sysfs(options.sys, options.dev, options.proc)
-    executor = Executor(machine_of(sysfs, options.journal))
+    machine = machine_of(sysfs, options.journal)
+    reader = None if machine.reader is None else machine.reader.another()
     try:
         with only_writer(options.journal.parent):
-            serve(options.socket, Host(executor, Reader(), options.config))
+            serve(options.socket, Host(Executor(machine), reader, options.config))
     except (HostError, OSError) as error:
         log.error("%s", error)
         sys.exit(1)

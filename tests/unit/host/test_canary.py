@@ -100,8 +100,7 @@ def test_a_pf_that_is_gone_hangs_nobody(sysfs: Sysfs, canary: Canary) -> None:
 def test_a_child_that_was_killed_is_replaced(sysfs: Sysfs, canary: Canary) -> None:
     hang(sysfs, PFS[0])
     assert canary.look(sysfs, PFS[:1])
-    crew = canary._hanging[PFS[0]][0]._crew
-    assert crew is not None
+    (crew,) = canary._hanging[PFS[0]][0]._children._crews
     crew._process.kill()
     crew.leave(5)
     assert [found.pf for found in canary.look(sysfs, PFS[:1])] == [PFS[0]], "a fresh one hangs just so"

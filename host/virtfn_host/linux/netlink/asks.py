@@ -23,7 +23,8 @@ from virtfn_host.linux.errors import NetlinkError, NetlinkRefusedError
 from virtfn_host.linux.touch.child import ENVIRONMENT, make_pipes
 
 START_DEADLINE = 30.0
-"""Seconds for the child to load its library. It takes 0.4 s, and ten times as long on a loaded or emulated CPU."""
+"""Seconds for the child to start, and to load its library. That takes 0.4 s, and ten times as long on a loaded or
+emulated CPU."""
 
 ASK_DEADLINE = 5.0
 """Seconds for one answer, which takes a few milliseconds."""
@@ -81,7 +82,7 @@ class Netlink:
             NetlinkRefusedError: there is no such netdev, or another errno.
             NetlinkError: no answer.
         """
-        return _read(PfLinks, self._ask({"links": netdev}))
+        return _read(PfLinks, self._ask_library({"links": netdev}))
 
     def addresses(self) -> Mapping[str, tuple[str, ...]]:
         """Return IPv4 and IPv6 addresses by netdev; netdevs without addresses are left out.
@@ -118,7 +119,7 @@ class Netlink:
             NetlinkError: no answer; the setting may have been made, or be made later.
         """
         fields = {key: value for key, value in encode(setting).items() if value is not None}
-        self._ask({"set": {"ifindex": ifindex, "index": index, "setting": fields}})
+        self._ask_library({"set": {"ifindex": ifindex, "index": index, "setting": fields}})
 
     def mtu(self, netdev: str) -> ShownMtu:
         """Return the MTU of a netdev and its limits.
@@ -127,7 +128,7 @@ class Netlink:
             NetlinkRefusedError: there is no such netdev, or another errno.
             NetlinkError: no answer.
         """
-        return _read(ShownMtu, self._ask({"mtu": netdev}))
+        return _read(ShownMtu, self._ask_library({"mtu": netdev}))
 
     def set_mtu(self, ifindex: int, value: int) -> None:
         """Set the MTU of a netdev, which is told as above.
@@ -136,7 +137,7 @@ class Netlink:
             NetlinkRefusedError: the kernel or the driver refused.
             NetlinkError: no answer; it may have been set, or be set later.
         """
-        self._ask({"setMtu": {"ifindex": ifindex, "mtu": value}})
+        self._ask_library({"setMtu": {"ifindex": ifindex, "mtu": value}})
 
     def close(self) -> None:
         """End the child."""
@@ -145,22 +146,23 @@ class Netlink:
                 self._child.end()
                 self._child = None
 
-    def _ask(self, question: Mapping[str, object]) -> Any:
+    def _ask_library(self, question: Mapping[str, object]) -> Any:
+        """Ask what the child answers by its library, which it loads for the first such question."""
+        return self._ask(question, library=True)
+
+    def _ask(self, question: Mapping[str, object], *, library: bool = False) -> Any:
         with self._lock:
             child = self._ready()
             try:
-                answer = child.ask(question)
+                if library and not child.has_library:
+                    _value(child.ask({"library": None}, START_DEADLINE), START_DEADLINE)
+                    child.has_library = True
+                answer = child.ask(question, ASK_DEADLINE)
             except (ChildProcessError, OSError) as error:
                 child.end()
                 self._child = None
                 raise NetlinkError(f"netlink: {error}") from error
-        if answer is None:
-            raise NetlinkError(
-                f"netlink has not answered in {ASK_DEADLINE:.0f} s: a network driver hangs; see the kernel log"
-            )
-        if "errno" in answer:
-            raise NetlinkRefusedError(int(answer["errno"]), str(answer.get("text", "")))
-        return answer.get("value")
+        return _value(answer, ASK_DEADLINE)
 
     def _ready(self) -> "_Child":
         if self._child is None:
@@ -237,15 +239,17 @@ class _Child:
         self._answered.register(self._answers, select.POLLIN)
         self._owes = 0
         self._rest = b""
+        self.has_library = False
+        """Whether it has loaded its library, which takes longer than an answer."""
 
-    def ask(self, question: Mapping[str, object]) -> dict[str, Any] | None:
+    def ask(self, question: Mapping[str, object], seconds: float) -> dict[str, Any] | None:
         """Return the answer, or None when it is late; then further questions get None at once until it has come."""
         while self._owes:
             if self.answer(0) is None:
                 return None
             self._owes -= 1
         os.write(self._questions, json.dumps(question).encode() + b"\n")
-        answer = self.answer(ASK_DEADLINE)
+        answer = self.answer(seconds)
         self._owes += answer is None
         return answer
 
@@ -271,6 +275,20 @@ class _Child:
             self._process.wait(1.0)
         except subprocess.TimeoutExpired:
             self._process.returncode = -9  # Do not wait for it: it is blocked in the kernel.
+
+
+def _value(answer: Mapping[str, Any] | None, seconds: float) -> Any:
+    """Return the value of an answer.
+
+    Raises:
+        NetlinkRefusedError: it is a refusal.
+        NetlinkError: there is none.
+    """
+    if answer is None:
+        raise NetlinkError(f"netlink has not answered in {seconds:.0f} s: a network driver hangs; see the kernel log")
+    if "errno" in answer:
+        raise NetlinkRefusedError(int(answer["errno"]), str(answer.get("text", "")))
+    return answer.get("value")
 
 
 def _read(kind: type[T], value: object) -> T:

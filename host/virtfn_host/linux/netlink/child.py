@@ -1,12 +1,14 @@
 """The process that speaks rtnetlink for `asks.py`: one JSON value a line in, one a line out. Started as a file.
 
 It is a process of its own for three reasons. A driver that hangs may hold rtnetlink's lock for ever. Entering the
-host's network namespace must not move the host process, whose sysfs and sockets are elsewhere. And pyroute2 takes 27
-MiB, which a node without link settings need not load. Imports nothing of virtfn.
+host's network namespace must not move the host process, whose sysfs and sockets are elsewhere. And pyroute2 takes 20
+MiB: it is loaded with the first question about settings, which a node without them never asks. What every node asks
+(addresses and names) is read by three dozen lines of our own. Imports nothing of virtfn.
 """
 
 import ctypes
 import errno
+import functools
 import json
 import os
 import socket
@@ -21,11 +23,19 @@ CLONE_NEWNET = 0x40000000
 EXT_MASK_VF = 1
 """RTEXT_FILTER_VF, <linux/rtnetlink.h>: include the settings of each VF."""
 
-NLM_F_REQUEST, NLM_F_DUMP, NLMSG_ERROR, NLMSG_DONE = 1, 0x300, 2, 3
-RTM_NEWLINK, RTM_GETLINK = 16, 18
+NLM_F_REQUEST, NLM_F_DUMP_INTR, NLM_F_DUMP, NLMSG_ERROR, NLMSG_DONE = 1, 0x10, 0x300, 2, 3
+RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR = 16, 18, 20, 22
 IFLA_IFNAME, IFLA_EXT_MASK, IFLA_PROP_LIST, IFLA_ALT_IFNAME, IFLA_PERM_ADDRESS = 3, 29, 52, 53, 54
+IFA_ADDRESS, IFA_LOCAL = 1, 2
 EXT_MASK_NO_STATISTICS = 8
-"""<linux/netlink.h>, <linux/rtnetlink.h>, <linux/if_link.h>."""
+"""<linux/netlink.h>, <linux/rtnetlink.h>, <linux/if_link.h>, <linux/if_addr.h>."""
+
+HEAD, ADDRESS = struct.Struct("=IHHII"), struct.Struct("=BBBBI")
+"""struct nlmsghdr and struct ifaddrmsg."""
+
+DUMPS = 5
+"""How often a dump is asked for that netdevs or addresses changed while the kernel made it, so that some may be
+missing."""
 
 ATTRIBUTE_KIND = 0x3FFF
 """Without the flags of nested attributes (NLA_TYPE_MASK)."""
@@ -95,14 +105,17 @@ def links(route: Any, netdev: str) -> dict[str, Any]:
     }
 
 
-def addresses(route: Any) -> dict[str, list[str]]:
+def addresses() -> dict[str, list[str]]:
     """IPv4 and IPv6 addresses of every netdev that has some."""
-    # Names do not come from pyroute2: parsing every link took it four times as long (measured by hand).
     names = dict(socket.if_nameindex())
     found: dict[str, list[str]] = {}
-    for entry in route.get_addr():
-        text = entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS")
-        found.setdefault(names.get(entry["index"], ""), []).append(f"{text}/{entry['prefixlen']}")
+    for message in dumped(RTM_GETADDR, RTM_NEWADDR, ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
+        family, prefix, _, _, index = ADDRESS.unpack_from(message)
+        told = dict(attributes_of(message[ADDRESS.size :]))
+        address = told.get(IFA_LOCAL) or told.get(IFA_ADDRESS)  # of a point-to-point link, IFA_ADDRESS is the other end
+        if address and family in (socket.AF_INET, socket.AF_INET6):
+            text = socket.inet_ntop(family, address)
+            found.setdefault(names.get(index, ""), []).append(f"{text}/{prefix}")
     return found
 
 
@@ -135,23 +148,50 @@ def permanent_addresses() -> dict[str, str]:
 
 
 def dumped_links() -> Iterator[bytes]:
-    """The attributes of every netdev of this network namespace, by RTM_GETLINK."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as asked:
-        asked.bind((0, 0))
-        mask = struct.pack("=HHI", 8, IFLA_EXT_MASK, EXT_MASK_NO_STATISTICS)
-        body = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, 0, 0) + mask
-        asked.send(struct.pack("=IHHII", 16 + len(body), RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body)
+    """The attributes of every netdev of this network namespace."""
+    mask = struct.pack("=HHI", 8, IFLA_EXT_MASK, EXT_MASK_NO_STATISTICS)
+    about = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, 0, 0)
+    for message in dumped(RTM_GETLINK, RTM_NEWLINK, about + mask):
+        yield message[len(about) :]
+
+
+def dumped(asked: int, answered: int, body: bytes) -> list[bytes]:
+    """The messages, without their heads, with which the kernel answers a question about all there is.
+
+    Raises:
+        OSError: it refused; EINTR: each of `DUMPS` dumps was interrupted by a change.
+    """
+    for _ in range(DUMPS):
+        found: list[bytes] = []
+        interrupted = 0
+        for kind, flags, message in messages(asked, body):
+            interrupted |= flags & NLM_F_DUMP_INTR
+            if kind == answered:
+                found.append(message)
+        if not interrupted:
+            return found
+    raise OSError(errno.EINTR, os.strerror(errno.EINTR))
+
+
+def messages(asked: int, body: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Kind, flags and content of each message of one dump, the last one, NLMSG_DONE, too.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
+        kernel.bind((0, 0))
+        kernel.send(HEAD.pack(HEAD.size + len(body), asked, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + body)
         while True:
-            part = asked.recv(DUMP_SIZE)
-            while len(part) >= 16:
-                size, kind, _, _, _ = struct.unpack_from("=IHHII", part)
+            part = kernel.recv(DUMP_SIZE)
+            while len(part) >= HEAD.size:
+                size, kind, flags, _, _ = HEAD.unpack_from(part)
                 if kind == NLMSG_ERROR:
-                    number = -struct.unpack_from("=i", part, 16)[0]
+                    number = -struct.unpack_from("=i", part, HEAD.size)[0]
                     raise OSError(number, os.strerror(number))
-                if kind == NLMSG_DONE or size < 16:
+                yield kind, flags, part[HEAD.size : size]
+                if kind == NLMSG_DONE or size < HEAD.size:
                     return
-                if kind == RTM_NEWLINK:
-                    yield part[32:size]
                 part = part[(size + 3) & ~3 :]
 
 
@@ -213,23 +253,34 @@ def wire(setting: dict[str, Any]) -> dict[str, Any]:
     raise ValueError(f"no link setting: {setting}")
 
 
-def answer(route: Any, question: dict[str, Any]) -> Any:
+@functools.cache
+def library() -> Any:
+    """pyroute2 with a socket of its own, loaded by the first call."""
+    import pyroute2
+
+    return pyroute2.IPRoute()
+
+
+def answer(question: dict[str, Any]) -> Any:
     """Carry out one question and return its answer."""
     match question:
-        case {"links": str(netdev)}:
-            return links(route, netdev)
         case {"addresses": None}:
-            return addresses(route)
+            return addresses()
         case {"names": None}:
             return other_names()
         case {"permanent": None}:
             return permanent_addresses()
+        case {"library": None}:
+            library()
+            return None
+        case {"links": str(netdev)}:
+            return links(library(), netdev)
         case {"mtu": str(netdev)}:
-            return mtu(route, netdev)
+            return mtu(library(), netdev)
         case {"setMtu": {"ifindex": int(ifindex), "mtu": int(value)}}:
-            return set_mtu(route, ifindex, value)
+            return set_mtu(library(), ifindex, value)
         case {"set": {"ifindex": int(ifindex), "index": int(index), "setting": dict(setting)}}:
-            return set_vf(route, ifindex, index, setting)
+            return set_vf(library(), ifindex, index, setting)
     raise ValueError(f"no question: {question}")
 
 
@@ -237,26 +288,31 @@ def main(namespace: str, folder: str) -> None:
     """Answer until the other end is closed. The first line out says that this process is ready."""
     # At the end of the path: -I leaves PYTHONPATH out, and modules beside pyroute2 must hide no other module.
     sys.path.append(folder)
-    from pyroute2 import IPRoute
-    from pyroute2.netlink.exceptions import NetlinkError
-
     try:
         enter(namespace)
-        route = IPRoute()
     except OSError as error:
         say({"errno": error.errno or 5, "text": f"entering the network namespace {namespace}"})
         return
     say({"value": None})
     for line in sys.stdin.buffer:
         try:
-            say({"value": answer(route, json.loads(line))})
-        except NetlinkError as error:
-            say({"errno": error.code, "text": ""})
+            say({"value": answer(json.loads(line))})
         except OSError as error:
             say({"errno": error.errno or 5, "text": ""})
         # The library may raise anything for a question that it cannot encode; the next question must still be answered.
         except Exception as error:
-            say({"errno": errno.EINVAL, "text": f"{type(error).__name__}: {error}"[:300]})
+            if (code := errno_of(error)) is not None:
+                say({"errno": code, "text": ""})
+            else:
+                say({"errno": errno.EINVAL, "text": f"{type(error).__name__}: {error}"[:300]})
+
+
+def errno_of(error: Exception) -> int | None:
+    """The kernel's errno in an error of the library, which is not loaded for the sake of its class."""
+    exceptions = sys.modules.get("pyroute2.netlink.exceptions")
+    if exceptions is None or not isinstance(error, exceptions.NetlinkError):
+        return None
+    return int(error.code)
 
 
 def say(message: object) -> None:

@@ -2,6 +2,7 @@
 
 import errno as errnos
 import os
+import threading
 from collections.abc import Callable, Sequence
 
 from virtfn_host.linux.errors import SysfsReadError
@@ -11,7 +12,11 @@ READ_DEADLINE = 2.0
 """Seconds; a read that does not hang takes well under a millisecond."""
 
 NOTHING = "/dev/null"
-"""No file is below it, so this child can write nothing."""
+"""No file is below it, so these children can write nothing."""
+
+CREW = 3
+"""Children of one process, which takes 4 MB: a host process has a reader for its looks, one for its steps and one for
+the canary, and each may read while the others do."""
 
 
 class Reader:
@@ -19,9 +24,18 @@ class Reader:
 
     def __init__(self, deadline: float = READ_DEADLINE) -> None:
         self._deadline = deadline
-        self._crew: Crew | None = None
+        self._children = _Children()
         self._child: Child | None = None
         self._hangs = False
+
+    def another(self, deadline: float = READ_DEADLINE) -> "Reader":
+        """Return another reader, whose child is in the same process as long as there is room in it.
+
+        Neither waits for the other, and each is closed for itself.
+        """
+        made = Reader(deadline)
+        made._children = self._children
+        return made
 
     def read(self, path: os.PathLike[str] | str) -> str | None:
         """Contents without trailing white space, or None where there is no such file.
@@ -65,8 +79,7 @@ class Reader:
                 return []
             self._let_go()
         if self._child is None:
-            self._crew = Crew(1, NOTHING)
-            (self._child,) = self._crew.children
+            self._child = self._children.take()
         found: list[Touched] = []
         try:
             self._child.ask([(name, None) for name in names])
@@ -87,15 +100,57 @@ class Reader:
         return found
 
     def _let_go(self) -> None:
-        if self._child is not None and self._crew is not None:
-            self._child.end()
-            self._crew.leave(1.0)
-        self._child = self._crew = None
+        if self._child is not None:
+            self._children.let_go(self._child)
+        self._child = None
         self._hangs = False
 
     def close(self) -> None:
         """End the child."""
         self._let_go()
+
+
+class _Children:
+    """The children of readers that were made of each other, and their processes. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._crews: list[Crew] = []
+        self._idle: list[tuple[Crew, Child]] = []
+        self._taken = 0
+
+    def take(self) -> Child:
+        """Return a child that no other reader has.
+
+        Raises:
+            OSError: there is none, and no process for more.
+        """
+        with self._lock:
+            alive = [(crew, child) for crew, child in self._idle if not crew.ended()]
+            for _, killed in [idle for idle in self._idle if idle not in alive]:
+                killed.end()
+            self._idle = alive
+            if not self._idle:
+                crew = Crew(CREW, NOTHING)
+                self._crews = [*(crew for crew in self._crews if not crew.ended()), crew]
+                self._idle = [(crew, child) for child in crew.children]
+            _, child = self._idle.pop()
+            self._taken += 1
+            return child
+
+    def let_go(self, child: Child) -> None:
+        """End a child, and with the last one its process; one that hangs ends when its read returns."""
+        child.end()
+        with self._lock:
+            self._taken -= 1
+            if self._taken:
+                return
+            for _, idle in self._idle:
+                idle.end()
+            for crew in self._crews:
+                crew.leave(1.0)
+            self._idle.clear()
+            self._crews.clear()
 
 
 def _read(name: str, touched: Touched) -> str | SysfsReadError | None:

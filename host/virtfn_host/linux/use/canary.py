@@ -33,8 +33,10 @@ class Hang:
 class Canary:
     """Reads all PFs in rounds; one child serves all of them as long as none hangs."""
 
-    def __init__(self, deadline: float = DEADLINE) -> None:
+    def __init__(self, deadline: float = DEADLINE, beside: Reader | None = None) -> None:
+        """Read in children of the process that `beside` has, or in an own one."""
         self._deadline = deadline
+        self._another = Reader if beside is None else beside.another
         self._free: Reader | None = None
         self._hanging: dict[PciAddress, tuple[Reader, float]] = {}
 
@@ -56,7 +58,7 @@ class Canary:
 
     def _ask(self, pf: PciAddress, path: str) -> None:
         reader, since = self._hanging.pop(pf, (self._free, time.monotonic()))
-        reader = reader or Reader(self._deadline)
+        reader = reader or self._another(self._deadline)
         if reader is self._free:
             self._free = None
         try:
