@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
+from virtfn_kubectl.cluster import Ran
+from virtfn_kubectl.verbs import run
 from virtfn_lab.cluster import CONSUMERS, Cluster, cannot_run, down, running, up
 from virtfn_lab.kubelet_cases import BACK, BOTH, become, served
 from virtfn_lab.node import LEFT, Node
@@ -140,3 +144,20 @@ def node(cluster: Cluster) -> Iterator[Node]:
     found.until("everything is given back", lambda: functions(cluster) == before, 90)
     found.converged()
     say(f"the test took {time.monotonic() - began:.1f} s")
+
+
+@pytest.fixture
+def virtfn(node: Node, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Any]]:
+    """Return a function that runs a verb of `kubectl virtfn` with --json, and returns status and document."""
+
+    def program(words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
+        tool = node.cluster.helm if words[0] == "helm" else node.cluster.kubectl
+        done = tool(*words[1:], check=False, timeout=seconds)
+        return Ran(status=done.returncode, out=done.stdout, err=done.stderr)
+
+    def asked(*words: str) -> tuple[int, Any]:
+        capsys.readouterr()
+        status = run([*words, "--json"], {}, program)
+        return status, json.loads(capsys.readouterr().out)
+
+    return asked

@@ -4,37 +4,16 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from virtfn_kubectl.cluster import Ran
-from virtfn_kubectl.verbs import run
 from virtfn_lab.node import LEFT, Node, policy
 from virtfn_lab.product import allocatable, pod
 
 RESOURCE = "virtfn.dev/left"
 NODE = "node-1"
 Asked = Callable[..., tuple[int, Any]]
-
-
-@pytest.fixture
-def virtfn(node: Node, capsys: pytest.CaptureFixture[str]) -> Asked:
-    """Return a function that runs a verb with --json on the cluster, and returns status and document."""
-
-    def program(words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
-        tool = node.cluster.helm if words[0] == "helm" else node.cluster.kubectl
-        done = tool(*words[1:], check=False, timeout=seconds)
-        return Ran(status=done.returncode, out=done.stdout, err=done.stderr)
-
-    def asked(*words: str) -> tuple[int, Any]:
-        capsys.readouterr()
-        status = run([*words, "--json"], {}, program)
-        return status, json.loads(capsys.readouterr().out)
-
-    return asked
 
 
 def test_status_why_and_topology_tell_of_a_policy_and_the_pod_that_holds_its_vf(node: Node, virtfn: Asked) -> None:

@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from virtfn_kubectl.cluster import Ran
-from virtfn_kubectl.verbs import run
 from virtfn_lab.node import LEFT, Node, policy
 
 Asked = Callable[..., tuple[int, Any]]
-
-
-@pytest.fixture
-def virtfn(node: Node, capsys: pytest.CaptureFixture[str]) -> Asked:
-    """Return a function that runs a verb with --json on the cluster, and returns status and document."""
-
-    def program(words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
-        done = node.cluster.kubectl(*words[1:], check=False, timeout=seconds)
-        return Ran(status=done.returncode, out=done.stdout, err=done.stderr)
-
-    def asked(*words: str) -> tuple[int, Any]:
-        capsys.readouterr()
-        status = run([*words, "--json"], {}, program)
-        return status, json.loads(capsys.readouterr().out)
-
-    return asked
 
 
 def test_a_paused_policy_gets_no_turn_until_it_is_resumed(node: Node, virtfn: Asked) -> None:
