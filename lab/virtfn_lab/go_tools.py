@@ -19,28 +19,43 @@ from virtfn_lab.run import CommandFailedError, run
 
 OLDEST_GO = (1, 26)
 
-TAGS = {"containerd": ["-tags", "no_btrfs,no_zfs,no_aufs,no_devmapper"]}
+OLDER = "VIRTFN_KUBERNETES"
+"""Environment variable: a minor version of lab/gomod-kubernetes, whose programs take the place of the newest ones."""
+
+TAGS = {
+    "containerd": ["-tags", "no_btrfs,no_zfs,no_aufs,no_devmapper"],
+    "1.29": ["-tags", "providerless"],  # without the clouds' own code, which later versions do not have
+}
 
 NAMES = {"go.etcd.io/etcd/server/v3": "etcd"}
 """Binary names of packages whose binary is not named after the last part of the package path."""
 
 
 def tools(*more: str) -> Path:
-    """Return a folder with etcd, kube-*, kubelet, kubectl, containerd, its shim, ctr and helm.
+    """Return a folder with etcd, kube-*, kubelet, kubectl, containerd, its shim, ctr and helm; see `OLDER`.
 
     Args:
         more: modules of lab/gomod-consumers whose binaries are wanted, too.
     """
     modules = sorted(path.parent for path in (repository() / "lab/gomod").glob("*/go.mod"))
     modules += [repository() / "lab/gomod-consumers" / name for name in more]
+    modules += [_older(minor)] if (minor := os.environ.get(OLDER)) else []
     folders = [_built(module) for module in modules]
 
     def gather(folder: Path) -> None:
-        for source in folders:
-            for binary in source.iterdir():
-                os.link(binary, folder / binary.name)
+        found = {binary.name: binary for source in folders for binary in source.iterdir()}
+        for name, binary in found.items():
+            os.link(binary, folder / name)
 
     return cached("tools", {module.name: _fingerprint(module) for module in modules}, gather)
+
+
+def _older(minor: str) -> Path:
+    folder = repository() / "lab/gomod-kubernetes"
+    known = sorted(path.parent.name for path in folder.glob("*/go.mod"))
+    if minor not in known:
+        raise CommandFailedError(f"{OLDER}={minor}: the lab can build {', '.join(known)}")
+    return folder / minor
 
 
 def helm() -> Path:

@@ -114,21 +114,23 @@ def older_chart(folder: Path) -> Path:
     chart = folder / "charts/virtfn"
     path = chart / "crds/sriovpolicies.yaml"
     crd = yaml.safe_load(path.read_text())
-    del matchers(crd)["slot"]
+    del matcher(crd)["properties"]["slot"]
+    for rule in matcher(crd)["x-kubernetes-validations"]:
+        rule["rule"] = rule["rule"].replace(" || has(self.slot)", "")
     path.write_text(yaml.safe_dump(crd))
     return chart
 
 
-def matchers(crd: Any) -> dict[str, Any]:
-    """Return the fields of a matcher in the CRD of policies."""
+def matcher(crd: Any) -> dict[str, Any]:
+    """Return the schema of a matcher in the CRD of policies."""
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    fields: dict[str, Any] = schema["properties"]["spec"]["properties"]["devices"]["items"]["properties"]
-    return fields
+    found: dict[str, Any] = schema["properties"]["spec"]["properties"]["devices"]["items"]
+    return found
 
 
 def knows_slot(cluster: Cluster) -> bool:
     """Whether the cluster's CRD has the field that the older chart's one lacks."""
-    return "slot" in matchers(cluster.get("crd", POLICIES))
+    return "slot" in matcher(cluster.get("crd", POLICIES))["properties"]
 
 
 def install_chart(cluster: Cluster, chart: Path) -> None:

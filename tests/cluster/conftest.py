@@ -35,15 +35,18 @@ OF_CONSUMERS = bool(os.environ.get("VIRTFN_CONSUMERS"))
 """Whether to run what `make consumers` runs, on a lab with consumers' images and cards."""
 _OF_CONFORMANCE = ["test_kubelet_cases_*.py", "test_upgrades.py"]
 """What `make conformance` runs (VIRTFN_LONG=1), for the same reason."""
-_OF_LIFECYCLE = ["test_lifecycle_*.py"]
-"""What `make lifecycle` runs (VIRTFN_LIFECYCLE=1): minutes each, and one of them removes the chart and its CRDs."""
+OF_LIFECYCLE = bool(os.environ.get("VIRTFN_LIFECYCLE"))
+"""Whether to run what `make lifecycle` runs: minutes each, and one of them removes the chart and its CRDs."""
 collect_ignore_glob = [
-    *([] if os.environ.get("VIRTFN_LIFECYCLE") else _OF_LIFECYCLE),
+    *([] if OF_LIFECYCLE else ["test_lifecycle_*.py"]),
     *([] if OF_CONSUMERS else ["test_consumer_*.py"]),
     *([] if os.environ.get("VIRTFN_LONG") else _OF_CONFORMANCE),
 ]
 
-VALUES = ("devicePlugin.cdi=true",) if OF_CONSUMERS else ()
+VALUES = (
+    *(["devicePlugin.cdi=true"] if OF_CONSUMERS else []),
+    *(["resourceDomains={intel.com,openshift.io}"] if OF_LIFECYCLE else []),
+)
 """Values of the chart beside its defaults."""
 
 LAST = (
