@@ -41,7 +41,7 @@ second-cluster: setup ## a kubelet with another root-dir, functions that share a
 	VIRTFN_SECOND=1 $(PY) -m pytest -s tests/cluster/test_kubelet_root_dir.py tests/cluster/test_shared_group.py \
 	  tests/cluster/test_reboot.py
 
-lifecycle: setup ## install, upgrade, rollback and uninstall, a leader killed 20 times, etcd restored (half an hour)
+lifecycle: setup ## install, upgrade, rollback, uninstall, migration; a leader killed 20 times, etcd restored (half an hour)
 	VIRTFN_LIFECYCLE=1 $(PY) -m pytest -s tests/cluster/test_lifecycle_*.py
 
 consumers: setup ## DPDK, guests and netdevs in pods of a cluster, with VFs and NVMe (a quarter of an hour)

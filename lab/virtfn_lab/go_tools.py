@@ -68,6 +68,18 @@ def helm_docs() -> Path:
     return _built(repository() / "lab/gomod-chart/helm-docs") / "helm-docs"
 
 
+def program(module: Path) -> Path:
+    """Return the binary of a module that is a program of ours, with its source beside go.mod."""
+    sources = digest(*sorted(module.glob("*.go")), module / "go.mod", module / "go.sum")
+
+    def build(folder: Path) -> None:
+        with step(module.name):
+            words = [_go(), "build", "-mod=readonly", "-trimpath", "-ldflags", "-s -w", "-o"]
+            run([*words, folder / module.name, "."], cwd=module, env=_environment(), timeout=3600)
+
+    return cached(f"go-{module.name}", {"module": sources}, build) / module.name
+
+
 def _built(module: Path) -> Path:
     """Return the folder with the binaries of a module."""
     return cached(f"go-{module.name}", {"module": _fingerprint(module)}, _builder(module))

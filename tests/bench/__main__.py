@@ -4,6 +4,7 @@ A ratio is ours divided by the reference; where the name says how many times fas
 spread is the lowest and the highest ratio of the paired runs.
 """
 
+import itertools
 import json
 import tempfile
 from pathlib import Path
@@ -17,6 +18,9 @@ from virtfn_lab.guest import run_in_guest
 from virtfn_lab.paths import repository, run_dir
 from virtfn_lab.progress import say
 from virtfn_lab.qemu import Hardware
+
+FLOORS = {"aio": "grpc.aio", "go": "Go"}
+"""The plugins with a canned answer, and what they are made with."""
 
 
 def binding(device: str, topology: str, what: str, rounds: tuple[int, int], kernel: str = "6.1") -> list[Figure]:
@@ -56,9 +60,9 @@ def allocating(found: Allocates) -> list[Figure]:
     for size in SIZES:
         for callers in CALLERS:
             rounds = [one for one in found.rounds if (one.devices, one.callers) == (size, callers)]
-            for part in (50, 99):
-                name = f"Allocate p{part}, {callers} at once, {size} devices, beside a canned answer in grpc.aio"
-                ours, floor = ([1000 * percentile(getattr(r, by), part) for r in rounds] for by in ("ours", "floor"))
+            for part, by in itertools.product((50, 99), FLOORS):
+                name = f"Allocate p{part}, {callers} at once, {size} devices, beside a canned answer in {FLOORS[by]}"
+                ours, floor = ([1000 * percentile(getattr(r, whose), part) for r in rounds] for whose in ("ours", by))
                 figures.append(paired(name, ours, floor, "ms"))
     least, most = (
         [1000 * percentile(one.ours, 50) for one in found.rounds if (one.devices, one.callers) == (size, 1)]
@@ -67,8 +71,10 @@ def allocating(found: Allocates) -> list[Figure]:
     figures.append(paired(f"Allocate p50 of {SIZES[-1]} devices, beside {SIZES[0]}", most, least, "ms"))
     later, first = ([1000 * percentile(seconds, 50)] for seconds in (found.last, found.first))
     figures.append(paired(f"Allocate p50 after {MANY} calls, beside the first", later, first, "ms"))
-    ours, floor = ([one[which] for one in found.starts] for which in (0, 1))
-    figures.append(paired(f"start to registered, {SIZES[0]} devices, beside the canned plugin", ours, floor))
+    ours, *floors = ([one[which] for one in found.starts] for which in range(3))
+    for language, floor in zip(FLOORS.values(), floors, strict=True):
+        name = f"start to registered, {SIZES[0]} devices, beside the canned plugin in {language}"
+        figures.append(paired(name, ours, floor))
     return figures
 
 

@@ -1,4 +1,4 @@
-"""What an Allocate takes: our plugin and a canned answer in grpc.aio, by the same client, in turn.
+"""What an Allocate takes: our plugin and a canned answer, in grpc.aio and in Go, by the same client, in turn.
 
 `python allocate.py [CALLS]` prints the figures alone. The plugin's ledger is in memory, as on a node (`/run`); its
 grants are on the disk of the machine's temporary files, as on a node (`/var/lib`).
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernel import FakeKernel
-from plugins import Running, canned_plugin, our_plugin, pools_on
+from plugins import Running, canned_in_go, canned_plugin, our_plugin, pools_on
 
 from virtfn_deviceplugin.v1beta1 import api_pb2 as wire
 
@@ -25,12 +25,13 @@ EDGE = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calls:
-    """Seconds of calls that the same number of callers made of both plugins, in one round."""
+    """Seconds of calls that the same number of callers made of each plugin, in one round."""
 
     devices: int
     callers: int
     ours: tuple[float, ...]
-    floor: tuple[float, ...]
+    aio: tuple[float, ...]
+    go: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +43,8 @@ class Allocates:
     """Seconds of the first calls of one caller, after each device was allocated once."""
     last: tuple[float, ...]
     """The same after ten thousand."""
-    starts: tuple[tuple[float, float], ...]
-    """Seconds from start to registered with the fewest devices, ours and the floor's."""
+    starts: tuple[tuple[float, float, float], ...]
+    """Seconds from start to registered with the fewest devices: ours, in grpc.aio, in Go."""
 
 
 def percentile(seconds: tuple[float, ...], hundredths: int) -> float:
@@ -58,7 +59,8 @@ def time_allocates(calls: int, rounds: int) -> Allocates:
 
 async def _time_allocates(calls: int, rounds: int) -> Allocates:
     found: list[Calls] = []
-    starts: list[tuple[float, float]] = []
+    starts: list[tuple[float, float, float]] = []
+    in_go = canned_in_go()
     first: tuple[float, ...] = ()
     last: tuple[float, ...] = ()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as memory, tempfile.TemporaryDirectory() as disk:
@@ -69,15 +71,16 @@ async def _time_allocates(calls: int, rounds: int) -> Allocates:
             grants = Path(disk) / f"grants{size}.json"
             async with (
                 our_plugin(Path(memory) / f"ours{size}", kernel, pools, grants) as ours,
-                canned_plugin(Path(memory) / f"floor{size}", pools) as floor,
+                canned_plugin(Path(memory) / f"aio{size}", pools) as aio,
+                canned_plugin(Path(memory) / f"go{size}", pools, in_go) as go,
             ):
                 await _called(ours, name, ids, len(ids), 1)
                 if size == SIZES[0]:
                     first = await _called(ours, name, ids, EDGE, 1)
                 for _ in range(rounds):
                     for callers in CALLERS:
-                        took = [await _called(plugin, name, ids, calls, callers) for plugin in (ours, floor)]
-                        found.append(Calls(devices=size, callers=callers, ours=took[0], floor=took[1]))
+                        took = [await _called(plugin, name, ids, calls, callers) for plugin in (ours, aio, go)]
+                        found.append(Calls(devices=size, callers=callers, ours=took[0], aio=took[1], go=took[2]))
                 if size == SIZES[0]:
                     await _called(ours, name, ids, MANY, CALLERS[-1])
                     last = await _called(ours, name, ids, EDGE, 1)
@@ -86,8 +89,10 @@ async def _time_allocates(calls: int, rounds: int) -> Allocates:
         for number in range(rounds):
             async with our_plugin(Path(memory) / f"start{number}", kernel, pools) as ours:
                 pass
-            async with canned_plugin(Path(memory) / f"base{number}", pools) as floor:
-                starts.append((ours.registered_after, floor.registered_after))
+            async with canned_plugin(Path(memory) / f"aio-start{number}", pools) as aio:
+                pass
+            async with canned_plugin(Path(memory) / f"go-start{number}", pools, in_go) as go:
+                starts.append((ours.registered_after, aio.registered_after, go.registered_after))
     return Allocates(rounds=tuple(found), first=first, last=last, starts=tuple(starts))
 
 
@@ -114,14 +119,17 @@ def main() -> None:
         for callers in CALLERS:
             rounds = [one for one in found.rounds if (one.devices, one.callers) == (size, callers)]
             for part in (50, 99):
-                ours = statistics.median(percentile(one.ours, part) for one in rounds) * 1000
-                floor = statistics.median(percentile(one.floor, part) for one in rounds) * 1000
-                line = f"{size:5} devices, {callers:2} callers, p{part}: {ours:8.2f} ms, floor {floor:8.2f} ms"
-                print(f"{line}, {ours / floor:5.2f} times")
+                ours, aio, go = (
+                    statistics.median(percentile(getattr(one, by), part) for one in rounds) * 1000
+                    for by in ("ours", "aio", "go")
+                )
+                line = f"{size:5} devices, {callers:2} callers, p{part}: {ours:8.2f} ms"
+                print(f"{line}, {ours / aio:5.2f} times grpc.aio {aio:8.2f}, {ours / go:5.2f} times Go {go:8.2f}")
     edge = statistics.median(found.first) * 1000, statistics.median(found.last) * 1000
     print(f"first calls {edge[0]:.2f} ms, after {MANY} {edge[1]:.2f} ms, {edge[1] / edge[0]:.2f} times")
-    starts = [statistics.median(one[which] for one in found.starts) for which in (0, 1)]
-    print(f"start to registered {starts[0]:.2f} s, floor {starts[1]:.2f} s, {starts[0] / starts[1]:.2f} times")
+    ours, aio, go = (statistics.median(one[which] for one in found.starts) for which in range(3))
+    line = f"start to registered {ours:.2f} s"
+    print(f"{line}, {ours / aio:5.2f} times grpc.aio {aio:5.2f}, {ours / go:5.2f} times Go {go:5.2f}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,11 @@ from kubelet import FakeKubelet
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.linux import poolfile
+from virtfn_lab import go_tools
 from virtfn_lab.paths import repository
+
+CANNED = (sys.executable, Path(__file__).with_name("canned.py"))
+"""The command of the floor in grpc.aio."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ async def our_plugin(
     """
     place.mkdir()  # the pool file and the ledger have folders of their own, as on a node
     poolfile.write(place / "run/pools.json", PoolSet(boot_id="0b7e", pools=pools))
-    words: list[object] = ["-m", "virtfn_deviceplugin", "--pools", place / "run/pools.json"]
+    words: list[object] = [sys.executable, "-m", "virtfn_deviceplugin", "--pools", place / "run/pools.json"]
     words += ["--ledger", place / "ledger/ledger.json", "--kubelet-dir", place, "--health-port", "0"]
     words += [] if grants is None else ["--grants", grants]
     words += [word for name in ("sys", "dev", "proc") for word in (f"--{name}", kernel.root / name)]
@@ -64,13 +68,20 @@ async def our_plugin(
 
 
 @contextlib.asynccontextmanager
-async def canned_plugin(place: Path, pools: tuple[DevicePool, ...]) -> AsyncIterator[Running]:
-    """Run the floor (`canned.py`), which offers the same devices of the first pool."""
+async def canned_plugin(
+    place: Path, pools: tuple[DevicePool, ...], program: Sequence[object] = CANNED
+) -> AsyncIterator[Running]:
+    """Run a floor, which offers the same devices of the first pool: that in grpc.aio, or that in Go."""
     place.mkdir()
     (pool, *_) = pools
-    words = [Path(__file__).with_name("canned.py"), place, pool.resource_name, *(str(d.address) for d in pool.devices)]
+    words = [*program, place, pool.resource_name, *(str(device.address) for device in pool.devices)]
     async with _running(place, words, pools[:1]) as running:
         yield running
+
+
+def canned_in_go() -> tuple[Path]:
+    """Build the floor in Go; return its command."""
+    return (go_tools.program(Path(__file__).with_name("canned_go")),)
 
 
 @contextlib.asynccontextmanager
@@ -81,7 +92,7 @@ async def _running(place: Path, words: Sequence[object], pools: Sequence[DeviceP
     loop = asyncio.get_running_loop()
     began = loop.time()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *map(str, words), env=os.environ | {"PYTHONPATH": path}, stderr=asyncio.subprocess.DEVNULL
+        *map(str, words), env=os.environ | {"PYTHONPATH": path}, stderr=asyncio.subprocess.DEVNULL
     )
     try:
         await kubelet.until(lambda: all(kubelet.health(pool.resource_name) for pool in pools), 120)
