@@ -18,6 +18,7 @@ import pytest
 from virtfn_kubectl.cluster import Ran
 from virtfn_kubectl.verbs import run
 from virtfn_lab.cluster import CONSUMERS, Cluster, cannot_run, down, running, up
+from virtfn_lab.go_tools import OLDER
 from virtfn_lab.kubelet_cases import BACK, BOTH, become, served
 from virtfn_lab.node import LEFT, Node
 from virtfn_lab.product import NAMESPACE, functions, install
@@ -63,6 +64,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
     for item in items:
         item.add_marker(pytest.mark.timeout(1500, func_only=True))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what an older Kubernetes of the lab does not have; the marker says why."""
+    needs, older = item.get_closest_marker("kubernetes"), os.environ.get(OLDER)
+    if needs and older and int(older.partition(".")[2]) < needs.args[0]:
+        pytest.skip(f"NOT ON KUBERNETES {older}: {needs.args[1]}")
 
 
 ROOT_DIR = "/srv/k8s/kubelet"
