@@ -49,6 +49,11 @@ RUN set -eu; for process in controller agent host deviceplugin; do \
       /opt/virtfn/bin/python3 -m compileall -q --invalidation-mode unchecked-hash /opt/virtfn/lib; \
       mv /opt/virtfn /venvs/$process/opt/virtfn; \
     done
+# What agent and device plugin have alike and is large is a layer of its own: a node pulls it once, and has its pages in
+# memory once.
+RUN set -eu; cd /venvs/agent; site=$(echo opt/virtfn/lib/python3*/site-packages); mkdir -p /venvs/grpc/$site; \
+    mv $site/grpc /venvs/grpc/$site/; cd /venvs/deviceplugin; \
+    diff -r /venvs/grpc/$site/grpc $site/grpc; rm -r $site/grpc
 # What the chart's DaemonSet installs on nodes, where the boot unit is asked for.
 COPY packaging/virtfn-boot.service /venvs/host/opt/virtfn/boot/
 COPY release/virtfn_release/boot_archive.py /src/release/
@@ -65,7 +70,10 @@ USER 65532:65532
 ENTRYPOINT ["/opt/virtfn/bin/virtfn-operator"]
 CMD ["controller"]
 
-FROM process AS agent
+FROM process AS grpc
+COPY --from=build /venvs/grpc/ /
+
+FROM grpc AS agent
 COPY --from=build /venvs/agent/ /
 ENTRYPOINT ["/opt/virtfn/bin/virtfn-operator"]
 CMD ["agent"]
@@ -82,6 +90,6 @@ COPY --from=build /venvs/host/ /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/virtfn/bin
 ENTRYPOINT ["/opt/virtfn/bin/virtfn-host"]
 
-FROM process AS deviceplugin
+FROM grpc AS deviceplugin
 COPY --from=build /venvs/deviceplugin/ /
 ENTRYPOINT ["/opt/virtfn/bin/virtfn-device-plugin"]

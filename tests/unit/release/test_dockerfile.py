@@ -32,7 +32,7 @@ def test_nothing_of_the_builder_stays_in_what_is_shipped() -> None:
     assert "PIP_" in building
     assert "PIP_" not in shipped
     copies = [line for line in shipped.splitlines() if line.startswith("COPY")]
-    assert len(copies) == 4
+    assert len(copies) == 5
     assert all(line.startswith("COPY --from=build /venvs/") for line in copies)
 
 
