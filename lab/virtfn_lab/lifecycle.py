@@ -89,10 +89,14 @@ def _objects(cluster: Cluster) -> list[str]:
     return [name for name in lines.splitlines() if "virtfn" in name]
 
 
+_NO_KIND = ("doesn't have a resource type", "could not find the requested resource")
+"""What kubectl says where a CRD is gone: the second, as long as it remembers what the API server had."""
+
+
 def _names(cluster: Cluster, kind: str) -> tuple[str, ...]:
     """Names of a kind; none where its CRD is gone."""
     done = cluster.kubectl("get", kind, "-o", "jsonpath={.items[*].metadata.name}", check=False)
-    if done.returncode != 0 and "doesn't have a resource type" not in done.stderr:
+    if done.returncode != 0 and not any(text in done.stderr for text in _NO_KIND):
         raise LabError(f"kubectl get {kind}: {done.stderr}")
     return tuple(sorted(done.stdout.split()))
 
