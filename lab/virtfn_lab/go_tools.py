@@ -24,7 +24,7 @@ OLDER = "VIRTFN_KUBERNETES"
 
 TAGS = {
     "containerd": ["-tags", "no_btrfs,no_zfs,no_aufs,no_devmapper"],
-    "1.29": ["-tags", "providerless"],  # without the clouds' own code, which later versions do not have
+    "1.30": ["-tags", "providerless"],  # without the clouds' own code, which later versions do not have
 }
 
 NAMES = {"go.etcd.io/etcd/server/v3": "etcd"}
