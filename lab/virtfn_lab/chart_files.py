@@ -21,7 +21,7 @@ from virtfn_lab.run import run
 README = CHART / "README.md"
 GOLDENS = repository() / "tests/cluster/chart_goldens"
 """Two files of each set: NAME.values.yaml, and NAME.rendered.yaml, which `helm template` makes of it."""
-OLD = {"everything-off": "1.29.0"}
+OLD = {"everything-off": "1.30.0"}
 """Sets that are rendered for an older API server."""
 
 

@@ -15,7 +15,7 @@ def strategy(*values: str, version: str = "1.37.0") -> Object:
     return found
 
 
-@pytest.mark.parametrize("version", ["1.29.0", "1.36.2", "1.36.9-gke.100"])
+@pytest.mark.parametrize("version", ["1.30.0", "1.36.2", "1.36.9-gke.100"])
 def test_before_1_37_the_old_plugin_ends_first(version: str) -> None:
     assert strategy(version=version) == {"type": "RollingUpdate", "rollingUpdate": ONE_BY_ONE}
 

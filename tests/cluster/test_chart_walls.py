@@ -140,7 +140,6 @@ def test_the_policies_judge_our_accounts_only_and_fail_closed(objects: Objects) 
 @pytest.mark.parametrize(
     ("version", "values", "there"),
     [
-        ("1.29.14", (), False),
         ("1.30.0", (), True),
         ("1.31.4-eks-1234", (), True),
         ("1.37.2", ("admissionPolicy.enabled=false",), False),

@@ -187,15 +187,6 @@ readinessProbe:
   timeoutSeconds: 10
 {{- end }}
 
-{{/* Whether the API server has ValidatingAdmissionPolicy. `helm template` knows versions only, so the version counts too:
-     1.30 has it, and the node's name in a pod's token. */}}
-{{- define "virtfn.admission" -}}
-{{- $has := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy" -}}
-{{- if or $has (semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version) -}}
-yes
-{{- end -}}
-{{- end }}
-
 {{/* A read-only mount, with the mounts below it where Kubernetes (1.31 and newer) and the runtime can. */}}
 {{- define "virtfn.readOnly" -}}
 readOnly: true{{ if semverCompare ">=1.31.0-0" .Capabilities.KubeVersion.Version }}, recursiveReadOnly: IfPossible{{ end }}

@@ -10,10 +10,8 @@ from virtfn_kubectl.judge.other_programs import other_programs
 from virtfn_kubectl.read.members import DaemonSeen, MemberSeen
 from virtfn_operator.api import GROUP
 
-OLDEST = (1, 29)
+OLDEST = (1, 30)
 """The chart's kubeVersion."""
-ADMISSION = (1, 30)
-"""From here on the API server limits what agents may write (the chart's admissionPolicy)."""
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 NFD = "feature.node.kubernetes.io/"
@@ -77,10 +75,6 @@ def _server(facts: ClusterFacts) -> Iterator[Finding]:
     elif found < OLDEST:
         text = f"API server {facts.server}: the chart needs {_dotted(OLDEST)} or newer"
         yield Finding(level=Level.BAD, text=text, next="upgrade the cluster")
-    elif found < ADMISSION:
-        text = f"API server {facts.server} has no ValidatingAdmissionPolicy: a stolen token of one agent may write"
-        step = f"upgrade to {_dotted(ADMISSION)}, or read docs/security.md"
-        yield Finding(level=Level.NOTE, text=f"{text} the status of every SriovNode", next=step)
     else:
         yield Finding(level=Level.OK, text=f"API server {facts.server}")
 

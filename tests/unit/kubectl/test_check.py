@@ -57,14 +57,14 @@ def test_the_oldest_version_is_that_of_the_chart() -> None:
 
 @pytest.mark.parametrize(
     ("server", "level"),
-    [("v1.28.9", "bad"), ("v1.29.0", "note"), ("v1.30.1+k3s1", "ok"), ("v2.0.0", "ok"), ("", "note"), ("odd", "note")],
+    [("v1.28.9", "bad"), ("v1.29.15", "bad"), ("v1.30.1+k3s1", "ok"), ("v2.0.0", "ok"), ("", "note"), ("odd", "note")],
 )
 def test_the_api_servers_version(ask: Ask, server: str, level: str) -> None:
     assert found(ask, cluster(server), "API server")["level"] == level
 
 
 @pytest.mark.parametrize(
-    ("kubelet", "level"), [("v1.28.0", "bad"), ("v1.29.0-eks-1", "ok"), ("", "ok"), ("v1.9.1", "bad")]
+    ("kubelet", "level"), [("v1.29.0", "bad"), ("v1.30.0-eks-1", "ok"), ("", "ok"), ("v1.9.1", "bad")]
 )
 def test_kubelets_that_are_too_old_are_named(ask: Ask, kubelet: str, level: str) -> None:
     asked = cluster()
