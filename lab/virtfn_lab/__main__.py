@@ -1,9 +1,10 @@
-"""The lab's command: `python -m virtfn_lab up | down | status | kubectl | helm | exec`. `make lab-up` calls it."""
+"""The lab's command: `python -m virtfn_lab up | down | status | kubectl | helm | exec | footprint`."""
 
 import argparse
 import sys
 
 from virtfn_lab import cluster
+from virtfn_lab.footprint import footprint
 from virtfn_lab.inside import KUBELET_ROOT
 from virtfn_lab.progress import say
 from virtfn_lab.qemu import TOPOLOGIES
@@ -26,6 +27,9 @@ def main() -> int:
     node = verbs.add_parser("exec", help="a shell command as root on a node")
     node.add_argument("node", type=int)
     node.add_argument("command")
+    share = verbs.add_parser("footprint", help="what the processes of virtfn take of a node")
+    share.add_argument("--node", type=int, default=1)
+    share.add_argument("--seconds", type=float, default=60.0, help="to watch the processor for (default: %(default)s)")
     options = parser.parse_args()
     try:
         return _run(options)
@@ -46,6 +50,10 @@ def _run(options: argparse.Namespace) -> int:
         cluster.down()
         return 0
     running = cluster.running()
+    if options.verb == "footprint":
+        for line in footprint(running, options.node, options.seconds):
+            print(line)
+        return 0
     if options.verb == "status":
         done = running.kubectl("get", "nodes", "-o", "wide", check=False)
     elif options.verb == "exec":
