@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from child_processes import child_processes
 
 from virtfn_host.linux.errors import StuckError, SysfsReadError, SysfsWriteError
 from virtfn_host.linux.touch.child import Child
@@ -183,7 +184,7 @@ def test_a_child_that_somebody_killed_is_an_error_of_its_write_and_the_next_writ
 
     def killer() -> None:
         _until(lambda: first.read_text() == "x")
-        for pid in _processes():
+        for pid in child_processes():
             os.kill(pid, signal.SIGKILL)
 
     killing = threading.Thread(target=killer)
@@ -201,9 +202,9 @@ def test_a_child_that_somebody_killed_is_an_error_of_its_write_and_the_next_writ
 
 def test_a_child_that_was_killed_while_it_had_nothing_to_do_is_replaced(writer: Writer, file: Path) -> None:
     writer.write(file, "1", 5)
-    (pid,) = _processes()
+    (pid,) = child_processes()
     os.kill(pid, signal.SIGKILL)
-    _until(lambda: not _processes())
+    _until(lambda: not child_processes())
     writer.write(file, "2", 5)
     assert file.read_text() == "2"
 
@@ -222,7 +223,7 @@ def test_a_child_that_answered_all_and_was_killed_before_it_said_so_is_not_waite
 
 def test_nobody_who_reads_our_output_waits_for_a_child(writer: Writer, file: Path) -> None:
     writer.write(file, "1", 5)
-    (pid,) = _processes()
+    (pid,) = child_processes()
     ours = {str(Path(f"/proc/self/fd/{number}").readlink()) for number in (1, 2)} - {"/dev/null"}
     assert ours.isdisjoint(str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
 
@@ -230,10 +231,10 @@ def test_nobody_who_reads_our_output_waits_for_a_child(writer: Writer, file: Pat
 def test_children_are_one_process_that_ends_with_the_writer_and_is_not_left_as_a_zombie(file: Path) -> None:
     writer = Writer()
     writer.write_all([(file, "x")] * 16, 10)
-    (pid,) = _processes()
+    (pid,) = child_processes()
     assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1 + 16
     writer.close()
-    assert _processes() == []
+    assert child_processes() == []
 
 
 def test_reads_asked_for_together_are_answered_each_and_what_stands_behind_one_that_hangs_is_not_known(
@@ -251,19 +252,6 @@ def test_reads_asked_for_together_are_answered_each_and_what_stands_behind_one_t
     _until(lambda: not isinstance(reader.read_each([file])[0], SysfsReadError))
     assert reader.read_each([file, absent]) == ["vfio-pci", None]
     reader.close()
-
-
-def _processes() -> list[int]:
-    """Return our processes that are alive."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == os.getpid() and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 def _until(true: Callable[[], bool]) -> None:

@@ -8,22 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from child_processes import child_processes
 
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.touch.reader import CREW, Reader
 
 
-def processes() -> list[int]:
-    """Return our child processes; those that have ended and were not waited for, too."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == os.getpid():
-            found.append(int(stat.parent.name))
-    return found
+def processes() -> set[int]:
+    """Our child processes; those that have ended and were not waited for, too."""
+    return set(child_processes(ended=True))
 
 
 @contextmanager
@@ -52,11 +45,11 @@ def hanging(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("number", "expected"), [(1, 1), (CREW, 1), (CREW + 1, 2)])
 def test_a_process_has_the_children_of_so_many_readers(number: int, expected: int, file: Path) -> None:
-    before = set(processes())
+    before = processes()
     with readers(number) as made:
         assert [reader.read(file) for reader in made] == ["vfio-pci"] * number
-        assert len(set(processes()) - before) == expected
-    assert set(processes()) == before
+        assert len(processes() - before) == expected
+    assert processes() == before
 
 
 def test_a_read_that_hangs_holds_up_no_other_reader(file: Path, hanging: Path) -> None:
@@ -77,26 +70,26 @@ def test_a_read_that_hangs_holds_up_no_other_reader(file: Path, hanging: Path) -
 
 
 def test_one_that_is_closed_leaves_the_others_their_process(file: Path) -> None:
-    before = set(processes())
+    before = processes()
     with readers(2) as (one, two):
         assert [one.read(file), two.read(file)] == ["vfio-pci", "vfio-pci"]
         one.close()
-        (process,) = set(processes()) - before
+        (process,) = processes() - before
         assert two.read(file) == "vfio-pci"
         assert one.read(file) == "vfio-pci"
-        assert set(processes()) - before == {process}
-    assert set(processes()) == before
+        assert processes() - before == {process}
+    assert processes() == before
 
 
 def test_after_the_process_was_killed_each_reader_fails_once_and_reads_again(file: Path) -> None:
-    before = set(processes())
+    before = processes()
     with readers(2) as made:
         for reader in made:
             reader.read(file)
-        (process,) = set(processes()) - before
+        (process,) = processes() - before
         os.kill(process, signal.SIGKILL)
         for reader in made:
             with pytest.raises(SysfsReadError, match="no process to read with"):
                 reader.read(file)
         assert [reader.read(file) for reader in made] == ["vfio-pci", "vfio-pci"]
-    assert set(processes()) == before
+    assert processes() == before
