@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from virtfn_lab import containers
 from virtfn_lab.cluster import Cluster, LabError
 from virtfn_lab.containers import Container
@@ -61,8 +63,10 @@ class Node:
         self.cluster = cluster
 
     def apply(self, *documents: str) -> None:
-        """Apply Kubernetes objects."""
-        self.cluster.kubectl("apply", "-f", "-", stdin="\n---\n".join(documents))
+        """Apply Kubernetes objects: documents of YAML or JSON, each with one or more."""
+        # As one list: kubectl 1.30 takes no JSON after a line of dashes.
+        found = [item for document in documents for item in yaml.safe_load_all(document) if item]
+        self.cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": found}))
 
     def edit(self, policy: str, count: int) -> int:
         """Ask for another number of VFs; return the policy's new generation."""
