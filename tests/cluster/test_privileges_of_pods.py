@@ -76,6 +76,7 @@ def test_only_the_host_has_power(name: str, inside: Inside) -> None:
     assert inside.status["Seccomp"] == SECCOMP_FILTER
 
 
+@pytest.mark.kubernetes(31, "before, mounts below one that is read-only stay as they are")
 def test_nothing_but_what_a_process_writes_is_writable(name: str, inside: Inside) -> None:
     """Of the node's own file systems, with what is mounted below them; the root of every container is read-only."""
     assert "ro" in inside.mounts["/"][1]
