@@ -94,14 +94,15 @@ class Reader:
                     raise ChildProcessError("it was killed")
                 found += some
             self._child.done()
-        except BaseException:
-            self._let_go()  # its late answers would be taken for answers to the next question
+        except BaseException as error:
+            # Its late answers would be taken for answers to the next question.
+            self._let_go(killed=isinstance(error, ChildProcessError))
             raise
         return found
 
-    def _let_go(self) -> None:
+    def _let_go(self, *, killed: bool = False) -> None:
         if self._child is not None:
-            self._children.let_go(self._child)
+            self._children.let_go(self._child, killed=killed)
         self._child = None
         self._hangs = False
 
@@ -117,7 +118,7 @@ class _Children:
         self._lock = threading.Lock()
         self._crews: list[Crew] = []
         self._idle: list[tuple[Crew, Child]] = []
-        self._taken = 0
+        self._taken: dict[Child, Crew] = {}
 
     def take(self) -> Child:
         """Return a child that no other reader has.
@@ -126,31 +127,37 @@ class _Children:
             OSError: there is none, and no process for more.
         """
         with self._lock:
-            alive = [(crew, child) for crew, child in self._idle if not crew.ended()]
-            for _, killed in [idle for idle in self._idle if idle not in alive]:
-                killed.end()
-            self._idle = alive
+            self._end_idle([crew for crew, _ in self._idle if crew.ended()])
             if not self._idle:
                 crew = Crew(CREW, NOTHING)
                 self._crews = [*(crew for crew in self._crews if not crew.ended()), crew]
                 self._idle = [(crew, child) for child in crew.children]
-            _, child = self._idle.pop()
-            self._taken += 1
+            crew, child = self._idle.pop()
+            self._taken[child] = crew
             return child
 
-    def let_go(self, child: Child) -> None:
-        """End a child, and with the last one its process; one that hangs ends when its read returns."""
+    def let_go(self, child: Child, *, killed: bool) -> None:
+        """End a child, and with the last one its process; one that hangs ends when its read returns.
+
+        Args:
+            killed: its process was; the kernel may not have taken it apart yet, but its other children are of no use.
+        """
         child.end()
         with self._lock:
-            self._taken -= 1
-            if self._taken:
-                return
-            for _, idle in self._idle:
-                idle.end()
-            for crew in self._crews:
-                crew.leave(1.0)
-            self._idle.clear()
-            self._crews.clear()
+            crew = self._taken.pop(child)
+            if killed:
+                self._end_idle([crew])
+            if not self._taken:
+                self._end_idle(self._crews)
+                for crew in self._crews:
+                    crew.leave(1.0)
+                self._crews.clear()
+
+    def _end_idle(self, crews: Sequence[Crew]) -> None:
+        for crew, child in self._idle:
+            if crew in crews:
+                child.end()
+        self._idle = [idle for idle in self._idle if idle[0] not in crews]
 
 
 def _read(name: str, touched: Touched) -> str | SysfsReadError | None:

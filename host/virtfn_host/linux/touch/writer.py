@@ -23,10 +23,6 @@ MAX_CHILDREN = 32
 """Unbinding side by side is faster, because the time is mostly waiting (measured by hand, 127 emulated NVMe VFs: 0.44 s
 by 16 children, 0.36 s by 32, no less by 64 or 127; docs/decisions/0009)."""
 
-CREW = 8
-"""The least number of children of a process, which takes 4 MB whatever their number is. A PF needs one child for its
-number of VFs, and then one for each VF."""
-
 HELD_AFTER = 5.0
 """Seconds after which a write counts as blocked, whatever its deadline, if a function that it waits for is open."""
 
@@ -142,7 +138,7 @@ class Writer:
 
     def _start(self, size: int) -> None:
         self._crews = [crew for crew in self._crews if not crew.ended()]
-        crew = Crew(max(size, CREW), self._below)
+        crew = Crew(size, self._below)
         self._crews.append(crew)
         self._idle += crew.children
 
