@@ -74,8 +74,7 @@ class PolicySeen:
         config = self.policy.config
         if not isinstance(config, PolicyConfig):
             return ()
-        names = [pool.resource_name for pool in config.pools]
-        return tuple(sorted({*names, *([config.whole.resource_name] if config.whole else [])}))
+        return tuple(sorted(set(config.resource_names)))
 
     @property
     def ready(self) -> Condition | None:

@@ -159,7 +159,7 @@ def _outcome(
     policy: PolicyConfig, found: Found, done: Done, changing: bool, offers: Offers, in_turn: bool
 ) -> PolicyOutcome:
     state, (reason, message, device) = _standing(policy, found, done, changing, in_turn)
-    if state is State.READY and (lasting := offers.of(_resources(policy))):
+    if state is State.READY and (lasting := offers.of(policy.resource_names)):
         state, reason, message = State.FAILED, Reason.NOT_OFFERED, lasting.message
     return PolicyOutcome(
         name=policy.name,
@@ -170,11 +170,6 @@ def _outcome(
         message=message,
         device=device,
     )
-
-
-def _resources(policy: PolicyConfig) -> list[str]:
-    whole = [policy.whole.resource_name] if policy.whole else []
-    return whole + [pool.resource_name for pool in policy.pools]
 
 
 def _standing(policy: PolicyConfig, found: Found, done: Done, changing: bool, in_turn: bool) -> tuple[State, Why]:

@@ -338,8 +338,7 @@ def _twice(policies: tuple[PolicyConfig, ...]) -> tuple[Rejected, ...]:
 
 def strays(policy: PolicyConfig, domains: Domains) -> list[str]:
     """Return the resource names of the policy whose domain is not allowed here."""
-    names = [pool.resource_name for pool in policy.pools] + ([policy.whole.resource_name] if policy.whole else [])
-    return [name for name in names if not offered_here(name, domains)]
+    return [name for name in policy.resource_names if not offered_here(name, domains)]
 
 
 def offered_here(resource_name: str, domains: Domains) -> bool:

@@ -139,7 +139,7 @@ def policy_status(
     conditions = upsert(read_conditions(old), accepted, now)
     counts = _counts([outcome for _, outcome in seen], calm)
     conditions = upsert(conditions, _ready(policy, accepted, [outcome for _, outcome in seen], counts), now)
-    resources = {p.resource_name for p in policy.config.pools} if isinstance(policy.config, PolicyConfig) else set()
+    resources = set(policy.config.resource_names) if isinstance(policy.config, PolicyConfig) else set()
     status = PolicyStatus(
         observed_generation=policy.generation,
         nodes=counts,

@@ -24,7 +24,7 @@ from virtfn_operator.controller.status import PolicyStatus
 ROOT = Path(__file__).resolve().parents[3]
 CRDS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").glob("*.yaml"))}
 COLUMNS = {
-    "sriovpolicies": ["RESOURCES", "NODES", "READY", "BLOCKED", "FAILED", "AGE"],
+    "sriovpolicies": ["RESOURCES", "NODES", "READY", "BLOCKED", "FAILED", "REASON", "AGE"],
     "sriovnodes": ["PFS", "VFS", "IN-USE", "POOLS", "READY", "REASON", "AGE"],
 }
 both = pytest.mark.parametrize("plural", sorted(COLUMNS))

@@ -134,6 +134,13 @@ def test_the_way_of_a_policy_from_changing_to_ready() -> None:
     assert conditions(apply(edited), "fast")["Ready"] == ("False", "Changing")
 
 
+def test_whole_functions_are_among_the_resources_of_a_policy() -> None:
+    whole = policy(virtualFunctions=None, wholeFunctions={"resourceName": "disk"})
+    del whole["spec"]["virtualFunctions"]
+    world = apply(World(policies=[whole], states=[state("a")], nodes=[node("a")]))
+    assert world.policies[0]["status"]["summary"] == {"resources": "virtfn.dev/disk"}
+
+
 def test_failed_and_blocked_nodes_are_problems() -> None:
     world = apply(World(policies=[policy()], states=[state("a"), state("b")], nodes=[node("a"), node("b")]))
     world = apply(answer(answer(world, "a", "Blocked"), "b", "Failed"))

@@ -110,6 +110,11 @@ class PolicyConfig:
     mtu: Mtu | None = field(default=None, metadata=SPARSE)
     """Of the netdevs of VFs, and at least of their PF's; None: it is left alone."""
 
+    @property
+    def resource_names(self) -> tuple[str, ...]:
+        """The full resource names that it offers."""
+        return (*([self.whole.resource_name] if self.whole else []), *(pool.resource_name for pool in self.pools))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
