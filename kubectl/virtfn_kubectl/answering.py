@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from virtfn_host.core.values.codec import encode
 from virtfn_kubectl.asked import events_of, fleet_of, members_of, pod_of, pods_on_node
-from virtfn_kubectl.cluster import Cluster
+from virtfn_kubectl.cluster import AskError, Cluster
 from virtfn_kubectl.errors import MistakeError, NotThereError
 from virtfn_kubectl.judge.explained import Explained, some
 from virtfn_kubectl.judge.overview import overview
@@ -57,10 +57,17 @@ def _explained(
     answers: dict[str, Callable[[], Explained | None]] = {
         "policy": lambda: _policy(name, fleet, cluster, screen),
         "node": lambda: _node(name, fleet, cluster, screen),
-        "pod": lambda: _pod(name, namespace, fleet, cluster, screen),
     }
-    found = {word: answer() for word, answer in answers.items() if kind in ("", word)}
-    there = {word: it for word, it in found.items() if it is not None}
+    there = {word: it for word, answer in answers.items() if kind in ("", word) and (it := answer()) is not None}
+    if kind in ("", "pod"):
+        try:
+            pod = _pod(name, namespace, fleet, cluster, screen)
+        except AskError as error:
+            if not there:
+                raise
+            screen.complain(str(error))
+            pod = None
+        there |= {} if pod is None else {"pod": pod}
     if len(there) > 1:
         raise MistakeError(f"{name} is a {' and a '.join(there)}: write {' or '.join(f'{w}/{name}' for w in there)}")
     for one in there.values():

@@ -124,9 +124,9 @@ def outcome_verdict(policy: PolicySeen, node: NodeSeen) -> Verdict:
     """Return how a policy stands on one node."""
     if node.state.unknown:
         return Verdict(stand=Stand.UNKNOWN, reason=Reason.UNREADABLE, message=node.state.unreadable)
-    if (told := _by_controller(policy, node)) is not None:
-        return told
     outcome = node.state.by_uid.get(policy.policy.uid)
+    if (told := _by_controller(policy, node, outcome)) is not None:
+        return told
     # Of a policy that cannot be read, nodes carry out the last good generation.
     old = outcome is None or outcome.generation < policy.policy.generation
     if outcome is None or (old and not isinstance(policy.policy.config, Rejected)):
@@ -138,12 +138,18 @@ def outcome_verdict(policy: PolicySeen, node: NodeSeen) -> Verdict:
 _OF_CONTROLLER = {Reason.TURN_LOST: Stand.FAILED, Reason.TOO_LARGE: Stand.REJECTED}
 """What the controller knows of a node and the node's own status does not say."""
 
+_HELD_UP = {Reason.NODE_CORDONED: Stand.BLOCKED, Reason.EVICTION_BLOCKED: Stand.BLOCKED}
+"""Why a node waits, which only the controller knows. It may be old as soon as the node says that it waits no more."""
 
-def _by_controller(policy: PolicySeen, node: NodeSeen) -> Verdict | None:
+_WAITS = frozenset({Reason.WAITING_FOR_TURN, Reason.EVICTING})
+
+
+def _by_controller(policy: PolicySeen, node: NodeSeen, outcome: PolicyOutcome | None) -> Verdict | None:
+    waits = outcome is not None and outcome.reason in _WAITS
+    known = _OF_CONTROLLER | (_HELD_UP if waits else {})
     for problem in policy.problems:
-        if problem.node == node.name and problem.reason in tuple(_OF_CONTROLLER):
-            stand = _OF_CONTROLLER[Reason(problem.reason)]
-            return Verdict(stand=stand, reason=problem.reason, message=problem.message)
+        if problem.node == node.name and problem.reason in tuple(known):
+            return Verdict(stand=known[Reason(problem.reason)], reason=problem.reason, message=problem.message)
     return None
 
 

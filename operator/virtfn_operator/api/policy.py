@@ -125,7 +125,7 @@ def _rank(spec: Mapping[str, Any]) -> int:
 
 
 def _paused(annotations: object) -> bool:
-    """Any value but `false` pauses: after a typing error the rollout must not go on."""
+    """Any text but `false` pauses: after a typing error the rollout must not go on."""
     value = mapping(annotations).get(PAUSED)
     return value is not None and value not in ("", "false")
 

@@ -148,6 +148,38 @@ def test_what_only_the_controller_knows_of_a_node_is_told(ask: Ask, reason: str,
     assert {row["name"]: row["reason"] for row in rows}["node-2"] == reason
 
 
+HELD_UP = [("NodeCordoned", "uncordon"), ("EvictionBlocked", "PodDisruptionBudget")]
+"""What only the controller knows of a node that waits, and a word of what to do then."""
+
+
+@pytest.mark.parametrize(("reason", "step"), HELD_UP)
+def test_a_node_that_is_held_up_is_blocked_although_it_says_that_it_waits(ask: Ask, reason: str, step: str) -> None:
+    fleet = recorded("changing")
+    problem = {"node": "node-3", "reason": reason, "message": "as the controller says"}
+    fleet["policies"][0]["status"]["problems"] = [problem]
+    (of_policy,) = [
+        it
+        for it in ask(cluster_of(fleet), "why", "policy/fast", "--json").document["points"]
+        if it["subject"] == "node node-3"
+    ]
+    answer = ask(cluster_of(fleet), "why", "node/node-3", "--json")
+    (of_node,) = answer.document["points"]
+    for told in (of_policy, of_node):
+        assert (told["stand"], told["reason"], told["message"]) == ("Blocked", reason, "as the controller says")
+        assert step in told["next"]
+    assert (answer.status, answer.document["verdict"]["reason"]) == (3, reason)
+    rows = ask(cluster_of(fleet), "rollout", "status", "fast", "--json").document["nodes"]
+    assert {row["name"]: row["reason"] for row in rows}["node-3"] == reason
+
+
+@pytest.mark.parametrize("reason", [reason for reason, _ in HELD_UP])
+def test_one_that_waits_no_more_is_believed(ask: Ask, reason: str) -> None:
+    fleet = recorded("healthy")
+    fleet["policies"][0]["status"]["problems"] = [{"node": "node-1", "reason": reason, "message": "old"}]
+    answer = ask(cluster_of(fleet), "why", "node/node-1", "--json")
+    assert (answer.status, answer.document["points"]) == (0, [])
+
+
 def test_of_a_policy_that_cannot_be_read_nodes_keep_what_they_had(ask: Ask) -> None:
     fleet = recorded("healthy")
     fleet["policies"][0]["metadata"]["generation"] += 1
@@ -209,3 +241,20 @@ def test_without_the_permission_to_read_pods_the_rest_is_told(ask: Ask) -> None:
     assert answer.status == 0
     assert "pods is forbidden" in answer.err
     assert "deviceplugin" not in answer.out
+
+
+@pytest.mark.parametrize("what", ["fast", "node-1"])
+def test_a_name_without_its_kind_is_told_although_pods_may_not_be_read(ask: Ask, what: str) -> None:
+    cluster = cluster_of(recorded("healthy"))
+    cluster.errors[f"/api/v1/namespaces/default/pods/{what}"] = "Error from server (Forbidden): pods is forbidden"
+    answer = ask(cluster, "why", what)
+    assert answer.status == 0
+    assert "pods is forbidden" in answer.err
+
+
+def test_a_pod_that_may_not_be_read_is_no_pod_that_is_not_there(ask: Ask) -> None:
+    cluster = cluster_of(recorded("healthy"))
+    cluster.errors["/api/v1/namespaces/default/pods/web-0"] = "Error from server (Forbidden): pods is forbidden"
+    answer = ask(cluster, "why", "web-0")
+    assert answer.status == 1
+    assert "there is no" not in answer.err
