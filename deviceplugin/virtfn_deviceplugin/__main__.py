@@ -64,7 +64,7 @@ async def _run(options: argparse.Namespace) -> None:
     finally:
         await ports.close()
     if manager.last:
-        ledger.remove()
+        ledger.end()
 
 
 def _health(manager: ServerManager) -> Health:

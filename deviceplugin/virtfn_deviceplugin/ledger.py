@@ -147,28 +147,29 @@ class LedgerFile:
             if found is None or self._take(found, boot_id):
                 self._file.adopt()
 
-    def _catch_up(self) -> tuple[Allocation, ...]:
-        """Take over what another process of the plugin noted, and return that; nothing, if the file cannot be read."""
+    def _catch_up(self) -> None:
+        """Take over what another process of the plugin noted; nothing, if the file cannot be read."""
         if self._file.intact:
-            return ()
+            return
         try:
             found = poolfile.read_ledger(self.path)
         except TornLedgerError as error:
             found, self._lost = error.whole, self._now()
         except PoolFileError:
-            return ()
+            return
         if found is None or found.boot_id != self._boot_id:
-            return ()
+            return
         now = self._now()
         theirs = {entry.address: replace(entry, at=min(entry.at, now)) for entry in found.allocations}
         whole = all(entry.at <= now for entry in found.allocations)
         fresh = {address: entry for address, entry in theirs.items() if _newer(entry, self._last.get(address))}
         self._last = self._last | fresh
+        if self._since is not None:
+            self._since += fresh.values()  # what is being written does not have them yet
         self._lost = max((lost for lost in (self._lost, found.lost_at) if lost is not None), default=None)
         kept = [entry for entry in self._last.values() if entry.at > now - KEPT_SECONDS]
         if whole and self._lost == found.lost_at and not any(_newer(one, theirs.get(one.address)) for one in kept):
             self._file.adopt()  # it says all that this process knows, so nothing is written for it
-        return tuple(fresh.values())
 
     def _take(self, found: Ledger, boot_id: str) -> bool:
         """Take what an earlier process noted; return whether it can stay as it is."""
@@ -208,7 +209,7 @@ class LedgerFile:
             with writing(self.path):
                 head = line_of(ledger)  # it takes long for many functions, and hinders no `note`
                 with self._together.writing, self._lock.held():
-                    since += self._catch_up()
+                    self._catch_up()
                     self._replace(ledger, head, tuple(since))
         except PoolFileError as error:
             self._complain(f"{error}; nothing is handed out until it is")
@@ -229,9 +230,11 @@ class LedgerFile:
         quiet = self._noted_at < self._now() - COUNTS_SECONDS
         return self._file.records >= (1 if quiet else MANY_RECORDS)
 
-    def remove(self) -> None:
-        """Remove the file; by now the kubelet lists its pods."""
-        remove(self.path)
+    def end(self) -> None:
+        """Remove the file, unless something in it still counts: some pods are never listed by the kubelet."""
+        since = self._now() - COUNTS_SECONDS
+        if not self._counts and all(entry.at <= since for entry in self._last.values()):
+            remove(self.path)
 
     def _ledger(self, boot_id: str, more: Iterable[Allocation] = ()) -> Ledger:
         """Return what a new head says: the last allocation of each function, if it is not too old."""

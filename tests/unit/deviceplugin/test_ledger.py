@@ -180,3 +180,29 @@ async def test_what_cannot_be_noted_is_refused_and_the_rest_goes_on(node: Node) 
     node.ledger.rmdir()
     await node.kubelet.allocate(FAST, str(node.vfs()[0]))
     await node.all_healthy()
+
+
+@pytest.mark.parametrize(("seconds", "stays"), [(0.0, True), (COUNTS_SECONDS - 1, True), (COUNTS_SECONDS, False)])
+def test_the_last_plugin_leaves_what_still_counts(path: Path, seconds: float, stays: bool) -> None:
+    """The kubelet never lists a pod whose init container alone has the function."""
+    clock = Clock()
+    ledger = ledger_of(path, clock)
+    ledger.load(BOOT)
+    ledger.note(BOOT, FAST, VFS[:1])
+    clock.go_on(seconds)
+    ledger.end()
+    assert noted(path) == (list(VFS[:1]) if stays else [])
+
+
+def test_the_last_plugin_leaves_that_a_ledger_was_lost(path: Path) -> None:
+    clock = Clock()
+    path.write_text("half a ledger")
+    ledger = ledger_of(path, clock)
+    ledger.load(BOOT)
+    ledger.end()
+    found = poolfile.read_ledger(path)
+    assert found is not None
+    assert found.lost_at == clock.time
+    clock.go_on(COUNTS_SECONDS)
+    ledger.end()
+    assert not path.exists()
