@@ -4,44 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from disks import CARD, DISK, SCREEN, Tree
 
-from virtfn_host.core.values.address import PciAddress
 from virtfn_host.linux.look.needs import needed, needed_for
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
 
-DISK, CARD, SCREEN = (PciAddress(0, n, 0, 0) for n in (1, 2, 3))
 ROUTES = "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
-
-
-class Tree:
-    """A /sys and /proc to be filled by a test."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        for folder in ("sys/class/block", "sys/class/net", "sys/dev/block", "dev", "proc/1/net"):
-            (root / folder).mkdir(parents=True)
-
-    def device(self, function: PciAddress, kind: str, name: str, number: str = "") -> Path:
-        """Add a block device or netdev of a function."""
-        folder = self.root / f"sys/devices/pci0000:00/{function}/{kind}/{name}"
-        return self.known(folder, kind, name, number)
-
-    def known(self, folder: Path, kind: str, name: str, number: str = "") -> Path:
-        folder.mkdir(parents=True)
-        (self.root / f"sys/class/{kind}/{name}").symlink_to(folder)
-        if number:
-            (self.root / f"sys/dev/block/{number}").symlink_to(folder)
-        return folder
-
-    def mount(self, number: str, where: str, source: str = "/dev/x") -> None:
-        line = f"22 1 {number} / {where} rw,relatime shared:1 - ext4 {source} rw\n"
-        (self.root / "proc/1/mountinfo").write_text(line)
-
-    def needed(self) -> dict[PciAddress, str]:
-        look = OneLook(Sysfs(self.root / "sys", self.root / "dev", self.root / "proc"))
-        told = {address: needed_for(look, address) for address in (DISK, CARD, SCREEN)}
-        return {**needed(look), **{address: text for address, text in told.items() if text is not None}}
 
 
 @pytest.fixture
