@@ -27,7 +27,7 @@ NEXT: Mapping[Reason, str] = {
     Reason.CLAIM_KEPT: "if the function stays as it is now, name what the message proposes in spec.devices",
     Reason.COUNT_CONFLICT: "edit this policy or the one that the message names; higher priority wins, then the older",
     Reason.INDEX_TAKEN: "edit this policy or the one that the message names; higher priority wins, then the older",
-    Reason.NOTHING_LEFT: "ask for more VFs (count), or give one pool indexes of its own",
+    Reason.NOTHING_LEFT: "ask for more VFs (count), or name other indexes",
     Reason.FUNCTION_TAKEN: "edit this policy or the one that the message names; or give back another program's VFs",
     Reason.RESOURCE_MISMATCH: "give the two pools different resource names, or the same driver",
     Reason.NEEDED_BY_MACHINE: "leave this function out of spec.devices: the node itself needs it",

@@ -6,7 +6,6 @@ ends a claim is in `claims.py`.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from virtfn_host.core.checks.mtu import no_mtu
@@ -41,6 +40,7 @@ from virtfn_host.core.values.desired import (
 )
 from virtfn_host.core.values.extras import NOTHING, Extras
 from virtfn_host.core.values.identity import Claim
+from virtfn_host.core.values.indexes import Indexes
 from virtfn_host.core.values.model import Function, Inventory, Original, Pf
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import environment_keys
@@ -272,7 +272,7 @@ def _claim_pools(policy: PolicyConfig, pf: Pf, claims: PfClaims, drivers: _Names
             continue
         wanted = range(number) if pool.indexes is None else pool.claimed(number)
         free = [i for i in wanted if i not in claims.vfs and (pool.indexes is not None or i not in named)]
-        rejected += _unmet(policy, pf, pool, claims, free, wanted)
+        rejected += _unmet(policy, pf, pool, claims, free, number)
         claims.vfs |= dict.fromkeys(free, (policy.name, pool))
     return rejected
 
@@ -283,9 +283,13 @@ def _unmet(
     pool: PoolRequest,
     claims: PfClaims,
     free: list[int],
-    wanted: Sequence[int],
+    number: int,
 ) -> list[Rejected]:
-    """Return the rejections of the VFs that a pool asks for and does not get."""
+    """Return the rejections of the VFs that a pool asks for and does not get.
+
+    Args:
+        number: the VFs that the PF will have: a VF that is still to be made is there.
+    """
     if pool.indexes is None:
         if free:
             return []
@@ -294,15 +298,22 @@ def _unmet(
         text += "; raise count, or name another device"
         return [_rejection(policy, pf, Reason.NOTHING_LEFT, text)]
     lost: dict[str, list[int]] = defaultdict(list)
-    for index in wanted:
+    for index in pool.claimed(number):
         if index in claims.vfs:
             lost[claims.vfs[index][0]].append(index)
-    return [
+    rejected = [
         _rejection(
             policy, pf, Reason.INDEX_TAKEN, f"VF {indexes_text(taken)} belongs to policy {winner}; name other indexes"
         )
         for winner, taken in sorted(lost.items())
     ]
+    if beyond := Indexes(pool.ranges).beyond(number):
+        why = f"the PF has {number} VFs"
+        if claims.count is not None:
+            why = f"policy {claims.count_policy} has set count to {number}"
+        text = f"there is no VF {beyond}: {why}; ask for more (count), or name other indexes"
+        rejected.append(_rejection(policy, pf, Reason.NOTHING_LEFT, text))
+    return rejected
 
 
 def _rejection(policy: PolicyConfig, pf: Function | None, reason: Reason, text: str) -> Rejected:

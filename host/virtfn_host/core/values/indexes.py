@@ -47,6 +47,10 @@ class Indexes(Sequence[int]):
                 return
             yield from range(first, min(last + 1, limit))
 
+    def beyond(self, number: int) -> "Indexes":
+        """Return the indexes that a PF with `number` VFs does not have."""
+        return Indexes(tuple((max(first, number), last) for first, last in self.ranges if last >= number))
+
     def __len__(self) -> int:
         return sum(last - first + 1 for first, last in self.ranges)
 

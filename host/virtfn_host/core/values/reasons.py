@@ -20,7 +20,7 @@ class Reason(StrEnum):
     CLAIM_KEPT = "ClaimKept"  # the function looks otherwise than when it was claimed; the policy keeps it
     COUNT_CONFLICT = "CountConflict"  # a policy with precedence asks another number of VFs of this PF
     INDEX_TAKEN = "IndexTaken"  # a policy with precedence has these VF indexes
-    NOTHING_LEFT = "NothingLeft"  # no VF index is left for this pool
+    NOTHING_LEFT = "NothingLeft"  # no VF is left for this pool, or the PF has fewer VFs than it names
     FUNCTION_TAKEN = "FunctionTaken"  # the PF, or its VFs, are handed out already, or it has another program's VFs
     NEEDED_BY_MACHINE = "NeededByMachine"  # it carries a mounted file system, the default route or a console
     RESOURCE_MISMATCH = "ResourceMismatch"  # one resource name, two drivers
