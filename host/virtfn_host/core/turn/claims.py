@@ -54,9 +54,12 @@ def matches(matcher: DeviceMatcher, seen: Function | Seen) -> bool:
 
 
 def seen_of(function: Function, original: Original | None) -> Seen:
-    """Return how a function looks. While it is handed out whole, its driver and netdevs are those of the original."""
-    own = original.own if original is not None else None
-    driver, netdevs = (function.driver, function.netdevs) if own is None else (own.driver, own.netdevs)
+    """Return how a function looks. While it is handed out whole, its driver and netdevs are those of the original, and
+    of its identity what does not show, such as the permanent MAC, which goes with the netdev."""
+    driver, netdevs, identity = function.driver, function.netdevs, function.identity
+    if original is not None and original.own is not None:
+        driver, netdevs = original.own.driver, original.own.netdevs
+        identity = completed(identity, original.identity)
     return Seen(
         address=function.address,
         vendor=function.vendor,
@@ -65,7 +68,7 @@ def seen_of(function: Function, original: Original | None) -> Seen:
         driver=driver,
         netdevs=netdevs[:MOST_NETDEVS],
         numa_node=function.numa_node,
-        identity=function.identity,
+        identity=identity,
     )
 
 
@@ -96,6 +99,8 @@ class Claims:
             (self._away if at is None else self._of[at]).append(claim)
         for address, claims in self._of.items():
             claims.sort(key=lambda claim: claim.seen.address != address)
+            if (original := before.get(address)) is not None and original.own is not None:
+                self._now[address] = _remembered(self._now[address], claims)
 
     def _found(self, seen: Seen) -> PciAddress | None:
         """Return where a function is now: a proof decides, else the address."""
@@ -240,6 +245,14 @@ def _as_claimed(seen: Seen, now: Seen) -> Seen:
         return seen
     identity = replace(seen.identity, slot=now.identity.slot)
     return replace(seen, address=now.address, numa_node=now.numa_node, identity=identity)
+
+
+def _remembered(now: Seen, claims: Sequence[Claim]) -> Seen:
+    """Return how a function that is handed out whole looks, with what only its claims know of its identity: the
+    original lacks a permanent MAC that sysfs did not show at the first touch."""
+    for claim in claims:
+        now = replace(now, identity=completed(now.identity, _as_claimed(claim.seen, now).identity))
+    return now
 
 
 def _stands(claim: Claim, policy: PolicyConfig) -> bool:
