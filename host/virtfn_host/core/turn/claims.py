@@ -139,6 +139,10 @@ class Claims:
     def _claim(self, policy: PolicyConfig, function: Function) -> Claim | None:
         return next((c for c in self._of.get(function.address, ()) if c.uid == policy.uid), None)
 
+    def may_have(self, policy: PolicyConfig, function: Function) -> bool:
+        """Return whether the policy has claimed the function before, or no claim on it is noted: then it is unknown."""
+        return not self._of.get(function.address) or self._claim(policy, function) is not None
+
     def _keeps(self, policy: PolicyConfig, function: Function) -> Kept | None:
         """Return the claim by which alone the policy has this function, or None."""
         claim = self._claim(policy, function)

@@ -16,7 +16,9 @@ def noted(part: PfPlan, desired: Desired) -> PfPlan:
     if part.pf in desired.replaced:
         part = replace(part, steps=(Forget(pf=part.pf, another=True), *part.steps))
     note = next((note for note in desired.notes if note.address == part.pf), None)
-    if note is None or (part.blocked and not note.adds):
+    wanted = desired.pf(part.pf)
+    waits = part.blocked or (wanted is not None and wanted.refused)
+    if note is None or (waits and not note.adds):
         return part
     step = NoteClaims(pf=part.pf, claims=note.claims)
     return replace(part, steps=(step, *part.steps) if note.adds else (*part.steps, step))

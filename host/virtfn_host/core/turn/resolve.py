@@ -135,7 +135,8 @@ def resolve(
                         drivers.refusal(policy.name, pool.resource_name, pool.driver)
             except RefusalError as refusal:
                 rejected.append(_rejection(policy, pf, refusal.reason, str(refusal)))
-                refused[pf.address].append(policy.name)
+                if memory.may_have(policy, pf):
+                    refused[pf.address].append(policy.name)
     # Only now is the number of VFs of every PF known, and a pool without indexes takes all that are left.
     for policy, pf in accepted:
         rejected += _claim_pools(policy, pf, claims[pf.address], drivers)

@@ -32,7 +32,11 @@ class PfClaims:
 
 
 def desired_pf(pf: Function, claims: PfClaims, refused: list[str], original: Original | None) -> DesiredPf:
-    """Return the desired state of one PF. A refused edit changes nothing: only a PF without policy is given back."""
+    """Return the desired state of one PF. A refused edit changes nothing: only a PF without policy is given back.
+
+    Args:
+        refused: policies that are refused on the PF and may have had it before.
+    """
     if claims.whole is not None:
         made = whole_pf(pf, claims.whole.driver, claims.whole.resource_name, claims.policies[0])
         return with_terms(made, unsafe_no_iommu=bool(claims.unsafe), require_link=claims.whole.require_link)
