@@ -9,7 +9,8 @@ of an outsider, blocks. The laws:
 - While a write of ours is blocked, nothing is written. A blocked write of an outsider is seen, and a turn that begins
   behind it writes nothing.
 - Once no function is in use, a few turns bring the node to what the policies ask.
-- When no policy is left, the node is exactly as it was before the first touch.
+- When no policy is left, the node is exactly as it was before the first touch, but for numbers of VFs that others set
+  and we did not.
 - No destructive step is carried out more than three times for one wish, whatever drivers make instead of what is asked:
   more, fewer or no VFs, another driver, an override that does not take.
 """

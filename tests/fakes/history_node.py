@@ -30,7 +30,7 @@ from virtfn_host.core.values.desired import Desired, NodeConfig
 from virtfn_host.core.values.model import InUse, VfLink
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.report import Outcome, StepResult
-from virtfn_host.core.values.steps import Plan, pf_of
+from virtfn_host.core.values.steps import Plan, SetNumVfs, pf_of
 from virtfn_host.executor import Executor
 from virtfn_host.linux.act.machine import Machine
 from virtfn_host.linux.act.tries import NAME
@@ -306,6 +306,8 @@ class HistoryNode:
             nonlocal halted
             results.append(result)
             self.tries.result(result)
+            if isinstance(result.step, SetNumVfs) and result.outcome is Outcome.DONE:
+                self.journal.numbered(result.step.pf)
             assert not (halted and result.outcome is Outcome.DONE), f"done after a blocked write: {result.message}"
             if result.reason is Reason.STUCK and not halted:
                 halted = True

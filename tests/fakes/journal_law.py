@@ -1,4 +1,5 @@
-"""The law of the journal: a new entry is how its PF was before the first touch; when it goes, the PF is so again.
+"""The law of the journal: a new entry is how its PF was before the first touch; when it goes, the PF is so again. A
+number of VFs that we never set is as others left it; VFs that they made since have no override.
 
 `history_node.py` uses it; it says what our process is about to touch and what others did meanwhile.
 """
@@ -86,7 +87,10 @@ class JournalLaw:
             # Link settings are not noted while the PF's netdev is away.
             bare = {vf.index for vf in entry.vfs if vf.link is None}
             vfs = tuple(replace(vf, link=None) if vf.index in bare else vf for vf in found.vfs)
-            now_again = replace(found, own=own, vfs=vfs)
+            now_again = replace(found, own=own, vfs=vfs, number_untouched=entry.number_untouched)
+            if entry.number_untouched:
+                self._seen["numbers of others left alone"] += entry.num_vfs != found.num_vfs
+                entry, now_again = self._of_both(entry, now_again)
             assert entry == now_again, f"forgotten as {entry}, and is {now_again}"
         self._known = now
 
@@ -96,16 +100,37 @@ class JournalLaw:
         assert not any(self._is_in(entry) for entry in self._expected.values())
 
     def _check_entry(self, known: Original | None, entry: Original) -> None:
-        """Check a new entry, or one that gained the function's own state before the function is handed out whole."""
+        """Check a new entry, one that gained the function's own state before the function is handed out whole, or one
+        whose number of VFs we begin to set, or did not set after all."""
+        if known is not None and entry == replace(known, number_untouched=not known.number_untouched):
+            self._seen["numbers noted"] += 1
+            return
         assert entry.address in self._before, f"{entry.address} has an entry of an earlier boot"
         before = self._before[entry.address]
         assert before is not None, f"{entry.address} is not there"
         if known is None or not self._is_in(known):
-            was = before if entry.own else replace(before, own=None)
+            was = replace(before, own=before.own if entry.own else None, number_untouched=entry.number_untouched)
             assert entry == was, f"noted as {entry}, and was {was}"
         else:
             self._seen["whole functions"] += 1
             assert entry == replace(known, own=before.own), (entry, known, before)
+
+    def numbered(self, pf: PciAddress) -> None:
+        """Check the entry of a PF of which we have just set the number of VFs."""
+        entry = self.originals().get(pf)
+        assert entry is None or not self._is_in(entry) or not entry.number_untouched, f"{pf}: the number is not noted"
+
+    @staticmethod
+    def _of_both(entry: Original, now: Original) -> tuple[Original, Original]:
+        """Both without their numbers of VFs, and without the VFs that only one of them has."""
+        before, there = {vf.index for vf in entry.vfs}, {vf.index for vf in now.vfs}
+        later = [vf for vf in now.vfs if vf.index not in before and vf.driver_override is not None]
+        assert later == [], f"forgotten with {later}"
+
+        def cut(one: Original) -> Original:
+            return replace(one, num_vfs=0, vfs=tuple(vf for vf in one.vfs if vf.index in before & there))
+
+        return cut(entry), cut(now)
 
     def _is_remembered(self, pf: PciAddress, *, whole: bool = False) -> bool:
         entry = self.originals().get(pf)

@@ -279,6 +279,10 @@ def write(folder: Path) -> None:
         later = journal(folder)
         later.path = folder / "journal.with-claims.json"
         later._write([replace(one, boot_id=BOOT, identity=identity()) for one in originals()], claims())
+        if "number_untouched" in of_values("Original", "model").__dataclass_fields__:
+            later.path = folder / "journal.number-untouched.json"
+            first, second = originals()
+            later._write([replace(first, boot_id=BOOT, number_untouched=True), replace(second, boot_id=BOOT)])
     wire = the("wire", "virtfn_operator.api.node_status")
     for name, value in (("spec", state.write_spec(node_config(), True)), ("status", wire(node_status()))):
         (folder / f"node-{name}.json").write_text(json.dumps(value, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from inventories import IGB, a_pf, a_policy, a_vf, an_inventory, pf_address
 
 from virtfn_host.core.turn.resolve import Resolution, resolve
@@ -148,6 +149,19 @@ def test_what_no_policy_claims_any_more_is_given_back_as_it_was() -> None:
     (pf,) = resolution.desired.pfs
     assert (pf.address, pf.num_vfs, pf.autoprobe, pf.given_back) == (pf_address(0), 2, True, True)
     assert [(vf.driver, vf.driver_override) for vf in pf.vfs] == [("igbvf", None), (None, "x")]
+
+
+@pytest.mark.parametrize("autoprobe", [True, False])
+def test_a_number_that_virtfn_never_set_stays_and_only_existing_vfs_are_given_back(autoprobe: bool) -> None:
+    untouched = replace(ORIGINAL, number_untouched=True, autoprobe=autoprobe)
+    left = (*a_pf(0, vfs=3).vfs, a_vf(0, 3), a_vf(0, 4, "igbvf"))
+    for there in (left, left[:1], ()):
+        machine = an_inventory(replace(a_pf(0), vfs=there))
+        (pf,) = resolve(NodeConfig(policies=()), machine, (untouched,)).desired.pfs
+        assert (pf.num_vfs, pf.given_back) == (None, True)
+        own = "kernel" if autoprobe else None
+        wanted = [(0, "igbvf", None), (1, None, "x"), (2, own, None)]  # others have nothing of ours
+        assert [(vf.index, vf.driver, vf.driver_override) for vf in pf.vfs] == wanted[: len(there)]
 
 
 def test_another_card_in_the_same_slot_is_not_made_like_the_old_one() -> None:

@@ -90,6 +90,12 @@ def test_a_pf_with_vfs_of_somebody_else_is_left_alone_and_with_ours_it_is_emptie
     ]
 
 
+def test_vfs_that_another_program_made_since_the_first_touch_are_not_ours() -> None:
+    since = replace(BEFORE, own=None, number_untouched=True)
+    assert reasons(resolved(whole(), pf=a_pf(0, vfs=2), originals=(since,))) == [("gpu", Reason.FUNCTION_TAKEN)]
+    assert reasons(resolved(whole(), pf=a_pf(0), originals=(since,))) == []
+
+
 def test_it_still_matches_by_the_driver_and_netdev_it_had() -> None:
     matcher = DeviceMatcher(driver="igb", netdev="eth0")
     resolution = resolved(whole(matcher=matcher), pf=HANDED_OUT, originals=(BEFORE,))

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from inventories import a_pf, a_vf
+from inventories import a_pf, a_plain, a_vf
 
+from virtfn_host.core.values.model import Vf
 from virtfn_host.linux.act.journal import Journal, original_of
 from virtfn_host.linux.errors import JournalUnreadableError, StaleSnapshotError
 
@@ -84,6 +85,55 @@ def test_a_journal_that_cannot_be_written_leaves_the_old_one(journal: Journal, m
     assert [path.name for path in journal.path.parent.iterdir()] == ["journal.json"]
 
 
+def test_the_number_of_vfs_is_untouched_until_it_is_noted_before_the_first_write(journal: Journal) -> None:
+    assert journal.note_number(PF.card) is False  # nothing is noted of a card that was never touched
+    journal.remember(PF)
+    journal.remember(PF, whole=True)
+    (entry,) = journal.originals()
+    assert entry.number_untouched
+    assert '"needs":["originals.numberUntouched"]' in journal.path.read_text()
+    assert [journal.note_number(PF.card), journal.note_number(PF.card)] == [True, False]
+    assert journal.originals() == (replace(entry, number_untouched=False),)
+    assert "needs" not in journal.path.read_text()  # an earlier version does the same with it
+    journal.drop_number(PF.card)
+    assert journal.originals() == (entry,)
+
+
+def test_a_function_without_vfs_has_no_number_to_be_noted(journal: Journal) -> None:
+    journal.remember(a_plain(0), whole=True)
+    assert "numberUntouched" not in journal.path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("noted", "vfs", "forgotten"),
+    [
+        (False, PF.vfs, True),
+        (False, PF.vfs[:1], True),
+        (False, (), True),
+        (False, (*PF.vfs, a_vf(0, 2, "igbvf")), True),
+        (False, (*PF.vfs, a_vf(0, 2)), True),
+        (False, (*PF.vfs, a_vf(0, 2, "vfio-pci", "vfio-pci")), False),
+        (False, (*PF.vfs, a_vf(0, 2, None, "vfio-pci")), False),
+        (False, (a_vf(0, 0, "vfio-pci", "vfio-pci"),), False),
+        (True, PF.vfs, True),
+        (True, PF.vfs[:1], False),
+        (True, (*PF.vfs, a_vf(0, 2, "igbvf")), False),
+    ],
+)
+def test_a_pf_is_forgotten_with_another_number_of_vfs_only_if_virtfn_set_none(
+    journal: Journal, noted: bool, vfs: tuple[Vf, ...], forgotten: bool
+) -> None:
+    journal.remember(PF)
+    if noted:
+        journal.note_number(PF.card)
+    if forgotten:
+        journal.forget(replace(PF, vfs=vfs))
+        assert journal.originals() == ()
+        return
+    with pytest.raises(StaleSnapshotError, match="not as it was before the first touch"):
+        journal.forget(replace(PF, vfs=vfs))
+
+
 def mtus(journal: Journal) -> list[int | None]:
     (entry,) = journal.originals()
     return [entry.mtu, *(vf.mtu for vf in entry.vfs)]
@@ -101,7 +151,7 @@ def test_an_mtu_is_noted_once_before_it_is_set(journal: Journal, index: int | No
     journal.note_mtu(PF.card, index, 9000)
     assert mtus(journal) == noted
     assert journal.note_mtu(PF.card, index, 1500) is False
-    assert ('"needs":["originals' in journal.path.read_text()) is (1500 in noted)
+    assert ('s.mtu"' in journal.path.read_text()) is (1500 in noted)
 
 
 @pytest.mark.parametrize("index", [None, 0, 1])

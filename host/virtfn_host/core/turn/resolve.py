@@ -242,7 +242,8 @@ def _claim_whole(
     if claims.policies:
         what = "is handed out whole by" if claims.whole else "has its VFs claimed by"
         raise RefusalError(Reason.FUNCTION_TAKEN, f"{what} policy {claims.policies[0]}; {_LEAVE}")
-    ours = original is not None and original.num_vfs == 0  # virtfn made its VFs and removes them first
+    # If virtfn made its VFs, it removes them first.
+    ours = original is not None and original.num_vfs == 0 and not original.number_untouched
     _refuse(first(needed(pf.needed_for), None if ours else has_vfs(pf.num_vfs)))
     if whole.driver != KERNEL_DRIVER:
         _refuse(no_iommu(pf.iommu_group, inventory, allowed=policy.allow_unsafe_no_iommu))

@@ -8,7 +8,7 @@ from virtfn_host.core.turn.claims import UNNOTED
 from virtfn_host.core.values.desired import KERNEL_DRIVER, DesiredPf, DesiredVf, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.core.values.extras import NOTHING, Extras
 from virtfn_host.core.values.link import wanted_link
-from virtfn_host.core.values.model import Function, Original, Pf, Vf
+from virtfn_host.core.values.model import Function, Original, Pf, Vf, vfs_of
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ def desired_pf(pf: Function, claims: PfClaims, refused: list[str], original: Ori
         return DesiredPf(
             address=pf.address, num_vfs=None, autoprobe=None, vfs=(), policies=tuple(refused), refused=True
         )
-    return _given_back_pf(original)
+    return _given_back_pf(pf, original)
 
 
 def with_cause(wanted: DesiredPf, ended: str | None) -> DesiredPf:
@@ -112,11 +112,13 @@ def _touched(vf: Vf, original: Original, claims: PfClaims) -> bool:
 
 
 def given_back_vf(index: int, original: Original) -> DesiredVf:
-    """Return the original state of a VF; a VF that did not exist then gets no driver."""
+    """Return the original state of a VF. A VF that did not exist then gets no driver; if another program made it, it
+    gets the one that the kernel would have given it."""
     before = next((o for o in original.vfs if o.index == index), None)
+    later = KERNEL_DRIVER if original.number_untouched and original.autoprobe else None
     return DesiredVf(
         index=index,
-        driver=before.driver if before else None,
+        driver=before.driver if before else later,
         driver_override=before.driver_override if before else None,
         resource_name=None,
         policy=None,
@@ -125,12 +127,16 @@ def given_back_vf(index: int, original: Original) -> DesiredVf:
     )
 
 
-def _given_back_pf(original: Original) -> DesiredPf:
+def _given_back_pf(pf: Function, original: Original) -> DesiredPf:
+    indexes = [vf.index for vf in original.vfs]
+    if original.number_untouched:
+        # A later VF without an override is on the driver that the kernel picks, or on none: nothing is to be undone.
+        indexes = [vf.index for vf in vfs_of(pf) if vf.index in indexes or vf.driver_override is not None]
     return DesiredPf(
         address=original.address,
-        num_vfs=original.num_vfs,
+        num_vfs=None if original.number_untouched else original.num_vfs,
         autoprobe=original.autoprobe,
-        vfs=tuple(given_back_vf(vf.index, original) for vf in original.vfs),
+        vfs=tuple(given_back_vf(index, original) for index in indexes),
         policies=(),
         own=given_back_own(original),
         mtu=original.mtu,

@@ -316,6 +316,9 @@ class Original:
     """The boot of the first touch. Empty: an earlier version noted it; it counts as of this boot."""
     mtu: AnyMtu | None = field(default=None, metadata={**SPARSE, **NEEDED})
     """Of the PF's netdev, before virtfn set it for the first time; None: it never did."""
+    number_untouched: bool = field(default=False, metadata={**SPARSE, **NEEDED})
+    """Whether virtfn has not set the number of VFs, so it is not given back (docs/decisions/0046). False: it has, or an
+    earlier version made the entry, which did not note this."""
 
     @property
     def card(self) -> Card:

@@ -32,11 +32,13 @@ says (measured: tests/unit/host/test_tries_of_wishes.py; docs/decisions/0024).
 The journal (`journal.py`) also has the claims of policies (`core/turn/claims.py`), which `NoteClaims` writes and which
 outlive boots; its originals are of one boot (docs/decisions/0023). It has one entry for each card that was touched:
 number of VFs, autoprobe, and driver, override and link settings of each VF. The function's own driver is added when the
-function itself is touched first, and an MTU right before virtfn sets it for the first time (`mtu_steps.py`). An entry
-is written before the touch and not overwritten while the card is there, so a kill at any moment loses nothing
-(measured: tests/kernel/guest/test_killed.py). `Forget` drops it, but only if the machine is again as it says, or
-another card is there. Link settings end with the VFs: where they cannot be read, only the step that ends the VFs is
-refused. A journal that cannot be read stops every step that changes something, and is never replaced.
+function itself is touched first, and an MTU right before virtfn sets it for the first time (`mtu_steps.py`). Right
+before the first write to `sriov_numvfs` it notes that the number of VFs is virtfn's: only then it is given back
+(docs/decisions/0046). An entry is written before the touch and not overwritten while the card is there, so a kill at
+any moment loses nothing (measured: tests/kernel/guest/test_killed.py). `Forget` drops it, but only if the machine is
+again as it says, or another card is there. Link settings end with the VFs: where they cannot be read, only the step
+that ends the VFs is refused. A journal that cannot be read stops every step that changes something, and is never
+replaced.
 
 What the wall refuses, whatever the plan says (docs/decisions/0013):
 

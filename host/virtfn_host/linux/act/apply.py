@@ -7,8 +7,8 @@ the whole theory.
 """
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import assert_never
 
@@ -40,7 +40,8 @@ from virtfn_host.linux.act.made import expect_kernels_own, expect_made, expect_n
 from virtfn_host.linux.act.mtu_steps import set_mtu
 from virtfn_host.linux.act.portions import Alone, Links, Portion, portions_of, set_links, together
 from virtfn_host.linux.act.told import told
-from virtfn_host.linux.errors import BindFailedError, HostError
+from virtfn_host.linux.errors import BindFailedError, HostError, SysfsWriteError
+from virtfn_host.linux.look.identity import card_of
 from virtfn_host.linux.use.lock import held
 
 
@@ -199,7 +200,8 @@ def _set_num_vfs(step: SetNumVfs, work: PfApply) -> None:
     path = sysfs.device(step.pf, "sriov_numvfs")
     if step.value:
         work.tries.begin(step)
-        machine.writer.write(path, str(step.value), patience(step))
+        with _noted_number(step, machine):
+            machine.writer.write(path, str(step.value), patience(step))
         return
     with held(look, vfs, machine.netlink) as locked:
         # Under the lock, not before it: a held VF is refused at once, while the first look at link settings takes long.
@@ -208,11 +210,28 @@ def _set_num_vfs(step: SetNumVfs, work: PfApply) -> None:
         # (measured by hand, 127 emulated NVMe VFs: 6.9 s against 1.9 s; docs/decisions/0004). Each unbind returns at
         # once, because no program can have the device open while we hold the lock.
         bound = [(sysfs.device(vf, "driver/unbind"), str(vf)) for vf in vfs if locked.bound_driver(vf) is not None]
-        with work.tries.counted(step, lambda: all(sysfs.bound_driver(vf) == locked.bound_driver(vf) for vf in vfs)):
+        with (
+            work.tries.counted(step, lambda: all(sysfs.bound_driver(vf) == locked.bound_driver(vf) for vf in vfs)),
+            _noted_number(step, machine),
+        ):
             machine.writer.write_all(bound, patience(step))
             # No VF is bound any more, so none can be opened and the write cannot block on a user.
             machine.writer.write(path, "0", patience(step))
         expect_none_left(sysfs.vf_addresses(step.pf))
+
+
+@contextmanager
+def _noted_number(step: SetNumVfs, machine: Machine) -> Iterator[None]:
+    """Note that virtfn sets the number of VFs, before the body does. If this process is killed in between, the next
+    turn makes the same write; with the note behind the write, VFs of ours could stay for good."""
+    card = card_of(machine.sysfs, step.pf)
+    noted = machine.journal.note_number(card)
+    try:
+        yield
+    except SysfsWriteError:
+        if noted and len(machine.sysfs.vf_addresses(step.pf)) == step.expects:
+            machine.journal.drop_number(card)
+        raise
 
 
 def _unbind(step: Unbind, address: PciAddress, work: PfApply) -> None:

@@ -114,6 +114,22 @@ class Journal:
         """
         self._replace(card, lambda entry: _without_mtu(entry, index))
 
+    def note_number(self, card: Card) -> bool:
+        """Note that virtfn sets the number of VFs; return whether this is the first time.
+
+        Raises:
+            JournalUnreadableError: see `remember`.
+        """
+        return self._replace(card, lambda entry: replace(entry, number_untouched=False))
+
+    def drop_number(self, card: Card) -> None:
+        """Drop that first note, because the number was not changed after all.
+
+        Raises:
+            JournalUnreadableError: see `remember`.
+        """
+        self._replace(card, lambda entry: replace(entry, number_untouched=True))
+
     def _replace(self, card: Card, made_of: Callable[[Original], Original]) -> bool:
         """Replace the entry of a card by another; return whether they differ."""
         known = self._read()
@@ -192,6 +208,7 @@ def original_of(pf: Function, *, whole: bool = False) -> Original:
         vfs=tuple(vfs),
         own=own,
         identity=pf.identity,
+        number_untouched=isinstance(pf, Pf),
     )
 
 
@@ -230,13 +247,20 @@ def _expect_no_gap(pf: Function) -> None:
 
 def _as_before(entry: Original, now: Original) -> bool:
     """Whether a PF is as its entry says. Not compared: names of netdevs, which udev gives, what its card is known by,
-    which a driver may not show, and link settings that the entry does not have (an earlier version wrote it, or they
-    could not be read)."""
+    which a driver may not show, link settings that the entry does not have (an earlier version wrote it, or they could
+    not be read), and a number of VFs that virtfn has not set: VFs that came later only have no override."""
     own = replace(now.own, netdevs=entry.own.netdevs) if now.own and entry.own else now.own
     noted = {vf.index for vf in entry.vfs if vf.link is not None}
     vfs = tuple(vf if vf.index in noted else replace(vf, link=None) for vf in now.vfs)
     same = replace(entry, mtu=None, vfs=tuple(replace(vf, mtu=None) for vf in entry.vfs))
-    return same == replace(now, own=own, vfs=vfs, identity=entry.identity, boot_id=entry.boot_id)
+    if entry.number_untouched:
+        before, there = {vf.index for vf in entry.vfs}, {vf.index for vf in vfs}
+        if any(vf.driver_override is not None for vf in vfs if vf.index not in before):
+            return False
+        same = replace(same, num_vfs=now.num_vfs, vfs=tuple(vf for vf in same.vfs if vf.index in there))
+        vfs = tuple(vf for vf in vfs if vf.index in before)
+    again = replace(now, own=own, vfs=vfs, identity=entry.identity, boot_id=entry.boot_id)
+    return same == replace(again, number_untouched=entry.number_untouched)
 
 
 def has_links(originals: Iterable[Original]) -> bool:
