@@ -4,10 +4,11 @@ The controller notes on the SriovNode when it granted the turn and when the node
 is an annotation, because a change of the spec would raise its generation. Only the controller's clock counts, not an
 agent's. A noted time in the future counts as now, because then the clock was set back.
 
-A node that reports a failure or waits for a holder keeps its turn, however long that takes. A node that reports nothing
-new for `timeout` seconds loses it. A node that always reports something new and never ends loses it after `MOST`
-timeouts, so that false progress delays the others no longer than that. A node whose evictions are refused gives its
-turn up after `GRACE` seconds and rests for `PAUSE`; so does, at once, one that failed where the others are to go on.
+A node on which every policy failed or waits for a holder keeps its turn, however long that takes. Where another policy
+is carried out or ready, silence counts: it holds up the other nodes of that policy. A node that reports nothing new for
+`timeout` seconds loses its turn. One that always reports something new and never ends loses it after `MOST` timeouts,
+so that false progress delays the others no longer than that. A node whose evictions are refused gives its turn up after
+`GRACE` seconds and rests for `PAUSE`; so does, at once, one that failed where the others are to go on.
 
 A note stays when its turn has ended, with the number of that turn. Turns are counted over all nodes in the order in
 which they end, so that the node with the most recent turn waits for all others. Numbers are used because clocks jump.
@@ -181,7 +182,8 @@ def heard(note: Note | None, state: NodeState, now: datetime, *, jumped: bool = 
 
 def is_lost(note: Note, state: NodeState, now: datetime, timeout: float) -> bool:
     """Whether the node loses its turn now."""
-    if note.failed or (state.heard and any(outcome.state in _STANDS for outcome in state.policies)):
+    stands = state.heard and bool(state.policies) and all(outcome.state in _STANDS for outcome in state.policies)
+    if note.failed or stands:
         return False
     if state.heard and state.displaced is not None and state.displaced.withdrawn:
         return False  # it waits for pods: `gives_up` ends that
