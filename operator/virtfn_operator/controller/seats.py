@@ -103,7 +103,10 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
     kept = turns.with_refusal(kept, moment.clock, refused=refused)
     failed_here = frozenset(p.name for p in stopping if p.name in failing or turns.failed_in(kept, p))
     given_up = out.hopeless or turns.gives_up(kept, moment.clock, moment.grace)
-    goes_on = state.heard and bool(failing) and not failed_here  # `onFailure: Continue` of every policy that failed
+    # `onFailure: Continue` of every policy that failed. What another policy changes there goes on to its end first; if
+    # that leaves nothing to do, the turn ends like any other, because a lasting failure must not delay the next one.
+    left = state.disruptive or len(failing) == len(config.policies)
+    goes_on = state.heard and bool(failing) and not failed_here and not _busy(state) and left
     gives_up = not failed_here and (given_up or goes_on)
     turn = _turn(
         state,

@@ -134,3 +134,47 @@ def test_a_node_on_which_every_policy_waits_for_a_holder_keeps_its_turn(states: 
     for _ in range(3):
         fleet.look(86400)
     assert fleet.turns == ["n1"]
+
+
+def test_a_lasting_failure_beside_it_ends_no_turn_that_evicts() -> None:
+    """With `onFailure: Continue` of the policy that failed; the other one goes on to its end."""
+    fleet = Fleet({"n1": "ab", "n2": "a"}, a={"whenInUse": "Evict"}, b={"onFailure": "Continue"})
+    edited(fleet, "a", b="Failed")
+    evicted = []
+    for _ in range(3):
+        fleet.says("n1", disruptive=True, pods=True, a="Changing", b="Failed")
+        evicted += fleet.look().evictions
+        assert fleet.turns == ["n1"]
+    assert {str(one.pod) for one in evicted} == {"default/n1-pod"}
+    fleet.says("n1", b="Failed")
+    fleet.look()
+    assert fleet.turns == []
+    assert "gaveup=" not in fleet.note("n1")  # its work is done: the next edit does not wait for a rest
+    fleet.says("n1", b="Failed")
+    fleet.look()
+    assert fleet.turns == ["n2"]
+
+
+@pytest.mark.parametrize("states", [{"b": "Failed"}, {"a": "Failed", "b": "Failed"}, {"a": "Blocked", "b": "Failed"}])
+def test_with_continue_a_failure_ends_the_turn_when_nothing_is_changing_any_more(states: dict[str, str]) -> None:
+    fleet = Fleet({"n1": "ab", "n2": "ab"}, a={"onFailure": "Continue"}, b={"onFailure": "Continue"})
+    edited(fleet, "a")
+    fleet.says("n1", disruptive=True, a="Changing", b="Failed")
+    fleet.look()
+    assert fleet.turns == ["n1"]
+    fleet.says("n1", disruptive=True, **states)
+    fleet.look()
+    assert fleet.turns == []
+    assert "gaveup=" in fleet.note("n1")
+    fleet.says("n1", disruptive=True, **states)
+    fleet.look()
+    assert fleet.turns == ["n2"]
+
+
+def test_with_continue_one_that_failed_in_all_it_was_asked_rests() -> None:
+    fleet = Fleet({"n1": "ab", "n2": "a"}, a={"onFailure": "Continue"}, b={"onFailure": "Continue"})
+    edited(fleet, "a")
+    fleet.says("n1", a="Failed", b="Failed")
+    fleet.look()
+    assert fleet.turns == []
+    assert "gaveup=" in fleet.note("n1")
