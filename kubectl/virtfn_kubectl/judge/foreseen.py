@@ -241,7 +241,7 @@ def _turn(name: str, having: set[str], rollouts: Mapping[str, Rollout], asked: A
         return TurnForeseen(held="an administrator cordoned the node")
     if paused := sorted(policy for policy, it in mine.items() if it.paused):
         return TurnForeseen(held=f"the rollout of policy {paused[0]} is paused")
-    if stopped := sorted((policy, it.stopped_by) for policy, it in mine.items() if it.stopped_by):
+    if stopped := sorted((policy, it.stopped_by) for policy, it in mine.items() if it.stopped_by not in ("", name)):
         return TurnForeseen(
             held=f"the rollout of policy {stopped[0][0]} is stopped: node {stopped[0][1]} failed in its turn"
         )

@@ -39,7 +39,7 @@ class MaxUnavailable:
 class OnFailure(StrEnum):
     """What a policy wants done when a node fails in its turn."""
 
-    STOP = "Stop"  # the node keeps its turn, and no other node gets one
+    STOP = "Stop"  # no other node gets a turn until that node is well
     CONTINUE = "Continue"  # the turn of the node ends, and the others go on
 
 

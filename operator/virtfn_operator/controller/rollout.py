@@ -1,11 +1,12 @@
 """Decides which nodes may carry out a disruptive plan now: at most `maxUnavailable` nodes of a policy. Pure.
 
 A node asks for a turn by reporting a disruptive plan, and keeps it until it reports that nothing disruptive is left.
-The next node gets its place when it has answered that its turn has ended: until then it may change. A node that fails
-in its turn keeps it, and no other node of the policy gets one, so that a change that breaks nodes stops by itself
-(`onFailure: Stop`). A node that reports nothing loses its turn after a time (`turns.py`), so that one dead machine does
-not stop the rollout. The node with the most recent turn waits for all others, so that a node that asks again at once
-gets no more turns than they do.
+The next node gets its place when it has answered that its turn has ended: until then it may change. If a policy fails
+on a node in its turn, no other node of that policy gets one, so that a change that breaks nodes stops by itself
+(`onFailure: Stop`). The node keeps its turn if all of its policies failed so; otherwise its turn ends when nothing is
+changing there, because nodes of its other policies wait. A node that reports nothing loses its turn after a time
+(`turns.py`), so that one dead machine does not stop the rollout. The node with the most recent turn waits for all
+others, so that a node that asks again at once gets no more turns than they do.
 """
 
 from collections import Counter
@@ -42,7 +43,7 @@ class Turn:
     barred: bool = False
     """Whether it gets no turn at the moment: it is cordoned, or rests after a turn that could not be used."""
     failed: frozenset[str] = frozenset()
-    """Policies that failed there in its turn and stop then: no other node of theirs gets a turn."""
+    """Policies that failed there in a turn and stop then, also after it: no other node of theirs gets a turn."""
 
 
 def may_change(
@@ -60,7 +61,7 @@ def may_change(
     ordered = sorted(turns, key=_place)
     matching = Counter(policy for turn in ordered for policy in turn.policies)
     room = {policy: limits.get(policy, MaxUnavailable()).of(number) for policy, number in matching.items()}
-    closed = paused | stopped(ordered).keys()
+    stops = stopped(ordered).keys()
     answer = {turn.node: _keeps(turn) for turn in ordered}
     for turn in ordered:
         # Also one whose turn ends now: until it has answered that, it may change. A silent one is not waited for. Its
@@ -68,6 +69,7 @@ def may_change(
         if turn.granted or turn.unknown or turn.closing:
             _take(room, turn)
     for turn in ordered:
+        closed = paused | (stops - turn.failed)  # the node that failed may try again
         free = _waits(turn) and not turn.barred and closed.isdisjoint(turn.policies)
         if free and all(room[policy] > 0 for policy in turn.policies):
             answer[turn.node] = True

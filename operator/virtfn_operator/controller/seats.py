@@ -4,12 +4,12 @@ The rules of turns are in `rollout.py` (who gets one), `turns.py` (how long one 
 the way). Here they are applied to one node.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from virtfn_host.core.values.desired import NodeConfig, WhenInUse
+from virtfn_host.core.values.desired import NodeConfig, PolicyConfig, WhenInUse
 from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.node_state import NodeState, Wires
 from virtfn_operator.api.node_status import State
@@ -78,7 +78,9 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
     note = turns.read_note(body)
     if not (seen.promised or state.has_turn):
         kept = turns.settled(note, state) if note is not None and _quiet(state) else note
-        turn = _turn(state, config, kept, moment, granted=False, settled=_quiet(state))
+        failed = _failed(kept, frozenset(), state, config, moment)
+        kept = kept and turns.with_failure(kept, failed)
+        turn = _turn(state, config, kept, moment, granted=False, settled=_quiet(state), failed=_names(failed))
         return Seat(
             state=state,
             body=body,
@@ -91,33 +93,33 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
             gives_up=False,
         )
     failing = _failing(state, config)
-    stopping = [policy for policy in config.policies if moment.stops(policy.name)]
     kept = turns.heard(note, state, moment.clock, jumped=moment.jumped)
-    failed = {turns.mark(policy) for policy in stopping if policy.name in failing}
-    kept = turns.with_failure(kept, failed, state, stopping)
+    failed = _failed(kept, failing, state, config, moment)
+    kept = turns.with_failure(kept, failed)
     # A node's word alone ends no pod: one of its policies must ask for it.
     asks = any(policy.when_in_use is WhenInUse.EVICT for policy in config.policies)
     out = evicting(state, moment.facts) if asks else Evicting()
     # Without an answer yet, a new controller does not forget since when the one before it was refused.
     refused = out.why is not None or (out.untold and kept.refused is not None)
     kept = turns.with_refusal(kept, moment.clock, refused=refused)
-    failed_here = frozenset(p.name for p in stopping if p.name in failing or turns.failed_in(kept, p))
+    # Where all of its policies have stopped, the turn holds up nothing else.
+    stays = bool(failed) and len(failed) == len(config.policies)
     given_up = out.hopeless or turns.gives_up(kept, moment.clock, moment.grace)
-    # `onFailure: Continue` of every policy that failed. What another policy changes there goes on to its end first; if
-    # that leaves nothing to do, the turn ends like any other, because a lasting failure must not delay the next one.
+    # What another policy is changing there goes on to its end first; if that leaves nothing to do, the turn ends like
+    # any other, because a lasting failure must not delay the next one.
     left = state.disruptive or len(failing) == len(config.policies)
-    goes_on = state.heard and bool(failing) and not failed_here and not _busy(state) and left
-    gives_up = not failed_here and (given_up or goes_on)
+    goes_on = state.heard and bool(failing) and not _busy(state) and left
+    gives_up = not stays and (given_up or goes_on)
     turn = _turn(
         state,
         config,
         note,
         moment,
         granted=True,
-        settled=_quiet(state) and not failed_here and not _busy(state),
-        lost=turns.is_lost(kept, state, moment.clock, moment.turn_timeout),
+        settled=_quiet(state) and not stays and not _busy(state),
+        lost=not stays and turns.is_lost(kept, state, moment.clock, moment.turn_timeout),
         yields=gives_up or _makes_way(state, moment.facts),
-        failed=failed_here,
+        failed=_names(failed),
     )
     return Seat(
         state=state,
@@ -170,6 +172,19 @@ def _failing(state: NodeState, config: NodeConfig) -> set[str]:
     }
 
 
+def _failed(
+    note: turns.Note | None, failing: Set[str], state: NodeState, config: NodeConfig, moment: Moment
+) -> tuple[PolicyConfig, ...]:
+    """The policies that failed there and stop then."""
+    if note is None or not (note.failed or failing):
+        return ()
+    return turns.still_failed(note, failing, state, (p for p in config.policies if moment.stops(p.name)))
+
+
+def _names(policies: tuple[PolicyConfig, ...]) -> frozenset[str]:
+    return frozenset(policy.name for policy in policies)
+
+
 def _makes_way(state: NodeState, facts: Facts) -> bool:
     """Whether a node that waits for pods was cordoned: what an administrator does there comes first."""
     return state.name in facts.cordoned and state.heard and state.displaced is not None
@@ -213,5 +228,5 @@ def said(seat: Seat, moment: Moment, *, granted: bool) -> WaitsFor | None:
     if waits:
         why = moment.facts.refusals.get(seat.state.name, "the pods that hold what is to be changed were not evicted")
         return State.BLOCKED, Reason.EVICTION_BLOCKED, f"{why}; everything is offered to pods again, and {again}"
-    text = f"it failed in its turn, and the other nodes go on (onFailure: Continue); {again}"
+    text = f"it failed in its turn; {again}"
     return State.FAILED, Reason.WAITING_FOR_TURN, text

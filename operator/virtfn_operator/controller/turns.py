@@ -5,7 +5,8 @@ is an annotation, because a change of the spec would raise its generation. Only 
 agent's. A noted time in the future counts as now, because then the clock was set back.
 
 A node on which every policy failed or waits for a holder keeps its turn, however long that takes. Where another policy
-is carried out or ready, silence counts: it holds up the other nodes of that policy. A node that reports nothing new for
+is carried out or ready, silence counts: it holds up the other nodes of that policy. There the turn also ends when
+nothing is changing any more, and the note keeps the failure (`failed=`). A node that reports nothing new for
 `timeout` seconds loses its turn. One that always reports something new and never ends loses it after `MOST` timeouts,
 so that false progress delays the others no longer than that. A node whose evictions are refused gives its turn up after
 `GRACE` seconds and rests for `PAUSE`; so does, at once, one that failed where the others are to go on.
@@ -77,7 +78,7 @@ class Note:
     closes: int | None = None
     """The generation that took the turn back. Until the node has answered it, it may still be changing."""
     failed: frozenset[str] = frozenset()
-    """The marks (`mark`) of policies that failed in this turn and stop their rollout; `EVERY` stands for all."""
+    """The marks (`mark`) of policies that failed in a turn and stop their rollout; `EVERY` stands for all."""
     refused: datetime | None = None
     """Since when evictions do not go on in this turn; None: they do."""
     gave_up: datetime | None = None
@@ -109,7 +110,8 @@ def fresh(state: NodeState, now: datetime, before: Note | None = None) -> Note:
         now: the controller's time.
         before: the note of its last turn.
     """
-    return Note(granted=now, heard=now, word=state.word, times=before.times if before else 0)
+    note = Note(granted=now, heard=now, word=state.word)
+    return replace(note, failed=before.failed, times=before.times) if before else note
 
 
 def read_note(body: object) -> Note | None:
@@ -182,8 +184,7 @@ def heard(note: Note | None, state: NodeState, now: datetime, *, jumped: bool = 
 
 def is_lost(note: Note, state: NodeState, now: datetime, timeout: float) -> bool:
     """Whether the node loses its turn now."""
-    stands = state.heard and bool(state.policies) and all(outcome.state in _STANDS for outcome in state.policies)
-    if note.failed or stands:
+    if state.heard and state.policies and all(outcome.state in _STANDS for outcome in state.policies):
         return False
     if state.heard and state.displaced is not None and state.displaced.withdrawn:
         return False  # it waits for pods: `gives_up` ends that
@@ -209,9 +210,7 @@ def ended(note: Note, number: int, *, now: datetime, closes: int, gave_up: bool 
     if note.over:
         return note
     stopped, times = (now, min(note.times + 1, MOST_TIMES)) if gave_up else (None, 0)
-    return replace(
-        note, heard=now, number=number, closes=closes, failed=frozenset(), refused=None, gave_up=stopped, times=times
-    )
+    return replace(note, heard=now, number=number, closes=closes, refused=None, gave_up=stopped, times=times)
 
 
 def is_closing(note: Note, state: NodeState, now: datetime, timeout: float) -> bool:
@@ -226,20 +225,25 @@ def mark(policy: PolicyConfig) -> str:
     return hashlib.sha256(f"{policy.uid}/{policy.generation}".encode()).hexdigest()[:8]
 
 
-def with_failure(note: Note, failing: Set[str], state: NodeState, asked: Iterable[PolicyConfig]) -> Note:
-    """Return the note of a node in its turn. A failure stays on it while the node tries again, until it reports that
-    all is well, or the policy is edited.
+def still_failed(
+    note: Note, failing: Set[str], state: NodeState, asked: Iterable[PolicyConfig]
+) -> tuple[PolicyConfig, ...]:
+    """Return the policies that fail there now or are noted to have failed. A node says `Changing` while it tries again,
+    so a failure ends only when the node reports that this policy is well, or when the policy is edited.
 
     Args:
-        note: its present note.
-        failing: the marks of policies that fail there now.
+        note: the present note.
+        failing: the names of the policies that fail in its turn now.
         state: what the node reports.
         asked: the policies that it is asked to carry out and that stop after a failure.
     """
-    well = state.heard and not any(outcome.state in _NOT_WELL for outcome in state.policies)
-    known = {mark(policy) for policy in asked}
-    kept = set() if well or not known else note.failed & (known | {EVERY})
-    marks = frozenset(failing | kept)
+    well = {outcome.name for outcome in state.policies if outcome.state not in _NOT_WELL} if state.heard else set()
+    return tuple(p for p in asked if p.name in failing or (p.name not in well and failed_in(note, p)))
+
+
+def with_failure(note: Note, failed: Iterable[PolicyConfig]) -> Note:
+    """Return the note with the policies that have failed there."""
+    marks = frozenset(map(mark, failed))
     marks = marks if len(marks) <= MOST_MARKS else frozenset({EVERY})
     return note if marks == note.failed else replace(note, failed=marks)
 

@@ -45,7 +45,7 @@ class Fleet:
             body["metadata"]["generation"] += "spec" in write.patch
         return decision
 
-    def says(self, node: str, *, disruptive: bool = False, steps: int = 1, pods: bool = False, **states: str) -> None:
+    def says(self, node: str, *, disruptive: bool = False, pods: bool = False, **states: Any) -> None:
         """Its agent answers its present spec; policies that are not named are Ready."""
         body = self.nodes[node]
         outcomes = [
@@ -56,7 +56,7 @@ class Fleet:
             }
             for policy in body["spec"]["policies"]
         ]
-        plan: dict[str, Any] = {"disruptive": disruptive, "steps": steps}
+        plan: dict[str, Any] = {"disruptive": disruptive, "steps": 1}
         if pods:
             names = [{"device": "pf0", "namespace": "default", "name": f"{node}-pod"}]
             plan["evict"] = {"withdrawn": body["spec"]["mayChange"], "pods": names}
@@ -100,12 +100,12 @@ def merged(body: Any, patch: Any) -> Any:
     return {key: value for key, value in whole.items() if value is not None}
 
 
-def edited(fleet: Fleet, policy: str, **others: str) -> None:
+def edited(fleet: Fleet, policy: str, **others: Any) -> None:
     """Edit a policy; its nodes answer that they want a turn for it, and how other policies stand on the first node."""
     fleet.edit(policy)
     fleet.look()
     for name in (it for it, labels in fleet.labels.items() if policy in labels):
-        fleet.says(name, disruptive=True, **{policy: "Changing"}, **others)
+        fleet.says(name, disruptive=True, **{policy: "Changing", **others})
         others = {}
     fleet.look()
 
@@ -127,7 +127,7 @@ def test_a_node_that_dies_loses_its_turn_although_another_policy_is_blocked_ther
 
 
 @pytest.mark.parametrize("states", [{"a": "Blocked"}, {"a": "Blocked", "b": "Blocked"}])
-def test_a_node_on_which_every_policy_waits_for_a_holder_keeps_its_turn(states: dict[str, str]) -> None:
+def test_a_node_on_which_every_policy_waits_for_a_holder_keeps_its_turn(states: dict[str, Any]) -> None:
     fleet = Fleet({"n1": "".join(states), "n2": "a"})
     edited(fleet, "a")
     fleet.says("n1", disruptive=True, **states)
@@ -140,12 +140,11 @@ def test_a_lasting_failure_beside_it_ends_no_turn_that_evicts() -> None:
     """With `onFailure: Continue` of the policy that failed; the other one goes on to its end."""
     fleet = Fleet({"n1": "ab", "n2": "a"}, a={"whenInUse": "Evict"}, b={"onFailure": "Continue"})
     edited(fleet, "a", b="Failed")
-    evicted = []
     for _ in range(3):
         fleet.says("n1", disruptive=True, pods=True, a="Changing", b="Failed")
-        evicted += fleet.look().evictions
+        evicted = fleet.look().evictions
         assert fleet.turns == ["n1"]
-    assert {str(one.pod) for one in evicted} == {"default/n1-pod"}
+    assert [str(one.pod) for one in evicted] == ["default/n1-pod"]
     fleet.says("n1", b="Failed")
     fleet.look()
     assert fleet.turns == []
@@ -156,7 +155,7 @@ def test_a_lasting_failure_beside_it_ends_no_turn_that_evicts() -> None:
 
 
 @pytest.mark.parametrize("states", [{"b": "Failed"}, {"a": "Failed", "b": "Failed"}, {"a": "Blocked", "b": "Failed"}])
-def test_with_continue_a_failure_ends_the_turn_when_nothing_is_changing_any_more(states: dict[str, str]) -> None:
+def test_with_continue_a_failure_ends_the_turn_when_nothing_is_changing_any_more(states: dict[str, Any]) -> None:
     fleet = Fleet({"n1": "ab", "n2": "ab"}, a={"onFailure": "Continue"}, b={"onFailure": "Continue"})
     edited(fleet, "a")
     fleet.says("n1", disruptive=True, a="Changing", b="Failed")
@@ -178,3 +177,134 @@ def test_with_continue_one_that_failed_in_all_it_was_asked_rests() -> None:
     fleet.look()
     assert fleet.turns == []
     assert "gaveup=" in fleet.note("n1")
+
+
+def failed_beside(**disruption: dict[str, Any]) -> Fleet:
+    """Return a fleet in which `b` has failed for long on the first node, and `a` was edited; that node has its turn."""
+    fleet = Fleet({"n1": "ab", "n2": "a", "n3": "b", "n4": "b"}, **disruption)
+    edited(fleet, "a", b="Failed")
+    assert fleet.turns == ["n1"]
+    return fleet
+
+
+def well(fleet: Fleet, *nodes: str, **states: Any) -> None:
+    for node in nodes:
+        fleet.says(node, **states)
+    fleet.look()
+
+
+def wanted(fleet: Fleet, *nodes: str) -> None:
+    """These nodes want a turn for `b`."""
+    for node in nodes:
+        fleet.says(node, disruptive=True, b="Changing")
+    fleet.look()
+
+
+def test_a_lasting_failure_of_one_policy_stops_that_one_and_no_other() -> None:
+    fleet = failed_beside()
+    fleet.says("n1", disruptive=True, a="Changing", b="Failed")
+    fleet.look()
+    assert fleet.turns == ["n1"]
+    well(fleet, "n1", b="Failed")
+    assert fleet.turns == []
+    assert "gaveup=" not in fleet.note("n1")
+    well(fleet, "n1", b="Failed")
+    assert fleet.turns == ["n2"]
+    well(fleet, "n2")
+    wanted(fleet, "n3")
+    assert fleet.turns == []
+    assert (fleet.rollout("b")["stoppedBy"], fleet.rollout("b")["turns"]) == ("n1", [])
+    assert fleet.rollout("a") == {}
+
+
+@pytest.mark.parametrize("again", ["Failed", "Changing"])
+def test_a_failure_goes_on_after_the_turn_until_that_policy_is_well_there(again: str) -> None:
+    fleet = failed_beside()
+    well(fleet, "n1", b="Failed")
+    well(fleet, "n1", b=again)
+    wanted(fleet, "n3")
+    for _ in range(3):
+        well(fleet, "n1", "n2", b=again)
+        fleet.look(3600)
+        assert fleet.turns == []
+        assert "failed=" in fleet.note("n1")
+    well(fleet, "n1", a="Failed")  # of the other policy: no failure in a turn
+    assert "failed=" not in fleet.note("n1")
+    assert fleet.turns == ["n3"]
+
+
+def test_an_edit_ends_a_failure_also_after_the_turn() -> None:
+    fleet = failed_beside()
+    well(fleet, "n1", b="Failed")
+    well(fleet, "n1", "n2", b="Failed")
+    fleet.edit("b")
+    fleet.look()
+    wanted(fleet, "n3", "n4")
+    assert fleet.turns == ["n3"]
+
+
+def test_the_node_that_failed_may_try_again_and_its_failure_is_not_forgotten_by_that() -> None:
+    fleet = failed_beside()
+    well(fleet, "n1", b="Failed")
+    well(fleet, "n1", "n2", b="Failed")
+    wanted(fleet, "n3")
+    wanted(fleet, "n1")
+    assert fleet.turns == ["n1"]
+    assert "failed=" in fleet.note("n1")
+    assert fleet.rollout("b")["stoppedBy"] == "n1"
+
+
+def test_one_that_failed_with_work_left_holds_up_no_other_policy_and_rests() -> None:
+    fleet = failed_beside()
+    fleet.says("n1", disruptive=True, b="Failed")
+    fleet.look()
+    fleet.says("n1", disruptive=True, b="Changing")
+    fleet.look()
+    assert fleet.turns == ["n2"]
+    assert fleet.rollout("b")["stoppedBy"] == "n1"
+    well(fleet, "n2")
+    well(fleet, "n2")
+    fleet.look(590)
+    assert fleet.turns == []
+    fleet.look(20)
+    assert fleet.turns == ["n1"]
+
+
+@pytest.mark.parametrize("spoke", [False, True])
+def test_one_that_dies_after_a_failure_loses_its_turn_and_its_failure_goes_on(spoke: bool) -> None:
+    fleet = failed_beside()
+    if spoke:
+        fleet.says("n1", disruptive=True, a="Changing", b="Failed")
+    fleet.look()
+    fleet.look(899)
+    assert fleet.turns == ["n1"]
+    fleet.look(2)
+    fleet.look()
+    assert fleet.turns == ["n2"]
+    assert fleet.problem("a", "n1") == "TurnLost"
+    wanted(fleet, "n3")
+    assert fleet.turns == ["n2"]
+    assert fleet.rollout("b")["stoppedBy"] == "n1"
+
+
+@pytest.mark.parametrize("states", [{"a": "Failed", "b": "Failed"}, {"a": "Failed", "b": "Changing"}])
+def test_a_node_on_which_every_policy_failed_keeps_its_turn(states: dict[str, Any]) -> None:
+    fleet = failed_beside()
+    fleet.says("n1", disruptive=True, a="Failed", b="Failed")
+    fleet.look()
+    fleet.says("n1", disruptive=True, **states)
+    for _ in range(3):
+        fleet.look(3600)
+        assert fleet.turns == ["n1"]
+    assert (fleet.rollout("a")["stoppedBy"], fleet.rollout("b")["stoppedBy"]) == ("n1", "n1")
+
+
+def test_two_nodes_that_failed_may_both_try_again() -> None:
+    fleet = Fleet({"n1": "abc", "n2": "bc"}, b={"maxUnavailable": 2}, c={"maxUnavailable": 2})
+    edited(fleet, "b")
+    assert fleet.turns == ["n1", "n2"]
+    well(fleet, "n1", "n2", b="Failed")
+    well(fleet, "n1", "n2", b="Failed")
+    assert fleet.turns == []
+    wanted(fleet, "n1", "n2")
+    assert fleet.turns == ["n1", "n2"]
