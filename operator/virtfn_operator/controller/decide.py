@@ -273,7 +273,8 @@ def spec_write(one: Seat, grants: Mapping[str, bool], merged: Merged, moment: Mo
         new = write_spec(one.config, granted, moment.wires, evict)
     spec = merge_patch(old, new)
     patch = ({"spec": spec} if spec else {}) | turns.annotated(note(one, moment, granted=granted), one.body)
-    turn = granted if granted != (old.get("mayChange") is True) else None
+    # Also where its turn was only promised: if the grant has arrived after all, this version is not the present one.
+    turn = granted if granted != (old.get("mayChange") is True) or granted != one.turn.granted else None
     if turn is not None and one.version:
         patch["metadata"] = {**patch.get("metadata", {}), "resourceVersion": one.version}
     return Write(plural=NODES, name=name, subresource="", patch=patch, about=one.body, turn=turn) if patch else None

@@ -110,6 +110,7 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
     left = state.disruptive or len(failing) == len(config.policies)
     goes_on = state.heard and bool(failing) and not _busy(state) and left
     gives_up = not stays and (given_up or goes_on)
+    brings = _brings(state, config, moment.wires)
     turn = _turn(
         state,
         config,
@@ -118,8 +119,9 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
         granted=True,
         settled=_quiet(state) and not stays and not _busy(state),
         lost=not stays and turns.is_lost(kept, state, moment.clock, moment.turn_timeout),
-        yields=gives_up or _makes_way(state, moment.facts),
+        yields=gives_up or _makes_way(state, brings, moment.facts),
         failed=_names(failed),
+        brings=brings,
     )
     return Seat(
         state=state,
@@ -185,9 +187,17 @@ def _names(policies: tuple[PolicyConfig, ...]) -> frozenset[str]:
     return frozenset(policy.name for policy in policies)
 
 
-def _makes_way(state: NodeState, facts: Facts) -> bool:
-    """Whether a node that waits for pods was cordoned: what an administrator does there comes first."""
-    return state.name in facts.cordoned and state.heard and state.displaced is not None
+def _brings(state: NodeState, config: NodeConfig, wires: Wires) -> frozenset[str]:
+    """The policies that are new to the node or edited."""
+    asked = state.spec
+    return frozenset(p.name for p in config.policies if asked is None or asked.entry(p.uid) != wires.of(p))
+
+
+def _makes_way(state: NodeState, brings: Set[str], facts: Facts) -> bool:
+    """Whether a node was cordoned that waits for pods or would begin something else: what an administrator does there
+    comes first."""
+    waits = state.heard and state.displaced is not None
+    return state.name in facts.cordoned and (waits or bool(brings))
 
 
 def note(seat: Seat, moment: Moment, *, granted: bool) -> turns.Note | None:
