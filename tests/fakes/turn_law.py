@@ -41,8 +41,6 @@ class _Run:
     care: Carelessness
     late: list[Write] = field(default_factory=list)
     """Requests that were given up and may still arrive."""
-    ends_open: bool = False
-    """Whether a turn may not have ended in this pass."""
     most: Counter[str] = field(default_factory=Counter)
 
 
@@ -86,15 +84,13 @@ def _spec(random: Random, name: str) -> Body:
 
 
 def _decided(run: _Run, now: str) -> list[Write]:
-    """Return the writes of one decision as the controller sends them; which grants are sent is decided on the way."""
-    order, run.ends_open = run.care.order(run.leader.decide(now).writes), False
+    """Return the writes of one decision as the controller sends them."""
+    order = run.care.order(run.leader.decide(now).writes)
     run.random.shuffle(rest := list(order.rest))
     return [*order.ends, *rest, *order.grants]
 
 
 def _carry_out(run: _Run, write: Write, counted: Counter[str]) -> None:
-    if write.turn and run.ends_open:
-        return
     if not run.care.versions:
         metadata = {key: value for key, value in write.patch.get("metadata", {}).items() if key != "resourceVersion"}
         write = replace(write, patch={**write.patch, "metadata": metadata})
@@ -105,8 +101,6 @@ def _carry_out(run: _Run, write: Write, counted: Counter[str]) -> None:
     else:
         body, answered = run.store.patch(write), dice > 0.2
     counted["grants"] += bool(write.turn and body)
-    if write.turn is False and (not answered or body is None) and run.care.order is in_order:
-        run.ends_open = True
     if not answered and write.turn and run.care.promises:
         run.leader.picture.objects[ObjectKind.STATE].promise(write.name)
     if answered and body is not None and run.care.own_writes:

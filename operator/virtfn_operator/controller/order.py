@@ -1,7 +1,7 @@
 """In which order writes go to the API server: the fewest disruptions first. Pure.
 
-Law: at no moment do more nodes have a turn than the rules allow, whatever becomes of a write. So turns end before
-others begin, and none begins while an end is not known to be written.
+Turns end before others begin, so that places become free early. An end that cannot be written holds up no turn of other
+policies: its place is free only when its node has answered (docs/decisions/0038), so the limit does not depend on it.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ class Order:
     rest: tuple[Write, ...]
     """Statuses of policies, then specs that change no turn."""
     grants: tuple[Write, ...]
-    """Turns that begin; only if every one of `ends` is written."""
+    """Turns that begin."""
 
 
 def in_order(writes: Iterable[Write]) -> Order:

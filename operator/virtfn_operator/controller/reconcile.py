@@ -297,7 +297,7 @@ class Reconciler:
         until = asyncio.get_running_loop().time() + self._pace.writing
         ended = await self._several(order.ends, until)
         rest = await self._several(order.rest, until)
-        begun = await self._several(order.grants, until) if ended else not order.grants
+        begun = await self._several(order.grants, until)
         if order.ends or order.rest or order.grants:
             self.wake()
         return ended and rest and begun
