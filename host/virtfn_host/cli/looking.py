@@ -1,6 +1,7 @@
 """The verbs that only look: list, explain, inventory, plan, verify."""
 
 import argparse
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from virtfn_host.linux.look.other_names import asked_names
 from virtfn_host.linux.look.surroundings import modalias, read_aliases, read_function, read_surroundings
 from virtfn_host.linux.netlink.asks import Addresses
 from virtfn_host.linux.read.pci_ids import read_pci_ids
+from virtfn_host.linux.touch.reader import Reader
 from virtfn_host.linux.use.lock import holders
 
 NO_SRIOV = "no function of this machine can make VFs: none has SR-IOV (sriov_totalvfs)"
@@ -74,7 +76,8 @@ def show_explain(options: argparse.Namespace, output: Output) -> int:
     sysfs = sysfs_of(options)
     inventory = look_once(sysfs)
     tell_of_blocked_write(sysfs, inventory, output)
-    described = read_function(sysfs, options.address, inventory)
+    with closing(Reader()) as reader:
+        described = read_function(sysfs, options.address, inventory, reader)
     if described is None:
         text = f"{options.address}: no such PCI function; `virtfn list --all` shows those of this machine"
         output.failed(text, Reason.NO_MATCHING_DEVICE)

@@ -23,7 +23,7 @@ def kernel(tmp_path: Path) -> FakeKernel:
 def known(kernel: FakeKernel, address: PciAddress = PF) -> Identity:
     found = read_inventory(kernel.machine().sysfs).find(address)
     assert found is not None
-    assert card_of(kernel.machine().sysfs, address).identity == found.identity
+    assert card_of(kernel.machine().sysfs, address, None).identity == found.identity
     return found.identity
 
 

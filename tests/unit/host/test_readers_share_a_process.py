@@ -69,6 +69,20 @@ def test_a_read_that_hangs_holds_up_no_other_reader(file: Path, hanging: Path) -
                 continue
 
 
+def test_a_read_that_hangs_holds_up_reads_of_its_kind_alone(file: Path, hanging: Path) -> None:
+    before = processes()
+    with readers(1) as (reader,):
+        with pytest.raises(SysfsReadError, match="no answer"):
+            reader.of("one").read(hanging)
+        with pytest.raises(SysfsReadError, match="no answer"):
+            reader.of("one").read(file)
+        assert [reader.of("another").read(file), reader.read(file)] == ["vfio-pci", "vfio-pci"]
+        assert len(processes() - before) == 1
+        with hanging.open("w") as partner:
+            partner.write("late")
+    assert processes() == before
+
+
 def test_one_that_is_closed_leaves_the_others_their_process(file: Path) -> None:
     before = processes()
     with readers(2) as (one, two):

@@ -27,6 +27,8 @@ class Port:
     """`phys_port_name`; None: it has none."""
     number: int = 0
     """`dev_port`, or `dev_id` where the driver numbers its ports so; from 0."""
+    mac: str = ""
+    """Its present `address`; empty: unknown."""
 
 
 def is_representor(port: str | None) -> bool:

@@ -62,6 +62,8 @@ When a deadline is missed (`patience` in `core/values/steps.py`), it depends on 
 - modprobe: it is killed, `ModuleMissingError`.
 - netlink: `NetlinkError`, a failure of its link setting, which the kernel may still make later.
 - The carrier that a rate needs: the driver is asked all the same, and its answer counts.
+- A read by a `Reader`: `SysfsReadError`, a failure like any other (measured: tests/unit/host/
+  test_reads_under_a_lock.py).
 
 Another program's blocked write ends the plan in the same way: `blocked` asks for one before each further PF and each
 number of VFs. `stopping` is asked before each portion, and `unwanted` before each PF and while `Settle` or a carrier is

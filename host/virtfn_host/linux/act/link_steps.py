@@ -10,6 +10,7 @@ from virtfn_host.core.checks.refusals import Attempt, way_out
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import groups_of, is_rate, link_text, mentioned
 from virtfn_host.core.values.model import VfLink
+from virtfn_host.core.values.parts import Part
 from virtfn_host.core.values.steps import SetLink, patience
 from virtfn_host.linux.act.expect import expect_place
 from virtfn_host.linux.errors import (
@@ -22,8 +23,9 @@ from virtfn_host.linux.errors import (
 from virtfn_host.linux.netlink.asks import Netlink, PfLinks
 from virtfn_host.linux.netlink.shown import administrative
 from virtfn_host.linux.read.onelook import OneLook
+from virtfn_host.linux.read.parts import missing_of_link
 from virtfn_host.linux.read.sysfs import Sysfs
-from virtfn_host.linux.touch.ports import expect_own, own_netdev
+from virtfn_host.linux.touch.ports import carriers, expect_own, own_netdev
 from virtfn_host.linux.touch.reader import Reader
 from virtfn_host.linux.use.lock import held
 
@@ -125,10 +127,14 @@ def _whole_group(value: VfLink, shown: VfLink) -> VfLink:
 def _await_carrier(hands: Hands, pf: PciAddress, name: str, seconds: float) -> None:
     """Wait for the PF's link. A rate is a share of its speed: igb refuses a rate without a link, and loses the link for
     1.4 s whenever VFs are made (measured by hand on emulated igb, Linux 6.1 and 6.12). If no link comes, the driver is
-    asked all the same, and its answer counts."""
+    asked all the same, and its answer counts.
+
+    Raises:
+        SysfsReadError: whether it has a link cannot be read.
+    """
     sysfs, until = hands.sysfs, time.monotonic() + seconds
     while time.monotonic() < until and not hands.unwanted():
         folder = f"{sysfs.net_folder(pf)}/{name}"
-        if not sysfs.netdev_up(folder) or sysfs.read(f"{folder}/carrier") != "0":
+        if missing_of_link(sysfs, carriers(sysfs, [folder], hands.reader)) is not Part.CARRIER:
             return
         time.sleep(CARRIER_POLL)

@@ -61,7 +61,7 @@ class PfApply:
         """Counts destructive steps."""
         self.unwanted = unwanted
         """Whether the client has gone and another plan waits."""
-        self.wall = Wall(machine.sysfs, machine.journal)
+        self.wall = Wall(machine.sysfs, machine.journal, machine.reader)
         """Refuses what must not be done, whatever a plan says."""
         self.remembered: set[bool] = set()
         """What the journal has of the PF: False, its VFs; True, the function itself."""
@@ -101,7 +101,7 @@ def remember(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bo
         return
     machine = work.machine
     # A look at 127 VFs, for an entry that exists already, would take longer than ten unbinds.
-    if (known := machine.journal.entry(card_of(machine.sysfs, pf))) is None or whole:
+    if (known := machine.journal.entry(card_of(machine.sysfs, pf, machine.reader))) is None or whole:
         found = look_at(machine.sysfs, pf, reader=machine.reader)
         if whole and machine.netlink is not None:
             found = with_every_name(found, machine.netlink)  # a policy may know it by one, and its netdev ends now

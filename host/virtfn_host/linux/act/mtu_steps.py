@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 from virtfn_host.core.checks.refusals import Attempt, way_out
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Card
 from virtfn_host.core.values.steps import SetMtu, patience
 from virtfn_host.linux.act.expect import expect_place
 from virtfn_host.linux.act.machine import PfApply, remember
@@ -77,9 +78,9 @@ def _set(step: SetMtu, name: str, shown: ShownMtu, netlink: Netlink, work: PfApp
         raise StaleSnapshotError(f"{text}; look and plan again")
     pf, index = step.function.pf, step.function.index
     remember(work, pf)
-    card = card_of(work.machine.sysfs, pf)
+    card = card_of(work.machine.sysfs, pf, work.machine.reader)
     if index is None and step.value < now:
-        _expect_given_back(step, name, work)
+        _expect_given_back(step, name, work, card)
     noted = work.machine.journal.note_mtu(card, index, now)
     try:
         netlink.set_mtu(shown.ifindex, step.value)
@@ -91,9 +92,9 @@ def _set(step: SetMtu, name: str, shown: ShownMtu, netlink: Netlink, work: PfApp
         raise refused from error
 
 
-def _expect_given_back(step: SetMtu, name: str, work: PfApply) -> None:
+def _expect_given_back(step: SetMtu, name: str, work: PfApply, card: Card) -> None:
     """Refuse to lower a PF's MTU but to what it was: others of its VFs, or the host, may need more."""
-    entry = work.machine.journal.entry(card_of(work.machine.sysfs, step.function.pf))
+    entry = work.machine.journal.entry(card)
     if entry is None or entry.mtu != step.value:
         text = f"refused: {name} is never lowered to mtu {step.value}, which it did not have before virtfn raised it"
         raise LinkSettingRefusedError(f"{text}; nothing was set")

@@ -22,6 +22,7 @@ from virtfn_host.linux.look.spare import refuse_needed, why_needed
 from virtfn_host.linux.look.surroundings import read_aliases
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.reader import Reader
 
 VFIO_CORE = "vfio-pci-core"
 """The module that all vfio drivers of PCI functions use, from Linux 5.16 on; before, vfio-pci was the only driver."""
@@ -33,9 +34,10 @@ MODULE_INDEXES = ("modules.dep", "modules.dep.bin")
 class Wall:
     """Checks each step of one PF. One look serves all its steps, so each PF needs a new wall."""
 
-    def __init__(self, sysfs: Sysfs, journal: Journal) -> None:
+    def __init__(self, sysfs: Sysfs, journal: Journal, reader: Reader | None) -> None:
         self._sysfs = sysfs
         self._journal = journal
+        self._reader = reader
         self._look = OneLook(sysfs)
         self._modules_alias: str | None = None
         self._of_modules: frozenset[str] | None = None
@@ -137,7 +139,7 @@ class Wall:
     def _entry(self, pf: PciAddress, *, whole: bool) -> Original | None:
         """The journal's entry of this very card. With `whole` it is kept apart, because `own` may be noted later."""
         if (pf, whole) not in self._entries:
-            self._entries[pf, whole] = self._journal.entry(card_of(self._sysfs, pf))
+            self._entries[pf, whole] = self._journal.entry(card_of(self._sysfs, pf, self._reader))
         return self._entries[pf, whole]
 
     def _is_named_for(self, name: str, address: PciAddress) -> bool:

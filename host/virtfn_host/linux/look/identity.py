@@ -6,6 +6,7 @@ Each is read where it is there; one that cannot be read is absent, because nothi
 import os
 from collections.abc import Callable, Mapping
 
+from virtfn_host.core.checks.ports import Port
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.identity import Identity
 from virtfn_host.core.values.model import Card
@@ -13,7 +14,7 @@ from virtfn_host.core.values.names import mac_address, serial_number, slot_name,
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
-from virtfn_host.linux.touch.ports import own_netdevs
+from virtfn_host.linux.touch.ports import ports_of
 from virtfn_host.linux.touch.reader import Reader
 
 EXTENDED, SERIAL = 0x100, 0x0003
@@ -33,36 +34,43 @@ _serials: dict[tuple[str, int, int], str | None] = {}
 card that comes has a new inode."""
 
 
-def identity_of(sysfs: OneLook, address: PciAddress, netdevs: tuple[str, ...]) -> Identity:
+def identity_of(sysfs: OneLook, address: PciAddress, ports: tuple[Port, ...]) -> Identity:
     """Return what the card of a function is known by.
 
     Args:
-        netdevs: its own netdevs, the first port first.
+        sysfs: the machine.
+        address: of the function.
+        ports: its own netdevs, the first port first.
     """
     return Identity(
         subsystem=_subsystem(sysfs, address),
         serial=_serial(sysfs.device(address, "config")),
-        mac=_permanent_mac(sysfs, address, netdevs[0]) if netdevs else None,
+        mac=_permanent_mac(sysfs, address, ports[0]) if ports else None,
         slot=sysfs.once(_slots).get(str(address).rpartition(".")[0]),
     )
 
 
-def card_of(sysfs: Sysfs, address: PciAddress, reader: Reader | None = None) -> Card:
+def card_of(sysfs: Sysfs, address: PciAddress, reader: Reader | None) -> Card:
     """Return the card at an address, as the journal knows it.
+
+    Args:
+        sysfs: the machine.
+        address: of a function of the card.
+        reader: takes the reads that may hang. No default: a call without it would hang with them.
 
     Raises:
         SysfsReadError: its ids cannot be read.
     """
     look = OneLook.of(sysfs)
     try:
-        netdevs = own_netdevs(look, address, reader)
+        ports = ports_of(look, address, reader)
     except SysfsReadError:
-        netdevs = ()
+        ports = ()
     return Card(
         address=address,
         vendor=look.hex_digits(address, "vendor"),
         device=look.hex_digits(address, "device"),
-        identity=identity_of(look, address, netdevs),
+        identity=identity_of(look, address, ports),
     )
 
 
@@ -85,12 +93,11 @@ def _subsystem(sysfs: Sysfs, address: PciAddress) -> str | None:
     return _checked(subsystem_ids, ":".join(ids))
 
 
-def _permanent_mac(sysfs: Sysfs, address: PciAddress, netdev: str) -> str | None:
+def _permanent_mac(sysfs: Sysfs, address: PciAddress, port: Port) -> str | None:
     """Return the MAC of a netdev that has its permanent one, as most have outside of a bond."""
-    folder = f"{sysfs.net_folder(address)}/{netdev}"
-    if _text(sysfs, f"{folder}/addr_assign_type") != PERMANENT:
+    if _text(sysfs, f"{sysfs.net_folder(address)}/{port.netdev}/addr_assign_type") != PERMANENT:
         return None
-    return _checked(mac_address, _text(sysfs, f"{folder}/address").lower())
+    return _checked(mac_address, port.mac.lower())
 
 
 def _slots(sysfs: Sysfs) -> Mapping[str, str]:

@@ -1,14 +1,15 @@
 """read_inventory(sysfs) -> Inventory: one look at every function that can be handed out, of any class and vendor.
 
 One bad device, attribute, name or group never fails the list: it becomes one `unreadable` entry, and no reader of the
-inventory guesses. Reads that may hang behind another program's blocked write (`driver_override` on Linux 6.1) go
-through a reader with a deadline.
+inventory guesses. Reads that may hang behind another program's blocked write (`driver_override` on Linux 6.1) or behind
+a driver that hangs (`touch/ports.py`) go through a reader with a deadline.
 """
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from virtfn_host.core.checks.ports import Port
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import INFINIBAND_CLASS
 from virtfn_host.core.values.model import (
@@ -25,7 +26,15 @@ from virtfn_host.core.values.model import (
 from virtfn_host.core.values.parts import Part
 from virtfn_host.linux.errors import NetlinkError, SysfsReadError
 from virtfn_host.linux.look.identity import identity_of
-from virtfn_host.linux.look.lacks import does_without_iommu, lacks, mtu_of, nodes_beside, rdma_of, without_iommu
+from virtfn_host.linux.look.lacks import (
+    does_without_iommu,
+    lacks,
+    mtu_of,
+    nodes_beside,
+    rdma_of,
+    with_links_seen,
+    without_iommu,
+)
 from virtfn_host.linux.look.needs import needed_for
 from virtfn_host.linux.look.other_names import AskedNames, with_other_names
 from virtfn_host.linux.look.own_drivers import own_drivers
@@ -36,7 +45,7 @@ from virtfn_host.linux.netlink.shown import with_links
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.rdma import is_exclusive
 from virtfn_host.linux.read.sysfs import Sysfs, override_text
-from virtfn_host.linux.touch.ports import own_netdevs
+from virtfn_host.linux.touch.ports import ports_of
 from virtfn_host.linux.touch.reader import Reader
 
 BRIDGE = "06"
@@ -84,10 +93,10 @@ class _Look:
             self.lose(address, error)
             return None
 
-    def netdevs(self, address: PciAddress) -> tuple[str, ...]:
+    def ports(self, address: PciAddress) -> tuple[Port, ...]:
         """Read the own netdevs of a function that is not a VF; none if they are unknown."""
         try:
-            return own_netdevs(self.sysfs, address, self.reader)
+            return ports_of(self.sysfs, address, self.reader)
         except SysfsReadError as error:
             self.lose(address, error)
             return ()
@@ -144,6 +153,7 @@ def read_inventory(
         if function is not None:
             functions.append(function)
             vfs |= {vf.address for vf in vfs_of(function)}
+    functions = with_links_seen(functions, sysfs, reader, look.unreadable)
     if asked is not None:
         functions = with_other_names(functions, asked, look.unreadable)
     if macs is not None:
@@ -219,7 +229,8 @@ def _function(look: _Look, address: PciAddress) -> Function | None:
     look.read_ahead(addresses.values())
     ids = _vf_ids(sysfs, addresses)
     driver = sysfs.bound_driver(address)  # before its netdevs: where it cannot be read, they cannot be found either
-    netdevs = look.netdevs(address)
+    ports = look.ports(address)
+    netdevs = tuple(port.netdev for port in ports)
     own = Function(
         address=address,
         vendor=sysfs.hex_digits(address, "vendor"),
@@ -232,7 +243,7 @@ def _function(look: _Look, address: PciAddress) -> Function | None:
         driver_override=look.override(address),
         vfio_bound=sysfs.vfio_bound(address),
         needed_for=needed_for(sysfs, address) if look.needs else None,
-        identity=identity_of(sysfs, address, netdevs),
+        identity=identity_of(sysfs, address, ports),
         mtu=mtu_of(sysfs, address, netdevs),
     )
     own = replace(own, lacks=lacks(sysfs, own, look.unreadable), rdma=rdma_of(sysfs, own, look.unreadable))
@@ -302,7 +313,7 @@ def read_group(sysfs: Sysfs, number: int) -> IommuGroup:
 def read_one(
     sysfs: Sysfs, address: PciAddress, netlink: Netlink | None = None, reader: Reader | None = None
 ) -> Function | None:
-    """Read one function, and its VFs if it is a PF, as they are now; None where there is none.
+    """Read one function, and its VFs if it is a PF, as they are now, but not its link; None where there is none.
 
     Raises:
         SysfsReadError: something of it cannot be read.

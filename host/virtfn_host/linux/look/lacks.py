@@ -4,13 +4,14 @@ A part that cannot be read is an `unreadable` entry of that part.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from virtfn_host.core.checks.beside import NODES
 from virtfn_host.core.checks.healthy import NVME_CLASS, NVME_DRIVER
 from virtfn_host.core.checks.network import NETWORK_CLASS
 from virtfn_host.core.checks.vfio_nodes import NOIOMMU
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import Function, Unreadable, Vf
+from virtfn_host.core.values.model import Function, Unreadable
 from virtfn_host.core.values.parts import Part
 from virtfn_host.core.values.rdma import RdmaDevice
 from virtfn_host.linux.errors import SysfsReadError
@@ -18,12 +19,14 @@ from virtfn_host.linux.read import rdma
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.parts import has_guid, has_live_controller, has_netdev, is_node, missing_of_link, vfio_nodes
 from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.ports import ReadAnswer, carriers
+from virtfn_host.linux.touch.reader import Reader
 
 _Read = Callable[[], Part | None]
 
 
 def lacks(sysfs: Sysfs, function: Function, unreadable: list[Unreadable]) -> tuple[Part, ...]:
-    """Return the parts that are missing; append those that cannot be read to `unreadable`."""
+    """Return the parts that are missing, but for the link; append those that cannot be read to `unreadable`."""
     found = []
     for part, read in _parts(sysfs, function):
         try:
@@ -43,10 +46,40 @@ def _parts(sysfs: Sysfs, function: Function) -> Iterator[tuple[Part, _Read]]:
     elif function.class_code.startswith(NETWORK_CLASS):
         yield Part.NETDEV, lambda: None if has_netdev(sysfs, address) else Part.NETDEV
         yield Part.GUID, lambda: None if has_guid(sysfs, address) else Part.GUID
-        if not isinstance(function, Vf):
-            yield Part.UP, lambda: missing_of_link(sysfs, address, function.netdevs)
     elif function.class_code.startswith(NVME_CLASS) and function.driver == NVME_DRIVER:
         yield Part.CONTROLLER, lambda: None if has_live_controller(sysfs, address) else Part.CONTROLLER
+
+
+def with_links_seen(
+    functions: Sequence[Function], sysfs: OneLook, reader: Reader | None, unreadable: list[Unreadable]
+) -> list[Function]:
+    """Return functions that are no VFs with what their links lack; append links that cannot be read to `unreadable`.
+
+    The carriers of all are read in one message: to ask for each would make a look longer.
+    """
+    folders = {function.address: _link_folders(sysfs, function) for function in functions}
+    told = carriers(sysfs, [folder for some in folders.values() for folder in some], reader)
+    return [
+        _with_link(sysfs, function, {folder: told[folder] for folder in folders[function.address]}, unreadable)
+        for function in functions
+    ]
+
+
+def _link_folders(sysfs: Sysfs, function: Function) -> list[str]:
+    """Return the folders of the netdevs that show a function's link."""
+    if function.driver is None or function.vfio_bound or not function.class_code.startswith(NETWORK_CLASS):
+        return []
+    return [f"{sysfs.net_folder(function.address)}/{name}" for name in function.netdevs]
+
+
+def _with_link(sysfs: Sysfs, function: Function, told: dict[str, ReadAnswer], unreadable: list[Unreadable]) -> Function:
+    try:
+        part = missing_of_link(sysfs, told)
+    except SysfsReadError as error:
+        lost = Unreadable(device=function.address, path=error.path, error=error.answer, part=Part.UP)
+        unreadable.append(lost)
+        return function
+    return function if part is None else replace(function, lacks=(*function.lacks, part))
 
 
 def rdma_of(sysfs: OneLook, function: Function, unreadable: list[Unreadable]) -> tuple[RdmaDevice, ...]:

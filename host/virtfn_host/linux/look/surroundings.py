@@ -12,6 +12,7 @@ from virtfn_host.linux.look.identity import card_of
 from virtfn_host.linux.look.inventory import BRIDGE, read_group
 from virtfn_host.linux.look.preflight import alias_lines, lock_error, module_name
 from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.reader import Reader
 
 TABLES = ("DMAR", "IVRS", "IORT")
 PACKAGES = {
@@ -25,12 +26,15 @@ PACKAGES = {
 """The package that has vfio-pci and the drivers of cards, by the ID or ID_LIKE of os-release(5)."""
 
 
-def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> Described | None:
+def read_function(
+    sysfs: Sysfs, address: PciAddress, inventory: Inventory, reader: Reader | None = None
+) -> Described | None:
     """Read one function; None where there is none.
 
     Args:
         inventory: a look at the machine. Functions in it are taken from it, as `bind` does. Bridges and functions that
             could not be read are not in it, and are read here.
+        reader: takes the reads that may hang.
 
     Raises:
         SysfsReadError: something of the function cannot be read.
@@ -39,7 +43,7 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> De
         return replace(known, modalias=modalias(sysfs, address), lock_trouble=_lock_trouble(sysfs, known))
     if sysfs.names(sysfs.device(address)) is None:
         return None
-    function = _kind_of(sysfs, _alone(sysfs, address))
+    function = _kind_of(sysfs, _alone(sysfs, address, reader))
     number = function.iommu_group
     return Described(
         function=function,
@@ -50,7 +54,7 @@ def read_function(sysfs: Sysfs, address: PciAddress, inventory: Inventory) -> De
     )
 
 
-def _alone(sysfs: Sysfs, address: PciAddress) -> Function:
+def _alone(sysfs: Sysfs, address: PciAddress, reader: Reader | None) -> Function:
     return Function(
         address=address,
         vendor=sysfs.hex_digits(address, "vendor"),
@@ -62,7 +66,7 @@ def _alone(sysfs: Sysfs, address: PciAddress) -> Function:
         numa_node=sysfs.numa_node(address),
         vfio_bound=sysfs.vfio_bound(address),
         netdevs=sysfs.names(sysfs.net_folder(address)) or (),
-        identity=card_of(sysfs, address).identity,
+        identity=card_of(sysfs, address, reader).identity,
     )
 
 

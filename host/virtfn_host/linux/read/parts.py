@@ -7,7 +7,7 @@ pod that starts at that moment, and an open cdev blocks writes (docs/architectur
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
 from virtfn_host.core.checks.vfio_nodes import VfioNodes
 from virtfn_host.core.values.address import PciAddress
@@ -112,26 +112,28 @@ def has_netdev(sysfs: Sysfs, address: PciAddress) -> bool:
     return sysfs.hex_digits(address, "class").startswith(INFINIBAND) and "infiniband" in names
 
 
-def missing_of_link(sysfs: Sysfs, address: PciAddress, netdevs: Iterable[str]) -> Part | None:
+def missing_of_link(sysfs: Sysfs, carriers: Mapping[str, str | SysfsReadError | None]) -> Part | None:
     """Return what the link of a function lacks: its best netdev counts. None: nothing, or it has no netdev here.
+
+    Args:
+        sysfs: the machine.
+        carriers: what `carrier` of its netdevs answered, by the netdev's folder.
 
     Raises:
         SysfsReadError: a file of the netdev cannot be read.
     """
-    folder = sysfs.net_folder(address)
-    found = [_missing_of_netdev(sysfs, f"{folder}/{name}") for name in netdevs]
+    found = [_missing_of_netdev(sysfs, folder, carrier) for folder, carrier in carriers.items()]
     return None if not found or None in found else max(found, key=(Part.UP, Part.CARRIER).index)
 
 
-def _missing_of_netdev(sysfs: Sysfs, folder: str) -> Part | None:
+def _missing_of_netdev(sysfs: Sysfs, folder: str, carrier: str | SysfsReadError | None) -> Part | None:
     if not sysfs.netdev_up(folder):
         return Part.UP
-    try:
-        return Part.CARRIER if sysfs.read(f"{folder}/carrier") == "0" else None
-    except SysfsReadError as error:
-        if error.errno == errno.EINVAL:  # it was set down at this moment
+    if isinstance(carrier, SysfsReadError):
+        if carrier.errno == errno.EINVAL:  # it was set down at this moment
             return Part.UP
-        raise
+        raise carrier
+    return Part.CARRIER if carrier == "0" else None
 
 
 def has_guid(sysfs: Sysfs, address: PciAddress) -> bool:

@@ -1,7 +1,10 @@
-"""Reads which netdevs of a function are its own (`core/checks/ports.py`).
+"""Reads which netdevs of a function are its own (`core/checks/ports.py`), and what else of a netdev may hang.
 
-`phys_port_name` and `phys_switch_id` are read under rtnetlink's lock (net/core/net-sysfs.c), which a driver that hangs
-may hold for ever, so a reader with a deadline takes them.
+A driver that hangs may hold rtnetlink's lock for ever. `phys_port_name`, `phys_switch_id` and, from Linux 6.8 on,
+`carrier` are read under that lock (net/core/net-sysfs.c). From Linux 6.9 on, `address` is read under a lock that is
+held while a driver sets a MAC. So a reader with a deadline takes them. `address` is asked for in the message of
+`phys_port_name`, which costs no time. `carrier` is a kind of its own: many drivers have no names of ports, and then
+reading these does not wait for the lock.
 """
 
 from collections.abc import Sequence
@@ -13,18 +16,34 @@ from virtfn_host.linux.errors import StaleSnapshotError, SysfsReadError
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.reader import Reader
 
+PORT, CARRIER = "port", "carrier"
+"""Kinds of attributes (`Reader.of`)."""
 
-def own_netdevs(sysfs: Sysfs, address: PciAddress, reader: Reader | None = None) -> tuple[str, ...]:
-    """Return the names of a function's own netdevs in this network namespace, its first port first.
+ReadAnswer = str | SysfsReadError | None
+"""What was read; None: there is no such file."""
+
+
+def ports_of(sysfs: Sysfs, address: PciAddress, reader: Reader | None) -> tuple[Port, ...]:
+    """Return a function's own netdevs in this network namespace, its first port first.
 
     Raises:
         SysfsReadError: they cannot be listed, or one of several does not say what it is.
     """
     folder = sysfs.net_folder(address)
     names = sysfs.names(folder) or ()
-    said = _read_each(sysfs, [f"{folder}/{name}/phys_port_name" for name in names], reader)
-    found = [_port(sysfs, folder, name, port) for name, port in zip(names, said, strict=True)]
-    return tuple(port.netdev for port in own_ports(found))
+    paths = [f"{folder}/{name}/{attribute}" for attribute in ("phys_port_name", "address") for name in names]
+    answers = _read_each(sysfs, paths, reader, PORT)
+    said, macs = answers[: len(names)], answers[len(names) :]
+    return own_ports(_port(sysfs, folder, *one) for one in zip(names, map(_said, said), macs, strict=True))
+
+
+def own_netdevs(sysfs: Sysfs, address: PciAddress, reader: Reader | None = None) -> tuple[str, ...]:
+    """Return the names of a function's own netdevs in this network namespace, its first port first.
+
+    Raises:
+        SysfsReadError: as above.
+    """
+    return tuple(port.netdev for port in ports_of(sysfs, address, reader))
 
 
 def own_netdev(sysfs: Sysfs, address: PciAddress, reader: Reader | None = None) -> str | None:
@@ -57,13 +76,19 @@ def in_switchdev_mode(sysfs: Sysfs, address: PciAddress, netdev: str, reader: Re
     Raises:
         SysfsReadError: it cannot be read.
     """
-    (switch,) = _read_each(sysfs, [f"{sysfs.net_folder(address)}/{netdev}/phys_switch_id"], reader)
-    return bool(switch)
+    (switch,) = _read_each(sysfs, [f"{sysfs.net_folder(address)}/{netdev}/phys_switch_id"], reader, PORT)
+    return bool(_said(switch))
 
 
-def _port(sysfs: Sysfs, folder: str, name: str, port: str | None) -> Port:
+def carriers(sysfs: Sysfs, folders: Sequence[str], reader: Reader | None) -> dict[str, ReadAnswer]:
+    """Return what `carrier` of each netdev answers, by the netdev's folder; all are asked for in one message."""
+    paths = [f"{folder}/carrier" for folder in folders]
+    return dict(zip(folders, _read_each(sysfs, paths, reader, CARRIER), strict=True))
+
+
+def _port(sysfs: Sysfs, folder: str, name: str, port: str | None, mac: ReadAnswer) -> Port:
     numbers = [_number(sysfs.read(f"{folder}/{name}/{attribute}")) for attribute in ("dev_port", "dev_id")]
-    return Port(netdev=name, port=port or None, number=max(numbers))
+    return Port(netdev=name, port=port or None, number=max(numbers), mac=mac if isinstance(mac, str) else "")
 
 
 def _number(text: str | None) -> int:
@@ -74,20 +99,18 @@ def _number(text: str | None) -> int:
         return 0
 
 
-def _read_each(sysfs: Sysfs, paths: Sequence[str], reader: Reader | None) -> list[str | None]:
-    if reader is None:
-        return [_directly(sysfs, path) for path in paths]
-    return [_said(answer) for answer in reader.read_each(paths)]
+def _read_each(sysfs: Sysfs, paths: Sequence[str], reader: Reader | None, kind: str) -> list[ReadAnswer]:
+    return [_directly(sysfs, path) for path in paths] if reader is None else reader.of(kind).read_each(paths)
 
 
-def _directly(sysfs: Sysfs, path: str) -> str | None:
+def _directly(sysfs: Sysfs, path: str) -> ReadAnswer:
     try:
         return sysfs.read(path)
     except SysfsReadError as error:
-        return _said(error)
+        return error
 
 
-def _said(answer: str | SysfsReadError | None) -> str | None:
+def _said(answer: ReadAnswer) -> str | None:
     """The text that was read; None: the driver answers that it has no such name (EOPNOTSUPP)."""
     if not isinstance(answer, SysfsReadError):
         return answer

@@ -1,4 +1,4 @@
-"""Reads attributes that may hang behind a blocked write (`driver_override` on Linux 6.1), with a deadline."""
+"""Reads attributes that may hang, with a deadline: behind a blocked write, or a driver that hangs under a lock."""
 
 import errno as errnos
 import os
@@ -14,9 +14,9 @@ READ_DEADLINE = 2.0
 NOTHING = "/dev/null"
 """No file is below it, so these children can write nothing."""
 
-CREW = 3
-"""Children of one process, which takes 4 MB: a host process has a reader for its looks, one for its steps and one for
-the canary, and each may read while the others do."""
+CREW = 7
+"""Children of one process, which takes 4 MB: a host process has a reader for its looks and one for its steps, each with
+three children (`Reader.of`), and one for the canary. Each may read while the others do."""
 
 
 class Reader:
@@ -25,6 +25,7 @@ class Reader:
     def __init__(self, deadline: float = READ_DEADLINE) -> None:
         self._deadline = deadline
         self._children = _Children()
+        self._kinds: dict[str, Reader] = {}
         self._child: Child | None = None
         self._hangs = False
 
@@ -36,6 +37,15 @@ class Reader:
         made = Reader(deadline)
         made._children = self._children
         return made
+
+    def of(self, kind: str) -> "Reader":
+        """Return the reader for one kind of attribute, which is made at the first call and closed with this one.
+
+        A read that hangs makes further reads of its kind fail at once, and no others.
+        """
+        if kind not in self._kinds:
+            self._kinds[kind] = self.another(self._deadline)
+        return self._kinds[kind]
 
     def read(self, path: os.PathLike[str] | str) -> str | None:
         """Contents without trailing white space, or None where there is no such file.
@@ -63,7 +73,7 @@ class Reader:
         names = [os.fspath(path) for path in paths]
         try:
             found = self._answers(names, meanwhile)
-            text = "no answer: a write is blocked on this node"
+            text = "no answer: a write is blocked on this node, or a driver hangs"
             lost = OSError(errnos.ETIMEDOUT, text)
         except OSError as error:
             found, lost = [], OSError(errnos.EIO, f"no process to read with: {error}")
@@ -107,7 +117,10 @@ class Reader:
         self._hangs = False
 
     def close(self) -> None:
-        """End the child."""
+        """End the child, and those of its kinds."""
+        for reader in self._kinds.values():
+            reader.close()
+        self._kinds.clear()
         self._let_go()
 
 
