@@ -224,7 +224,7 @@ def _set_num_vfs(step: SetNumVfs, work: PfApply) -> None:
 def _noted_number(step: SetNumVfs, machine: Machine) -> Iterator[None]:
     """Note that virtfn sets the number of VFs, before the body does. If this process is killed in between, the next
     turn makes the same write; with the note behind the write, VFs of ours could stay for good."""
-    card = card_of(machine.sysfs, step.pf)
+    card = card_of(machine.sysfs, step.pf, machine.reader)
     noted = machine.journal.note_number(card)
     try:
         yield
