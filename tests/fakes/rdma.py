@@ -81,6 +81,8 @@ class FakeRdma:
         for kind, node, its_port in made:
             (folder / kind / node).mkdir(parents=True)
             (folder / kind / node / "ibdev").write_text(f"{name}\n")
+            (folder / kind / node / "dev").write_text("231:0\n")
+            (folder / kind / node / "uevent").write_text(f"MAJOR=231\nMINOR=0\nDEVNAME=infiniband/{node}\n")
             if its_port is not None:
                 (folder / kind / node / "port").write_text(f"{its_port}\n")
             self._node(node)

@@ -18,6 +18,7 @@ TOLD = {
     "process 4242 (qemu-system-x86) has /dev/nvme0n1 open": Holder(
         address=VF, cause=Cause.NODE_OPEN, process=QEMU, at="/dev/nvme0n1"
     ),
+    "dm-3 holds /dev/nvme0n1p2": Holder(address=VF, cause=Cause.DISK_HELD, at="/dev/nvme0n1p2", said="dm-3"),
     "its vfio device is open": Holder(address=VF, cause=Cause.ENABLED),
     "0000:01:10.1 of the same IOMMU group: its vfio device is open": Holder(
         address=VF, cause=Cause.ENABLED, member=PciAddress(0, 1, 0x10, 1)

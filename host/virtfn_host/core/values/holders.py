@@ -27,6 +27,7 @@ class Cause(StrEnum):
     NETDEV_ADDRESS = "netdevAddress"  # its netdev has an IP address
     NEEDED = "needed"  # this machine needs it: a mounted file system, the default route, a console
     NODE_OPEN = "nodeOpen"  # a process has a device node of its own driver open
+    DISK_HELD = "diskHeld"  # device mapper, RAID or bcache has made a block device of its disk
     UNREADABLE = "unreadable"  # unknown: the evidence could not be read
     NO_ENABLE_COUNT = "noEnableCount"  # unknown: the kernel shows no enable count
     KUBELET_SILENT = "kubeletSilent"  # unknown: the kubelet does not answer
@@ -75,7 +76,7 @@ class Holder:
     at: Sentence | None = None
     """The netdev, or the path of the device node."""
     said: Sentence | None = None
-    """The netdev's IP address, what the machine needs the function for, or the error of the read."""
+    """The netdev's IP address, what the machine needs the function for, what holds its disk, or the read's error."""
 
     @property
     def by_pod(self) -> bool:
@@ -104,6 +105,8 @@ def _text(holder: Holder) -> str:
             return f"{holder.process} has its group open"
         case Cause.CDEV_OPEN | Cause.NODE_OPEN:
             return f"{holder.process} has {holder.at} open"
+        case Cause.DISK_HELD:
+            return f"{holder.said} holds {holder.at}"
         case Cause.ENABLED:
             return "its vfio device is open"
         case Cause.NETDEV_AWAY:

@@ -41,6 +41,8 @@ _HEX = re.compile(r"[0-9a-f]{1,16}")
 _VF_LINK = re.compile(r"virtfn([0-9]{1,5})")
 _CDEV = re.compile(r"vfio[0-9]{1,10}")
 """The kernel's name of a cdev. It becomes part of a path that a container is given."""
+_NVME_PATH = re.compile(r"nvme([0-9]{1,10})c[0-9]{1,10}(n[0-9]{1,10})")
+"""The kernel's name of one path to a disk with NVMe multipath: subsystem, controller, name space."""
 _BOOT_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+~-]{0,64}")
 
@@ -259,11 +261,14 @@ class Sysfs:
         except OSError:
             return True
 
-    def device_nodes(self, address: PciAddress) -> tuple[str, ...]:
-        """Return the nodes of every device below a function: `/dev/nvme0n1` and the like."""
-        return tuple(sorted(self._nodes_below(self.device(address))))
+    def device_nodes(self, address: PciAddress) -> dict[str, tuple[str, ...]]:
+        """Return the nodes of a function's devices, each with what holds it: `{"/dev/nvme0n1": ("dm-3",)}`.
 
-    def _nodes_below(self, folder: str) -> Iterator[str]:
+        Only disks and partitions have holders: the block devices that device mapper, RAID or bcache has made of them.
+        """
+        return dict(sorted(self._nodes_below(self.device(address))))
+
+    def _nodes_below(self, folder: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         def unreadable(error: OSError) -> None:
             if not isinstance(error, FileNotFoundError | ProcessLookupError):
                 raise SysfsReadError(error.filename or folder, error) from error
@@ -271,8 +276,17 @@ class Sysfs:
         # The listing itself says what is a folder: to ask for each entry took ten times as long (measured by hand).
         for path, _, files in os.walk(folder, onerror=unreadable):
             if "dev" in files:
+                held_by = self.names(f"{path}/holders") or ()
                 lines = (self.read(f"{path}/uevent") or "").splitlines()
-                yield from (f"/dev/{line.removeprefix('DEVNAME=')}" for line in lines if line.startswith("DEVNAME="))
+                yield from (
+                    (f"/dev/{line.removeprefix('DEVNAME=')}", held_by) for line in lines if line.startswith("DEVNAME=")
+                )
+            # With NVMe multipath only the path to a disk is below the function, without a node. The disk is below the
+            # subsystem, with those of every controller of it: the PF and all VFs of a card. Hence by name.
+            if nvme := _NVME_PATH.fullmatch(path.rpartition("/")[2]):
+                disk = f"{nvme[1]}{nvme[2]}"
+                yield from self._nodes_below(f"{self.sys}/class/block/nvme{disk}")
+                yield from self._nodes_below(f"{self.sys}/class/nvme-generic/ng{disk}")
 
     def noiommu(self) -> bool | None:
         """Return whether vfio does without an IOMMU; None where it is not loaded, or was built without that mode."""

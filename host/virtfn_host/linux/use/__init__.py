@@ -36,11 +36,16 @@ What an open group does not exclude, and what `holders` looks at instead:
 - A kernel without groups (CONFIG_VFIO_GROUP is off). There is nothing to lock: the enable count and /proc are all there
   is (measured: tests/contract/test_cdev_only.py).
 - A network driver. A netdev that is up, has a master or an address, or is in another network namespace, is in use
-  (`_netdev_user`).
-- Any other driver. A mounted file system or an open device node is use (`_node_user`).
+  (`_netdev_user`). So is a card with an open RDMA or vDPA node; an open clock or sensor is no use (`_node_user`).
+- Any other driver. A mounted file system, a block device that is made of its disk (device mapper, RAID, bcache), or an
+  open device node is use (`_node_user`). With NVMe multipath a disk is in no function's folder; its use is use of each
+  function that has a path to it (`Sysfs.device_nodes`). For nodes, too, `user_among_all` is asked.
 
-In these four cases nothing keeps out a program that comes after the look. A cdev that it opens blocks the write; a
-netdev or a disk is taken from it.
+In these four cases nothing keeps out a program that comes after the look. A cdev or a vDPA node that it opens blocks
+the write; a netdev or a disk is taken from it.
+
+What no look shows: a user in the kernel that sysfs does not list among the holders of a disk (ZFS, a loop device, a
+kernel target), and a node that a container has under a path other than the host's.
 
 Unknown counts as in use. What does not read becomes a holder with the cause `UNREADABLE`, a missing enable count one
 with `NO_ENABLE_COUNT`. The unit is the IOMMU group, because vfio hands out whole groups: a user of one member uses all

@@ -26,6 +26,10 @@ from virtfn_host.linux.read.sysfs import Sysfs
 NO_NODE = frozenset({errno.ENOENT, errno.ENXIO, errno.ENODEV})
 """Errnos of opening a group without a device node, or with a stale node in a /dev that is not the host's."""
 
+DRIVE_A_CARD = ("/dev/infiniband/", "/dev/vhost-vdpa-")
+"""Nodes by which a process drives a network card, also while its netdev is down. An unbind waits until a vDPA node is
+closed, and with some drivers for an RDMA node (`vhost_vdpa_remove`, `ib_uverbs_remove_one` in the kernel)."""
+
 
 def allow_many_groups() -> None:
     """Raise the limit of open files to the hard limit.
@@ -225,18 +229,21 @@ def _netdev_user(sysfs: Sysfs, address: PciAddress, addresses: Addresses | None)
 
 
 def _node_user(sysfs: Sysfs, address: PciAddress, nodes: OpenNodes | None) -> Holder | None:
-    """The user of a function with device nodes of its own (disks, displays, accelerators): a mount, or a process.
+    """The user of a function with device nodes of its own: a mount, another driver on its disk, or a process.
 
     Args:
-        nodes: None: look at mounts only, because reading every open file of the machine takes long.
+        nodes: None: look at mounts only, because finding the nodes and reading every open file takes long.
     """
-    if sysfs.names(sysfs.net_folder(address)) is not None:
-        return None  # an open clock or sensor of a network card is no use of the card
-    if (why := needs.needed_for(OneLook.of(sysfs), address)) is not None:
+    network_card = sysfs.names(sysfs.net_folder(address)) is not None
+    if not network_card and (why := needs.needed_for(OneLook.of(sysfs), address)) is not None:
         return Holder(address=address, cause=Cause.NEEDED, said=why)
     if nodes is None:
         return None
-    for name in sysfs.device_nodes(address):
-        if process := nodes.user(name):
+    for name, held_by in sysfs.device_nodes(address).items():
+        if network_card and not name.startswith(DRIVE_A_CARD):
+            continue  # an open clock or sensor of a network card is no use of the card
+        if held_by:
+            return Holder(address=address, cause=Cause.DISK_HELD, at=name, said=held_by[0])
+        if process := nodes.user_among_all(name):
             return Holder(address=address, cause=Cause.NODE_OPEN, process=process, at=name)
     return None
