@@ -26,6 +26,8 @@ One round of the loop is `Agent.turn` (a node's turn, `spec.mayChange`, is somet
    function that is in use, whatever the plan says.
 6. *Look once more.* `Agent.turn` looks again after any change or attempt (`Done.stale`), publishes without withdrawals,
    and writes the status from this last look: a withdrawn function is offered again as soon as its driver is as asked.
+   A function whose pool changes takes two rounds for the same reason: it stays in the old pool, unhealthy, until a look
+   finds that the kubelet does not offer it there (`NodeMachine._left`), and then that it is free.
    What this look verified is kept for the next boot (`NodeMachine.keep`).
 
 7. *Ask the kubelet* (`Offering.look`). What it offers to pods is compared with what was published; a difference that

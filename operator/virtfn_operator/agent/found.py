@@ -33,6 +33,9 @@ class Found:
     """Seconds until the next repair or try that waits is due; None when none waits, or none is due by itself."""
     notes: tuple[Mismatch, ...] = ()
     """What is not as asked and is used all the same."""
+    left: frozenset[PciAddress] = frozenset()
+    """Functions that were published as unhealthy and that the kubelet had stopped to offer before it was asked for the
+    pods."""
 
     @property
     def inventory(self) -> Inventory:

@@ -209,6 +209,8 @@ class Agent:
             return self._patience.blocked  # no event tells when the blocked write returns
         if any(blocked.holders for blocked in found.plan.blocked) or being_started(found.in_use):
             return self._patience.blocked
+        if self._machine.withdrawn:  # a function changes its pool when the kubelet has stopped to offer it
+            return self._patience.blocked
         if found.in_use.holders:
             return self._patience.in_use
         return self._patience.idle * between(0.8, 1.2)

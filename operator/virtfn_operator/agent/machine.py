@@ -102,8 +102,21 @@ class NodeMachine:
         named = () if config is None else netdevs_named(config.policies)
         macs = config is not None and names_macs(config.policies)
         observation = await self._host.observe(links=links, netdevs=named, macs=macs)
+        left = await self._left()  # before the pods are read: what it shows could not be given to a pod after that
         found = await asyncio.to_thread(_decide, config, observation, await self._pods(), self._now())
+        found = replace(found, left=left)
         return self._damping.judge(found, now=self._now(), wall=self._wall())
+
+    async def _left(self) -> frozenset[PciAddress]:
+        """Return what was published as unhealthy and is not offered any more; nothing while the kubelet is silent."""
+        unhealthy = [(p.resource_name, d.address) for p in self.published.pools for d in p.devices if not d.healthy]
+        if not unhealthy:
+            return frozenset()
+        try:
+            offered = (await self._kubelet.offered()).devices
+        except KubeletUnreachableError:
+            return frozenset()
+        return frozenset(address for name, address in unhealthy if str(address) not in offered.get(name, ()))
 
     async def _pods(self) -> "_Pods":
         """Ask the kubelet first, then read the ledger: so a pod that has left the ledger is in the kubelet's list."""
@@ -141,6 +154,12 @@ class NodeMachine:
         """The pools that pods are offered now."""
         return self._published or PoolSet(boot_id="", pools=())
 
+    @property
+    def withdrawn(self) -> frozenset[PciAddress]:
+        """What is published as withdrawn for a change, of the machine or of its pool."""
+        devices = (device for pool in self.published.pools for device in pool.devices)
+        return frozenset(device.address for device in devices if device.reason is Reason.RECONFIGURING)
+
     async def publish(self, found: Found, withdrawn: Set[PciAddress] = frozenset()) -> None:
         """Offer what `found` allows, the withdrawn functions as unhealthy; write the pool file only if it changed."""
         offered = await asyncio.to_thread(
@@ -151,6 +170,7 @@ class NodeMachine:
             plan=found.plan,
             previous=self.published,
             withdrawn=withdrawn,
+            left=found.left,
         )
         offered = _allowed(offered, self._domains)
         # Read the file each time: if it was removed or damaged, new pods must not wait for the next change.
@@ -207,8 +227,7 @@ class NodeMachine:
             return frozenset()
         if found.silence is None:
             return found.leaving.functions
-        devices = (device for pool in self.published.pools for device in pool.devices)
-        return frozenset(device.address for device in devices if device.reason is Reason.RECONFIGURING)
+        return self.withdrawn
 
     async def _change(self, found: Found) -> Done:
         withdrawn = frozenset(found.plan.displaces) | found.leaving.functions

@@ -21,6 +21,7 @@ from virtfn_host.core.values.reasons import Reason
 EMPTY = PoolSet(boot_id="boot-1", pools=())
 PF = a_pf(0).address
 SEVEN = an_inventory(a_pf(0, vfs=7))
+ALL = frozenset(vf.address for vf in SEVEN.pfs[0].vfs)
 
 
 def held(*indexes: int) -> InUse:
@@ -33,12 +34,15 @@ def published(
     in_use: InUse | None = None,
     previous: PoolSet = EMPTY,
     withdrawn: frozenset[PciAddress] = frozenset(),
+    left: frozenset[PciAddress] = frozenset(),
     originals: tuple[Original, ...] = (),
 ) -> PoolSet:
     desired = resolve(NodeConfig(policies=policies), inventory, originals).desired
     use = in_use or InUse(holders=())
     made = plan(inventory, desired, use)
-    return pools(desired=desired, inventory=inventory, in_use=use, plan=made, previous=previous, withdrawn=withdrawn)
+    return pools(
+        desired=desired, inventory=inventory, in_use=use, plan=made, previous=previous, withdrawn=withdrawn, left=left
+    )
 
 
 def health(found: PoolSet, resource: str = "virtfn.dev/fast") -> dict[int, bool]:
@@ -64,8 +68,7 @@ def test_a_vf_that_is_not_bound_is_listed_but_not_healthy() -> None:
 
 def test_withdrawn_vfs_stay_listed_and_turn_unhealthy() -> None:
     before = published(SEVEN, a_policy())
-    withdrawn = frozenset(vf.address for vf in SEVEN.pfs[0].vfs)
-    after = published(SEVEN, a_policy(count=3), previous=before, withdrawn=withdrawn)
+    after = published(SEVEN, a_policy(count=3), previous=before, withdrawn=ALL)
     assert health(after) == dict.fromkeys(range(7), False)
     assert {d.reason for d in after.pools[0].devices} == {Reason.RECONFIGURING}
 
@@ -99,7 +102,9 @@ def test_a_kept_offer_is_healthy_only_while_a_pod_could_use_it(change: dict[str,
 def test_after_the_policy_is_gone_only_held_vfs_stay_and_no_new_pod_gets_them() -> None:
     before = published(SEVEN, a_policy())
     original = Original(address=SEVEN.pfs[0].address, vendor="8086", device="10c9", num_vfs=0, autoprobe=True, vfs=())
-    after = published(SEVEN, previous=before, in_use=held(5), originals=(original,))
+    at_once = published(SEVEN, previous=before, in_use=held(5), originals=(original,))
+    assert health(at_once) == dict.fromkeys(range(7), False)
+    after = published(SEVEN, previous=at_once, in_use=held(5), originals=(original,), left=ALL)
     assert health(after) == {5: False}
 
 
@@ -107,12 +112,25 @@ def test_a_held_vf_changes_pool_only_when_it_is_free() -> None:
     before = published(SEVEN, a_policy("fast"))
     pool = PoolRequest(resource_name="virtfn.dev/other", indexes=None, driver="vfio-pci")
     moved = a_policy("fast", pools=(pool,))
-    during = published(SEVEN, moved, previous=before, in_use=held(2))
+    during = published(SEVEN, moved, previous=before, in_use=held(2), left=ALL)
     assert health(during) == {2: False}
     assert 2 not in health(during, "virtfn.dev/other")
-    afterwards = published(SEVEN, moved, previous=during)
+    afterwards = published(SEVEN, moved, previous=during, left=ALL)
     assert health(afterwards) == {}
     assert health(afterwards, "virtfn.dev/other")[2] is True
+
+
+def test_a_free_vf_changes_pool_only_when_it_was_seen_not_to_be_on_offer() -> None:
+    before = published(SEVEN, a_policy("fast"))
+    pool = PoolRequest(resource_name="virtfn.dev/other", indexes=None, driver="vfio-pci")
+    moved = a_policy("fast", pools=(pool,))
+    during = published(SEVEN, moved, previous=before)
+    assert (health(during), health(during, "virtfn.dev/other")) == (dict.fromkeys(range(7), False), {})
+    assert {d.reason for d in during.pools[0].devices} == {Reason.RECONFIGURING}
+    assert published(SEVEN, moved, previous=during) == during
+    afterwards = published(SEVEN, moved, previous=during, left=ALL - {a_vf(0, 3).address})
+    assert health(afterwards) == {3: False}
+    assert health(afterwards, "virtfn.dev/other") == dict.fromkeys((0, 1, 2, 4, 5, 6), True)
 
 
 def test_pools_of_another_boot_count_for_nothing() -> None:

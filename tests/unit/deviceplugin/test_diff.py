@@ -34,3 +34,17 @@ def test_carrying_out_the_changes_serves_what_is_wanted(
 def test_the_same_pools_change_nothing(served: dict[str, DevicePool]) -> None:
     changes = diff(served, PoolSet(boot_id="b", pools=tuple(served.values())))
     assert (changes.start, changes.update, changes.stop) == ((), (), ())
+
+
+@given(pools, pools)
+def test_lists_that_only_lose_functions_are_sent_before_those_that_gain_some(
+    served: dict[str, DevicePool], wanted: dict[str, DevicePool]
+) -> None:
+    """A function that changes its pool is not on offer in both."""
+    changes = diff(served, PoolSet(boot_id="b", pools=tuple(wanted.values())))
+    gains = [bool(healthy(pool) - healthy(served[pool.resource_name])) for pool in changes.update]
+    assert gains == sorted(gains)
+
+
+def healthy(pool: DevicePool) -> set[PciAddress]:
+    return {device.address for device in pool.devices if device.healthy}

@@ -288,7 +288,9 @@ async def test_a_restart_without_pool_file_remembers_what_pods_hold(fake_node: t
     node.hold(0)
     node.file = None
     node.ask(NodeConfig(policies=()))
-    await node.agent().turn()
+    agent = node.agent()
+    for _ in range(2):
+        await agent.turn()
     assert node.file is not None
     held = {d.address: d.reason for pool in node.file.pools for d in pool.devices}
     assert held == {node.vfs[0]: Reason.VFS_IN_USE}

@@ -1,7 +1,8 @@
 """pools(...) -> PoolSet: the functions that pods of this node are offered, from a fresh inventory.
 
-Two laws keep the kubelet's view correct. A function that a pod may hold never leaves its pool: it becomes unhealthy
-and leaves when it is free. A PF whose resize waits for a holder keeps its functions on offer: nothing has changed yet.
+Two laws keep the kubelet's view correct. A function that a pod may hold never leaves its pool: it becomes unhealthy,
+and leaves when it is free and the kubelet does not offer it any more: no two pods get it out of two pools. A PF whose
+resize waits for a holder keeps its functions on offer: nothing has changed yet.
 A function is healthy only if a pod could use it (`checks/healthy.py`), and of an IOMMU group only one function is
 (`checks/sharing.py`).
 """
@@ -36,6 +37,7 @@ def pools(
     plan: Plan,
     previous: PoolSet,
     withdrawn: Set[PciAddress],
+    left: Set[PciAddress] = frozenset(),
 ) -> PoolSet:
     """Decide which functions to publish.
 
@@ -43,6 +45,8 @@ def pools(
         plan: the steps that remain. PFs that it blocks, or that it still has to change, keep their offer in `previous`.
         previous: the last published pools; ignored if they are of another boot.
         withdrawn: functions that a change is about to touch: offered as unhealthy, reason Reconfiguring.
+        left: functions that were published as unhealthy, and that the kubelet had stopped to offer before `in_use` was
+            read. Only these leave their pool: a pod that no look has shown yet may be given any other.
     """
     before = _by_address(previous if previous.boot_id == inventory.boot_id else _nothing(inventory))
     offers: dict[str, dict[PciAddress, PoolDevice]] = defaultdict(dict)
@@ -54,14 +58,16 @@ def pools(
             old_resource, old = before.get(address, (None, None))
             if old_resource is not None and old is not None and old_resource != resource:
                 held = bool(in_use.of(address))
-                if frozen or held or address in withdrawn:
-                    leaving = held and not frozen
+                if frozen or held or address in withdrawn or address not in left:
                     if wanted is not None and wanted.refused:
                         old = replace(old, no_iommu=False)  # no policy accepts anything of it any more
-                    offers[old_resource][address] = _kept(old, function, inventory, withdrawn, leaving=leaving)
+                    going = address in withdrawn or not frozen
+                    offers[old_resource][address] = _kept(
+                        old, function, inventory, withdrawn=going, held=held and not frozen
+                    )
                     continue
             if claim is not None and resource is not None:
-                offers[resource][address] = _offered(claim, function, inventory, withdrawn)
+                offers[resource][address] = _offered(claim, function, inventory, withdrawn=address in withdrawn)
     _share_out(offers, inventory, in_use, frozenset(a for a, (_, device) in before.items() if device.healthy))
     for address, (resource, device) in _out_of_sight(before, inventory).items():
         offers[resource][address] = replace(device, healthy=False, reason=Reason.UNREADABLE)
@@ -126,13 +132,11 @@ def _in_a_word(device: PoolDevice) -> PoolDevice:
     return replace(device, message=None)
 
 
-def _offered(
-    claim: DesiredFunction, function: Function, inventory: Inventory, withdrawn: Set[PciAddress]
-) -> PoolDevice:
+def _offered(claim: DesiredFunction, function: Function, inventory: Inventory, *, withdrawn: bool) -> PoolDevice:
     found = first(*usable(claim, function, inventory), _unmet(claim, function), _short(claim, function, inventory))
     driver = function.driver or claim.driver or ""
     rdma = tuple(device.name for device in function.rdma) if claim.extras.rdma else ()
-    return replace(_device(function, driver, found, withdrawn), no_iommu=claim.unsafe_no_iommu, rdma=rdma)
+    return replace(_device(function, driver, found, withdrawn=withdrawn), no_iommu=claim.unsafe_no_iommu, rdma=rdma)
 
 
 def _unmet(claim: DesiredFunction, function: Function) -> Hindrance | None:
@@ -149,9 +153,7 @@ def _short(claim: DesiredFunction, function: Function, inventory: Inventory) -> 
     return short_of(claim, function, inventory.pf(function.pf))
 
 
-def _kept(
-    old: PoolDevice, function: Function, inventory: Inventory, withdrawn: Set[PciAddress], *, leaving: bool
-) -> PoolDevice:
+def _kept(old: PoolDevice, function: Function, inventory: Inventory, *, withdrawn: bool, held: bool) -> PoolDevice:
     """Keep an earlier offer. It, too, is healthy only if a pod could use it."""
     was = DesiredFunction(
         driver=old.driver,
@@ -161,14 +163,14 @@ def _kept(
         unsafe_no_iommu=old.no_iommu,
     )
     found = first(*usable(was, function, inventory))
-    if leaving:
+    if held:
         text, remedy = "is no longer in this pool, but something still uses it", "it leaves when it is free"
         found = Hindrance(reason=Reason.VFS_IN_USE, message=text, remedy=remedy)
-    return replace(_device(function, old.driver, found, withdrawn), no_iommu=old.no_iommu, rdma=old.rdma)
+    return replace(_device(function, old.driver, found, withdrawn=withdrawn), no_iommu=old.no_iommu, rdma=old.rdma)
 
 
-def _device(function: Function, driver: str, found: Hindrance | None, withdrawn: Set[PciAddress]) -> PoolDevice:
-    if found is None and function.address in withdrawn:
+def _device(function: Function, driver: str, found: Hindrance | None, *, withdrawn: bool) -> PoolDevice:
+    if found is None and withdrawn:
         return offer(function, driver, Reason.RECONFIGURING)
     return offer(function, driver) if found is None else offer(function, driver, found.reason, found.text)
 
