@@ -47,7 +47,7 @@ from virtfn_operator.agent.ports import (
     OwnNode,
     Patience,
 )
-from virtfn_operator.agent.recall import recalled
+from virtfn_operator.agent.recall import recalled, unsure
 from virtfn_operator.api.node_spec import offered_here
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,8 @@ class NodeMachine:
         self._damping = Damping()
         self._offering = Offering(kubelet=kubelet, files=files, patience=patience, now=now, wall=wall)
         self._published: PoolSet | None = None
+        self._recalled = False
+        """Whether that is what the status said, not the pool file."""
         self._settled: frozenset[Allocation] = frozenset()
         self._unread: tuple[str, ...] = ()
         self._kept: KeptConfig | None = None
@@ -140,7 +142,9 @@ class NodeMachine:
     async def remember(self, status: Mapping[str, Any], found: Found) -> None:
         """Read once what was published before this process: from the pool file, else from the node's status."""
         if self._published is None:
-            self._published = await self._files.published() or self._recall(status, found)
+            self._published = await self._files.published()
+            self._recalled = self._published is None
+            self._published = self._published or self._recall(status, found)
 
     def _recall(self, status: Mapping[str, Any], found: Found) -> PoolSet | None:
         recall = recalled(status, found.inventory)
@@ -168,7 +172,7 @@ class NodeMachine:
             inventory=found.inventory,
             in_use=found.in_use,
             plan=found.plan,
-            previous=self.published,
+            previous=unsure(self.published) if self._recalled else self.published,
             withdrawn=withdrawn,
             left=found.left,
         )
@@ -176,7 +180,7 @@ class NodeMachine:
         # Read the file each time: if it was removed or damaged, new pods must not wait for the next change.
         if offered != self._published or offered != await self._files.published():
             await self._files.publish(offered)
-            self._published = offered
+            self._published, self._recalled = offered, False
 
     async def keep(self, found: Found) -> None:
         """Have kept for the next boot what this look shows as carried out. A failure is logged once, and tried again

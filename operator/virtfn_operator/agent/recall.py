@@ -8,13 +8,14 @@ the number of functions of the machine.
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from virtfn_host.core.values.fields import PolicyError, shown
 from virtfn_host.core.values.indexes import read_indexes
 from virtfn_host.core.values.model import Function, Inventory, Vf, vfs_of
-from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet, offer
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet, offer, with_reason
+from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import resource_name
 from virtfn_operator.api.foreign import entries, text
 from virtfn_operator.api.node_state import not_understood
@@ -62,6 +63,21 @@ def recalled(old: Mapping[str, Any], inventory: Inventory) -> Recalled:
         for name, devices in sorted(offers.pools.items())
     )
     return Recalled(pools=PoolSet(boot_id=inventory.boot_id, pools=tuple(pools)), unread=tuple(offers.unread))
+
+
+def unsure(pools: PoolSet) -> PoolSet:
+    """Return recalled pools to decide by: the status does not say how a function was on offer, nor what its containers
+    got."""
+    text = "was on offer before the agent was started anew, and the pool file that said how is gone"
+    return replace(
+        pools,
+        pools=tuple(
+            replace(
+                pool, devices=tuple(with_reason(device, Reason.POOL_FILE_UNREADABLE, text) for device in pool.devices)
+            )
+            for pool in pools.pools
+        ),
+    )
 
 
 def _function(pf: Function, function: Mapping[str, Any], offers: _Offers) -> None:

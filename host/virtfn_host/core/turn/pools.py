@@ -2,7 +2,8 @@
 
 Two laws keep the kubelet's view correct. A function that a pod may hold never leaves its pool: it becomes unhealthy,
 and leaves when it is free and the kubelet does not offer it any more: no two pods get it out of two pools. A PF whose
-resize waits for a holder keeps its functions on offer: nothing has changed yet.
+change waits, for a holder or its turn, keeps its functions on offer as they were: nothing has changed yet.
+
 A function is healthy only if a pod could use it (`checks/healthy.py`), and of an IOMMU group only one function is
 (`checks/sharing.py`).
 """
@@ -11,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
-from virtfn_host.core.checks.healthy import usable
+from virtfn_host.core.checks.healthy import in_place, usable
 from virtfn_host.core.checks.mtu import short_of
 from virtfn_host.core.checks.sharing import Offer, withheld
 from virtfn_host.core.checks.usable import Hindrance, first
@@ -27,6 +28,9 @@ from virtfn_host.core.values.steps import PfPlan, Plan
 
 TOLD = 2048
 """Devices of a pool with a message: the pool file must stay under 4 MiB."""
+
+_NOT_AS_IT_WAS = frozenset({Reason.DRIFTED, Reason.BIND_FAILED, Reason.UNREADABLE, Reason.POOL_FILE_UNREADABLE})
+"""Reasons of devices whose driver may be another than the one with which pods were offered them."""
 
 
 def pools(
@@ -56,19 +60,21 @@ def pools(
         for function, claim in _claims(pf, wanted):
             address, resource = function.address, claim.resource_name if claim else None
             old_resource, old = before.get(address, (None, None))
-            if old_resource is not None and old is not None and old_resource != resource:
-                held = bool(in_use.of(address))
-                if frozen or held or address in withdrawn or address not in left:
+            held, gone = bool(in_use.of(address)), address in withdrawn
+            if old_resource is not None and old is not None:
+                moves = old_resource != resource
+                stays = moves and (held or gone or address not in left)
+                if stays or (frozen and (moves or _waits(claim, function, old))):
                     if wanted is not None and wanted.refused:
                         old = replace(old, no_iommu=False)  # no policy accepts anything of it any more
-                    going = address in withdrawn or not frozen
                     offers[old_resource][address] = _kept(
-                        old, function, inventory, withdrawn=going, held=held and not frozen
+                        old, function, inventory, withdrawn=gone or not frozen, held=held and not frozen
                     )
                     continue
             if claim is not None and resource is not None:
-                offers[resource][address] = _offered(claim, function, inventory, withdrawn=address in withdrawn)
-    _share_out(offers, inventory, in_use, frozenset(a for a, (_, device) in before.items() if device.healthy))
+                offers[resource][address] = _offered(claim, function, inventory, withdrawn=gone)
+    served = (a for a, (_, device) in before.items() if device.healthy or device.reason is Reason.POOL_FILE_UNREADABLE)
+    _share_out(offers, inventory, in_use, frozenset(served))
     for address, (resource, device) in _out_of_sight(before, inventory).items():
         offers[resource][address] = replace(device, healthy=False, reason=Reason.UNREADABLE)
     published = tuple(_pool(name, offers[name].values(), desired) for name in sorted(offers))
@@ -99,6 +105,13 @@ def _to_come(part: PfPlan | None) -> bool:
         return False
     waits = [b for b in part.blocked if not b.only_links and b.reason is not Reason.DRIVER_MADE_OTHER]
     return bool(part.displaces) or any(b.device == part.pf for b in waits)
+
+
+def _waits(claim: DesiredFunction | None, function: Function, old: PoolDevice) -> bool:
+    """Return whether a function is on the driver with which it was on offer, and its policy asks for another now. One
+    that another program rebound is on another driver than it was, or was published as unhealthy for that."""
+    as_it_was = function.driver == old.driver and old.reason not in _NOT_AS_IT_WAS
+    return as_it_was and claim is not None and not in_place(claim, function)
 
 
 def _out_of_sight(
