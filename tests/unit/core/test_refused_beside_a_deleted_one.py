@@ -39,12 +39,20 @@ def after_deletion(other: PolicyConfig, machine: Inventory = MACHINE, noted: Cla
 
 
 def offered(machine: Inventory, found: Resolution, in_use: InUse) -> dict[str, list[bool]]:
-    """Return the health of what is on offer by resource, after all four VFs were on offer before the deletion."""
+    """Return the health of what is on offer by resource, after all four VFs were on offer before the deletion, and the
+    kubelet has stopped to offer what was published as unhealthy."""
     first = decided(MACHINE, DELETED, noted=NOTED, originals=(ORIGINAL,)).desired
     before = PoolSet(boot_id=MACHINE.boot_id, pools=())
-    for desired, look, use in ((first, MACHINE, FREE), (found.desired, machine, in_use)):
-        made = plan(look, desired, use)
-        before = pools(desired=desired, inventory=look, in_use=use, plan=made, previous=before, withdrawn=frozenset())
+    for desired, look, use in ((first, MACHINE, FREE), *[(found.desired, machine, in_use)] * 2):
+        before = pools(
+            desired=desired,
+            inventory=look,
+            in_use=use,
+            plan=plan(look, desired, use),
+            previous=before,
+            withdrawn=frozenset(),
+            left=frozenset(device.address for pool in before.pools for device in pool.devices if not device.healthy),
+        )
     return {pool.resource_name: [device.healthy for device in pool.devices] for pool in before.pools}
 
 
