@@ -183,11 +183,18 @@ class ClaimHistories(Histories):
         node.pulled.discard(pf)
         node.away.pop(pf, None)
         if mac != own:
-            node.touched.discard(pf)
+            if not self._looks_alike(pf, ids):
+                node.touched.discard(pf)
             node.unseen.add(pf)
             node.journal.another_card(pf)
             self._write_number(pf, made)
         seen["cards swapped"] += mac != own
+
+    def _looks_alike(self, pf: PciAddress, ids: tuple[str, str]) -> bool:
+        """Whether a card cannot be told from the former (decision 0023): at the first touch of that one, its netdev was
+        away, so nothing but its ids is noted."""
+        entries = (entry for entry in self.node.machine.journal.originals() if entry.address == pf)
+        return any(entry.identity.mac is None and (entry.vendor, entry.device) == ids for entry in entries)
 
     @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None)
     @rule(number=numbers, made=st.sampled_from([1, TOTAL_VFS]))
