@@ -103,7 +103,7 @@ FAULTS = (
         words=("apply",),
         reason=Reason.STALE_SNAPSHOT,
         message="^{other}: .*{other} is not there any more",
-        told=(Reason.DEVICE_GONE, "^{other}: the card that policy other had there"),
+        told=(Reason.NO_MATCHING_DEVICE, "^no SR-IOV device of this node has address {other}"),
     ),
     Fault(
         name="the netdev of a PF that is found by it is in another network namespace",

@@ -15,6 +15,10 @@ from virtfn_host.linux.files import LIMIT, read_bounded, write_atomically
 T = TypeVar("T")
 
 
+class TooLongError(CodecError):
+    """The text would be longer than a file of ours may be."""
+
+
 def read(kind: type[T], path: Path) -> T | None:
     """Return the document of a file, or None where there is no file.
 
@@ -45,9 +49,9 @@ def text_of(value: object) -> str:
     """Return the text that is written of a value.
 
     Raises:
-        CodecError: no reader would accept it.
+        CodecError: no reader would accept it; TooLongError if for its length.
     """
     text = dumps(value) + "\n"
     if len(text) > LIMIT or len(text.encode()) > LIMIT:
-        raise CodecError(f"it would be longer than {LIMIT} bytes, which no reader accepts")
+        raise TooLongError(f"it would be longer than {LIMIT} bytes, which no reader accepts")
     return text

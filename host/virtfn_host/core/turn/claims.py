@@ -105,14 +105,12 @@ class Claims:
     def _found(self, seen: Seen) -> PciAddress | None:
         """Return where a function is now: a proof decides, else the address."""
         here = self._now.get(seen.address)
-        if here is not None and (not _same_ids(seen, here) or differs(seen.identity, here.identity)):
-            here = None
-        if here is not None and proves(seen.identity, here.identity):
+        if here is not None and is_proven(seen, here):
             return here.address
         moved = [now.address for now in self._now.values() if now.address != seen.address and _moved(seen, now)]
         if len(moved) == 1:
             return moved[0]
-        return None if here is None else here.address
+        return None if here is None or not _is_one(seen, here) else here.address
 
     def of(self, policy: PolicyConfig) -> tuple[list[Function], list[Kept]]:
         """Return the functions that the policy has or asks for, by address, and of these the ones that it keeps."""
@@ -211,7 +209,7 @@ class Claims:
         if claim is not None:
             looked = _as_claimed(claim.seen, now)
             if any(matches(matcher, looked) for matcher in policy.devices):
-                return replace(claim, seen=replace(looked, identity=completed(looked.identity, now.identity)))
+                return _noted_on(claim, now)
         if policy.name not in accepted or max(len(policy.name), len(policy.uid)) > LABEL:
             return None
         return Claim(policy=policy.name, uid=policy.uid, generation=policy.generation, seen=now)
@@ -221,6 +219,29 @@ class Claims:
         for address, claims in self._of.items():
             there = {claim.uid for claim in claims if claim.seen.address == address}
             yield from (c for c in claims if c.seen.address != address and c.uid not in there)
+
+
+def carried_on(claim: Claim, noted: Sequence[Claim], looks: Sequence[Seen]) -> list[Claim]:
+    """Return the noted claims that this one carries on: on the same function, which these looks show."""
+    return [old for old in noted if any(_is_one(old.seen, now) and claim == _noted_on(old, now) for now in looks)]
+
+
+def is_proven(seen: Seen, now: Seen) -> bool:
+    """Return whether a function is certainly the one that was claimed."""
+    return _is_one(seen, now) and proves(seen.identity, now.identity)
+
+
+def _noted_on(claim: Claim, now: Seen) -> Claim:
+    """Return a noted claim at the present place of its function, with what became known of the card."""
+    looked = _as_claimed(claim.seen, now)
+    return replace(claim, seen=replace(looked, identity=completed(looked.identity, now.identity)))
+
+
+def _is_one(seen: Seen, now: Seen) -> bool:
+    """Return whether a function may be the one that was claimed: at another address only with a proof."""
+    if seen.address != now.address:
+        return _moved(seen, now)
+    return _same_ids(seen, now) and not differs(seen.identity, now.identity)
 
 
 def _note(at: PciAddress, noted: Sequence[Claim], wanted: Sequence[Claim]) -> ClaimNote:

@@ -30,7 +30,9 @@ that takes VFs away or unbinds a function, `PfTries` counts it, and refuses the 
 says (measured: tests/unit/host/test_tries_of_wishes.py; docs/decisions/0024).
 
 The journal (`journal.py`) also has the claims of policies (`core/turn/claims.py`), which `NoteClaims` writes and which
-outlive boots; its originals are of one boot (docs/decisions/0023). It has one entry for each card that was touched:
+outlive boots; its originals are of one boot (docs/decisions/0023). A claim that it does not have yet is written only if
+the machine shows what the claim says of the function (`claimed.py`), and within bounds, so that originals always fit
+(measured: tests/unit/host/test_claims_that_are_made_up.py). The journal has one entry for each card that was touched:
 number of VFs, autoprobe, and driver, override and link settings of each VF. The function's own driver is added when the
 function itself is touched first, and an MTU right before virtfn sets it for the first time (`mtu_steps.py`). Right
 before the first write to `sriov_numvfs` it notes that the number of VFs is virtfn's: only then it is given back

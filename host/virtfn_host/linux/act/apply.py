@@ -33,6 +33,7 @@ from virtfn_host.core.values.steps import (
     patience,
     pf_of,
 )
+from virtfn_host.linux.act.claimed import expect_seen
 from virtfn_host.linux.act.expect import expect
 from virtfn_host.linux.act.journal import has_links
 from virtfn_host.linux.act.machine import Machine, PfApply, address_of, look_at, remember
@@ -157,6 +158,7 @@ def _carry_out(step: Alone, work: PfApply) -> None:
         case Forget(pf=pf, another=another):
             _forget(work, pf, another=another)
         case NoteClaims(pf=pf, claims=claims):
+            expect_seen(work.machine, pf, claims)
             work.machine.journal.note_claims(pf, claims)
         case SetAutoprobe():
             remember(work, step.pf)

@@ -8,12 +8,13 @@ A journal that cannot be read or understood is never replaced: the administrator
 what becomes of the machine.
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.codec import SPARSE, CodecError
+from virtfn_host.core.values.codec import SPARSE, CodecError, encode
 from virtfn_host.core.values.envelope import loads
 from virtfn_host.core.values.identity import Claim
 from virtfn_host.core.values.model import Card, Function, Original, OriginalOwn, OriginalVf, Pf, vfs_of
@@ -23,7 +24,11 @@ from virtfn_host.linux.files import write_atomically
 from virtfn_host.linux.read.sysfs import UNKNOWN
 
 MOST_CLAIMS = 2048
-"""Claims in one journal: 32 on each of 64 functions. A document has 4 MiB at most."""
+"""Claims in one journal: 32 on each of 64 functions."""
+
+MOST_BYTES = 1 << 20
+"""Bytes of all claims in one journal, so that originals always fit: a document has 4 MiB at most. A usual claim has
+about 400."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +170,7 @@ class Journal:
         """Note the claims on a function, instead of those that are noted there.
 
         Raises:
-            StaleSnapshotError: a claim is on another function, or the journal would have too many.
+            StaleSnapshotError: a claim is on another function, or the journal would have too many, or too long ones.
             JournalUnreadableError: see `originals`, or the file could not be written.
         """
         known = self._read()
@@ -174,6 +179,11 @@ class Journal:
             raise StaleSnapshotError(f"{address}: a claim on another function is not noted; look and plan again")
         if claims and len(others) + len(claims) > MOST_CLAIMS:
             raise StaleSnapshotError(f"{address}: more than {MOST_CLAIMS} claims in the journal; delete some policies")
+        new = [claim.policy for claim in claims if claim not in known.claims]
+        if new and _bytes(others) + _bytes(claims) > MOST_BYTES:
+            names = ", ".join(dict.fromkeys(new))
+            text = f"the claim of policy {names} is not noted: the journal would have more than {MOST_BYTES} bytes"
+            raise StaleSnapshotError(f"{address}: {text} of claims; delete some policies")
         self._write(known.originals, (*others, *claims))
 
     def _write(self, originals: Iterable[Original], claims: Iterable[Claim] = ()) -> None:
@@ -189,7 +199,18 @@ class Journal:
             write_atomically(self.path, text, 0o600)
         except (OSError, CodecError) as error:
             text = f"the journal {DocumentError(self.path, 'written', error)}; nothing is touched without it"
-            raise JournalUnreadableError(f"{text}, make its folder writable") from error
+            raise JournalUnreadableError(f"{text}{_way_out(error)}") from error
+
+
+def _bytes(claims: Sequence[Claim]) -> int:
+    """How long claims are in the file, or longer: other characters than those of ASCII are counted as escapes."""
+    return len(json.dumps(encode(tuple(claims)), separators=(",", ":")))
+
+
+def _way_out(error: Exception) -> str:
+    if isinstance(error, documents.TooLongError):
+        return ", delete policies, or restore functions, that this node does not need"
+    return ", make its folder writable" if isinstance(error, OSError) else ""
 
 
 def original_of(pf: Function, *, whole: bool = False) -> Original:
