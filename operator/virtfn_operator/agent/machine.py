@@ -166,13 +166,14 @@ class NodeMachine:
 
     async def publish(self, found: Found, withdrawn: Set[PciAddress] = frozenset()) -> None:
         """Offer what `found` allows, the withdrawn functions as unhealthy; write the pool file only if it changed."""
+        desired, previous = found.resolution.desired, self.published
         offered = await asyncio.to_thread(
             pools,
-            desired=found.resolution.desired,
+            desired=desired,
             inventory=found.inventory,
             in_use=found.in_use,
             plan=found.plan,
-            previous=unsure(self.published) if self._recalled else self.published,
+            previous=unsure(previous, found.config, desired) if self._recalled else previous,
             withdrawn=withdrawn,
             left=found.left,
         )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from virtfn_host.core.values.desired import Desired, NodeConfig
 from virtfn_host.core.values.fields import PolicyError, shown
 from virtfn_host.core.values.indexes import read_indexes
 from virtfn_host.core.values.model import Function, Inventory, Vf, vfs_of
@@ -24,6 +25,8 @@ TEXT_LIMIT, RANGE_LIMIT = 16384, 8192
 """Characters and ranges of a run's indexes: the schema's bound, and one range for every second VF of a PF."""
 
 DRIVER_LIMIT = 128
+
+FILE_GONE = "was on offer before the agent was started anew; the pool file, which said what its containers get, is gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,18 +68,23 @@ def recalled(old: Mapping[str, Any], inventory: Inventory) -> Recalled:
     return Recalled(pools=PoolSet(boot_id=inventory.boot_id, pools=tuple(pools)), unread=tuple(offers.unread))
 
 
-def unsure(pools: PoolSet) -> PoolSet:
-    """Return recalled pools to decide by: the status does not say how a function was on offer, nor what its containers
-    got."""
-    text = "was on offer before the agent was started anew, and the pool file that said how is gone"
+def unsure(pools: PoolSet, config: NodeConfig, desired: Desired) -> PoolSet:
+    """Return recalled pools to decide by. The status says neither how a function was on offer nor what its containers
+    got: that is taken from the policies that ask for the pool now, and is unknown where none does."""
+    requests = (one for policy in config.policies for one in (*policy.pools, policy.whole) if one is not None)
+    asked = {request.resource_name for request in requests}
     return replace(
-        pools,
-        pools=tuple(
-            replace(
-                pool, devices=tuple(with_reason(device, Reason.POOL_FILE_UNREADABLE, text) for device in pool.devices)
-            )
-            for pool in pools.pools
-        ),
+        pools, pools=tuple(_unsure(pool, desired, known=pool.resource_name in asked) for pool in pools.pools)
+    )
+
+
+def _unsure(pool: DevicePool, desired: Desired, *, known: bool) -> DevicePool:
+    reason = Reason.UNREADABLE if known else Reason.POOL_FILE_UNREADABLE
+    return replace(
+        pool,
+        devices=tuple(with_reason(device, reason, FILE_GONE) for device in pool.devices),
+        choice=desired.choices.get(pool.resource_name, pool.choice),
+        extras=desired.extras.get(pool.resource_name, pool.extras),
     )
 
 

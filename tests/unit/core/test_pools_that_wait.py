@@ -10,12 +10,16 @@ from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.pools import pools
 from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.choice import ANY, Choice, Prefer
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig, PoolRequest
-from virtfn_host.core.values.model import InUse, Inventory, Unreadable
+from virtfn_host.core.values.extras import Cdi, Extras
+from virtfn_host.core.values.model import InUse, Inventory, Original, OriginalVf, Unreadable
 from virtfn_host.core.values.offered import PoolDevice, PoolSet
 from virtfn_host.core.values.parts import Part
+from virtfn_host.core.values.rdma import RDMA_CM, RdmaDevice
 from virtfn_host.core.values.reasons import Reason
 
+Asked = PolicyConfig | tuple[PolicyConfig, ...]
 EMPTY = PoolSet(boot_id="boot-1", pools=())
 EDITS = [("kernel", "vfio-pci"), ("vfio-pci", "kernel"), ("vfio-pci", "mlx5_vfio_pci"), ("igbvf", "vfio-pci")]
 
@@ -40,9 +44,10 @@ def asking(driver: str, **fields: Any) -> PolicyConfig:
     return replace(a_policy(pools=(pool,)), **fields)
 
 
-def published(inventory: Inventory, policy: PolicyConfig, previous: PoolSet = EMPTY, **fields: Any) -> PoolSet:
+def published(inventory: Inventory, asked: Asked, previous: PoolSet = EMPTY, **fields: Any) -> PoolSet:
     in_use = InUse(holders=fields.pop("holders", ()))
-    desired = resolve(NodeConfig(policies=(policy,)), inventory, ()).desired
+    config = NodeConfig(policies=asked if isinstance(asked, tuple) else (asked,))
+    desired = resolve(config, inventory, fields.pop("originals", ())).desired
     made = plan(inventory, desired, in_use)
     fields = {"withdrawn": frozenset(), **fields}
     return pools(desired=desired, inventory=inventory, in_use=in_use, plan=made, previous=previous, **fields)
@@ -111,3 +116,93 @@ def test_nor_is_it_after_it_was_out_of_sight() -> None:
     blind = published(an_inventory(unreadable=(lost,)), asking("vfio-pci"), found)
     assert set(reasons(blind)) == {Reason.UNREADABLE}
     assert reasons(published(drifted, asking("vfio-pci"), blind))[-1] is Reason.DRIFTED
+
+
+# --- what containers get meanwhile -----------------------------------------------------------------------------------
+
+GRANTS = [
+    ("vfio-pci", Extras(vhost_net=True)),
+    ("vfio-pci", Extras(iommufd=True, tun=True)),
+    ("vfio-pci", Extras(cdi=Cdi(gid=107, mode="0660"))),
+    ("kernel", Extras(rdma=True, cdi=Cdi())),
+]
+SPREAD = Choice(prefer=Prefer.SPREAD)
+ORIGINAL = Original(address=a_pf(0).address, vendor="8086", device="10c9", num_vfs=0, autoprobe=True, vfs=())
+
+
+def granting(driver: str, extras: Extras, name: str = "fast", **fields: Any) -> PolicyConfig:
+    pool = PoolRequest(
+        resource_name=f"virtfn.dev/{name}", indexes=None, driver=driver, extras=extras, choice=fields.pop("choice", ANY)
+    )
+    return replace(asking(driver, **fields), pools=(pool,))
+
+
+def with_all(machine: Inventory) -> Inventory:
+    """A machine that has whatever a grant asks for."""
+    pf = machine.pfs[0]
+    rdma = RdmaDevice(name="mlx5_0", nodes=("/dev/infiniband/uverbs0",))
+    vfs = tuple(replace(vf, rdma=() if vf.vfio_bound else (rdma,)) for vf in pf.vfs)
+    there = tuple(sorted(("/dev/vhost-net", "/dev/net/tun", "/dev/iommu", RDMA_CM)))
+    return replace(an_inventory(replace(pf, vfs=vfs)), nodes_beside=there)
+
+
+@pytest.mark.parametrize(("driver", "extras"), GRANTS)
+@pytest.mark.parametrize("count", [3, 8], ids=["waits", "refused"])
+def test_an_edit_that_renames_a_pool_leaves_the_old_one_its_grant(driver: str, extras: Extras, count: int) -> None:
+    machine = with_all(on(driver))
+    served = published(machine, granting(driver, extras, choice=SPREAD))
+    assert reasons(served) == [None] * 7
+    edited = granting(driver, Extras(), name="slow", count=count)
+    once = published(machine, edited, served, originals=(ORIGINAL,))
+    assert once == served
+    assert published(machine, edited, once, originals=(ORIGINAL,)) == served
+
+
+@pytest.mark.parametrize(("driver", "extras"), GRANTS)
+def test_an_edit_of_driver_and_grant_that_waits_leaves_both(driver: str, extras: Extras) -> None:
+    machine = with_all(on(driver))
+    served = published(machine, granting(driver, extras))
+    other = "kernel" if driver == "vfio-pci" else "vfio-pci"
+    assert published(machine, granting(other, Extras(tun=True)), served) == served
+
+
+def test_what_is_kept_in_a_pool_with_another_grant_by_now_is_withheld_until_its_change() -> None:
+    """The first PF has changed; the second one waits for a pod."""
+    first, second = on("vfio-pci").pfs[0], a_pf(1, vfs=2)
+    second = replace(second, vfs=tuple(_bound(vf, "igbvf") for vf in second.vfs))
+    both = replace(with_all(an_inventory(first)), functions=(with_all(an_inventory(first)).functions[0], second))
+    before = with_all(an_inventory(replace(first, vfs=tuple(_bound(vf, "igbvf") for vf in first.vfs))))
+    before = replace(before, functions=(before.functions[0], second))
+    served = published(before, granting("kernel", Extras(tun=True), count=None))
+    assert reasons(served) == [None] * 9
+    edited = granting("vfio-pci", Extras(vhost_net=True), count=None)
+    mixed = published(both, edited, served, holders=(a_pod(second.vfs[0].address),))
+    assert mixed.pools[0].extras == Extras(vhost_net=True)
+    assert [d.healthy for a, d in sorted(devices(mixed).items()) if a.bus == first.address.bus] == [True] * 7
+    withheld = [devices(mixed)[vf.address].reason for vf in second.vfs]
+    assert withheld == [Reason.RESOURCE_MISMATCH] * 2
+
+
+@pytest.mark.parametrize("driver", ["vfio-pci", "kernel"])
+def test_the_vfs_of_a_deleted_policy_are_withdrawn_at_once_though_another_one_has_their_pf(driver: str) -> None:
+    """The other policy's own functions stay on offer."""
+    pool: dict[str, Any] = {"driver": driver}
+    a = a_policy("a", count=7, pools=(PoolRequest(resource_name="virtfn.dev/a", indexes=(0, 1), **pool),))
+    b = a_policy("b", count=7, pools=(PoolRequest(resource_name="virtfn.dev/b", indexes=(2, 3), **pool),))
+    original = replace(ORIGINAL, vfs=tuple(OriginalVf(index=i, driver="igbvf", driver_override=None) for i in range(2)))
+    machine = on(driver)
+    served = published(machine, (a, b), originals=(original,))
+    found = published(machine, (b,), served, originals=(original,))
+    by_pool = {pool.resource_name: [d.reason for d in pool.devices] for pool in found.pools}
+    assert by_pool == {"virtfn.dev/a": [Reason.RECONFIGURING] * 2, "virtfn.dev/b": [None] * 2}
+    left = frozenset(vf.address for vf in machine.pfs[0].vfs)
+    gone = published(machine, (b,), found, originals=(original,), left=left)
+    assert {pool.resource_name for pool in gone.pools} == {"virtfn.dev/b"}
+
+
+def test_indexes_that_an_edit_takes_out_of_a_pool_stay_on_offer_until_its_turn() -> None:
+    """0008 withdraws at once only what a deleted policy had."""
+    pool = PoolRequest(resource_name="virtfn.dev/a", indexes=(0, 1, 2, 3), driver="vfio-pci")
+    served = published(on("vfio-pci"), a_policy("a", pools=(pool,)), originals=(ORIGINAL,))
+    edited = a_policy("a", pools=(replace(pool, indexes=(0, 1)),))
+    assert published(on("vfio-pci"), edited, served, originals=(ORIGINAL,)) == served

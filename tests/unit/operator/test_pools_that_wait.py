@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+
+from virtfn_host.core.values.desired import NodeConfig
+from virtfn_host.core.values.extras import NOTHING, Cdi, Extras
 
 if TYPE_CHECKING:
     from tests.unit.operator.conftest import FakeNode
@@ -46,3 +50,25 @@ async def test_what_another_program_rebound_is_not_offered_after_a_restart_eithe
     for _ in range(2):
         await anew.turn()
         assert node.healthy == 1
+
+
+@pytest.mark.parametrize(("after", "healthy"), [("fast", 2), ("slow", 0)], ids=["its name is known", "it is not"])
+async def test_after_a_restart_without_pool_file_only_a_pool_whose_grant_is_known_is_kept_on_offer(
+    fake_node: type[FakeNode], after: str, healthy: int
+) -> None:
+    """The edit waits for its turn. What containers get is in the pool file, or in a policy that asks for the pool."""
+    node = fake_node()
+    node.ask(node.config(2))
+    await node.agent().turn()
+    edited = node.config(1)
+    (policy,) = edited.policies
+    pool = replace(policy.pools[0], resource_name=f"virtfn.dev/{after}", extras=Extras(cdi=Cdi()))
+    node.ask(NodeConfig(policies=(replace(policy, pools=(pool,)),)), may_change=False)
+    node.file = None
+    anew = node.agent()
+    for _ in range(3):
+        await anew.turn()
+        assert node.file is not None
+        (found,) = node.file.pools
+        assert (found.resource_name, node.healthy) == ("virtfn.dev/fast", healthy)
+        assert found.extras == (pool.extras if healthy else NOTHING)

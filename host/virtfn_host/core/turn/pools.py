@@ -9,7 +9,7 @@ A function is healthy only if a pod could use it (`checks/healthy.py`), and of a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import replace
 
 from virtfn_host.core.checks.healthy import in_place, usable
@@ -19,7 +19,7 @@ from virtfn_host.core.checks.usable import Hindrance, first
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.choice import ANY
 from virtfn_host.core.values.desired import Desired, DesiredFunction, DesiredPf, DesiredVf
-from virtfn_host.core.values.extras import NOTHING
+from virtfn_host.core.values.extras import NOTHING, Extras
 from virtfn_host.core.values.link import unmet
 from virtfn_host.core.values.model import Function, InUse, Inventory, Vf, vfs_of
 from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet, offer, with_reason
@@ -29,8 +29,14 @@ from virtfn_host.core.values.steps import PfPlan, Plan
 TOLD = 2048
 """Devices of a pool with a message: the pool file must stay under 4 MiB."""
 
-_NOT_AS_IT_WAS = frozenset({Reason.DRIFTED, Reason.BIND_FAILED, Reason.UNREADABLE, Reason.POOL_FILE_UNREADABLE})
-"""Reasons of devices whose driver may be another than the one with which pods were offered them."""
+_TERMS_LOST = frozenset({Reason.POOL_FILE_UNREADABLE, Reason.RESOURCE_MISMATCH})
+"""Reasons of devices of which it is not known any more what their containers got."""
+
+_UNKNOWN = frozenset({Reason.UNREADABLE, Reason.POOL_FILE_UNREADABLE})
+"""Reasons of devices that may have been healthy."""
+
+_NOT_AS_IT_WAS = _UNKNOWN | _TERMS_LOST | {Reason.DRIFTED, Reason.BIND_FAILED}
+"""Reasons of devices that may be otherwise than they were when pods were offered them."""
 
 
 def pools(
@@ -52,32 +58,40 @@ def pools(
         left: functions that were published as unhealthy, and that the kubelet had stopped to offer before `in_use` was
             read. Only these leave their pool: a pod that no look has shown yet may be given any other.
     """
-    before = _by_address(previous if previous.boot_id == inventory.boot_id else _nothing(inventory))
+    previous = previous if previous.boot_id == inventory.boot_id else _nothing(inventory)
+    before, terms = _by_address(previous), {pool.resource_name: pool for pool in previous.pools}
     offers: dict[str, dict[PciAddress, PoolDevice]] = defaultdict(dict)
+    kept: set[PciAddress] = set()
     for pf in inventory.functions:
         wanted = desired.pf(pf.address)
-        frozen = wanted is not None and (wanted.refused or (_to_come(plan.pf(pf.address)) and not wanted.given_back))
+        waits = wanted is not None and (wanted.refused or (_to_come(plan.pf(pf.address)) and not wanted.given_back))
+        asked = frozenset(vf.resource_name for vf in wanted.vfs) if wanted else frozenset()
         for function, claim in _claims(pf, wanted):
             address, resource = function.address, claim.resource_name if claim else None
             old_resource, old = before.get(address, (None, None))
             held, gone = bool(in_use.of(address)), address in withdrawn
             if old_resource is not None and old is not None:
                 moves = old_resource != resource
+                frozen = waits and (old_resource in asked or not _given_up(wanted, function, claim))
                 stays = moves and (held or gone or address not in left)
                 if stays or (frozen and (moves or _waits(claim, function, old))):
                     if wanted is not None and wanted.refused:
                         old = replace(old, no_iommu=False)  # no policy accepts anything of it any more
-                    offers[old_resource][address] = _kept(
-                        old, function, inventory, withdrawn=gone or not frozen, held=held and not frozen
-                    )
+                    if not frozen or old.reason not in _TERMS_LOST:
+                        extras = terms[old_resource].extras
+                        gone, held = gone or not frozen, held and not frozen
+                        old = _kept(old, extras, function, inventory, withdrawn=gone, held=held)
+                    offers[old_resource][address] = old
+                    kept.add(address)
                     continue
             if claim is not None and resource is not None:
                 offers[resource][address] = _offered(claim, function, inventory, withdrawn=gone)
-    served = (a for a, (_, device) in before.items() if device.healthy or device.reason is Reason.POOL_FILE_UNREADABLE)
+    served = (a for a, (_, device) in before.items() if device.healthy or device.reason in _UNKNOWN)
     _share_out(offers, inventory, in_use, frozenset(served))
     for address, (resource, device) in _out_of_sight(before, inventory).items():
         offers[resource][address] = replace(device, healthy=False, reason=Reason.UNREADABLE)
-    published = tuple(_pool(name, offers[name].values(), desired) for name in sorted(offers))
+        kept.add(address)
+    published = tuple(_pool(name, offers[name], kept, terms.get(name), desired) for name in sorted(offers))
     return PoolSet(boot_id=inventory.boot_id, pools=published)
 
 
@@ -114,6 +128,14 @@ def _waits(claim: DesiredFunction | None, function: Function, old: PoolDevice) -
     return as_it_was and claim is not None and not in_place(claim, function)
 
 
+def _given_up(wanted: DesiredPf | None, function: Function, claim: DesiredFunction | None) -> bool:
+    """Return whether a VF stays and no policy claims it any more."""
+    if wanted is None or wanted.refused or not isinstance(function, Vf):
+        return False
+    ends = wanted.num_vfs is not None and function.index >= wanted.num_vfs
+    return not ends and (claim is None or claim.policy is None)
+
+
 def _out_of_sight(
     before: Mapping[PciAddress, tuple[str, PoolDevice]], inventory: Inventory
 ) -> dict[PciAddress, tuple[str, PoolDevice]]:
@@ -130,15 +152,33 @@ def _claims(pf: Function, wanted: DesiredPf | None) -> list[tuple[Function, Desi
     return own + [(vf, wanted.vf(vf.index) if wanted else None) for vf in vfs_of(pf)]
 
 
-def _pool(resource_name: str, devices: Iterable[PoolDevice], desired: Desired) -> DevicePool:
-    listed = sorted(devices, key=lambda device: device.address)
+def _pool(
+    resource_name: str,
+    devices: Mapping[PciAddress, PoolDevice],
+    kept: Set[PciAddress],
+    before: DevicePool | None,
+    desired: Desired,
+) -> DevicePool:
+    """Return a pool on the terms that its policies ask for; while all that it has to offer is kept, on those of before.
+
+    A pool has one grant, so a function that is kept is withheld where that is another one now.
+    """
+    choice, extras = desired.choices.get(resource_name, ANY), desired.extras.get(resource_name, NOTHING)
+    if before is not None and devices.keys() & kept:
+        if not any(device.healthy for address, device in devices.items() if address not in kept):
+            choice, extras = before.choice, before.extras
+        elif before.extras != extras:
+            devices = {a: _on_other_terms(d) if a in kept and d.healthy else d for a, d in devices.items()}
+    listed = [devices[address] for address in sorted(devices)]
     told = (*listed[:TOLD], *map(_in_a_word, listed[TOLD:]))
-    return DevicePool(
-        resource_name=resource_name,
-        devices=told,
-        choice=desired.choices.get(resource_name, ANY),
-        extras=desired.extras.get(resource_name, NOTHING),
+    return DevicePool(resource_name=resource_name, devices=told, choice=choice, extras=extras)
+
+
+def _on_other_terms(device: PoolDevice) -> PoolDevice:
+    text = (
+        "waits for a change, and its pool gives containers something else by now; it is offered again after the change"
     )
+    return with_reason(device, Reason.RESOURCE_MISMATCH, text)
 
 
 def _in_a_word(device: PoolDevice) -> PoolDevice:
@@ -148,8 +188,8 @@ def _in_a_word(device: PoolDevice) -> PoolDevice:
 def _offered(claim: DesiredFunction, function: Function, inventory: Inventory, *, withdrawn: bool) -> PoolDevice:
     found = first(*usable(claim, function, inventory), _unmet(claim, function), _short(claim, function, inventory))
     driver = function.driver or claim.driver or ""
-    rdma = tuple(device.name for device in function.rdma) if claim.extras.rdma else ()
-    return replace(_device(function, driver, found, withdrawn=withdrawn), no_iommu=claim.unsafe_no_iommu, rdma=rdma)
+    device = _device(function, driver, found, withdrawn=withdrawn)
+    return replace(device, no_iommu=claim.unsafe_no_iommu, rdma=_rdma(function, claim.extras))
 
 
 def _unmet(claim: DesiredFunction, function: Function) -> Hindrance | None:
@@ -166,7 +206,9 @@ def _short(claim: DesiredFunction, function: Function, inventory: Inventory) -> 
     return short_of(claim, function, inventory.pf(function.pf))
 
 
-def _kept(old: PoolDevice, function: Function, inventory: Inventory, *, withdrawn: bool, held: bool) -> PoolDevice:
+def _kept(
+    old: PoolDevice, extras: Extras, function: Function, inventory: Inventory, *, withdrawn: bool, held: bool
+) -> PoolDevice:
     """Keep an earlier offer. It, too, is healthy only if a pod could use it."""
     was = DesiredFunction(
         driver=old.driver,
@@ -174,12 +216,18 @@ def _kept(old: PoolDevice, function: Function, inventory: Inventory, *, withdraw
         resource_name=None,
         policy=None,
         unsafe_no_iommu=old.no_iommu,
+        extras=extras,
     )
     found = first(*usable(was, function, inventory))
     if held:
         text, remedy = "is no longer in this pool, but something still uses it", "it leaves when it is free"
         found = Hindrance(reason=Reason.VFS_IN_USE, message=text, remedy=remedy)
-    return replace(_device(function, old.driver, found, withdrawn=withdrawn), no_iommu=old.no_iommu, rdma=old.rdma)
+    device = _device(function, old.driver, found, withdrawn=withdrawn)
+    return replace(device, no_iommu=old.no_iommu, rdma=_rdma(function, extras))
+
+
+def _rdma(function: Function, extras: Extras) -> tuple[str, ...]:
+    return tuple(device.name for device in function.rdma) if extras.rdma else ()
 
 
 def _device(function: Function, driver: str, found: Hindrance | None, *, withdrawn: bool) -> PoolDevice:
