@@ -100,7 +100,7 @@ class Claims:
         for address, claims in self._of.items():
             claims.sort(key=lambda claim: claim.seen.address != address)
             if (original := before.get(address)) is not None and original.own is not None:
-                self._now[address] = _remembered(self._now[address], claims)
+                self._now[address] = remembered(self._now[address], claims)
 
     def _found(self, seen: Seen) -> PciAddress | None:
         """Return where a function is now: a proof decides, else the address."""
@@ -110,7 +110,7 @@ class Claims:
         moved = [now.address for now in self._now.values() if now.address != seen.address and _moved(seen, now)]
         if len(moved) == 1:
             return moved[0]
-        return None if here is None or not _is_one(seen, here) else here.address
+        return None if here is None or not is_one(seen, here) else here.address
 
     def of(self, policy: PolicyConfig) -> tuple[list[Function], list[Kept]]:
         """Return the functions that the policy has or asks for, by address, and of these the ones that it keeps."""
@@ -223,12 +223,20 @@ class Claims:
 
 def carried_on(claim: Claim, noted: Sequence[Claim], looks: Sequence[Seen]) -> list[Claim]:
     """Return the noted claims that this one carries on: on the same function, which these looks show."""
-    return [old for old in noted if any(_is_one(old.seen, now) and claim == _noted_on(old, now) for now in looks)]
+    return [old for old in noted if any(is_one(old.seen, now) and claim == _noted_on(old, now) for now in looks)]
+
+
+def remembered(now: Seen, claims: Sequence[Claim]) -> Seen:
+    """Return how a function that is handed out whole looks, with what only its claims know of its identity: the
+    original lacks a permanent MAC that sysfs did not show at the first touch."""
+    for claim in claims:
+        now = replace(now, identity=completed(now.identity, _as_claimed(claim.seen, now).identity))
+    return now
 
 
 def is_proven(seen: Seen, now: Seen) -> bool:
     """Return whether a function is certainly the one that was claimed."""
-    return _is_one(seen, now) and proves(seen.identity, now.identity)
+    return is_one(seen, now) and proves(seen.identity, now.identity)
 
 
 def _noted_on(claim: Claim, now: Seen) -> Claim:
@@ -237,7 +245,7 @@ def _noted_on(claim: Claim, now: Seen) -> Claim:
     return replace(claim, seen=replace(looked, identity=completed(looked.identity, now.identity)))
 
 
-def _is_one(seen: Seen, now: Seen) -> bool:
+def is_one(seen: Seen, now: Seen) -> bool:
     """Return whether a function may be the one that was claimed: at another address only with a proof."""
     if seen.address != now.address:
         return _moved(seen, now)
@@ -270,14 +278,6 @@ def _as_claimed(seen: Seen, now: Seen) -> Seen:
         return seen
     identity = replace(seen.identity, slot=now.identity.slot)
     return replace(seen, address=now.address, numa_node=now.numa_node, identity=identity)
-
-
-def _remembered(now: Seen, claims: Sequence[Claim]) -> Seen:
-    """Return how a function that is handed out whole looks, with what only its claims know of its identity: the
-    original lacks a permanent MAC that sysfs did not show at the first touch."""
-    for claim in claims:
-        now = replace(now, identity=completed(now.identity, _as_claimed(claim.seen, now).identity))
-    return now
 
 
 def _stands(claim: Claim, policy: PolicyConfig) -> bool:

@@ -8,7 +8,7 @@ that it never named, and the next agent would believe it.
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
-from virtfn_host.core.turn.claims import carried_on, is_proven, seen_of
+from virtfn_host.core.turn.claims import carried_on, is_one, is_proven, remembered, seen_of
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import camel
 from virtfn_host.core.values.identity import Claim, Seen
@@ -36,7 +36,7 @@ def expect_seen(machine: Machine, pf: PciAddress, claims: Sequence[Claim]) -> No
     if (function := _read(machine, pf)) is None:
         raise StaleSnapshotError(f"{pf} is not there any more; look and plan again")
     looks: list[Seen] = []
-    for look in _looks(machine, function):
+    for look in _looks(machine, function, noted):
         looks.append(look)
         new = [claim for claim in new if not _is_borne_out(machine, claim, noted, looks)]
         if not new:
@@ -57,7 +57,7 @@ def _is_there(machine: Machine, claim: Claim) -> bool:
     """Whether a function is still where it was claimed, so that its twin elsewhere is not it: halves of one card may
     have one serial number."""
     function = _read(machine, claim.seen.address)
-    return function is not None and is_proven(claim.seen, list(_looks(machine, function))[-1])
+    return function is not None and any(is_proven(claim.seen, look) for look in _looks(machine, function))
 
 
 def _read(machine: Machine, address: PciAddress) -> Function | None:
@@ -69,12 +69,20 @@ def _read(machine: Machine, address: PciAddress) -> Function | None:
     return function
 
 
-def _looks(machine: Machine, function: Function) -> Iterator[Seen]:
-    """How a function looks in sysfs, then with what only netlink tells: the agent asks that if a policy needs it."""
+def _looks(machine: Machine, function: Function, noted: Sequence[Claim] = ()) -> Iterator[Seen]:
+    """How a function looks, the cheap reads first. While it is handed out whole, also with what only noted claims on it
+    know."""
     original = machine.journal.entry(function.card)
-    yield seen_of(function, original)
+    for shown in _shown(machine, function):
+        yield (look := seen_of(shown, original))
+        if original is not None and original.own is not None:
+            yield remembered(look, [claim for claim in noted if is_one(claim.seen, look)])
+
+
+def _shown(machine: Machine, function: Function) -> Iterator[Function]:
+    """A function as sysfs shows it, then with what only netlink tells: the agent asks that if a policy needs it."""
+    yield function
     if machine.netlink is not None:
         named = with_every_name(function, machine.netlink)
-        yield seen_of(named, original)
-        for told in with_permanent_macs([function, named], machine.netlink, []):
-            yield seen_of(told, original)
+        yield named
+        yield from with_permanent_macs([function, named], machine.netlink, [])
