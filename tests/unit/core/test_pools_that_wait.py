@@ -12,7 +12,7 @@ from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.choice import ANY, Choice, Prefer
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig, PoolRequest
-from virtfn_host.core.values.extras import Cdi, Extras
+from virtfn_host.core.values.extras import NOTHING, Cdi, Extras
 from virtfn_host.core.values.model import InUse, Inventory, Original, OriginalVf, Unreadable
 from virtfn_host.core.values.offered import PoolDevice, PoolSet
 from virtfn_host.core.values.parts import Part
@@ -109,6 +109,23 @@ def test_what_another_program_rebound_is_offered_to_no_pod(wanted: str, other: s
         assert reasons(found)[-2:] == [Reason.DRIFTED] * 2
 
 
+@pytest.mark.parametrize(("wanted", "other"), [("kernel", "vfio-pci"), ("vfio-pci", "igbvf"), ("vfio-pci", "pci-stub")])
+@pytest.mark.parametrize("edit", [{"count": 8}, {"count": 3, "name": "slow"}], ids=["refused", "renamed and waits"])
+@pytest.mark.parametrize("held", [False, True], ids=["free", "held when it drifted"])
+def test_nor_is_it_while_an_edit_is_refused_or_waits_and_then_only_on_its_driver(
+    wanted: str, other: str, edit: dict[str, Any], held: bool
+) -> None:
+    drifted = on(wanted, other, other)
+    holders = tuple(a_pod(vf.address) for vf in drifted.pfs[0].vfs[-2:]) if held else ()
+    found = published(on(wanted), asking(wanted))
+    found = published(drifted, asking(wanted), found, holders=holders, originals=(ORIGINAL,))
+    edited = granting(wanted, NOTHING, **edit)
+    for _ in range(3):
+        found = published(drifted, edited, found, originals=(ORIGINAL,))
+        assert [d.healthy for d in devices(found).values()] == [True] * 5 + [False] * 2
+    assert {d.healthy for d in devices(published(on(wanted), edited, found, originals=(ORIGINAL,))).values()} == {True}
+
+
 def test_nor_is_it_after_it_was_out_of_sight() -> None:
     drifted = on("vfio-pci", "igbvf")
     found = published(drifted, asking("vfio-pci"), published(on("vfio-pci"), asking("vfio-pci")))
@@ -181,6 +198,11 @@ def test_what_is_kept_in_a_pool_with_another_grant_by_now_is_withheld_until_its_
     assert [d.healthy for a, d in sorted(devices(mixed).items()) if a.bus == first.address.bus] == [True] * 7
     withheld = [devices(mixed)[vf.address].reason for vf in second.vfs]
     assert withheld == [Reason.RESOURCE_MISMATCH] * 2
+    # Nor is one of them offered with the new grant that was unhealthy when the grant changed.
+    bad = replace(second, vfs=(second.vfs[0], replace(second.vfs[1], lacks=(Part.NETDEV,))))
+    holders = (a_pod(second.vfs[0].address),)
+    mixed = published(replace(both, functions=(both.functions[0], bad)), edited, served, holders=holders)
+    assert not devices(published(both, edited, mixed, holders=holders))[second.vfs[1].address].healthy
 
 
 @pytest.mark.parametrize("driver", ["vfio-pci", "kernel"])

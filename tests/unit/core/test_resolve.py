@@ -160,8 +160,21 @@ def test_a_number_that_virtfn_never_set_stays_and_only_existing_vfs_are_given_ba
         (pf,) = resolve(NodeConfig(policies=()), machine, (untouched,)).desired.pfs
         assert (pf.num_vfs, pf.given_back) == (None, True)
         own = "kernel" if autoprobe else None
-        wanted = [(0, "igbvf", None), (1, None, "x"), (2, own, None)]  # others have nothing of ours
+        # The driver that the kernel picks is nothing of ours; no driver may be what is left of an earlier try.
+        wanted = [(0, "igbvf", None), (1, None, "x"), (2, own, None), *([(3, own, None)] if autoprobe else [])]
         assert [(vf.index, vf.driver, vf.driver_override) for vf in pf.vfs] == wanted[: len(there)]
+
+
+@pytest.mark.parametrize("driver", [None, "vfio-pci"])
+def test_a_later_vf_without_a_driver_is_left_alone_where_no_sibling_shows_that_the_kernel_has_one(
+    driver: str | None,
+) -> None:
+    sibling = replace(a_vf(0, 0, driver), vfio_bound=driver is not None)
+    noted = (OriginalVf(index=0, driver=driver, driver_override=None),)
+    untouched = replace(ORIGINAL, number_untouched=True, autoprobe=True, vfs=noted)
+    machine = an_inventory(replace(a_pf(0), vfs=(sibling, a_vf(0, 1))))
+    (pf,) = resolve(NodeConfig(policies=()), machine, (untouched,)).desired.pfs
+    assert [vf.index for vf in pf.vfs] == [0]
 
 
 def test_another_card_in_the_same_slot_is_not_made_like_the_old_one() -> None:

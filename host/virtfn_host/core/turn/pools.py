@@ -18,7 +18,7 @@ from virtfn_host.core.checks.sharing import Offer, withheld
 from virtfn_host.core.checks.usable import Hindrance, first
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.choice import ANY
-from virtfn_host.core.values.desired import Desired, DesiredFunction, DesiredPf, DesiredVf
+from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
 from virtfn_host.core.values.extras import NOTHING, Extras
 from virtfn_host.core.values.link import unmet
 from virtfn_host.core.values.model import Function, InUse, Inventory, Vf, vfs_of
@@ -34,6 +34,9 @@ _TERMS_LOST = frozenset({Reason.POOL_FILE_UNREADABLE, Reason.RESOURCE_MISMATCH})
 
 _UNKNOWN = frozenset({Reason.UNREADABLE, Reason.POOL_FILE_UNREADABLE})
 """Reasons of devices that may have been healthy."""
+
+_LEAVES = frozenset({Reason.VFS_IN_USE, Reason.RECONFIGURING})
+"""Reasons of devices that go as soon as they are free."""
 
 _NOT_AS_IT_WAS = _UNKNOWN | _TERMS_LOST | {Reason.DRIFTED, Reason.BIND_FAILED}
 """Reasons of devices that may be otherwise than they were when pods were offered them."""
@@ -168,7 +171,8 @@ def _pool(
         if not any(device.healthy for address, device in devices.items() if address not in kept):
             choice, extras = before.choice, before.extras
         elif before.extras != extras:
-            devices = {a: _on_other_terms(d) if a in kept and d.healthy else d for a, d in devices.items()}
+            on_others = {a for a, d in devices.items() if a in kept and d.reason not in _LEAVES}
+            devices = {a: _on_other_terms(d) if a in on_others else d for a, d in devices.items()}
     listed = [devices[address] for address in sorted(devices)]
     told = (*listed[:TOLD], *map(_in_a_word, listed[TOLD:]))
     return DevicePool(resource_name=resource_name, devices=told, choice=choice, extras=extras)
@@ -187,7 +191,8 @@ def _in_a_word(device: PoolDevice) -> PoolDevice:
 
 def _offered(claim: DesiredFunction, function: Function, inventory: Inventory, *, withdrawn: bool) -> PoolDevice:
     found = first(*usable(claim, function, inventory), _unmet(claim, function), _short(claim, function, inventory))
-    driver = function.driver or claim.driver or ""
+    # The driver with which pods may have it: a wait that begins now must not offer it on what another program bound.
+    driver = (function.driver if in_place(claim, function) else None) or claim.driver or ""
     device = _device(function, driver, found, withdrawn=withdrawn)
     return replace(device, no_iommu=claim.unsafe_no_iommu, rdma=_rdma(function, claim.extras))
 
@@ -222,7 +227,8 @@ def _kept(
     if held:
         text, remedy = "is no longer in this pool, but something still uses it", "it leaves when it is free"
         found = Hindrance(reason=Reason.VFS_IN_USE, message=text, remedy=remedy)
-    device = _device(function, old.driver, found, withdrawn=withdrawn)
+    driver = function.driver if found is None and old.driver == KERNEL_DRIVER and function.driver else old.driver
+    device = _device(function, driver, found, withdrawn=withdrawn)
     return replace(device, no_iommu=old.no_iommu, rdma=_rdma(function, extras))
 
 

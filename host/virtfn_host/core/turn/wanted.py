@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from virtfn_host.core.checks.aliases import VFIO_PCI
 from virtfn_host.core.checks.whole import given_back_own, whole_pf, with_terms
 from virtfn_host.core.turn.claims import UNNOTED
 from virtfn_host.core.values.desired import KERNEL_DRIVER, DesiredPf, DesiredVf, PolicyConfig, PoolRequest, WholeRequest
@@ -130,8 +131,7 @@ def given_back_vf(index: int, original: Original) -> DesiredVf:
 def _given_back_pf(pf: Function, original: Original) -> DesiredPf:
     indexes = [vf.index for vf in original.vfs]
     if original.number_untouched:
-        # A later VF without an override is on the driver that the kernel picks, or on none: nothing is to be undone.
-        indexes = [vf.index for vf in vfs_of(pf) if vf.index in indexes or vf.driver_override is not None]
+        indexes = [vf.index for vf in vfs_of(pf) if vf.index in indexes or _is_ours(vf, pf, original)]
     return DesiredPf(
         address=original.address,
         num_vfs=None if original.number_untouched else original.num_vfs,
@@ -141,3 +141,12 @@ def _given_back_pf(pf: Function, original: Original) -> DesiredPf:
         own=given_back_own(original),
         mtu=original.mtu,
     )
+
+
+def _is_ours(vf: Vf, pf: Function, original: Original) -> bool:
+    """Whether something of a VF that came later is to be undone. Without an override it is on the driver that the
+    kernel picks; or on none, although its siblings have one: an earlier try to give it back ended there."""
+    if vf.driver_override is not None or vf.driver is not None or not original.autoprobe:
+        return vf.driver_override is not None
+    siblings = {one.driver for one in vfs_of(pf) if not one.vfio_bound} | {one.driver for one in original.vfs}
+    return bool(siblings - {None, VFIO_PCI})

@@ -212,10 +212,11 @@ def _set_num_vfs(step: SetNumVfs, work: PfApply) -> None:
         # (measured by hand, 127 emulated NVMe VFs: 6.9 s against 1.9 s; docs/decisions/0004). Each unbind returns at
         # once, because no program can have the device open while we hold the lock.
         bound = [(sysfs.device(vf, "driver/unbind"), str(vf)) for vf in vfs if locked.bound_driver(vf) is not None]
-        with (
-            work.tries.counted(step, lambda: all(sysfs.bound_driver(vf) == locked.bound_driver(vf) for vf in vfs)),
-            _noted_number(step, machine),
-        ):
+
+        def untouched() -> bool:
+            return all(sysfs.bound_driver(vf) == locked.bound_driver(vf) for vf in vfs)
+
+        with work.tries.counted(step, untouched), _noted_number(step, machine, untouched):
             machine.writer.write_all(bound, patience(step))
             # No VF is bound any more, so none can be opened and the write cannot block on a user.
             machine.writer.write(path, "0", patience(step))
@@ -223,15 +224,16 @@ def _set_num_vfs(step: SetNumVfs, work: PfApply) -> None:
 
 
 @contextmanager
-def _noted_number(step: SetNumVfs, machine: Machine) -> Iterator[None]:
+def _noted_number(step: SetNumVfs, machine: Machine, untouched: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Note that virtfn sets the number of VFs, before the body does. If this process is killed in between, the next
-    turn makes the same write; with the note behind the write, VFs of ours could stay for good."""
+    turn makes the same write; with the note behind the write, VFs of ours could stay for good. The note is taken back
+    if the kernel refuses and the VFs are `untouched`."""
     card = card_of(machine.sysfs, step.pf, machine.reader)
     noted = machine.journal.note_number(card)
     try:
         yield
     except SysfsWriteError:
-        if noted and len(machine.sysfs.vf_addresses(step.pf)) == step.expects:
+        if noted and len(machine.sysfs.vf_addresses(step.pf)) == step.expects and untouched():
             machine.journal.drop_number(card)
         raise
 

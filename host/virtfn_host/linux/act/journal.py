@@ -104,7 +104,8 @@ class Journal:
 
     def note_mtu(self, card: Card, index: int | None, now: int) -> bool:
         """Note the MTU of the PF's netdev, or with an index of a VF's, unless one is noted already; return whether it
-        was. Nothing is noted of a VF that was not there at the first touch: it goes when the PF is given back.
+        was. Nothing is noted of a VF that was not there at the first touch: it goes when the PF is given back, or keeps
+        its MTU if virtfn did not make it (docs/decisions/0046).
 
         Raises:
             JournalUnreadableError: see `remember`.
