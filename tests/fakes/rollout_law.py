@@ -3,7 +3,8 @@
 The controller's rules are the product's (`decide`); nodes, pods, kubelets and the API server are simulated here. A
 reconcile is cut into its parts (look, each write, each eviction), and anything may happen between two of them: agents
 see a spec late or lose a status, pods end and come again under the same name, budgets close and open, nodes fail or are
-silent, policies are edited and paused, Nodes cordoned, clocks go on, and the controller is killed and forgets all.
+silent, policies are edited and paused, Nodes cordoned and labelled, clocks go on, and the controller is killed and
+forgets all. In the end it becomes quiet, but for one thing that stays wrong (`rollout_calm.py`).
 """
 
 from __future__ import annotations
@@ -15,67 +16,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rollout_calm import becomes_calm
+from rollout_nodes import OF_SLOT, SLOTS, Body, Node, Part, Pod, generations
+
+from virtfn_host.core.values.desired import PolicyConfig
+from virtfn_operator.api.policy import read_policy
 from virtfn_operator.controller import turns
 from virtfn_operator.controller.decide import Decision, Rules, World, Write, decide
 from virtfn_operator.controller.evict import Eviction, EvictionAnswer, Facts, Said, read_pods
 
-Body = dict[str, Any]
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 RULES = Rules(turn_timeout=900, grace=300, pause=300)
-SLOTS = ("vf0", "vf1", "other")
-"""Functions of each node. The policies change the first two; the third is of a PF that no policy changes."""
-AFFECTED = SLOTS[:2]
+POOLS = {"p": ("a", "c"), "q": ("a", "b")}
+"""The policies, each with the labels of its nodes."""
 BUDGET = "The disruption budget web needs 1 healthy pod and has 1 currently"
-
-
-@dataclass
-class Pod:
-    """A pod that holds one function of a node."""
-
-    uid: str
-    name: str
-    node: str
-    slot: str
-    daemon: bool
-    budget: bool
-    """Whether a PodDisruptionBudget forbids its eviction."""
-    ending: bool = False
-
-
-@dataclass
-class Node:
-    """A node: its SriovNode in the API server, and what its agent knows, wants and does."""
-
-    body: Body
-    seen: Body
-    """The object as its agent saw it last."""
-    done: str = ""
-    """The generations of its policies that are carried out."""
-    changing: bool = False
-    """Whether functions are being taken away at this moment."""
-    withdrawn: bool = False
-    half: bool = False
-    """Whether the old VFs are gone and new ones could not be made."""
-    failed: bool = False
-    cordoned: bool = False
-    process: bool = False
-    """Whether a process of no pod holds a function, too."""
-    stops: dict[str, int] = field(default_factory=dict)
-    """Generations of policies that failed in its turn, as the controller has seen and written, until it is well."""
-    excused: int = 0
-    """The generation that took its turn away as silent; until its agent sees that, it counts for nothing."""
-
-    @property
-    def name(self) -> str:
-        return str(self.body["metadata"]["name"])
-
-    @property
-    def disturbs(self) -> bool:
-        return self.changing or self.withdrawn or self.half
-
-    def asked(self, body: Body) -> str:
-        policies = body.get("spec", {}).get("policies", ())
-        return ",".join(f"{policy['name']}:{policy['generation']}" for policy in policies)
 
 
 @dataclass
@@ -93,6 +47,8 @@ class Cluster:
     """What is left of the present reconcile."""
     failures: dict[str, dict[str, int]] = field(default_factory=dict)
     """What the present reconcile has seen to have failed in a turn: generations of policies by node."""
+    calm: bool = False
+    """Whether changes go well, except those that are cursed."""
     seen: Counter[str] = field(default_factory=Counter)
     log: list[str] = field(default_factory=list)
 
@@ -102,7 +58,7 @@ class Cluster:
         return World(
             policies=list(self.policies.values()),
             states=[node.body for node in self.nodes.values()],
-            nodes=[{"metadata": {"name": name, "labels": {"pool": name[0]}}} for name in self.nodes],
+            nodes=[{"metadata": {"name": name, "labels": {"pool": node.pool}}} for name, node in self.nodes.items()],
         )
 
     def facts(self) -> Facts:
@@ -116,8 +72,12 @@ class Cluster:
         return [node for node in self.nodes.values() if policy in self.matching(node.name)]
 
     def matching(self, node: str) -> list[str]:
-        """The policies of a node: `p` those of pool a, `q` all."""
-        return [name for name in self.policies if name == "q" or node.startswith("a")]
+        """The policies of a node."""
+        return [name for name in self.policies if self.nodes[node].pool in POOLS[name]]
+
+    def wants(self, node: Node, policy: str) -> bool:
+        """Whether a policy as it is now is not carried out there yet."""
+        return bool(node.parts[policy].done != self.policies[policy]["metadata"]["generation"])
 
     # --- the controller -----------------------------------------------------------------------------------------------
 
@@ -185,7 +145,7 @@ class Cluster:
             return
         assert not pod.daemon, f"{pod.name} of a DaemonSet is evicted"
         assert pod.node == node.name, f"{pod.name} of another node is evicted"
-        assert pod.slot in AFFECTED, f"{pod.name} holds {pod.slot} and is evicted"
+        assert self.says_evict(OF_SLOT.get(pod.slot, "")), f"{pod.name} holds {pod.slot} and is evicted"
         pod.ending = True
         self.answers[pod.uid] = EvictionAnswer(said=Said.DONE)
         self.seen["evictions"] += 1
@@ -200,35 +160,52 @@ class Cluster:
     def check(self, world: World, facts: Facts, decision: Decision) -> None:
         for node in self.nodes.values():
             self.well(node)
-        granted = {write.name for write in decision.writes if write.patch.get("spec", {}).get("mayChange") is True}
-        for name in granted:
-            assert name not in facts.cordoned, f"{name} is cordoned and has a turn"
-            for policy in self.matching(name):
-                assert not _paused(self.policies[policy]), f"{name} has a turn although {policy} is paused"
-                assert not self.stopped(policy), f"{name} has a turn although {self.stopped(policy)} failed"
+        for write in decision.writes:
+            if write.plural == "sriovnodes":
+                self.check_write(write, facts)
         for eviction in decision.evictions:
             status = self.nodes[eviction.node].body["status"]
             assert status["plan"]["evict"]["withdrawn"] is True, f"{eviction}: nothing is withdrawn"
             assert eviction.node not in facts.cordoned, f"{eviction}: the node is cordoned"
 
-    def well(self, node: Node) -> None:
-        """Forget the failures of a node that says that all is well, and of one whose turn has ended."""
-        status = node.body.get("status", {})
-        heard = status.get("observedGeneration", 0) >= node.body["metadata"]["generation"]
-        states = {outcome["state"] for outcome in status.get("policies", ())}
-        turn = node.body.get("spec", {}).get("mayChange")
-        if (heard and not states & {"Failed", "Changing"}) or not turn:
-            node.stops = {}
+    def check_write(self, write: Write, facts: Facts) -> None:
+        """Neither a turn nor an edit that comes with one is for a policy that is held back, or for a cordoned node."""
+        name, spec = write.name, write.patch.get("spec", {})
+        before = self.nodes[name].body.get("spec", {})
+        if not spec.get("mayChange", before.get("mayChange")):
+            return
+        old = generations(before)
+        edited = {it for it, number in generations({**before, **spec}).items() if old.get(it) != number}
+        brought = self.matching(name) if spec.get("mayChange") else edited
+        assert not (brought and name in facts.cordoned), f"{name} is cordoned and may change {brought}"
+        for policy in brought:
+            assert not _paused(self.policies[policy]), f"{name} may change although {policy} is paused"
+            assert not (other := self.stopped(policy, name)), f"{name} may change {policy} although {other} failed"
 
-    def stopped(self, policy: str) -> str:
-        """The node that failed in its turn, where a failure of the policy stops its rollout."""
+    def well(self, node: Node) -> None:
+        """Forget the failures of policies that a node says are well, or that it has no more."""
+        status = node.body.get("status", {})
+        heard = node.answered >= node.body["metadata"]["generation"]
+        well = {one["name"] for one in status.get("policies", ()) if one["state"] not in ("Failed", "Changing")}
+        mine = self.matching(node.name)
+        node.stops = {it: number for it, number in node.stops.items() if it in mine and not (heard and it in well)}
+
+    def stopped(self, policy: str, but: str) -> str:
+        """The node that failed in its turn, where a failure of the policy holds up this one: not if it failed, too."""
         if self.policies[policy]["spec"]["disruption"]["onFailure"] != "Stop":
             return ""
         generation = self.policies[policy]["metadata"]["generation"]
-        for node in self.of(policy):
-            if "spec" in node.body and (node.stops | self.failing(node)).get(policy, 0) >= generation:
-                return node.name
-        return ""
+        failed = [
+            node.name
+            for node in self.of(policy)
+            if "spec" in node.body and (node.stops | self.failing(node)).get(policy, 0) >= generation
+        ]
+        return "" if but in failed or not failed or self.noted(policy, but) else failed[0]
+
+    def noted(self, policy: str, node: str) -> bool:
+        """Whether the controller has noted that a policy failed there."""
+        note, config = turns.read_note(self.nodes[node].body), read_policy(self.policies[policy], frozenset()).config
+        return note is not None and isinstance(config, PolicyConfig) and turns.failed_in(note, config)
 
     def check_refusals(self, world: World, facts: Facts, now: str, decision: Decision) -> None:
         """Without the refusals, the decision about all other nodes is the same."""
@@ -249,104 +226,96 @@ class Cluster:
         """Never more nodes of a policy in a disruptive change than it allows."""
         for name, policy in self.policies.items():
             limit = policy["spec"]["disruption"]["maxUnavailable"]
-            busy = [node.name for node in self.of(name) if node.disturbs and not (node.excused or self.silent(node))]
+            parts = [(node, node.parts[name]) for node in self.of(name)]
+            busy = [node.name for node, part in parts if part.disturbs and not (node.excused or self.silent(node))]
             assert len(busy) <= limit, f"{name} allows {limit}, and these are in a change: {busy}"
 
     def silent(self, node: Node) -> bool:
-        """Whether a node has not seen for `turn_timeout` seconds that its turn has ended: it is not waited for."""
+        """Whether a node has not answered for `turn_timeout` seconds that its turn has ended: it is not waited for."""
         note = turns.read_note(node.body)
-        if note is None or note.closes is None or node.seen["metadata"]["generation"] >= note.closes:
+        if note is None or note.closes is None or node.answered >= note.closes:
             return False
         return (self.now - note.heard).total_seconds() >= RULES.turn_timeout
 
     # --- the nodes ----------------------------------------------------------------------------------------------------
 
     def sees(self, node: Node) -> None:
+        if node.dead:
+            return
         late = self.silent(node) or bool(node.excused)
         node.seen = node.body
         node.excused = 0
-        if late and not self.may(node):
-            self.rest(node)
+        if late and not node.may:
+            node.rest()
 
-    def may(self, node: Node) -> bool:
-        return bool(node.seen.get("spec", {}).get("mayChange"))
+    def holders(self, node: Node, policy: str) -> list[Pod]:
+        """The pods that hold what a policy changes there."""
+        return [pod for pod in self.pods.values() if pod.node == node.name and OF_SLOT.get(pod.slot) == policy]
 
-    def rest(self, node: Node) -> None:
-        """Without a turn nothing is withdrawn and nothing of what exists is taken away."""
-        node.withdrawn = node.changing = node.half = False
+    def says_evict(self, policy: str) -> bool:
+        return policy in self.policies and self.policies[policy]["spec"]["disruption"]["whenInUse"] == "Evict"
 
     def round(self, node: Node) -> None:
         """One round of the agent: with what it knows of its spec, and what it sees on the machine."""
-        asked = node.asked(node.seen)
-        wants = bool(asked) and node.done != asked
-        holders = [pod for pod in self.pods.values() if pod.node == node.name and pod.slot in AFFECTED]
-        evicts = wants and not node.half and bool(holders) and self.evicting(node) and not node.process
-        free = wants and not (holders or node.process) and not node.half
-        node.failed = node.failed and wants
-        if not self.may(node):
-            self.rest(node)
-        elif free and not node.changing:
-            node.withdrawn = node.changing = True
-            self.seen["changes"] += 1
-        elif evicts:
-            node.withdrawn = node.withdrawn or self.random.random() < 0.7  # the kubelet may take its time
-        elif not node.changing:
-            node.withdrawn = False
-        self.check_limits()
-        self.says(node, asked, wants=wants, evicts=evicts, holders=holders)
-
-    def evicting(self, node: Node) -> bool:
-        return all(p.get("whenInUse") == "Evict" for p in node.seen["spec"]["policies"])
-
-    def says(self, node: Node, asked: str, *, wants: bool, evicts: bool, holders: list[Pod]) -> None:
-        if "spec" not in node.seen or self.random.random() < 0.1:
+        if node.dead:
             return
-        state, reason = "Ready", "Converged"
-        if node.failed and self.random.random() < 0.6:
-            state, reason = "Failed", "BindFailed"
-        elif node.failed:
-            state, reason = "Changing", "Changing"  # it tries again
-        elif wants and (holders or node.process) and not evicts and not node.changing:
-            state, reason = "Blocked", "VfsInUse"
-        elif wants:
-            state = "Changing"
-            reason = ("Evicting" if evicts else "Changing") if self.may(node) else "WaitingForTurn"
-        disruptive = wants and not node.half and (evicts or node.changing or not (holders or node.process))
-        plan: Body = {"steps": 3, "disruptive": disruptive}
-        if evicts:
-            named = [{"device": "pf0", "namespace": "default", "name": pod.name} for pod in holders]
-            plan["evict"] = {"withdrawn": node.withdrawn and self.may(node), "pods": named}
-        outcomes = [
-            {"name": p["name"], "uid": p["uid"], "generation": p["generation"], "state": state, "reason": reason}
-            for p in node.seen["spec"]["policies"]
-        ]
-        status = {"observedGeneration": node.seen["metadata"]["generation"], "policies": outcomes}
-        node.body = {**node.body, "status": {**status, **({"plan": plan} if wants else {})}}
+        asked = generations(node.seen.get("spec", {}))
+        if not node.may:
+            node.rest()
+        for policy, part in node.parts.items():
+            if policy not in asked:
+                part.rest()
+                continue
+            part.wants = part.done != asked[policy]
+            part.held = bool(self.holders(node, policy)) or node.process == policy
+            part.evicts = part.wants and not part.half and self.says_evict(policy) and node.process != policy
+            part.evicts = part.evicts and part.held
+            part.failed = part.failed and part.wants
+            self.goes_on(node, part)
+        self.check_limits()
+        if "spec" in node.seen and self.random.random() >= 0.1:
+            pods = [(it, pod.name) for it in asked if node.parts[it].evicts for pod in self.holders(node, it)]
+            node.body = {**node.body, "status": node.status(self.random, pods)}
+
+    def goes_on(self, node: Node, part: Part) -> None:
+        """Go on with the change of one PF."""
+        if node.may and part.free and not part.changing:
+            part.withdrawn, part.changing, part.failed = True, True, False  # it tries again
+            self.seen["changes"] += 1
+        elif node.may and part.evicts:
+            part.failed = False
+            part.withdrawn = part.withdrawn or self.random.random() < 0.7  # the kubelet may take its time
+        elif not part.changing:
+            part.withdrawn = False
 
     def ends(self, node: Node) -> None:
-        """The change of a node ends, well or not."""
-        if not node.changing:
-            return
-        node.changing = False
-        if self.random.random() < 0.3:
-            node.failed, node.half = True, self.random.random() < 0.5
-            node.withdrawn = node.half
-            self.seen["changes that failed"] += 1
-        else:
-            node.done, node.failed, node.withdrawn = node.asked(node.seen), False, False
+        """The changes of a node end, each well or not."""
+        asked = generations(node.seen.get("spec", {}))
+        for policy, part in node.parts.items():
+            if not part.changing or node.dead:
+                continue
+            part.changing = False
+            if part.cursed or (not self.calm and self.random.random() < 0.3):
+                part.failed, part.half = True, self.random.random() < 0.5
+                part.withdrawn = part.half
+                self.seen["changes that failed"] += 1
+            else:
+                part.done, part.failed, part.withdrawn = asked.get(policy, 0), False, False
 
     def tries_again(self, node: Node) -> None:
         """What is half done disturbs nothing that exists, so it goes on without a turn."""
-        if node.half and self.random.random() < 0.5:
-            node.half = node.failed = node.withdrawn = False
-            node.done = node.asked(node.seen)
+        asked = generations(node.seen.get("spec", {}))
+        for policy, part in node.parts.items():
+            if part.half and not part.cursed and not node.dead and self.random.random() < 0.5:
+                part.half = part.failed = part.withdrawn = False
+                part.done = asked.get(policy, 0)
 
     # --- pods ---------------------------------------------------------------------------------------------------------
 
     def starts(self, node: Node) -> None:
         """A pod gets a function that is on offer; it may have the name of one that has ended."""
         held = {pod.slot for pod in self.pods.values() if pod.node == node.name}
-        away = set(AFFECTED) if node.withdrawn or node.changing else set()
+        away = {slot for slot, policy in OF_SLOT.items() if node.parts[policy].withdrawn or node.parts[policy].changing}
         free = [slot for slot in SLOTS if slot not in held | away]
         if not free:
             return
@@ -387,6 +356,9 @@ class Cluster:
         self.policies[name] = {**policy, "metadata": metadata}
         self.seen["edits"] += 1
 
+    def labels(self, node: Node) -> None:
+        node.pool = self.random.choice("abc")
+
     def pauses(self) -> None:
         name = self.random.choice(sorted(self.policies))
         policy = self.policies[name]
@@ -417,22 +389,22 @@ def a_policy(name: str, limit: int, when: str, failure: str) -> Body:
         "virtualFunctions": {"count": 2, "pools": [{"resourceName": name, "indexes": "0" if name == "p" else "1"}]},
         "disruption": {"maxUnavailable": limit, "whenInUse": when, "onFailure": failure},
     }
-    if name == "p":
-        spec["nodeSelector"] = {"matchLabels": {"pool": "a"}}
+    spec["nodeSelector"] = {"matchExpressions": [{"key": "pool", "operator": "In", "values": list(POOLS[name])}]}
     return {"metadata": {"name": name, "uid": f"u-{name}", "generation": 1}, "spec": spec}
 
 
 def a_cluster(seed: int) -> Cluster:
-    """Make a cluster of two policies and up to five nodes, all of which want a change."""
+    """Make a cluster of two policies on two PFs and up to five nodes, all of which want a change."""
     rng = random.Random(seed)
     found = Cluster(random=rng)
     for name in ("p", "q"):
         when = rng.choices(("Evict", "Wait"), (6, 1))[0]
         found.policies[name] = a_policy(name, rng.choice((1, 1, 2)), when, rng.choice(("Stop", "Continue")))
     for number in range(rng.randint(2, 5)):
-        name = f"{rng.choice('ab')}{number}"
+        pool = rng.choice("abc")
+        name = f"{pool}{number}"
         body: Body = {"metadata": {"name": name, "generation": 1}}
-        found.nodes[name] = Node(body=body, seen=body)
+        found.nodes[name] = Node(body=body, seen=body, pool=pool, parts={policy: Part() for policy in found.policies})
         for _ in range(rng.randint(0, 3)):
             found.starts(found.nodes[name])
     return found
@@ -457,7 +429,10 @@ def steps(cluster: Cluster) -> Iterator[tuple[str, Callable[[], None]]]:
         node.cordoned = not node.cordoned
 
     def process() -> None:
-        node.process = not node.process and rng.random() < 0.3
+        node.process = rng.choice("pq") if not node.process and rng.random() < 0.3 else ""
+
+    def dies() -> None:
+        node.dead = not node.dead and rng.random() < 0.3
 
     def time() -> None:
         cluster.now += timedelta(seconds=rng.choice((1, 10, 60, 200, 1000)))
@@ -478,6 +453,8 @@ def steps(cluster: Cluster) -> Iterator[tuple[str, Callable[[], None]]]:
         (1, cluster.pauses),
         (1, cordons),
         (1, process),
+        (1, dies),
+        (1, lambda: cluster.labels(node)),
         (4, time),
         (2, cluster.killed),
     ]
@@ -496,6 +473,7 @@ def history(seed: int, length: int = 120) -> Counter[str]:
                 cluster.log.append(name)
                 step()
                 cluster.check_limits()
+        becomes_calm(cluster)
     except AssertionError as error:
         error.add_note(f"history {seed}: {'; '.join(cluster.log)}")
         raise

@@ -36,6 +36,20 @@ def _helpful(pod: Any, real: Any = evict._read_pod) -> Any:
     return replace(real(pod), pinned="")
 
 
+def _excused(note: Any, state: Any, now: Any, timeout: float, real: Any = turns.is_lost) -> bool:
+    stands = any(outcome.state in turns._STANDS for outcome in state.policies)
+    return not (state.heard and stands) and real(note, state, now, timeout)
+
+
+def _forgetful(note: Any, *args: Any, real: Any = turns.ended, **more: Any) -> Any:
+    return real(note, *args, **more) if note.over else replace(real(note, *args, **more), failed=frozenset())
+
+
+def _for_the_whole_node(note: Any, failing: Any, state: Any, asked: Any, real: Any = turns.still_failed) -> Any:
+    well = not any(outcome.state in turns._NOT_WELL for outcome in state.policies)
+    return real(note, failing, state if well else replace(state, policies=()), asked)
+
+
 MUTATIONS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "waiting for the answer of a node whose turn ended": _replaced(turns, "is_closing", lambda *_: False),
     "asking once more before an eviction": _replaced(evict, "_evicting", _at_once),
@@ -43,4 +57,10 @@ MUTATIONS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "the mark of a failure": _replaced(turns, "with_failure", lambda note, *_: note),
     "stopping after a failure": _replaced(rollout, "stopped", lambda _: {}),
     "leaving DaemonSets alone": _replaced(evict, "_read_pod", _helpful),
+    "silence beside a policy that stands": _replaced(turns, "is_lost", _excused),
+    "a change beside a lasting failure": _replaced(seats, "_busy", lambda _: False),
+    "the end of a turn beside a failure": _replaced(seats, "_stays", lambda failed, _: bool(failed)),
+    "a failure after the turn": _replaced(turns, "ended", _forgetful),
+    "each policy well by itself": _replaced(turns, "still_failed", _for_the_whole_node),
+    "an edit that would get no turn": _replaced(seats, "_brings", lambda *_: frozenset()),
 }

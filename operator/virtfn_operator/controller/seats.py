@@ -102,8 +102,7 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
     # Without an answer yet, a new controller does not forget since when the one before it was refused.
     refused = out.why is not None or (out.untold and kept.refused is not None)
     kept = turns.with_refusal(kept, moment.clock, refused=refused)
-    # Where all of its policies have stopped, the turn holds up nothing else.
-    stays = bool(failed) and len(failed) == len(config.policies)
+    stays = _stays(failed, config)
     given_up = out.hopeless or turns.gives_up(kept, moment.clock, moment.grace)
     # What another policy is changing there goes on to its end first; if that leaves nothing to do, the turn ends like
     # any other, because a lasting failure must not delay the next one.
@@ -181,6 +180,11 @@ def _failed(
     if note is None or not (note.failed or failing):
         return ()
     return turns.still_failed(note, failing, state, (p for p in config.policies if moment.stops(p.name)))
+
+
+def _stays(failed: tuple[PolicyConfig, ...], config: NodeConfig) -> bool:
+    """Whether a node that failed keeps its turn: all of its policies have stopped, so it holds up nothing else."""
+    return bool(failed) and len(failed) == len(config.policies)
 
 
 def _names(policies: tuple[PolicyConfig, ...]) -> frozenset[str]:

@@ -1,0 +1,90 @@
+"""The end of a history of `rollout_law.py`: all becomes quiet, but for one policy on one node.
+
+That policy fails there for ever, or cannot go on because a process holds its function, or the node dies in a turn. What
+other policies are asked must be carried out on every other node, and, where it is alive, on that one, too. Only a node
+with a policy that another node's failure has stopped may wait.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rollout_law import Cluster
+    from rollout_nodes import Node
+
+ROUNDS = 150
+SECONDS = 300
+"""Of each round."""
+EDIT, FIRST_END = 3, 6
+"""Rounds: of one more edit, and after which it may be seen that no node waits any more."""
+
+
+def becomes_calm(cluster: Cluster) -> None:
+    """Let a quiet time pass.
+
+    Raises:
+        AssertionError: a node waits for ever without a reason.
+    """
+    _clear(cluster)
+    rng = cluster.random
+    culprit = cluster.nodes[rng.choice(sorted(cluster.nodes))]
+    wrong, trouble = rng.choice(cluster.matching(culprit.name)), rng.choice(("fails", "fails", "held", "dead"))
+    cluster.log.append(f"{wrong} {trouble} on {culprit.name}")
+    culprit.parts[wrong].cursed = trouble == "fails"
+    culprit.process = wrong if trouble == "held" or (trouble == "dead" and rng.random() < 0.5) else ""
+    dies = rng.randrange(EDIT + 3) if trouble == "dead" else ROUNDS
+    for number in range(ROUNDS):
+        if number == EDIT:
+            cluster.edits()
+        _round(cluster, dying=culprit if number >= dies else None)
+        if number >= FIRST_END and not waiting(cluster, culprit.name, wrong):
+            cluster.seen["calm ends"] += 1
+            return
+    assert not (left := waiting(cluster, culprit.name, wrong)), f"these wait for ever: {left}"
+
+
+def _clear(cluster: Cluster) -> None:
+    """End everything that may hold up a node, except pods that may be evicted."""
+    cluster.finish()
+    cluster.calm = True
+    cluster.pods = {uid: pod for uid, pod in cluster.pods.items() if not (pod.daemon or pod.budget)}
+    for policy in cluster.policies.values():
+        policy["metadata"].pop("annotations", None)
+    for node in cluster.nodes.values():
+        node.cordoned, node.process, node.dead = False, "", False
+
+
+def waiting(cluster: Cluster, culprit: str, wrong: str) -> list[tuple[str, str]]:
+    """The nodes, each with a policy, that are to carry something out and are not held back by a failure elsewhere."""
+    return [
+        (name, policy)
+        for name, node in cluster.nodes.items()
+        if not node.dead and not any(cluster.stopped(it, name) for it in cluster.matching(name))
+        for policy in cluster.matching(name)
+        if cluster.wants(node, policy) and (name, policy) != (culprit, wrong) and not blocked(cluster, name, policy)
+    ]
+
+
+def blocked(cluster: Cluster, name: str, policy: str) -> bool:
+    """Whether pods hold it, and are not to be evicted."""
+    return bool(cluster.holders(cluster.nodes[name], policy)) and not cluster.says_evict(policy)
+
+
+def _round(cluster: Cluster, dying: Node | None) -> None:
+    cluster.now += timedelta(seconds=SECONDS)
+    for _ in range(2):
+        cluster.reconcile()
+        for node in cluster.nodes.values():
+            cluster.sees(node)
+            cluster.round(node)
+    # One that waits for pods would keep its turn, because a pod may take long to end.
+    if dying is not None and dying.may and "evict" not in dying.body.get("status", {}).get("plan", {}):
+        dying.dead = True
+    for node in cluster.nodes.values():
+        cluster.ends(node)
+        cluster.tries_again(node)
+        cluster.round(node)
+    cluster.evicted_pod_ends()
+    cluster.check_limits()
