@@ -44,6 +44,8 @@ class Turn:
     """Whether it gets no turn at the moment: it is cordoned, or rests after a turn that could not be used."""
     failed: frozenset[str] = frozenset()
     """Policies that failed there in a turn and stop then, also after it: no other node of theirs gets a turn."""
+    pending: frozenset[str] = frozenset()
+    """Policies that are not carried out there yet."""
     brings: frozenset[str] = frozenset()
     """Policies that are new or edited in what is to be written to a node that has its turn."""
 
@@ -71,11 +73,14 @@ def may_change(
         if turn.granted or turn.unknown or turn.closing:
             _take(room, turn)
     for turn in ordered:
-        closed = paused | (stops - turn.failed)  # the node that failed may try again
+        closed = paused | (stops - turn.failed)
         # A turn that was given for other work carries no edit that would get none.
         if not closed.isdisjoint(turn.brings) or any(room[policy] < 0 for policy in turn.brings):
             answer[turn.node] = False
-        free = _waits(turn) and not turn.barred and closed.isdisjoint(turn.policies)
+        free = _waits(turn) and not turn.barred and paused.isdisjoint(turn.policies)
+        # The node that failed may try again, though a policy that is carried out there has stopped elsewhere: two nodes
+        # that failed for different policies would wait for each other.
+        free = free and (stops - turn.failed).isdisjoint(turn.pending if turn.failed else turn.policies)
         if free and all(room[policy] > 0 for policy in turn.policies):
             answer[turn.node] = True
             _take(room, turn)

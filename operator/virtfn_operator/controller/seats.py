@@ -21,6 +21,8 @@ from virtfn_operator.controller.see import SeenState
 
 AGAIN = "the pods that hold what is to be changed were not evicted; it is being tried again"
 
+_DONE = frozenset({State.READY, State.WITHOUT_DEVICE, State.REJECTED})
+
 WaitsFor = tuple[State, Reason, str]
 """State, reason and message of a policy on one node, where the controller knows more than the agent."""
 
@@ -102,14 +104,15 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
     # Without an answer yet, a new controller does not forget since when the one before it was refused.
     refused = out.why is not None or (out.untold and kept.refused is not None)
     kept = turns.with_refusal(kept, moment.clock, refused=refused)
+    brings = _brings(state, config, moment.wires)
+    kept = turns.edited(kept, moment.clock) if brings else kept
     stays = _stays(failed, config)
     given_up = out.hopeless or turns.gives_up(kept, moment.clock, moment.grace)
     # What another policy is changing there goes on to its end first; if that leaves nothing to do, the turn ends like
     # any other, because a lasting failure must not delay the next one.
     left = state.disruptive or len(failing) == len(config.policies)
     goes_on = state.heard and bool(failing) and not _busy(state) and left
-    gives_up = not stays and (given_up or goes_on)
-    brings = _brings(state, config, moment.wires)
+    gives_up = given_up or (goes_on and not stays)
     turn = _turn(
         state,
         config,
@@ -145,6 +148,7 @@ def _turn(
         policies=tuple(policy.name for policy in config.policies),
         granted=granted,
         wants=state.heard and state.disruptive and same,
+        pending=_pending(state, config),
         last=turns.last(note),
         unknown=state.garbled,
         closing=not granted and note is not None and turns.is_closing(note, state, moment.clock, moment.turn_timeout),
@@ -161,6 +165,13 @@ def _quiet(state: NodeState) -> bool:
 def _busy(state: NodeState) -> bool:
     """Whether it still tries: a node that made no VFs yet after it took the old ones away has nothing to disturb."""
     return any(outcome.state is State.CHANGING for outcome in state.policies)
+
+
+def _pending(state: NodeState, config: NodeConfig) -> frozenset[str]:
+    """The policies that are not carried out there yet."""
+    asked = {policy.name: policy.generation for policy in config.policies}
+    done = (o.name for o in state.policies if o.state in _DONE and o.generation >= asked.get(o.name, 0))
+    return frozenset(asked).difference(done if state.heard else ())
 
 
 def _failing(state: NodeState, config: NodeConfig) -> set[str]:
@@ -242,5 +253,7 @@ def said(seat: Seat, moment: Moment, *, granted: bool) -> WaitsFor | None:
     if waits:
         why = moment.facts.refusals.get(seat.state.name, "the pods that hold what is to be changed were not evicted")
         return State.BLOCKED, Reason.EVICTION_BLOCKED, f"{why}; everything is offered to pods again, and {again}"
-    text = f"it failed in its turn; {again}"
-    return State.FAILED, Reason.WAITING_FOR_TURN, text
+    if len(seat.config.policies) == 1:
+        return State.FAILED, Reason.WAITING_FOR_TURN, f"it failed in its turn; {again}"
+    # Which of them failed, each says itself; one that only shares the node has not.
+    return State.CHANGING, Reason.WAITING_FOR_TURN, f"a policy of this node failed in its turn; {again}"

@@ -191,7 +191,7 @@ def _waiting(rollout: Rollout, policy: Policy, node: str) -> str:
     text = f"position {rollout.places[node]} of {len(rollout.waiting)}"
     if rollout.paused:
         return f"{text}; the rollout is paused: `kubectl virtfn rollout resume {policy.name}`"
-    if rollout.stopped_by:
+    if rollout.stopped_by not in ("", node):
         return f"{text}; the rollout has stopped, because node {rollout.stopped_by} failed in its turn"
     if rollout.turns:
         more = f" and {len(rollout.turns) - 1} more have their" if len(rollout.turns) > 1 else " has its"

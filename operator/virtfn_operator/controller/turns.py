@@ -46,7 +46,7 @@ MOST_TIMES = 5
 MOST = 8
 """Timeouts that one turn may last, however often the node reports something new."""
 
-MOST_MARKS = 4
+MOST_MARKS = 8
 EVERY = "ffffffff"
 """Marks of failed policies in one note; where more failed, this one stands for every policy of the node."""
 
@@ -55,11 +55,11 @@ MOST_TURNS = 10**15 - 1
 
 _NOTE = re.compile(
     r"granted=(\S{1,40}) heard=(\S{1,40}) word=([0-9a-f]{1,16})(?: lost=(\S{1,40}))?(?: ended=([0-9]{1,15}))?"
-    r"(?: closes=([0-9]{1,15}))?(?: failed=([0-9a-f]{8}(?:\.[0-9a-f]{8}){0,3}))?(?: refused=(\S{1,40}))?"
+    r"(?: closes=([0-9]{1,15}))?(?: failed=([0-9a-f]{8}(?:\.[0-9a-f]{8}){0,7}))?(?: refused=(\S{1,40}))?"
     r"(?: gaveup=(\S{1,40}))?(?: times=([0-9]{1,2}))?"
 )
 _STANDS = frozenset({State.FAILED, State.BLOCKED})
-_NOT_WELL = frozenset({State.FAILED, State.CHANGING})
+_NOT_WELL = frozenset({State.FAILED, State.CHANGING, State.BLOCKED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +182,11 @@ def heard(note: Note | None, state: NodeState, now: datetime, *, jumped: bool = 
     return note if state.unknown or state.word == note.word else replace(note, heard=now, word=state.word)
 
 
+def edited(note: Note, now: datetime) -> Note:
+    """Return the note of a node that is asked for something else in its turn: it has not had time to answer that."""
+    return replace(note, granted=now, heard=now)
+
+
 def is_lost(note: Note, state: NodeState, now: datetime, timeout: float) -> bool:
     """Whether the node loses its turn now."""
     if state.heard and state.policies and all(outcome.state in _STANDS for outcome in state.policies):
@@ -229,7 +234,8 @@ def still_failed(
     note: Note, failing: Set[str], state: NodeState, asked: Iterable[PolicyConfig]
 ) -> tuple[PolicyConfig, ...]:
     """Return the policies that fail there now or are noted to have failed. A node says `Changing` while it tries again,
-    so a failure ends only when the node reports that this policy is well, or when the policy is edited.
+    and `Blocked` where a pod came between, so a failure ends only when the node reports that this policy is well, or
+    when the policy is edited.
 
     Args:
         note: the present note.

@@ -113,7 +113,7 @@ def test_a_lasting_failure_of_one_policy_stops_that_one_and_no_other() -> None:
     assert fleet.rollout("a") == {}
 
 
-@pytest.mark.parametrize("again", ["Failed", "Changing"])
+@pytest.mark.parametrize("again", ["Failed", "Changing", "Blocked"])
 def test_a_failure_goes_on_after_the_turn_until_that_policy_is_well_there(again: str) -> None:
     fleet = failed_beside()
     well(fleet, "n1", b="Failed")
