@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
-from histories import COUNTER_PROOF, PFS, Histories, either, numbers, quickly
+from histories import COUNTER_PROOF, PFS, Histories, demanding, either, numbers, quickly
 from history_node import ANOTHER_CARD, TOTAL_VFS, HistoryNode, pick, seen
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -53,6 +53,14 @@ by_name = st.builds(
 configs = st.lists(by_name | either, min_size=1, max_size=3, unique_by=lambda policy: policy.name).map(
     lambda found: NodeConfig(policies=tuple(found))
 )
+by_netdev = st.builds(
+    lambda policy, name: NodeConfig(
+        policies=(replace(policy, devices=(DeviceMatcher(netdev=name),), uid=f"u-{policy.name}"),)
+    ),
+    demanding.map(lambda config: config.policies[0]),
+    st.sampled_from(NAMES[:2]),
+)
+"""One policy that names a netdev, and that can be carried out."""
 
 Won = dict[tuple[str, tuple[DeviceMatcher, ...]], dict[str, PciAddress | None]]
 """By uid and devices of a policy, the cards that it claimed: permanent MAC, and the address if only that is known."""
@@ -118,10 +126,11 @@ class MovingNode(HistoryNode):
 
     def bring_back(self, pf: PciAddress) -> None:
         """Return a netdev from its namespace; one whose driver has gone went with it."""
+        self.tries.another_card(pf)  # its netdev is up or down again, so the driver may make something else
         netdev, folder = self.away.pop(pf), self.kernel.devices / str(pf) / "net"
         taken = {found.name for one in self.cards if (found := self.netdev_of(one)) is not None}
-        if folder.is_dir() and not any(folder.iterdir()) and netdev.name not in taken:
-            netdev.rename(folder / netdev.name)
+        if folder.is_dir() and not any(folder.iterdir()):
+            netdev.rename(folder / next(name for name in (netdev.name, *NAMES) if name not in taken))
 
 
 class ClaimHistories(Histories):
@@ -160,6 +169,7 @@ class ClaimHistories(Histories):
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             self.node.away[pf] = netdev.rename(place / netdev.name)
+            self.node.tries.another_card(pf)  # whether its netdev is up is not seen any more
             seen["netdevs in a namespace"] += 1
 
     @precondition(lambda self: self.node.away)
@@ -173,28 +183,32 @@ class ClaimHistories(Histories):
     def a_card_comes(self, ids: tuple[str, str], same: bool = True, made: int = 0) -> None:
         """Plug a card in where one was pulled: the same one, another of its kind, or one of another kind.
 
-        Another program makes VFs on a card that is another.
+        Another program makes VFs on a card that is another. A card that was first touched while its netdev was away
+        cannot be told from another of its kind (decision 0023), so the same one comes.
         """
         node, pf = self.node, min(self.node.pulled)
         own = node.kernel.mac_of(pf)
+        same = same or any(o.address == pf and o.identity.mac is None for o in node.machine.journal.originals())
         mac = own if same and ids == IGB else f"52:54:00:00:{next(self._numbers):02x}:00"
         node.kernel.add_pf(pf, TOTAL_VFS, ids, mac=mac)
         node.cards[pf] = ids
         node.pulled.discard(pf)
         node.away.pop(pf, None)
         if mac != own:
-            if not self._looks_alike(pf, ids):
-                node.touched.discard(pf)
+            node.touched.discard(pf)
             node.unseen.add(pf)
             node.journal.another_card(pf)
             self._write_number(pf, made)
         seen["cards swapped"] += mac != own
 
-    def _looks_alike(self, pf: PciAddress, ids: tuple[str, str]) -> bool:
-        """Whether a card cannot be told from the former (decision 0023): at the first touch of that one, its netdev was
-        away, so nothing but its ids is noted."""
-        entries = (entry for entry in self.node.machine.journal.originals() if entry.address == pf)
-        return any(entry.identity.mac is None and (entry.vendor, entry.device) == ids for entry in entries)
+    @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None)
+    @rule(config=by_netdev, number=numbers, name=st.sampled_from(NAMES))
+    def a_netdev_that_a_policy_names_is_renamed(self, config: NodeConfig, number: int, name: str) -> None:
+        """Carry out a policy that names a netdev, rename one, and look again."""
+        self.node.config = config
+        self.a_turn()
+        self.a_netdev_is_renamed(number, name)
+        self.a_turn()
 
     @precondition(lambda self: self.node.stuck is None and self.node.in_the_way is None)
     @rule(number=numbers, made=st.sampled_from([1, TOTAL_VFS]))
@@ -230,6 +244,7 @@ class ClaimHistories(Histories):
             seen["VFs of others after a reboot"] += number
         node.killed()
         node.journal.reboot()
+        node.tries.edited()  # a wish ends with the boot
         seen["reboots"] += 1
 
     def teardown(self) -> None:
