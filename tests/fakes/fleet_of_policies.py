@@ -5,7 +5,7 @@ from typing import Any
 
 from virtfn_operator.controller import turns
 from virtfn_operator.controller.decide import Decision, Rules, World, decide
-from virtfn_operator.controller.evict import Facts, read_pods
+from virtfn_operator.controller.evict import Facts, PodOnNode, read_pods
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 RULES = Rules(turn_timeout=900, grace=600, pause=600)
@@ -20,7 +20,7 @@ class Fleet:
         }
         self.labels = {name: dict.fromkeys(policies, "") for name, policies in nodes.items()}
         self.nodes: dict[str, Any] = {name: {"metadata": {"name": name, "generation": 1}} for name in nodes}
-        self.pods = {
+        self.pods: dict[str, tuple[PodOnNode, ...] | str] = {
             name: read_pods([{"metadata": {"namespace": "default", "name": f"{name}-pod", "uid": f"u-{name}"}}])
             for name in nodes
         }

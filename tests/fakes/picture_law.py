@@ -126,24 +126,21 @@ class Leader:
     def write(self, random: Random, writes: tuple[Write, ...], counted: Counter[str]) -> None:
         """Write in the order of the controller; some answers, or the requests themselves, are lost."""
         order = in_order(writes)
-        ended = [self._write(random, write, counted) for write in order.ends]
-        for write in (*order.rest, *(order.grants if all(ended) else ())):
+        for write in (*order.ends, *order.rest, *order.grants):
             self._write(random, write, counted)
 
-    def _write(self, random: Random, write: Write, counted: Counter[str]) -> bool:
+    def _write(self, random: Random, write: Write, counted: Counter[str]) -> None:
         dice = random.random()
         body = None if dice < 0.1 else self.store.patch(write)
         if dice < 0.2:
             counted["writes without an answer"] += 1
             if write.turn:
                 self.picture.objects[ObjectKind.STATE].promise(write.name)
-            return False
-        if body is None:
+        elif body is None:
             counted["writes refused"] += 1
-            return False
-        counted["writes"] += 1
-        self.picture.objects[ObjectKind(write.plural)].answer(body)
-        return True
+        else:
+            counted["writes"] += 1
+            self.picture.objects[ObjectKind(write.plural)].answer(body)
 
 
 def history(seed: int, counted: Counter[str], *, steps: int = 24) -> None:

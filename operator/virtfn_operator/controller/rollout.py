@@ -45,7 +45,7 @@ class Turn:
     failed: frozenset[str] = frozenset()
     """Policies that failed there in a turn and stop then, also after it: no other node of theirs gets a turn."""
     pending: frozenset[str] = frozenset()
-    """Policies that are not carried out there yet."""
+    """Of a node where one failed: the policies that are not carried out there yet."""
     brings: frozenset[str] = frozenset()
     """Policies that are new or edited in what is to be written to a node that has its turn."""
 

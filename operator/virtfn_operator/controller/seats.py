@@ -148,7 +148,7 @@ def _turn(
         policies=tuple(policy.name for policy in config.policies),
         granted=granted,
         wants=state.heard and state.disruptive and same,
-        pending=_pending(state, config),
+        pending=_pending(state, config) if more.get("failed") else frozenset(),
         last=turns.last(note),
         unknown=state.garbled,
         closing=not granted and note is not None and turns.is_closing(note, state, moment.clock, moment.turn_timeout),

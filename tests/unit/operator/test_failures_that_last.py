@@ -8,18 +8,22 @@ from fleet_of_policies import Fleet, edited
 TWO: dict[str, Any] = {"maxUnavailable": 2}
 
 
+def say(fleet: Fleet, word: str, policies: dict[str, str]) -> None:
+    for node, policy in policies.items():
+        states: dict[str, Any] = {policy: word}
+        fleet.says(node, disruptive=True, **states)
+
+
 def failed_on(fleet: Fleet, **failures: str) -> None:
     """Each node says that one of its policies failed with work left, in its turn and after it."""
     for _ in range(2):
-        for node, policy in failures.items():
-            fleet.says(node, disruptive=True, **{policy: "Failed"})
+        say(fleet, "Failed", failures)
         fleet.look()
 
 
 def tried_again(fleet: Fleet, **failures: str) -> None:
     """After their rest, the nodes want a turn for what failed."""
-    for node, policy in failures.items():
-        fleet.says(node, disruptive=True, **{policy: "Changing"})
+    say(fleet, "Changing", failures)
     fleet.look(700)
 
 
@@ -70,7 +74,7 @@ def test_a_policy_that_comes_later_is_not_stopped_by_failures_of_others(number: 
     names = "abcdefgh"[:number]
     fleet = Fleet({"n1": names + "z", "n2": "z"})
     edited(fleet, "a")
-    failing = dict.fromkeys(names, "Failed")
+    failing: dict[str, Any] = dict.fromkeys(names, "Failed")
     fleet.says("n1", disruptive=True, **failing)
     fleet.look()
     fleet.says("n1", disruptive=True, **failing)
