@@ -186,7 +186,8 @@ class Cluster:
         """Forget the failures of policies that a node says are well, or that it has no more."""
         status = node.body.get("status", {})
         heard = node.answered >= node.body["metadata"]["generation"]
-        well = {one["name"] for one in status.get("policies", ()) if one["state"] not in ("Failed", "Changing")}
+        ill = ("Failed", "Changing", "Blocked")
+        well = {one["name"] for one in status.get("policies", ()) if one["state"] not in ill}
         mine = self.matching(node.name)
         node.stops = {it: number for it, number in node.stops.items() if it in mine and not (heard and it in well)}
 
@@ -227,7 +228,8 @@ class Cluster:
         for name, policy in self.policies.items():
             limit = policy["spec"]["disruption"]["maxUnavailable"]
             parts = [(node, node.parts[name]) for node in self.of(name)]
-            busy = [node.name for node, part in parts if part.disturbs and not (node.excused or self.silent(node))]
+            parts = [(node, part) for node, part in parts if part.disturbs and not part.was_left]
+            busy = [node.name for node, part in parts if not (node.excused or self.silent(node))]
             assert len(busy) <= limit, f"{name} allows {limit}, and these are in a change: {busy}"
 
     def silent(self, node: Node) -> bool:
@@ -300,14 +302,14 @@ class Cluster:
                 part.withdrawn = part.half
                 self.seen["changes that failed"] += 1
             else:
-                part.done, part.failed, part.withdrawn = asked.get(policy, 0), False, False
+                part.done, part.failed, part.withdrawn, part.was_left = asked.get(policy, 0), False, False, False
 
     def tries_again(self, node: Node) -> None:
         """What is half done disturbs nothing that exists, so it goes on without a turn."""
         asked = generations(node.seen.get("spec", {}))
         for policy, part in node.parts.items():
             if part.half and not part.cursed and not node.dead and self.random.random() < 0.5:
-                part.half = part.failed = part.withdrawn = False
+                part.half = part.failed = part.withdrawn = part.was_left = False
                 part.done = asked.get(policy, 0)
 
     # --- pods ---------------------------------------------------------------------------------------------------------
@@ -357,7 +359,10 @@ class Cluster:
         self.seen["edits"] += 1
 
     def labels(self, node: Node) -> None:
+        before = self.matching(node.name)
         node.pool = self.random.choice("abc")
+        for name in set(before).difference(self.matching(node.name)):
+            node.parts[name].was_left = node.parts[name].disturbs
 
     def pauses(self) -> None:
         name = self.random.choice(sorted(self.policies))

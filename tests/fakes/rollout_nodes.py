@@ -46,6 +46,8 @@ class Part:
     held: bool = False
     """Whether somebody holds what is to be changed, as the agent saw it last."""
     evicts: bool = False
+    was_left: bool = False
+    """Whether labels took the policy away during this change: it counts no more, also if they bring it back (0038)."""
 
     @property
     def free(self) -> bool:
@@ -60,7 +62,7 @@ class Part:
         return self.wants and not self.half and (self.evicts or self.changing or not self.held)
 
     def rest(self) -> None:
-        self.withdrawn = self.changing = self.half = False
+        self.withdrawn = self.changing = self.half = self.was_left = False
 
     def says(self, rng: random.Random, *, may: bool) -> tuple[str, str]:
         """Return state and reason."""
