@@ -116,13 +116,14 @@ class Cluster:
     def write(self, write: Write) -> None:
         if self.random.random() < 0.05:
             self.seen["lost writes"] += 1
-            self.failures = {}
+            self.failures.pop(write.name, None)
             return
         if write.plural == "sriovpolicies":
             self.policies[write.name] = _merged(self.policies[write.name], write.patch)
             return
         node = self.nodes[write.name]
         node.body = _merged(node.body, write.patch)
+        node.stops |= self.failures.get(write.name, {})
         if "spec" in write.patch:
             node.body["metadata"]["generation"] += 1
         note = turns.read_note(node.body)
