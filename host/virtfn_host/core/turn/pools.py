@@ -75,7 +75,9 @@ def pools(
             held, gone = bool(in_use.of(address)), address in withdrawn
             if old_resource is not None and old is not None:
                 moves = old_resource != resource
+                # Nothing of it has changed yet, so what pods are offered does not either.
                 frozen = waits and (old_resource in asked or not _given_up(wanted, function, claim))
+                # A pod has it, or may get it in this very moment.
                 stays = moves and (held or gone or address not in left)
                 if stays or (frozen and (moves or _waits(claim, function, old))):
                     if wanted is not None and wanted.refused:
