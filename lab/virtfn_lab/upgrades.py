@@ -188,6 +188,7 @@ def allocatable_zero(node: Node, resource: str) -> Iterator[Zero]:
     finally:
         watching.terminate()
         thread.join()
+        output.close()
         watching.wait()
 
 
