@@ -22,7 +22,7 @@ def why_node(
     fleet: Fleet, node: NodeSeen, member: MemberSeen | None = None, pods: Sequence[PodSeen] | None = None
 ) -> Explained:
     """Explain a node; its Node and virtfn's pods on it are None where they may not be read."""
-    verdict = _held_up(fleet, node) or node_verdict(node)
+    verdict = _known_better(node_verdict(node), fleet, node)
     points = [
         *_silent(node, member),
         *_pods(node, pods),
@@ -37,12 +37,12 @@ def why_node(
     return explained("node", node.name, verdict, [*_facts(node), *_member(member)], points)
 
 
-def _held_up(fleet: Fleet, node: NodeSeen) -> Verdict | None:
+def _known_better(verdict: Verdict, fleet: Fleet, node: NodeSeen) -> Verdict:
     """Return what holds up a node that takes itself for one that goes on: it knows of no cordon and of no budget."""
-    if node_verdict(node).stand is not Stand.CHANGING:
-        return None
+    if verdict.stand is not Stand.CHANGING:
+        return verdict
     told = (outcome_verdict(policy, node) for policy in fleet.policies if policy.policy.uid in node.state.by_uid)
-    return next((verdict for verdict in told if verdict.stand is Stand.BLOCKED), None)
+    return next((found for found in told if found.stand is Stand.BLOCKED), verdict)
 
 
 def _facts(node: NodeSeen) -> list[Fact]:
