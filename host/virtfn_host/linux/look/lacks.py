@@ -67,9 +67,13 @@ def with_links_seen(
 
 def _link_folders(sysfs: Sysfs, function: Function) -> list[str]:
     """Return the folders of the netdevs that show a function's link."""
-    if function.driver is None or function.vfio_bound or not function.class_code.startswith(NETWORK_CLASS):
+    if not _is_on_network_driver(function):
         return []
     return [f"{sysfs.net_folder(function.address)}/{name}" for name in function.netdevs]
+
+
+def _is_on_network_driver(function: Function) -> bool:
+    return function.driver is not None and not function.vfio_bound and function.class_code.startswith(NETWORK_CLASS)
 
 
 def _with_link(sysfs: Sysfs, function: Function, told: dict[str, ReadAnswer], unreadable: list[Unreadable]) -> Function:
@@ -84,7 +88,7 @@ def _with_link(sysfs: Sysfs, function: Function, told: dict[str, ReadAnswer], un
 
 def rdma_of(sysfs: OneLook, function: Function, unreadable: list[Unreadable]) -> tuple[RdmaDevice, ...]:
     """Return the RDMA devices of a function; append what cannot be read to `unreadable`. A driver of vfio has none."""
-    if function.driver is None or function.vfio_bound or not function.class_code.startswith(NETWORK_CLASS):
+    if not _is_on_network_driver(function):
         return ()
     try:
         names = rdma.names_of(sysfs, function.address, function.netdevs)
