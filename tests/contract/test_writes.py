@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from hardware import Lab
 
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.linux.touch.overrides import overrides_of
+
 
 @pytest.mark.parametrize(
     ("value", "answer"),
@@ -57,15 +60,19 @@ def test_with_autoprobe_vfs_come_on_their_network_driver(lab: Lab) -> None:
     assert lab.sysfs.bound_driver(vf) == "igbvf"
 
 
+def override(lab: Lab, vf: PciAddress) -> object:
+    return overrides_of(lab.sysfs, [vf], None)[vf]
+
+
 def test_an_empty_write_clears_no_override_and_a_newline_does(lab: Lab) -> None:
     (vf,) = lab.make(lab.pf, 1)
     path = lab.sysfs.device(vf, "driver_override")
-    assert lab.sysfs.override(vf) is None
+    assert override(lab, vf) is None
     lab.raw(path, "anything")
     lab.raw(path, "")
-    assert lab.sysfs.override(vf) == "anything"
+    assert override(lab, vf) == "anything"
     lab.raw(path, "\n")
-    assert lab.sysfs.override(vf) is None
+    assert override(lab, vf) is None
     assert lab.errno(path, "x" * 5000) == EINVAL
 
 
@@ -74,7 +81,7 @@ def test_an_override_does_not_outlive_its_vf(lab: Lab) -> None:
     lab.raw(lab.sysfs.device(vf, "driver_override"), "vfio-pci")
     lab.raw(lab.sysfs.device(lab.pf, "sriov_numvfs"), "0")
     (vf,) = lab.make(lab.pf, 1)
-    assert lab.sysfs.override(vf) is None
+    assert override(lab, vf) is None
 
 
 def test_bind_needs_a_driver_that_is_loaded_and_asked_for(lab: Lab) -> None:

@@ -28,7 +28,9 @@ from virtfn_host.core.values.tries import MOST, Destruction
 from virtfn_host.executor import Executor
 from virtfn_host.linux.act import made
 from virtfn_host.linux.act.apply import apply
-from virtfn_host.linux.errors import TriesUnreadableError
+from virtfn_host.linux.errors import SysfsReadError, TriesUnreadableError
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.overrides import overrides_of
 from virtfn_host.process.serve import Host
 
 PF = PciAddress(0, 1, 0, 0)
@@ -65,9 +67,15 @@ def rebound(kernel: FakeKernel, index: int = 0, wish: str = "a") -> list[StepRes
     vf = sysfs.vf_addresses(PF)[index]
     ref = FunctionRef(pf=PF, index=index, address=vf)
     steps: list[Step] = [Unbind(function=ref, expects=driver)] if (driver := sysfs.bound_driver(vf)) else []
-    if (now := sysfs.override(vf)) != "vfio-pci":
+    if (now := override_of(sysfs, vf)) != "vfio-pci":
         steps.append(SetDriverOverride(function=ref, value="vfio-pci", expects=now))
     return list(apply(wished(wish, *steps, Bind(function=ref, driver="vfio-pci")), kernel.machine()).results)
+
+
+def override_of(sysfs: Sysfs, address: PciAddress) -> str | None:
+    found = overrides_of(sysfs, [address], None)[address]
+    assert not isinstance(found, SysfsReadError)
+    return found
 
 
 def unbound(kernel: FakeKernel) -> int:
@@ -103,7 +111,7 @@ def test_a_pf_that_is_handed_out_whole_is_unbound_three_times_though_its_driver_
     ref = FunctionRef(pf=PF, index=None, address=PF)
     for _ in range(8):
         sysfs = kernel.machine().sysfs
-        driver, override = sysfs.bound_driver(PF), sysfs.override(PF)
+        driver, override = sysfs.bound_driver(PF), override_of(sysfs, PF)
         steps: list[Step] = [Unbind(function=ref, expects=driver)] if driver else []
         if override != "vfio-pci":
             steps.append(SetDriverOverride(function=ref, value="vfio-pci", expects=override))

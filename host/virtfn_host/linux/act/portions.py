@@ -1,7 +1,8 @@
 """Steps that are carried out together: one by one, waiting would take longer than the work (docs/decisions/0009)."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.report import Outcome, StepResult, ended
@@ -29,6 +30,7 @@ from virtfn_host.linux.act.made import expect_made
 from virtfn_host.linux.act.told import told
 from virtfn_host.linux.errors import BindFailedError, HostError, StuckError, SysfsReadError
 from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.overrides import Override, overrides_of
 from virtfn_host.linux.touch.writer import MAX_CHILDREN
 
 PORTION = 32
@@ -50,20 +52,48 @@ class Portion:
         """
         if self.ready is None:
             self.ready = {}
+            places: dict[int, PciAddress] = {}
             for number, step in enumerate(self.steps):
-                try:
+                with self._noting(number, work):
                     address = address_of(work, step.function)
                     work.wall.expect_spare(address)
-                    write = _write_of(step, address, work.machine.sysfs)
+                    places[number] = address
+            overrides = self._overrides(places, work)
+            for number, address in places.items():
+                step = self.steps[number]
+                with self._noting(number, work):
+                    write = _write_of(step, address, work.machine.sysfs, overrides)
                     _expect_driver(step, address, work)
                     remember(work, step.function.pf, whole=step.function.index is None)
                     self.ready[number] = address, write
-                except HostError as error:
-                    self.errors[number] = error
-                except ValueError as error:
-                    path = work.machine.sysfs.device(step.function.pf)
-                    self.errors[number] = SysfsReadError(path, OSError(f"not what a kernel writes: {error}"))
         return self.ready
+
+    def verify(self, answers: Sequence[HostError | None], work: PfApply) -> None:
+        """Note the errors of what was written: those of the writes, and what was made instead of what was asked."""
+        ready = self.check(work)
+        told = dict(zip(ready, answers, strict=True))
+        # Behind our own blocked write a read would hang.
+        overrides = self._overrides({number: ready[number][0] for number in ready if told[number] is None}, work)
+        for number, answer in told.items():
+            wrong = _wrong(self.steps[number], ready[number][0], answer, work.machine.sysfs, overrides)
+            if wrong is not None:
+                self.errors[number] = wrong
+
+    def _overrides(self, places: Mapping[int, PciAddress], work: PfApply) -> dict[PciAddress, Override]:
+        """Read the overrides of those functions whose overrides are written, in one go."""
+        addresses = [place for number, place in places.items() if isinstance(self.steps[number], SetDriverOverride)]
+        return overrides_of(work.machine.sysfs, addresses, work.machine.reader)
+
+    @contextmanager
+    def _noting(self, number: int, work: PfApply) -> Iterator[None]:
+        """Note an error as that of the step with this number."""
+        try:
+            yield
+        except HostError as error:
+            self.errors[number] = error
+        except ValueError as error:
+            path = work.machine.sysfs.device(self.steps[number].function.pf)
+            self.errors[number] = SysfsReadError(path, OSError(f"not what a kernel writes: {error}"))
 
 
 class Links:
@@ -96,9 +126,7 @@ def together(portion: Portion, following: Portion | None, work: PfApply) -> list
         _at_once(steps[0]),
         meanwhile=lambda: following.check(work) if following else None,
     )
-    for (number, (address, _)), answer in zip(ready.items(), answers, strict=True):
-        if (wrong := _wrong(steps[number], address, answer, work.machine.sysfs)) is not None:
-            errors[number] = wrong
+    portion.verify(answers, work)
     share = (time.monotonic() - started) / len(steps)
     return [
         ended(step, Outcome.FAILED, errors[n].reason, told(step, errors[n], work), share)
@@ -144,25 +172,37 @@ def set_links(steps: Sequence[SetLink], work: PfApply) -> list[StepResult]:
     ]
 
 
-def _write_of(step: SetDriverOverride | Bind, address: PciAddress, sysfs: Sysfs) -> tuple[str, str]:
+def _write_of(
+    step: SetDriverOverride | Bind, address: PciAddress, sysfs: Sysfs, overrides: Mapping[PciAddress, Override]
+) -> tuple[str, str]:
     """Check what the step expects, then return path and value of its write."""
     if isinstance(step, Bind):
         expect(f"driver of {address}", sysfs.bound_driver(address), None)
         return sysfs.driver(step.driver, "bind"), str(address)
-    expect(f"driver_override of {address}", sysfs.override(address), step.expects)
+    expect(f"driver_override of {address}", _known(overrides[address]), step.expects)
     # A newline clears it; an empty string does nothing at all (measured: tests/contract/test_writes.py).
     return sysfs.device(address, "driver_override"), step.value or "\n"
 
 
+def _known(override: Override) -> str | None:
+    if isinstance(override, SysfsReadError):
+        raise override
+    return override
+
+
 def _wrong(
-    step: SetDriverOverride | Bind, address: PciAddress, answer: HostError | None, sysfs: Sysfs
+    step: SetDriverOverride | Bind,
+    address: PciAddress,
+    answer: HostError | None,
+    sysfs: Sysfs,
+    overrides: Mapping[PciAddress, Override],
 ) -> HostError | None:
     """The error of a step, or None. What it made is read even where the kernel reported success."""
     if isinstance(answer, StuckError) or (answer is not None and not isinstance(step, Bind)):
         return answer
     try:
         if isinstance(step, SetDriverOverride):
-            expect_made(f"driver_override of {address}", sysfs.override(address), step.value)
+            expect_made(f"driver_override of {address}", _known(overrides[address]), step.value)
         elif (driver := sysfs.bound_driver(address)) != step.driver and answer is not None:
             failed = BindFailedError(str(answer))
             failed.errno = answer.errno

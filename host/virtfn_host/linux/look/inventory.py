@@ -44,7 +44,8 @@ from virtfn_host.linux.netlink.asks import Netlink
 from virtfn_host.linux.netlink.shown import with_links
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.rdma import is_exclusive
-from virtfn_host.linux.read.sysfs import Sysfs, override_text
+from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.touch.overrides import Override, overrides_of
 from virtfn_host.linux.touch.ports import ports_of
 from virtfn_host.linux.touch.reader import Reader
 
@@ -62,36 +63,29 @@ class _Look:
     guids: Netlink | None = None
     """Tells the GUIDs of InfiniBand VFs, where link settings are not asked for."""
     unreadable: list[Unreadable] = field(default_factory=list)
-    ahead: dict[PciAddress, str | SysfsReadError | None] = field(default_factory=dict)
-    """`driver_override` of some functions, read by the reader in one go."""
+    ahead: dict[PciAddress, Override] = field(default_factory=dict)
+    """`driver_override` of some functions, read in one go."""
 
     def read_ahead(self, addresses: Iterable[PciAddress]) -> None:
         """Ask for the override of all of these in one message; meanwhile read what is needed next."""
-        if self.reader is not None:
-            wanted = [address for address in addresses if address not in self.ahead]
-            paths = [self.sysfs.device(address, "driver_override") for address in wanted]
+        wanted = [address for address in addresses if address not in self.ahead]
 
-            def meanwhile() -> None:
-                for address in wanted:
-                    with contextlib.suppress(SysfsReadError, ValueError):  # the later read raises it again
-                        self.sysfs.bound_driver(address)
-                        self.sysfs.group(address)
+        def meanwhile() -> None:
+            for address in wanted:
+                with contextlib.suppress(SysfsReadError, ValueError):  # the later read raises it again
+                    self.sysfs.bound_driver(address)
+                    self.sysfs.group(address)
 
-            self.ahead |= zip(wanted, self.reader.read_each(paths, meanwhile), strict=True)
+        self.ahead |= overrides_of(self.sysfs, wanted, self.reader, meanwhile)
 
     def override(self, address: PciAddress) -> str | None:
-        """Read `driver_override`, which hangs on Linux 6.1 while a write is blocked."""
-        try:
-            if self.reader is None:
-                return self.sysfs.override(address)
-            if address not in self.ahead:
-                self.read_ahead([address])
-            if isinstance(found := self.ahead[address], SysfsReadError):
-                raise found
-            return override_text(found)
-        except SysfsReadError as error:
-            self.lose(address, error)
+        """Return `driver_override`."""
+        if address not in self.ahead:
+            self.read_ahead([address])
+        if isinstance(found := self.ahead[address], SysfsReadError):
+            self.lose(address, found)
             return None
+        return found
 
     def ports(self, address: PciAddress) -> tuple[Port, ...]:
         """Read the own netdevs of a function that is not a VF; none if they are unknown."""

@@ -204,10 +204,6 @@ class Sysfs:
         """Return the driver that a function is bound to, or None."""
         return self.link(self.device(address, "driver"))
 
-    def override(self, address: PciAddress) -> str | None:
-        """Return `driver_override`, or None when it is cleared."""
-        return override_text(self.read(self.device(address, "driver_override")))
-
     def group(self, address: PciAddress) -> int | None:
         """Return the IOMMU group of a function, or None where there is no IOMMU for it."""
         path = self.device(address, "iommu_group")

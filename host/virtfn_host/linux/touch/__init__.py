@@ -48,12 +48,13 @@ as a function that is enabled without a driver while a process has an `unbind` o
 of VFs. While virtfn itself writes, no look asks, because its read would hang behind our own write. Between the question
 and our write another program may still begin one. Then ours queues, is late, and counts as blocked.
 
-Reads that hang. On Linux 6.1 `driver_override` hangs behind a blocked write, too, so each look reads it by a `Reader`,
-in a child. Some attributes of netdevs hang while a driver hangs under rtnetlink's lock (`ports.py`); a `Reader` takes
-these, too, in children of their own (measured: tests/unit/host/test_reads_under_a_lock.py). After one read hangs,
-further ones of its kind fail at once until that one returns. The readers of a host process have their children in one
-process (measured: tests/unit/host/test_readers_share_a_process.py). Only `Canary` reads `sriov_numvfs`: everything
-else counts VFs by their `virtfnN` links.
+Reads that hang. On Linux 6.1 `driver_override` hangs behind a blocked write, too, so looks and steps read it by a
+`Reader`, in a child (measured: tests/unit/host/test_overrides_that_hang.py). Some attributes of netdevs hang while a
+driver hangs under rtnetlink's lock (`ports.py`); a `Reader` takes these, too, in children of their own (measured:
+tests/unit/host/test_reads_under_a_lock.py). After one read hangs, further ones of its kind fail at once until that one
+returns. The readers of a host process have their children in one process (measured:
+tests/unit/host/test_readers_share_a_process.py). Only `Canary` reads `sriov_numvfs`: everything else counts VFs by
+their `virtfnN` links.
 
 `Modprobe` starts a process of its own with a deadline. It writes nothing to sysfs, so it is killed when it is late.
 """
