@@ -91,7 +91,7 @@ REFUSED = [
         ("puts a finalizer on a SriovNode", "PATCH", f"{NODES}/{OWN}", FINALIZERS, "finalizers"),
         ("labels a SriovNode", "PATCH", f"{NODES}/{OWN}", LABELS, "labels"),
         ("annotates a SriovNode", "PATCH", f"{NODES}/{OWN}", {"metadata": {"annotations": {"a": "b"}}}, "annotations"),
-        ("notes a long turn", "PATCH", f"{NODES}/{OWN}", _turn("x" * 256), "annotations"),
+        ("notes a long turn", "PATCH", f"{NODES}/{OWN}", _turn("x" * 512), "annotations"),
         ("evicts whatever has a name", "POST", EVICTION, _eviction(), "by its uid"),
         ("evicts without a grace period", "POST", EVICTION, _eviction("u", gracePeriodSeconds=0), "grace period"),
         ("evicts a pod of virtfn", "POST", f"{PODS}/any/eviction", _eviction("u", NAMESPACE), "none of virtfn"),

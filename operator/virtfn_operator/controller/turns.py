@@ -50,6 +50,9 @@ MOST_MARKS = 8
 EVERY = "ffffffff"
 """Marks of failed policies in one note; where more failed, this one stands for every policy of the node."""
 
+LIMIT = 512
+"""Characters of a note; the chart's admission policy allows no more."""
+
 MOST_TURNS = 10**15 - 1
 """The highest number of a turn; a note with a higher one could not be read back."""
 
@@ -117,7 +120,7 @@ def fresh(state: NodeState, now: datetime, before: Note | None = None) -> Note:
 def read_note(body: object) -> Note | None:
     """Read the note on a SriovNode; None where there is none, or an invalid one."""
     text = mapping(mapping(mapping(body).get("metadata")).get("annotations")).get(ANNOTATION)
-    match = _NOTE.fullmatch(text) if isinstance(text, str) and len(text) < 256 else None
+    match = _NOTE.fullmatch(text) if isinstance(text, str) and len(text) < LIMIT else None
     if match is None:
         return None
     try:
