@@ -46,10 +46,18 @@ class HostInMemory:
         self._executor = Executor(self.machine, self._canary)
         self._host = Host(self._executor, reader=None)
 
-    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = (), macs: bool = False) -> Observation:
+    async def observe(
+        self,
+        *,
+        links: bool = False,
+        netdevs: Iterable[str] = (),
+        macs: bool = False,
+        users_of: Iterable[PciAddress] = (),
+    ) -> Observation:
         """See ports.HostProcess."""
         try:
-            return self._host.observe(Look(links=links, netdevs=tuple(netdevs), macs=macs))
+            look = Look(links=links, netdevs=tuple(netdevs), macs=macs, users_of=tuple(users_of))
+            return self._host.observe(look)
         except HostError as error:
             raise HostRefused(error.reason, str(error)) from error
 

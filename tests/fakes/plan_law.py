@@ -111,9 +111,11 @@ class PlanNode:
                 self.kernel.close_device(PciAddress.parse(device))
 
     # host process, kubelet, files, own object: see virtfn_operator.agent.ports
-    async def observe(self, *, links: bool = False, netdevs: Any = (), macs: bool = False) -> Observation:
+    async def observe(
+        self, *, links: bool = False, netdevs: Any = (), macs: bool = False, users_of: Any = ()
+    ) -> Observation:
         """See ports.HostProcess."""
-        return await self.host.observe(links=links, netdevs=netdevs, macs=macs)
+        return await self.host.observe(links=links, netdevs=netdevs, macs=macs, users_of=users_of)
 
     async def apply(self, plan: Plan, on_result: Any) -> Report:
         """See ports.HostProcess; notes what was carried out."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation
@@ -44,15 +45,22 @@ class HostClient:
     def __init__(self, socket_path: Path | str) -> None:
         self._path = str(socket_path)
 
-    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = (), macs: bool = False) -> Observation:
+    async def observe(
+        self,
+        *,
+        links: bool = False,
+        netdevs: Iterable[str] = (),
+        macs: bool = False,
+        users_of: Iterable[PciAddress] = (),
+    ) -> Observation:
         """Look at the machine once; with `links` also at link settings of VFs, with `netdevs` for netdevs so named,
-        with `macs` for permanent MACs that sysfs does not show.
+        with `macs` for permanent MACs that sysfs does not show, with `users_of` for who has these functions open.
 
         Raises:
             HostUnreachable: no answer within OBSERVE_DEADLINE seconds.
             HostRefused: the machine cannot be read.
         """
-        look = Look(links=links, netdevs=tuple(netdevs), macs=macs)
+        look = Look(links=links, netdevs=tuple(netdevs), macs=macs, users_of=tuple(users_of))
         try:
             async with asyncio.timeout(OBSERVE_DEADLINE), self._asked("observe", look) as reader:
                 return value(Observation, await _answer(reader, "observation"))

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import CodecError, decode, encode
 from virtfn_host.core.values.kept import EMPTY, KeptConfig
 from virtfn_host.core.values.names import AtMost, ShownName
@@ -46,6 +47,8 @@ class Look:
     """Netdevs that policies name: if no function has one of these names, alternative names are looked at, too."""
     macs: bool = False
     """Whether policies name permanent MACs: then those that sysfs does not show are looked at, too."""
+    users_of: Annotated[tuple[PciAddress, ...], AtMost(MANY)] = ()
+    """Functions of which the processes are to be named that have them open through vfio."""
 
 
 def line(word: str, value: object = None) -> bytes:

@@ -72,6 +72,8 @@ class Host:
         self._keeping = threading.Lock()
         self.machine = executor.machine
         self._reader = reader
+        self._users: dict[str, str] = {}
+        """The process that had each node open which was asked for."""
         self._looks = threading.BoundedSemaphore(LOOKS)
         self._looking = threading.Lock()
         self._applying = threading.Lock()
@@ -112,7 +114,9 @@ class Host:
             tries, tries_error = _tried(machine, self._reader)
         return Observation(
             inventory=inventory,
-            evidence=evidence(sysfs, inventory, netlink=machine.netlink),
+            evidence=evidence(
+                sysfs, inventory, users_of=frozenset(look.users_of), last=self._users, netlink=machine.netlink
+            ),
             originals=originals,
             claims=claims,
             journal_error=journal_error,

@@ -37,6 +37,9 @@ class Found:
     """Functions that were published as unhealthy and that the kubelet had stopped to offer before it was asked for the
     pods."""
 
+    taken: frozenset[PciAddress] = frozenset()
+    """Functions that a process of no pod has had open for longer than one look."""
+
     @property
     def inventory(self) -> Inventory:
         """The functions of the machine."""

@@ -48,6 +48,7 @@ from virtfn_operator.agent.ports import (
     Patience,
 )
 from virtfn_operator.agent.recall import recalled, unsure
+from virtfn_operator.agent.users import Users
 from virtfn_operator.api.node_spec import offered_here
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class NodeMachine:
         self._wall = wall
         self._domains = domains
         self._damping = Damping()
+        self._users = Users()
         self._offering = Offering(kubelet=kubelet, files=files, patience=patience, now=now, wall=wall)
         self._published: PoolSet | None = None
         self._recalled = False
@@ -103,11 +105,17 @@ class NodeMachine:
         links = config is not None and any(pool.link is not None for p in config.policies for pool in p.pools)
         named = () if config is None else netdevs_named(config.policies)
         macs = config is not None and names_macs(config.policies)
-        observation = await self._host.observe(links=links, netdevs=named, macs=macs)
+        asked = self._users.to_ask(self._now())
+        observation = await self._host.observe(links=links, netdevs=named, macs=macs, users_of=asked)
         left = await self._left()  # before the pods are read: what it shows could not be given to a pod after that
         found = await asyncio.to_thread(_decide, config, observation, await self._pods(), self._now())
-        found = replace(found, left=left)
+        found = replace(found, left=left, taken=self._users.look(found.in_use, asked, self._now()))
         return self._damping.judge(found, now=self._now(), wall=self._wall())
+
+    @property
+    def asks(self) -> bool:
+        """Whether the next look tells more: who has open what no pod is known to have."""
+        return bool(self._users.to_ask(self._now()))
 
     async def _left(self) -> frozenset[PciAddress]:
         """Return what was published as unhealthy and is not offered any more; nothing while the kubelet is silent."""
@@ -176,6 +184,7 @@ class NodeMachine:
             previous=unsure(previous, found.config, desired) if self._recalled else previous,
             withdrawn=withdrawn,
             left=found.left,
+            taken=found.taken,
         )
         offered = _allowed(offered, self._domains)
         # Read the file each time: if it was removed or damaged, new pods must not wait for the next change.

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Pod
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation
@@ -55,9 +56,16 @@ class Patience:
 class HostProcess(Protocol):
     """The host process (`virtfn_host.process.client.HostClient`)."""
 
-    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = (), macs: bool = False) -> Observation:
-        """Look at the machine, with link settings of VFs if `links`, for netdevs of these names, and with permanent
-        MACs of netdevs that have another now if `macs`."""
+    async def observe(
+        self,
+        *,
+        links: bool = False,
+        netdevs: Iterable[str] = (),
+        macs: bool = False,
+        users_of: Iterable[PciAddress] = (),
+    ) -> Observation:
+        """Look at the machine, with link settings of VFs if `links`, for netdevs of these names, with permanent MACs of
+        netdevs that have another now if `macs`, and for the processes that have functions of `users_of` open."""
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
         """Carry out a plan under the in-use lock."""

@@ -52,6 +52,8 @@ async def answered(machine: NodeMachine, request: bytes, *, version: str, domain
     try:
         generation, spec = _read(request, domains)
         found = await machine.look(asked_config(spec))
+        if machine.asks:
+            found = await machine.look(asked_config(spec))
     except CodecError as error:
         return dict(refusal(Reason.INVALID_POLICY, f"the request cannot be read: {error}"))
     except (HostRefused, HostUnreachable) as error:

@@ -35,13 +35,21 @@ def published(
     previous: PoolSet = EMPTY,
     withdrawn: frozenset[PciAddress] = frozenset(),
     left: frozenset[PciAddress] = frozenset(),
+    taken: frozenset[PciAddress] = frozenset(),
     originals: tuple[Original, ...] = (),
 ) -> PoolSet:
     desired = resolve(NodeConfig(policies=policies), inventory, originals).desired
     use = in_use or InUse(holders=())
     made = plan(inventory, desired, use)
     return pools(
-        desired=desired, inventory=inventory, in_use=use, plan=made, previous=previous, withdrawn=withdrawn, left=left
+        desired=desired,
+        inventory=inventory,
+        in_use=use,
+        plan=made,
+        previous=previous,
+        withdrawn=withdrawn,
+        left=left,
+        taken=taken,
     )
 
 

@@ -90,3 +90,36 @@ def test_a_killed_process_is_seen_by_the_thread_that_still_sits_in_the_kernel(tm
     (tmp_path / "proc/7/task/7/fd").mkdir(parents=True)
     (thread / "3").symlink_to("/dev/vfio/11")
     assert nodes(tmp_path).user("/dev/vfio/11") == Process(pid=7, command="qemu-system-x86")
+
+
+def test_the_process_that_had_it_open_last_is_looked_at_first_and_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_process(tmp_path, 7, "/dev/null")
+    a_process(tmp_path, 4242, "/dev/vfio/11")
+    sysfs, last = Sysfs(tmp_path / "sys", tmp_path / "dev", tmp_path / "proc"), dict[str, str]()
+    assert OpenNodes(sysfs, last).user("/dev/vfio/11") is not None
+    asked: list[str] = []
+    readlink = os.readlink
+
+    def noted(path: str) -> str:
+        asked.append(path)
+        return readlink(path)
+
+    monkeypatch.setattr(os, "readlink", noted)
+    found = OpenNodes(sysfs, last).user("/dev/vfio/11")
+    assert found == Process(pid=4242, command="qemu-system-x86")
+    assert {Path(path).parts[-3] for path in asked} == {"4242"}
+
+
+@pytest.mark.parametrize("now", ["another", "nobody"])
+def test_one_that_has_closed_it_is_forgotten(tmp_path: Path, now: str) -> None:
+    a_process(tmp_path, 4242, "/dev/vfio/11")
+    sysfs, last = Sysfs(tmp_path / "sys", tmp_path / "dev", tmp_path / "proc"), dict[str, str]()
+    assert OpenNodes(sysfs, last).user("/dev/vfio/11") is not None
+    (tmp_path / "proc/4242/fd/0").unlink()
+    if now == "another":
+        a_process(tmp_path, 99, "/dev/vfio/11")
+    user = OpenNodes(sysfs, last).user("/dev/vfio/11")
+    assert user == (Process(pid=99, command="qemu-system-x86") if now == "another" else None)
+    assert last == ({"/dev/vfio/11": "99"} if now == "another" else {})

@@ -55,6 +55,7 @@ class FakeNode:
         self.kernel.register("vfio-pci")
         self.host = HostInMemory(self.kernel)
         self.links_asked: list[bool] = []
+        self.users_asked: list[tuple[PciAddress, ...]] = []
         self.applied: list[Step] = []
         self.pods: dict[str, tuple[Pod, ...]] = {}
         self.host_away = self.kubelet_away = self.api_away = self.plugin_away = False
@@ -151,11 +152,19 @@ class FakeNode:
         self.kernel.fail["bind"] = errno.EINVAL
 
     # host
-    async def observe(self, *, links: bool = False, netdevs: Iterable[str] = (), macs: bool = False) -> Observation:
+    async def observe(
+        self,
+        *,
+        links: bool = False,
+        netdevs: Iterable[str] = (),
+        macs: bool = False,
+        users_of: Iterable[PciAddress] = (),
+    ) -> Observation:
         self.links_asked.append(links)
+        self.users_asked.append(tuple(users_of))
         if self.host_away:
             raise HostUnreachable("no host process")
-        return await self.host.observe(links=links, netdevs=netdevs, macs=macs)
+        return await self.host.observe(links=links, netdevs=netdevs, macs=macs, users_of=users_of)
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
         def ended(result: StepResult) -> None:

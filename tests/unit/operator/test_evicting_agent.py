@@ -2,20 +2,9 @@
 
 from typing import Any
 
-from virtfn_host.core.turn.policy import policy_config
-from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
+from evicting import evicting
+
 from virtfn_host.core.values.holders import Pod
-
-
-def evicting(count: int = 1, when: str = "Evict") -> NodeConfig:
-    spec = {
-        "devices": [{"vendor": "8086"}],
-        "virtualFunctions": {"count": count, "pools": [{"resourceName": "fast"}]},
-        "disruption": {"whenInUse": when},
-    }
-    policy = policy_config(name="fast", uid="u1", generation=1, spec=spec)
-    assert isinstance(policy, PolicyConfig)
-    return NodeConfig(policies=(policy,))
 
 
 async def serving(fake_node: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evicting import evicting
 
 from virtfn_host.core.values.desired import NodeConfig
 from virtfn_operator.agent.machine import NodeMachine
@@ -61,6 +62,16 @@ async def test_a_held_vf_blocks_and_what_follows_is_told(fake_node: Any) -> None
     assert "default/dpdk-0" in part["blocked"][0]["message"]
     assert part["later"][0] == "0000:01:00.0: set sriov_numvfs 2 -> 0, detaching every VF"
     assert not any("sriov_numvfs" in step for step in part["steps"])
+
+
+async def test_the_pod_of_an_init_container_would_be_evicted_and_a_program_of_the_host_is_named(fake_node: Any) -> None:
+    node = fake_node("vfio-pci", "vfio-pci")
+    node.open(0)
+    (part,) = (await asked(node, evicting(1)))["pfs"]
+    assert "process 4242 (python3) has its group open" in part["blocked"][0]["message"]
+    uid = "8d2c1e5a-0000-1111-2222-333344445555"
+    (node.kernel.root / "proc/4242/cgroup").write_text(f"0::/kubepods/burstable/pod{uid}/1f\n")
+    assert (await asked(node, evicting(1)))["evict"] == [f"with uid {uid}"]
 
 
 async def test_a_kubelet_that_does_not_answer_makes_everything_count_as_in_use(fake_node: Any) -> None:

@@ -16,6 +16,7 @@ from virtfn_deviceplugin.grant.functions import shown
 from virtfn_deviceplugin.grant.granted import AllocateRefusedError, grant
 from virtfn_deviceplugin.grant.offer import PoolOffer
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.holders import Pod
 from virtfn_host.core.values.offered import DevicePool, PoolDevice
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux import poolfile
@@ -176,9 +177,11 @@ def test_the_one_that_a_pod_has_stays_the_one_until_the_pod_ends(tmp_path: Path)
         assert node.fake is not None
         assert healthy(node) == {second}
         node.fake.open_device(second)
+        node.neighbours.pods[str(second)] = (Pod(namespace="default", name="dpdk-0"),)
         asked(node, whole("left", {"address": str(second)}), whole("right", {"address": str(first)}))
         assert healthy(node) == {second}
         node.fake.close_device(second)
+        node.neighbours.pods.clear()
         node.turn()
         assert healthy(node) == {second}
 

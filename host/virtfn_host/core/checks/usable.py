@@ -12,6 +12,7 @@ The checks and their callers, in the order of the remedies (first the problems t
     the kernel           drivers.driver_trouble                          plan, explain, preflight of a node
     its group            shared_group                                    plan, verify, pools, explain
     its holders          held                                            plan, explain
+                         open_outside                                    pools
     once it is bound     healthy.usable, which asks some of these again  verify, pools, explain
 
 A property test (tests/unit/core/test_usable.py) holds the law: `explain` says "works" exactly where `bind` plans it,
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 
 from virtfn_host.core.checks.groups import HARMLESS_DRIVERS, spoilers
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.holders import Holder, holder_text
+from virtfn_host.core.values.holders import Cause, Holder, holder_text
 from virtfn_host.core.values.model import Function, Inventory, IommuGroup, Unreadable, Vf
 from virtfn_host.core.values.reasons import Reason
 
@@ -209,6 +210,24 @@ def held(holders: Sequence[Holder], driver: str | None, wanted: str | None) -> H
     unknown = all(holder.unknown for holder in holders)
     remedy = "unknown use counts as in use" if unknown else "end that use first"
     return Hindrance(reason=Reason.VFS_IN_USE, message=text, remedy=remedy)
+
+
+def open_outside(holders: Sequence[Holder]) -> Hindrance | None:
+    """Check that no process outside of pods has the function open: vfio lets in one program, so a pod would be refused.
+
+    Allocate asks the kernel and refuses it, too (device plugin). But the kubelet would offer it to the next pod again.
+    """
+    outside = next(filter(is_outside, holders), None)
+    if outside is None or any(holder.by_pod for holder in holders):
+        return None
+    text = f"is in use, by no pod: {holder_text(outside)}"
+    return Hindrance(reason=Reason.NOT_USABLE, message=text, remedy="end that process, or leave the function to it")
+
+
+def is_outside(holder: Holder) -> bool:
+    """Whether a holder is a process of no pod that has the function itself open through vfio."""
+    through_vfio = holder.cause in (Cause.GROUP_OPEN, Cause.CDEV_OPEN) and holder.member is None
+    return through_vfio and holder.process is not None and holder.process.pod_uid is None
 
 
 def names_of(holders: Iterable[Holder]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from virtfn_host.core.checks.healthy import in_place, usable
 from virtfn_host.core.checks.mtu import short_of
 from virtfn_host.core.checks.sharing import Offer, withheld
-from virtfn_host.core.checks.usable import Hindrance, first
+from virtfn_host.core.checks.usable import Hindrance, first, open_outside
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.choice import ANY
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
@@ -51,6 +51,7 @@ def pools(
     previous: PoolSet,
     withdrawn: Set[PciAddress],
     left: Set[PciAddress] = frozenset(),
+    taken: Set[PciAddress] = frozenset(),
 ) -> PoolSet:
     """Decide which functions to publish.
 
@@ -60,6 +61,7 @@ def pools(
         withdrawn: functions that a change is about to touch: offered as unhealthy, reason Reconfiguring.
         left: functions that were published as unhealthy, and that the kubelet had stopped to offer before `in_use` was
             read. Only these leave their pool: a pod that no look has shown yet may be given any other.
+        taken: functions that a process of no pod has had open for longer than one look: offered as unhealthy.
     """
     previous = previous if previous.boot_id == inventory.boot_id else _nothing(inventory)
     before, terms = _by_address(previous), {pool.resource_name: pool for pool in previous.pools}
@@ -72,7 +74,8 @@ def pools(
         for function, claim in _claims(pf, wanted):
             address, resource = function.address, claim.resource_name if claim else None
             old_resource, old = before.get(address, (None, None))
-            held, gone = bool(in_use.of(address)), address in withdrawn
+            holders, gone = in_use.of(address), address in withdrawn
+            held, outside = bool(holders), open_outside(holders) if address in taken else None
             if old_resource is not None and old is not None:
                 moves = old_resource != resource
                 # Nothing of it has changed yet, so what pods are offered does not either.
@@ -85,12 +88,12 @@ def pools(
                     if not frozen or old.reason not in _TERMS_LOST:
                         extras = terms[old_resource].extras
                         gone, held = gone or not frozen, held and not frozen
-                        old = _kept(old, extras, function, inventory, withdrawn=gone, held=held)
+                        old = _kept(old, extras, function, inventory, outside, withdrawn=gone, held=held)
                     offers[old_resource][address] = old
                     kept.add(address)
                     continue
             if claim is not None and resource is not None:
-                offers[resource][address] = _offered(claim, function, inventory, withdrawn=gone)
+                offers[resource][address] = _offered(claim, function, inventory, outside, withdrawn=gone)
     served = (a for a, (_, device) in before.items() if device.healthy or device.reason in _UNKNOWN)
     _share_out(offers, inventory, in_use, frozenset(served))
     for address, (resource, device) in _out_of_sight(before, inventory).items():
@@ -191,8 +194,11 @@ def _in_a_word(device: PoolDevice) -> PoolDevice:
     return replace(device, message=None)
 
 
-def _offered(claim: DesiredFunction, function: Function, inventory: Inventory, *, withdrawn: bool) -> PoolDevice:
-    found = first(*usable(claim, function, inventory), _unmet(claim, function), _short(claim, function, inventory))
+def _offered(
+    claim: DesiredFunction, function: Function, inventory: Inventory, outside: Hindrance | None, *, withdrawn: bool
+) -> PoolDevice:
+    unlike = _unmet(claim, function), _short(claim, function, inventory)
+    found = first(*usable(claim, function, inventory), *unlike, outside)
     # The driver with which pods may have it: a wait that begins now must not offer it on what another program bound.
     driver = (function.driver if in_place(claim, function) else None) or claim.driver or ""
     device = _device(function, driver, found, withdrawn=withdrawn)
@@ -214,7 +220,14 @@ def _short(claim: DesiredFunction, function: Function, inventory: Inventory) -> 
 
 
 def _kept(
-    old: PoolDevice, extras: Extras, function: Function, inventory: Inventory, *, withdrawn: bool, held: bool
+    old: PoolDevice,
+    extras: Extras,
+    function: Function,
+    inventory: Inventory,
+    outside: Hindrance | None,
+    *,
+    withdrawn: bool,
+    held: bool,
 ) -> PoolDevice:
     """Keep an earlier offer. It, too, is healthy only if a pod could use it."""
     was = DesiredFunction(
@@ -225,7 +238,7 @@ def _kept(
         unsafe_no_iommu=old.no_iommu,
         extras=extras,
     )
-    found = first(*usable(was, function, inventory))
+    found = first(*usable(was, function, inventory), outside)
     if held:
         text, remedy = "is no longer in this pool, but something still uses it", "it leaves when it is free"
         found = Hindrance(reason=Reason.VFS_IN_USE, message=text, remedy=remedy)

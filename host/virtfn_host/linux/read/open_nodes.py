@@ -3,11 +3,11 @@ but not bound, which show nowhere else. A process that may not be looked at is a
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 
 from virtfn_host.core.values.holders import Process
 from virtfn_host.linux.errors import SysfsReadError
-from virtfn_host.linux.read.open_files import open_files, pids, process
+from virtfn_host.linux.read.open_files import OpenFile, open_files, pids, process
 from virtfn_host.linux.read.sysfs import Sysfs
 
 MACHINES_OWN = "pid:[4026531836]"
@@ -15,11 +15,14 @@ MACHINES_OWN = "pid:[4026531836]"
 
 
 class OpenNodes:
-    """The users of the device nodes of this machine; the first question looks them up."""
+    """The users of the device nodes of this machine, looked up when they are asked for."""
 
-    def __init__(self, sysfs: Sysfs) -> None:
+    def __init__(self, sysfs: Sysfs, last: MutableMapping[str, str] | None = None) -> None:
+        """`last`: the process that had each node open at an earlier look. It is looked at first: reading the open files
+        of every process takes long."""
         self._sysfs = sysfs
-        self._users: dict[str, Process] | None = None
+        self._last = {} if last is None else last
+        self._users: dict[str, str] | None = None
 
     def user(self, path: str) -> Process | None:
         """Return the process that has a node open, or None.
@@ -27,9 +30,15 @@ class OpenNodes:
         Raises:
             SysfsReadError: a process may not be looked at, so the answer is unknown.
         """
+        if self._users is None and (pid := self._last.get(path)) is not None and self._has_open(pid, path):
+            return process(self._sysfs, pid)
         if self._users is None:
             self._users = dict(self._found())
-        return self._users.get(path)
+        if (pid := self._users.get(path)) is None:
+            self._last.pop(path, None)
+            return None
+        self._last[path] = pid
+        return process(self._sysfs, pid)
 
     def user_among_all(self, path: str) -> Process | None:
         """See `user`, where no process may be missed: the /proc of another PID namespace shows only its own processes.
@@ -43,12 +52,19 @@ class OpenNodes:
             raise SysfsReadError(str(first), hidden)
         return self.user(path)
 
-    def _found(self) -> Iterator[tuple[str, Process]]:
+    def _has_open(self, pid: str, path: str) -> bool:
+        return any(_node(file) == path for file in open_files(self._sysfs, pid))
+
+    def _found(self) -> Iterator[tuple[str, str]]:
         known = tuple(pids(self._sysfs))
         if not known:
             raise SysfsReadError(str(self._sysfs.proc), OSError(errno.ENOENT, "no process is shown there"))
         for pid in known:
             for file in open_files(self._sysfs, pid):
                 if file.target.startswith("/dev/"):
-                    # A node that was removed meanwhile is still open.
-                    yield file.target.removesuffix(" (deleted)"), process(self._sysfs, pid)
+                    yield _node(file), pid
+
+
+def _node(file: OpenFile) -> str:
+    """The path of an open file; a node that was removed meanwhile is still open."""
+    return file.target.removesuffix(" (deleted)")

@@ -8,7 +8,7 @@ test_contested.py repeats it).
 import errno
 import os
 import resource
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping, Set
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -123,24 +123,32 @@ def _refused(sysfs: Sysfs, number: int, error: OSError) -> FunctionInUseError:
 
 
 def evidence(
-    sysfs: Sysfs, inventory: Inventory, *, name_processes: bool = False, netlink: Netlink | None = None
+    sysfs: Sysfs,
+    inventory: Inventory,
+    *,
+    name_processes: bool = False,
+    users_of: Set[PciAddress] = frozenset(),
+    last: MutableMapping[str, str] | None = None,
+    netlink: Netlink | None = None,
 ) -> InUse:
     """Who uses what, as far as looking shows. No group is opened, so that no starting pod finds its group busy.
 
     Args:
         name_processes: name the processes that /proc shows. For people only: it reads every open file of the machine.
+        users_of: name the processes that have these functions open through vfio.
+        last: see `OpenNodes`.
         netlink: tells which netdevs have an address.
     """
     found: list[Holder] = []
     sysfs = OneLook.of(sysfs)
     addresses = None if netlink is None else Addresses(netlink)
-    nodes = OpenNodes(sysfs)
+    nodes = OpenNodes(sysfs, last)
     for function in inventory.every:
         found += holders(
             sysfs,
             function.address,
             nodes,
-            name_processes=name_processes,
+            name_processes=name_processes or function.address in users_of,
             open_files=name_processes,
             addresses=addresses,
         )
