@@ -102,6 +102,7 @@ def test_after_the_process_was_killed_each_reader_fails_once_and_reads_again(fil
             reader.read(file)
         (process,) = processes() - before
         os.kill(process, signal.SIGKILL)
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)  # its threads end one after the other
         for reader in made:
             with pytest.raises(SysfsReadError, match="no process to read with"):
                 reader.read(file)
