@@ -159,9 +159,9 @@ class Node:
         inode, _, written = first.partition(" ")
         return FileMark(inode=int(inode), written=written, content=content)
 
-    def log(self, pod: str) -> str:
-        """Return a pod's log so far."""
-        return self.cluster.kubectl("logs", pod, check=False).stdout
+    def log(self, pod: str, container: str = "") -> str:
+        """Return the log so far of a pod, or of one of its containers."""
+        return self.cluster.kubectl("logs", pod, *(["-c", container] if container else []), check=False).stdout
 
     def holds(self, pod: str, number: int = 1, seconds: float = 90) -> list[str]:
         """Wait until a pod has opened its VFs; return their addresses."""
