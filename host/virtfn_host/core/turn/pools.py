@@ -10,7 +10,7 @@ A function is healthy only if a pod could use it (`checks/healthy.py`), and of a
 
 from collections import defaultdict
 from collections.abc import Mapping, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from virtfn_host.core.checks.healthy import in_place, usable
 from virtfn_host.core.checks.mtu import short_of
@@ -64,43 +64,112 @@ def pools(
         taken: functions that a process of no pod has had open for longer than one look: offered as unhealthy.
     """
     previous = previous if previous.boot_id == inventory.boot_id else _nothing(inventory)
-    before, terms = _by_address(previous), {pool.resource_name: pool for pool in previous.pools}
+    terms = {pool.resource_name: pool for pool in previous.pools}
+    look = _Look(
+        inventory=inventory,
+        in_use=in_use,
+        before=_by_address(previous),
+        terms=terms,
+        withdrawn=withdrawn,
+        left=left,
+        taken=taken,
+    )
     offers: dict[str, dict[PciAddress, PoolDevice]] = defaultdict(dict)
     kept: set[PciAddress] = set()
     for pf in inventory.functions:
         wanted = desired.pf(pf.address)
         waits = wanted is not None and (wanted.refused or (_to_come(plan.pf(pf.address)) and not wanted.given_back))
-        asked = frozenset(vf.resource_name for vf in wanted.vfs) if wanted else frozenset()
         for function, claim in _claims(pf, wanted):
-            address, resource = function.address, claim.resource_name if claim else None
-            old_resource, old = before.get(address, (None, None))
-            holders, gone = in_use.of(address), address in withdrawn
-            held, outside = bool(holders), open_outside(holders) if address in taken else None
-            if old_resource is not None and old is not None:
-                moves = old_resource != resource
-                # Nothing of it has changed yet, so what pods are offered does not either.
-                frozen = waits and (old_resource in asked or not _given_up(wanted, function, claim))
-                # A pod has it, or may get it in this very moment.
-                stays = moves and (held or gone or address not in left)
-                if stays or (frozen and (moves or _waits(claim, function, old))):
-                    if wanted is not None and wanted.refused:
-                        old = replace(old, no_iommu=False)  # no policy accepts anything of it any more
-                    if not frozen or old.reason not in _TERMS_LOST:
-                        extras = terms[old_resource].extras
-                        gone, held = gone or not frozen, held and not frozen
-                        old = _kept(old, extras, function, inventory, outside, withdrawn=gone, held=held)
-                    offers[old_resource][address] = old
-                    kept.add(address)
-                    continue
-            if claim is not None and resource is not None:
-                offers[resource][address] = _offered(claim, function, inventory, outside, withdrawn=gone)
-    served = (a for a, (_, device) in before.items() if device.healthy or device.reason in _UNKNOWN)
+            if (old := look.stays(function, claim, wanted, waits=waits)) is not None:
+                resource, device = old
+                offers[resource][function.address] = device
+                kept.add(function.address)
+            elif claim is not None and claim.resource_name is not None:
+                offers[claim.resource_name][function.address] = look.offered(claim, function)
+    served = (a for a, (_, device) in look.before.items() if device.healthy or device.reason in _UNKNOWN)
     _share_out(offers, inventory, in_use, frozenset(served))
-    for address, (resource, device) in _out_of_sight(before, inventory).items():
+    for address, (resource, device) in _out_of_sight(look.before, inventory).items():
         offers[resource][address] = replace(device, healthy=False, reason=Reason.UNREADABLE)
         kept.add(address)
     published = tuple(_pool(name, offers[name], kept, terms.get(name), desired) for name in sorted(offers))
     return PoolSet(boot_id=inventory.boot_id, pools=published)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What one look shows of the functions, and what pods were offered before it."""
+
+    inventory: Inventory
+    in_use: InUse
+    before: Mapping[PciAddress, tuple[str, PoolDevice]]
+    """Each function with the resource name that it was offered by."""
+    terms: Mapping[str, DevicePool]
+    withdrawn: Set[PciAddress]
+    left: Set[PciAddress]
+    taken: Set[PciAddress]
+
+    def stays(
+        self, function: Function, claim: DesiredFunction | None, wanted: DesiredPf | None, *, waits: bool
+    ) -> tuple[str, PoolDevice] | None:
+        """Return the pool that a function stays in and how it is offered there; None where its policy decides.
+
+        Args:
+            claim: what its policy asks of it.
+            wanted: what is asked of its PF.
+            waits: whether that is refused, or waits for a holder or its turn.
+        """
+        if (offered := self.before.get(function.address)) is None:
+            return None
+        resource, old = offered
+        moves = claim is None or resource != claim.resource_name
+        # Nothing of it has changed yet, so what pods are offered does not either.
+        frozen = waits and (resource in _names(wanted) or not _given_up(wanted, function, claim))
+        held, gone = bool(self.in_use.of(function.address)), function.address in self.withdrawn
+        # A pod has it, or may get it in this very moment.
+        in_hand = moves and (held or gone or function.address not in self.left)
+        if not in_hand and not (frozen and (moves or _is_to_change(claim, function, old))):
+            return None
+        if wanted is not None and wanted.refused:
+            old = replace(old, no_iommu=False)  # no policy accepts anything of it any more
+        if frozen and old.reason in _TERMS_LOST:
+            return resource, old
+        gone, held = gone or not frozen, held and not frozen
+        return resource, self._kept(old, self.terms[resource].extras, function, withdrawn=gone, held=held)
+
+    def offered(self, claim: DesiredFunction, function: Function) -> PoolDevice:
+        """Return a function as its policy asks to offer it."""
+        unlike = _unmet(claim, function), _short(claim, function, self.inventory)
+        found = first(*usable(claim, function, self.inventory), *unlike, self._outside(function))
+        # The driver with which pods may have it: while it waits, it must not be offered on what another program bound.
+        driver = (function.driver if in_place(claim, function) else None) or claim.driver or ""
+        device = _device(function, driver, found, withdrawn=function.address in self.withdrawn)
+        return replace(device, no_iommu=claim.unsafe_no_iommu, rdma=_rdma(function, claim.extras))
+
+    def _kept(self, old: PoolDevice, extras: Extras, function: Function, *, withdrawn: bool, held: bool) -> PoolDevice:
+        """Keep an earlier offer. It, too, is healthy only if a pod could use it."""
+        was = DesiredFunction(
+            driver=old.driver,
+            driver_override=None,
+            resource_name=None,
+            policy=None,
+            unsafe_no_iommu=old.no_iommu,
+            extras=extras,
+        )
+        found = first(*usable(was, function, self.inventory), self._outside(function))
+        if held:
+            text, remedy = "is no longer in this pool, but something still uses it", "it leaves when it is free"
+            found = Hindrance(reason=Reason.VFS_IN_USE, message=text, remedy=remedy)
+        driver = function.driver if found is None and old.driver == KERNEL_DRIVER and function.driver else old.driver
+        device = _device(function, driver, found, withdrawn=withdrawn)
+        return replace(device, no_iommu=old.no_iommu, rdma=_rdma(function, extras))
+
+    def _outside(self, function: Function) -> Hindrance | None:
+        return open_outside(self.in_use.of(function.address)) if function.address in self.taken else None
+
+
+def _names(wanted: DesiredPf | None) -> frozenset[str | None]:
+    """The resource names by which VFs of a PF are to be offered."""
+    return frozenset(vf.resource_name for vf in wanted.vfs) if wanted else frozenset()
 
 
 def _share_out(
@@ -129,7 +198,7 @@ def _to_come(part: PfPlan | None) -> bool:
     return bool(part.displaces) or any(b.device == part.pf for b in waits)
 
 
-def _waits(claim: DesiredFunction | None, function: Function, old: PoolDevice) -> bool:
+def _is_to_change(claim: DesiredFunction | None, function: Function, old: PoolDevice) -> bool:
     """Return whether a function is on the driver with which it was on offer, and its policy asks for another now. One
     that another program rebound is on another driver than it was, or was published as unhealthy for that."""
     as_it_was = function.driver == old.driver and old.reason not in _NOT_AS_IT_WAS
@@ -194,17 +263,6 @@ def _in_a_word(device: PoolDevice) -> PoolDevice:
     return replace(device, message=None)
 
 
-def _offered(
-    claim: DesiredFunction, function: Function, inventory: Inventory, outside: Hindrance | None, *, withdrawn: bool
-) -> PoolDevice:
-    unlike = _unmet(claim, function), _short(claim, function, inventory)
-    found = first(*usable(claim, function, inventory), *unlike, outside)
-    # The driver with which pods may have it: a wait that begins now must not offer it on what another program bound.
-    driver = (function.driver if in_place(claim, function) else None) or claim.driver or ""
-    device = _device(function, driver, found, withdrawn=withdrawn)
-    return replace(device, no_iommu=claim.unsafe_no_iommu, rdma=_rdma(function, claim.extras))
-
-
 def _unmet(claim: DesiredFunction, function: Function) -> Hindrance | None:
     """A pod that asks for a VLAN must not get a VF without it."""
     if not isinstance(claim, DesiredVf) or not isinstance(function, Vf) or not unmet(claim.link, function):
@@ -217,34 +275,6 @@ def _short(claim: DesiredFunction, function: Function, inventory: Inventory) -> 
     if not isinstance(claim, DesiredVf) or not isinstance(function, Vf):
         return None
     return short_of(claim, function, inventory.pf(function.pf))
-
-
-def _kept(
-    old: PoolDevice,
-    extras: Extras,
-    function: Function,
-    inventory: Inventory,
-    outside: Hindrance | None,
-    *,
-    withdrawn: bool,
-    held: bool,
-) -> PoolDevice:
-    """Keep an earlier offer. It, too, is healthy only if a pod could use it."""
-    was = DesiredFunction(
-        driver=old.driver,
-        driver_override=None,
-        resource_name=None,
-        policy=None,
-        unsafe_no_iommu=old.no_iommu,
-        extras=extras,
-    )
-    found = first(*usable(was, function, inventory), outside)
-    if held:
-        text, remedy = "is no longer in this pool, but something still uses it", "it leaves when it is free"
-        found = Hindrance(reason=Reason.VFS_IN_USE, message=text, remedy=remedy)
-    driver = function.driver if found is None and old.driver == KERNEL_DRIVER and function.driver else old.driver
-    device = _device(function, driver, found, withdrawn=withdrawn)
-    return replace(device, no_iommu=old.no_iommu, rdma=_rdma(function, extras))
 
 
 def _rdma(function: Function, extras: Extras) -> tuple[str, ...]:
