@@ -48,7 +48,7 @@ from virtfn_operator.agent.ports import (
     Patience,
 )
 from virtfn_operator.agent.recall import recalled, unsure
-from virtfn_operator.agent.users import Users
+from virtfn_operator.agent.users import Users, notes_on
 from virtfn_operator.api.node_spec import offered_here
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,9 @@ class NodeMachine:
         observation = await self._host.observe(links=links, netdevs=named, macs=macs, users_of=asked)
         left = await self._left()  # before the pods are read: what it shows could not be given to a pod after that
         found = await asyncio.to_thread(_decide, config, observation, await self._pods(), self._now())
-        found = replace(found, left=left, taken=self._users.look(found.in_use, asked, self._now()))
+        taken = self._users.look(found.in_use, asked, self._now())
+        notes = notes_on(taken, found.in_use, found.resolution.desired, found.inventory)
+        found = replace(found, left=left, taken=taken, notes=found.notes + notes)
         return self._damping.judge(found, now=self._now(), wall=self._wall())
 
     @property

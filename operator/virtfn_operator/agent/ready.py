@@ -200,7 +200,7 @@ def _standing(policy: PolicyConfig, found: Found, done: Done, changing: bool, in
         return State.CHANGING, (reason, f"{steps} steps to do", None)
     if failed:
         return State.FAILED, failed[0]
-    return _without_work(rejected, pfs, [note for note in found.notes if note.device in pfs])
+    return _without_work(rejected, pfs, [note for note in found.notes if family.get(note.device, note.device) in pfs])
 
 
 def _without_work(rejected: list[Rejected], pfs: set[str], notes: list[Mismatch]) -> tuple[State, Why]:

@@ -10,12 +10,13 @@ same process: a pod may end between the look and the kubelet's list, and a runti
 of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
-from virtfn_host.core.checks.usable import is_outside
+from virtfn_host.core.checks.usable import is_outside, open_outside
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import Desired, DesiredPf, Mismatch
 from virtfn_host.core.values.holders import Cause, Holder
-from virtfn_host.core.values.model import InUse
+from virtfn_host.core.values.model import Function, InUse, Inventory, vfs_of
 
 AGAIN = 60.0
 """Seconds until it is asked again which process it is, where none showed: then the files of every process are read."""
@@ -63,6 +64,25 @@ class Users:
             return now + AGAIN
         # A known process is looked at first, and alone, so each look may ask for it.
         return now if holder.process is not None else self._due.get(holder.address, now)
+
+
+def notes_on(taken: Set[PciAddress], found: InUse, desired: Desired, inventory: Inventory) -> tuple[Mismatch, ...]:
+    """Return a note on each function that is taken and that a policy offers to pods."""
+    offered = (function for pf in desired.pfs for function in _offered(pf, inventory) if function.address in taken)
+    told = ((function.address, open_outside(found.of(function.address))) for function in offered)
+    return tuple(
+        Mismatch(device=str(address), reason=hindrance.reason, message=f"{address}: {hindrance.text}")
+        for address, hindrance in told
+        if hindrance is not None
+    )
+
+
+def _offered(wanted: DesiredPf, inventory: Inventory) -> Iterator[Function]:
+    pf = inventory.find(wanted.address)
+    if pf is not None and wanted.own is not None and wanted.own.resource_name is not None:
+        yield pf
+    named = {vf.index for vf in wanted.vfs if vf.resource_name is not None}
+    yield from (vf for vf in (vfs_of(pf) if pf is not None else ()) if vf.index in named)
 
 
 def _unexplained(found: InUse) -> Iterator[Holder]:

@@ -156,7 +156,13 @@ def only_counted(policy: Policy, node: NodeState, beside: Beside) -> State | Non
     """Return how the policy stands on a node where only the number matters; None where the status says more of it."""
     outcome = _outcome(policy, node, beside)
     calm = outcome.state in (State.READY, State.WITHOUT_DEVICE) and not node.unknown and not node.disruptive
-    return outcome.state if calm and not _rejections(policy, node, outcome) else None
+    told = _noted(outcome) or _rejections(policy, node, outcome)
+    return outcome.state if calm and not told else None
+
+
+def _noted(outcome: PolicyOutcome) -> bool:
+    """Whether a node where the policy stands well has something to say all the same."""
+    return outcome.state is State.READY and outcome.reason not in ("", Reason.CONVERGED)
 
 
 def _outcome(policy: Policy, node: NodeState, beside: Beside) -> PolicyOutcome:
@@ -246,6 +252,11 @@ def _problems(
         if outcome.state == state
     ]
     found += [Problem(node=node, device=r.device, reason=r.reason, message=r.message) for node, r in rejections]
+    found += [
+        Problem(node=node.name, device=outcome.device, reason=outcome.reason, message=outcome.message)
+        for node, outcome in seen
+        if _noted(outcome)
+    ]
     found += [
         Problem(node=node.name, device=None, reason=outcome.reason, message=outcome.message)
         for node, outcome in seen

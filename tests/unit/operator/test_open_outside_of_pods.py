@@ -43,7 +43,10 @@ async def test_what_a_program_of_the_host_has_open_is_withheld_and_says_which(fa
     (entry,) = withheld(node)
     assert (entry["devices"], entry["reason"]) == ([str(node.vfs[0])], "NotUsable")
     assert "is in use, by no pod: process 4242 (python3) has its group open; end that process" in entry["message"]
-    assert node.ready() == ("True", "Converged")
+    assert node.ready() == ("True", "NotUsable")
+    (outcome,) = node.status["policies"]
+    assert (outcome["state"], outcome["reason"], outcome["device"]) == ("Ready", "NotUsable", str(node.vfs[0]))
+    assert "process 4242 (python3)" in outcome["message"]
     node.release()
     await agent.turn()
     assert node.healthy == 2
