@@ -27,6 +27,15 @@ def at_rest(state: NodeState) -> bool:
     return state.spec is not None and state.heard and not state.disruptive and settled
 
 
+def unrest(state: NodeState) -> str:
+    """Return why a node is not at rest: its worst policy, if its agent names one."""
+    for word in (State.FAILED, State.BLOCKED, State.CHANGING):
+        for outcome in state.policies:
+            if outcome.state is word:
+                return f"policy {outcome.name} is {word} ({outcome.reason})"
+    return "a change is under way" if state.heard else "its agent has not answered yet"
+
+
 def boot_of(body: Mapping[str, Any]) -> str:
     """Return the boot in which the agent reported last; empty if it did not say."""
     boot = mapping(body.get("status")).get("bootId")

@@ -197,6 +197,75 @@ async def test_a_taint_that_another_client_adds_in_between_stays(cluster: Cluste
     assert cluster.left() == [OTHERS[0]]
 
 
+# --- what is said of a node that keeps it -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"), [("Changing", "Reconfiguring"), ("Blocked", "VfsInUse"), ("Failed", "BindFailed")]
+)
+async def test_of_a_node_that_is_not_at_rest_the_policy_is_logged_once(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, state: str, reason: str
+) -> None:
+    caplog.set_level("INFO")
+    busy = a_state(state)
+    busy["status"]["policies"] = [
+        *a_state()["status"]["policies"],
+        *(
+            {"name": "fast", "uid": "f", "generation": 1, "state": word, "reason": reason}
+            for word in ("Changing", state)
+        ),
+    ]
+    await cluster.put(a_node(OURS_TAINT), busy)
+    for _ in range(3):
+        assert await cluster.look() is False
+    assert caplog.text.count(f"n1 keeps its taint {TAINT}: policy fast is {state} ({reason}); kubectl virtfn why") == 1
+    assert cluster.requests() == 1
+    assert cluster.left() == [OURS_TAINT]
+
+
+async def test_each_new_reason_is_logged_and_the_node_is_released_in_the_end(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for state in ("Changing", "Failed", "Failed", "Changing"):
+        await cluster.put(a_node(OURS_TAINT), a_state(state))
+        await cluster.look()
+    assert caplog.text.count("policy p0 is Changing") == 2
+    assert caplog.text.count("policy p0 is Failed") == 1
+    await cluster.put(a_node(OURS_TAINT), a_state())
+    await cluster.look()
+    assert cluster.left() == []
+    assert "removed its taint" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"plan": {"disruptive": True, "steps": 3}}, "a change is under way"),
+        ({"observedGeneration": 0}, "not answered"),
+    ],
+)
+async def test_a_node_that_names_no_such_policy_has_a_reason_too(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, more: Body, said: str
+) -> None:
+    caplog.set_level("INFO")
+    await cluster.put(a_node(OURS_TAINT), a_state(**more))
+    await cluster.look()
+    assert said in caplog.text
+
+
+async def test_of_a_node_without_the_taint_nothing_is_said_and_it_is_read_once(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await cluster.put(a_node(*OTHERS), None)
+    for state in ("Failed", "Changing", "Ready"):
+        await cluster.server.put(f"{OURS}/sriovnodes/n1", a_state(state))
+        await cluster.look()
+    assert "taint" not in caplog.text
+    assert cluster.requests() == 1
+
+
 # --- how often -------------------------------------------------------------------------------------------------------
 
 
