@@ -20,8 +20,8 @@ Reads SriovPolicies, SriovNodes and, where that is allowed, Nodes. Writes
 nothing."""
 RUNS = """\
 Runs `virtfn` by `kubectl exec` in the container `host` of the node's agent
-pod, which is privileged: you need the permission to create pods/exec there.
-It only looks; nothing on the node is changed."""
+pod, which is privileged: you need the permissions to get and list pods and
+to create pods/exec there. It only looks; nothing on the node is changed."""
 
 
 COMMAND = """\
@@ -134,10 +134,10 @@ the nodes themselves. A node that does not answer within a minute is told as
 unknown. The answer is true for the moment in which it is given.""",
         files="""\
 Reads SriovPolicies, SriovNodes, Nodes and virtfn's pods. Sends the file to
-the API server as a dry run, for which you need the permissions to create and
-patch SriovPolicies. Runs `virtfn-operator preview` by `kubectl exec` in the
-container `agent` of the nodes that are concerned, for which you need the
-permission to create pods/exec there. Writes nothing.""",
+the API server as a dry run, for which you need the permissions to get, create
+and patch SriovPolicies. Runs `virtfn-operator preview` by `kubectl exec` in
+the container `agent` of the nodes that are concerned, for which you need the
+permissions to get pods and to create pods/exec there. Writes nothing.""",
         statuses="""\
 For plan they tell how the policies would stand at first: 1 also where a node
 is unknown, 2 also where the file is refused, 4 also where a policy matches
@@ -158,8 +158,8 @@ their end. resume: nodes get turns again. Both say what they did; where it is
 so already, nothing is written.""",
         files="""\
 Reads SriovPolicies and SriovNodes. pause and resume also write the annotation
-virtfn.dev/paused of the policy, for which you need the permission to patch
-SriovPolicies.""",
+virtfn.dev/paused of the policy, for which you need the permissions to get and
+patch SriovPolicies.""",
         statuses="For pause and resume, 0 means: it is so now.",
         examples="""\
 kubectl virtfn rollout status fast

@@ -1,7 +1,7 @@
 """The verbs that run `virtfn` on a node, in the container `host` of its agent pod: list, explain.
 
-`kubectl exec` needs the permission to create pods/exec there, and that container is privileged: who may do that may do
-anything on the node. So these verbs give nobody more than he has.
+`kubectl exec` needs the permissions to get pods and to create pods/exec there, and that container is privileged: who
+may do that may do anything on the node. So these verbs give nobody more than he has.
 """
 
 import argparse

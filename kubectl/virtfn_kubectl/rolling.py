@@ -47,7 +47,7 @@ def _write(policy: str, cluster: Cluster, *, paused: bool) -> None:
         if error.reason == "NotFound":
             raise NotThereError(f"there is no policy {policy} any more: it was deleted meanwhile") from error
         if error.reason == "Forbidden":
-            text = f"you may not {word} a rollout, which needs the permission to patch SriovPolicies: {error}"
+            text = f"you may not {word} a rollout, which needs the permissions to get and patch SriovPolicies: {error}"
             raise AskError(text, error.reason) from error
         raise
     if read_policy(body).paused != paused:  # a webhook, or another person at the same time

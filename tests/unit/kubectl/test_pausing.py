@@ -107,7 +107,7 @@ def test_a_missing_permission_is_told_in_words(ask: Ask, action: str, before: st
     answer = ask(cluster, "rollout", action, "fast", "--json")
     assert answer.status == 1
     assert answer.document["error"]["reason"] == "Forbidden"
-    assert f"you may not {action} a rollout, which needs the permission to patch SriovPolicies" in answer.err
+    assert f"you may not {action} a rollout, which needs the permissions to get and patch SriovPolicies" in answer.err
     assert 'User "eve" cannot patch' in answer.err
 
 

@@ -119,7 +119,7 @@ def test_a_missing_right_is_told_with_the_apis_word(real: Real, server: Served, 
     assert (answer.status, answer.document["error"]["reason"]) == (1, "Forbidden")
     answer = real("rollout", "pause", "fast")
     assert answer.status == 1
-    assert "which needs the permission to patch SriovPolicies" in answer.err
+    assert "which needs the permissions to get and patch SriovPolicies" in answer.err
 
 
 def test_a_pause_patches_one_annotation_and_a_resume_takes_it_away(real: Real, server: Served) -> None:
