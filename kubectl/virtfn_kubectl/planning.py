@@ -23,7 +23,7 @@ from virtfn_kubectl.errors import MistakeError, NotThereError
 from virtfn_kubectl.judge.explained import some
 from virtfn_kubectl.judge.foreseen import AskedFleet, asked, foreseen, stand_of
 from virtfn_kubectl.names import policy_name
-from virtfn_kubectl.read.documents import Document, documents
+from virtfn_kubectl.read.documents import ATTACHMENT, Document, documents
 from virtfn_kubectl.read.fleet import name_of, read_each
 from virtfn_kubectl.read.members import PodSeen, read_member, read_pod
 from virtfn_kubectl.read.preview import NodeAnswer, read_answer
@@ -83,7 +83,7 @@ def _asked(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> Ask
     names = [name_of(body) for body in policies]
     if missing := [name for name in deleted if name not in names]:
         raise NotThereError(f"there is no policy {missing[0]}; there are policies {some(names) or 'none'}")
-    given = [body for path in options.file for body in _stored(path, cluster)]
+    given = [body for path in options.file for body in _stored(path, cluster, screen)]
     _expect_each_once([*map(name_of, given), *deleted])
     members = cluster.items(MEMBERS_PATH)  # without their labels it is not known which nodes a policy selects
     cordoned = frozenset(it.name for it in read_each(members, "Node", read_member)[0] if it.cordoned)
@@ -103,12 +103,17 @@ def _expect_each_once(names: list[str]) -> None:
             raise MistakeError(f"policy {name} is there twice, in the files or in --delete")
 
 
-def _stored(path: Path, cluster: Cluster) -> list[Mapping[str, Any]]:
+def _stored(path: Path, cluster: Cluster, screen: Screen) -> list[Mapping[str, Any]]:
     """Return the policies of a file as the API server would store them."""
     found = documents(str(path), _text(path))
     if not found:
         raise MistakeError(f"{path}: there is nothing in it")
-    return [body for document in found for body in _would_store(document, cluster)]
+    policies = [it for it in found if not it.attachment]
+    if not policies:
+        raise MistakeError(f"{path}: there are only {ATTACHMENT}s in it")
+    if len(policies) < len(found):
+        screen.complain(f"{path}: {ATTACHMENT}s are left out ({len(found) - len(policies)}): they are no policies")
+    return [body for document in policies for body in _would_store(document, cluster)]
 
 
 def _would_store(document: Document, cluster: Cluster) -> list[Mapping[str, Any]]:

@@ -35,7 +35,7 @@ from virtfn_host.linux.use.stuck import refused
 
 def run_apply(options: argparse.Namespace, output: Output) -> int:
     """Carry out policy files."""
-    policies = read_policies(options.file)
+    policies = read_policies(options.file, output.complain)
     links = concerns_links(options, policies)
     return _carry_out(
         options, output, lambda inventory: resolved(options, policies, inventory), links=links, policies=policies

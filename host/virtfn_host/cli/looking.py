@@ -109,7 +109,7 @@ def show_inventory(options: argparse.Namespace, output: Output) -> int:
 
 def show_plan(options: argparse.Namespace, output: Output) -> int:
     """Print the steps that `apply` would take."""
-    policies = read_policies(options.file)
+    policies = read_policies(options.file, output.complain)
     links = concerns_links(options, policies)
     inventory, in_use = look(sysfs_of(options), output, links=links, policies=policies)
     resolution = resolved(options, policies, inventory)
@@ -124,7 +124,7 @@ def show_plan(options: argparse.Namespace, output: Output) -> int:
 
 def show_verify(options: argparse.Namespace, output: Output) -> int:
     """Print how this machine differs from what the policies ask."""
-    policies = read_policies(options.file)
+    policies = read_policies(options.file, output.complain)
     sysfs = sysfs_of(options)
     with netlink_of(sysfs) as netlink:
         asked = asked_names(netdevs_named(policies), netlink)

@@ -1,7 +1,7 @@
 """Reads SriovPolicy files for `virtfn plan|apply|verify -f`: JSON always, YAML if PyYAML is installed."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -19,19 +19,25 @@ LIMIT = 1 << 20
 MOST_VALUES = 100_000
 """Most values in one file, those inside objects and lists counted."""
 
+ATTACHMENT, ATTACHMENTS = "NetworkAttachmentDefinition", "k8s.cni.cncf.io/"
+"""Kind and API group of what `virtfn import sno` prints beside policies, so that one file can be applied."""
+
 
 class UsageError(Exception):
     """The user must change the command line or the policy file; the message says how."""
 
 
-def read_policies(path: Path) -> tuple[PolicyConfig, ...]:
+def read_policies(path: Path, tell: Callable[[str], object] = lambda _: None) -> tuple[PolicyConfig, ...]:
     """Return the policies of a file (`-`: standard input), ordered by precedence, highest first.
+
+    Args:
+        tell: hears of NetworkAttachmentDefinitions, which are left out.
 
     Raises:
         UsageError: the file cannot be read or has something else than policies; the message names file and field.
     """
     found: list[tuple[int, int, PolicyConfig]] = []
-    for document in _documents(path):
+    for document in _documents(path, tell):
         metadata, spec = document.get("metadata"), document.get("spec")
         name = str((metadata if isinstance(metadata, Mapping) else {}).get("name", path.stem))
         if document.get("kind") != "SriovPolicy":
@@ -58,8 +64,18 @@ def _priority(path: Path, document: Mapping[str, Any]) -> int:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _documents(path: Path) -> list[dict[str, Any]]:
-    return parse(path, read_text(path), "SriovPolicy objects")
+def _documents(path: Path, tell: Callable[[str], object]) -> list[dict[str, Any]]:
+    found = parse(path, read_text(path), "SriovPolicy objects")
+    kept = [it for it in found if not _is_attachment(it)]
+    if not kept:
+        raise UsageError(f"{path}: want SriovPolicy objects, got only {ATTACHMENT}s")
+    if len(kept) < len(found):
+        tell(f"{path}: {ATTACHMENT}s are left out ({len(found) - len(kept)}): they are no policies")
+    return kept
+
+
+def _is_attachment(document: Mapping[str, Any]) -> bool:
+    return document.get("kind") == ATTACHMENT and str(document.get("apiVersion")).startswith(ATTACHMENTS)
 
 
 def parse(path: Path, text: str, want: str) -> list[dict[str, Any]]:

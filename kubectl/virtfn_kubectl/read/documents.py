@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 _SEPARATOR = re.compile(r"---(?:\s.*)?")
 
+ATTACHMENT = "NetworkAttachmentDefinition"
+_KIND = re.compile(rf"^kind: {ATTACHMENT}$", re.MULTILINE)
+_GROUP = re.compile(r"^apiVersion: k8s\.cni\.cncf\.io/", re.MULTILINE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
@@ -18,6 +22,11 @@ class Document:
     """File, number of the document if there are several, and its first line."""
     text: str
     """After as many empty lines as the file has lines before it: so kubectl counts lines as the file does."""
+
+    @property
+    def attachment(self) -> bool:
+        """Whether it is a NetworkAttachmentDefinition, as `virtfn import sno` writes them beside policies."""
+        return bool(_KIND.search(self.text) and _GROUP.search(self.text))
 
 
 def documents(name: str, text: str) -> tuple[Document, ...]:

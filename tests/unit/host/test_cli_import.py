@@ -11,6 +11,7 @@ from translated import config_map, sno_object, sno_policy, sriovdp_config
 
 from virtfn_host.cli.policy import read_policies
 from virtfn_host.cli.verbs import run
+from virtfn_kubectl.read.documents import documents
 
 GOOD: dict[str, Any] = {
     "resourceName": "dpdk",
@@ -67,6 +68,26 @@ def test_policies_and_networks_are_printed_in_one_stream(tmp_path: Path, capsys:
     assert attachment["metadata"]["annotations"] == {"k8s.v1.cni.cncf.io/resourceName": "example.org/fast"}
     assert json.loads(attachment["spec"]["config"])["vlan"] == 7
     assert "# Namespace: not translated; the operator does not read it" in out
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+def test_what_is_printed_of_the_operator_is_planned_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], networks: int
+) -> None:
+    """docs/migration.md, step 3: attachments are left out, here and by `kubectl virtfn plan`."""
+    names = [f"net{number}" for number in range(networks)]
+    objects = [sno_object("SriovNetwork", name, {"resourceName": "fast"}) for name in names]
+    objects.insert(1, sno_policy("fast", nicSelector={"pfNames": ["ens1"]}))
+    assert run(["import", "sno", written(tmp_path / "sno.yaml", yaml.safe_dump_all(objects))]) == 0
+    out = capsys.readouterr().out
+    path = tmp_path / "policies.yaml"
+    path.write_text(out)
+    told: list[str] = []
+    assert [it.name for it in read_policies(path, told.append)] == ["fast"]
+    assert told == [f"{path}: NetworkAttachmentDefinitions are left out ({networks}): they are no policies"]
+    assert [it.attachment for it in documents(str(path), out)].count(True) == networks
+    run(["plan", "--root", str(tmp_path), "-f", str(path)])
+    assert told[0] in capsys.readouterr().err
 
 
 def test_json_has_the_objects_and_the_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,13 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("kind: SriovPolicy\nspec: text\n", "InvalidPolicy"),
         ("kind: {a: b}\n", "want kind SriovPolicy"),
         (f"kind: {'x' * 100_000}\n", "want kind SriovPolicy, got 'x+"),
+        ("kind: NetworkAttachmentDefinition\n", "want kind SriovPolicy"),
+        (
+            f"apiVersion: k8s.cni.cncf.io.example/v1\nkind: NetworkAttachmentDefinition\n---{GOOD}",
+            "want kind SriovPolicy",
+        ),
+        ("apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachment\n", "want kind SriovPolicy"),
+        ("apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\n", "want SriovPolicy objects, got only"),
         ("", "want SriovPolicy objects"),
         ("\0", "not valid YAML"),
         ("!" * 100_000, "not valid YAML"),

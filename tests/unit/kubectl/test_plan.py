@@ -296,6 +296,23 @@ def test_a_missing_permission_is_no_fault_of_the_file(ask: Ask, fleet: Fleet, fi
     assert (answer.status, 'User "eve"' in answer.err) == (1, True)
 
 
+NETWORK = "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {name: net}\n"
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+def test_networks_beside_policies_are_left_out_and_not_sent(ask: Ask, fleet: Fleet, file: File, networks: int) -> None:
+    cluster = fleet()
+    answer = ask(cluster, "plan", "-f", file(*[NETWORK] * networks, policy()))
+    assert answer.status == 0
+    assert f"NetworkAttachmentDefinitions are left out ({networks})" in answer.err
+    assert len([call for call in cluster.ran if "apply" in call]) == 1
+
+
+def test_a_file_of_networks_only_is_refused(ask: Ask, fleet: Fleet, file: File) -> None:
+    answer = ask(fleet(), "plan", "-f", file(NETWORK, NETWORK))
+    assert (answer.status, "only NetworkAttachmentDefinitions" in answer.err) == (2, True)
+
+
 def test_another_kind_is_refused(ask: Ask, fleet: Fleet, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = fleet()
     monkeypatch.setattr("virtfn_kubectl.cluster.Cluster.would_store", lambda *_: {"kind": "Pod"})
