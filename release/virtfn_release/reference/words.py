@@ -37,10 +37,11 @@ def reasons_page(source: str, steps: Mapping[Reason, str]) -> str:
         steps: What to do next, by reason.
     """
     intro = (
-        "Conditions, events, `kubectl virtfn` and the error messages of `virtfn` use these words and no others. The"
-        " message beside a reason names the device, what the kernel answered and what to do. The"
-        " [runbook](../runbook.md#reasons) says more about each, [faults](../faults.md) has the messages as they are"
-        " printed."
+        "Conditions, events and the error messages of `virtfn` use these words and no others. `kubectl virtfn` uses"
+        " them, too; of pods and Nodes it also says words of Kubernetes, such as `Unschedulable` and"
+        " `UnexpectedAdmissionError`. The message beside a reason names the device, what the kernel answered and what"
+        " to do. The [runbook](../runbook.md#reasons) says more about each, [faults](../faults.md) has the messages as"
+        " they are printed."
     )
     meanings = dict(meaning(source))
     calm = [reason for reason in Reason if reason in CALM]
