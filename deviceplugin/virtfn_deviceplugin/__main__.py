@@ -106,7 +106,7 @@ def _arguments() -> argparse.ArgumentParser:
         "--cdi",
         type=Path,
         metavar="FOLDER",
-        help="folder of CDI specs for policies with grant.cdi: /var/run/cdi (default: such policies are refused)",
+        help="folder of CDI specs for policies with grant.cdi: /var/run/cdi (default: their pools are not served)",
     )
     parser.add_argument(
         "--resource-domains",

@@ -236,7 +236,7 @@ class ServerManager:
             self._complain(f"{self._pool_file} is of another boot ({pools.boot_id}); waiting for the agent")
             return False
         self._complain("")
-        choice = chosen(pools, self._servers.keys(), self._domains)
+        choice = chosen(pools, self._servers.keys(), self._domains, cdi=self._grants.cdi is not None)
         for refused in choice.refused if choice.refused != self._refused else ():
             log.warning("%s: %s", refused.reason, refused.message)
         self._published, self._refused, self._was_read = choice.pools, choice.refused, True

@@ -3,11 +3,13 @@
 Another process writes the pool file. A pool is refused, and the others are served, if the kubelet would refuse its
 name, if the name's domain is not allowed, or if the name gives the same environment variables as another pool's name. A
 pool with a function of another pool is refused, too: the kubelet would take it for two devices and give it to two pods.
+So is one that asks for CDI where there is no folder for specs: each of its pods would fail.
 """
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 
+from virtfn_deviceplugin.grant.cdi import NO_FOLDER
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.fields import PolicyError, shown
 from virtfn_host.core.values.offered import MOST_POOLS, DevicePool, PoolSet
@@ -32,12 +34,13 @@ class Chosen:
     refused: tuple[RefusedPool, ...]
 
 
-def chosen(published: PoolSet, serving: Set[str], domains: Domains | None) -> Chosen:
+def chosen(published: PoolSet, serving: Set[str], domains: Domains | None, *, cdi: bool) -> Chosen:
     """Decide pool by pool.
 
     Args:
         serving: names that are served now; a new pool cannot displace them.
         domains: domains of names that are allowed beside virtfn.dev; None: all.
+        cdi: whether there is a folder for CDI specs.
     """
     taken: dict[str, str] = {}
     owners: dict[PciAddress, str] = {}
@@ -45,6 +48,8 @@ def chosen(published: PoolSet, serving: Set[str], domains: Domains | None) -> Ch
     refused: list[RefusedPool] = []
     for pool in sorted(published.pools, key=lambda p: (p.resource_name not in serving, p.resource_name)):
         trouble = _trouble(pool.resource_name, taken, domains, len(good)) or _shared(pool, owners)
+        if trouble is None and pool.extras.cdi is not None and not cdi:
+            trouble = _no_folder(pool.resource_name)
         if trouble is None:
             good.append(pool)
             taken |= dict.fromkeys(environment_keys(pool.resource_name), pool.resource_name)
@@ -79,6 +84,11 @@ def _shared(pool: DevicePool, owners: dict[PciAddress, str]) -> RefusedPool | No
         return None
     text = f"{name} is not served: {owners[address]} has {address}, too, so two pods could get it"
     return RefusedPool(resource_name=name, reason=Reason.FUNCTION_TAKEN, message=text)
+
+
+def _no_folder(name: str) -> RefusedPool:
+    text = f"{name} is not served: {NO_FOLDER}"
+    return RefusedPool(resource_name=name, reason=Reason.INVALID_POLICY, message=text)
 
 
 def _first(taken: dict[str, str], keys: Iterable[str]) -> str | None:

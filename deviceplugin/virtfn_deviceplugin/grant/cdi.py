@@ -25,6 +25,11 @@ from virtfn_host.core.values.rdma import nodes_of
 
 KIND = "virtfn.dev/pci"
 
+NO_FOLDER = (
+    "grant.cdi needs a folder for CDI specs, and the device plugin was given none; set the chart's value"
+    " devicePlugin.cdi: true, or leave grant.cdi out of the policy"
+)
+
 _CLASS = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
 """Names that CDI takes for a vendor or a class (pkg/parser of the container-device-interface module)."""
 _NO_FILE_NAME = re.compile(r"[^A-Za-z0-9_.-]")

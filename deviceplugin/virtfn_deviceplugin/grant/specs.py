@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 
-from virtfn_deviceplugin.grant.cdi import file_names, specs_of
+from virtfn_deviceplugin.grant.cdi import NO_FOLDER, file_names, specs_of
 from virtfn_deviceplugin.grant.grantfile import GrantFile
 from virtfn_deviceplugin.grant.shared import SharedFileError, SharedFolder
 from virtfn_deviceplugin.grant.shown import SharedFile
@@ -35,8 +35,7 @@ class Specs:
 
     def _write(self, file: SharedFile) -> Callable[[], None]:
         if self._folder is None:
-            text = "grant.cdi needs a folder for CDI specs, and the device plugin was given none"
-            raise SharedFileError(f"{text}; set the chart's value devicePlugin.cdi: true")
+            raise SharedFileError(NO_FOLDER)
         with self._lock:
             return self._folder.write(file)
 

@@ -148,6 +148,14 @@ async def test_a_function_in_another_pool_is_found_under_that_name_only(node: No
     assert names(node) == of(first, PCI, OF_SLOW)
 
 
+async def test_a_plugin_without_a_folder_for_specs_offers_no_pool_by_cdi_and_says_so(node: Node) -> None:
+    node.manager._grants.cdi = None
+    node.publish(replace(node.pool(), extras=BY_CDI), node.pool(SLOW, 1))
+    await node.all_healthy(SLOW)
+    assert list(node.manager.servers) == [SLOW]
+    assert "devicePlugin.cdi: true" in node.manager.told
+
+
 async def test_specs_go_when_the_policy_no_longer_asks_for_cdi_and_a_new_container_gets_nodes(node: Node) -> None:
     first, *_ = await served(node)
     await node.kubelet.allocate(FAST, str(first))

@@ -10,6 +10,7 @@ import pytest
 from virtfn_deviceplugin.__main__ import main
 from virtfn_deviceplugin.names import Chosen, chosen
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.extras import Cdi, Extras
 from virtfn_host.core.values.offered import MOST_POOLS, DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import Reason
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def choose(*names: str, serving: frozenset[str] = frozenset(), domains: frozenset[str] | None = None) -> Chosen:
     pools = tuple(DevicePool(resource_name=name, devices=()) for name in names)
-    return chosen(PoolSet(boot_id="b", pools=pools), serving, domains)
+    return chosen(PoolSet(boot_id="b", pools=pools), serving, domains, cdi=True)
 
 
 def served(choice: Chosen) -> list[str]:
@@ -74,10 +75,26 @@ def test_a_function_is_offered_in_one_pool_only_or_the_kubelet_would_give_it_to_
         DevicePool(resource_name="virtfn.dev/b", devices=(second,)),
         DevicePool(resource_name="virtfn.dev/c", devices=(third,)),
     )
-    choice = chosen(PoolSet(boot_id="b", pools=pools), frozenset({serving}), None)
+    choice = chosen(PoolSet(boot_id="b", pools=pools), frozenset({serving}), None, cdi=True)
     assert served(choice) == [serving, "virtfn.dev/c"]
     assert [refused.reason for refused in choice.refused] == [Reason.FUNCTION_TAKEN]
     assert f"{serving} has 0000:01:10.1, too" in choice.refused[0].message
+
+
+@pytest.mark.parametrize("asked", [Cdi(), Cdi(gid=107, mode="0660")])
+@pytest.mark.parametrize("serving", [frozenset[str](), frozenset({"virtfn.dev/a"})])
+def test_a_pool_by_cdi_is_served_only_where_its_specs_can_be_written(asked: Cdi, serving: frozenset[str]) -> None:
+    pools = (
+        DevicePool(resource_name="virtfn.dev/a", devices=(), extras=Extras(cdi=asked, rdma=True)),
+        DevicePool(resource_name="virtfn.dev/b", devices=(), extras=Extras(rdma=True)),
+    )
+    published = PoolSet(boot_id="b", pools=pools)
+    assert served(chosen(published, serving, None, cdi=True)) == ["virtfn.dev/a", "virtfn.dev/b"]
+    choice = chosen(published, serving, None, cdi=False)
+    assert served(choice) == ["virtfn.dev/b"]
+    assert [(it.resource_name, it.reason) for it in choice.refused] == [("virtfn.dev/a", Reason.INVALID_POLICY)]
+    assert "virtfn.dev/a is not served: grant.cdi needs a folder" in choice.refused[0].message
+    assert "devicePlugin.cdi: true" in choice.refused[0].message
 
 
 def test_the_number_of_servers_is_bounded() -> None:
