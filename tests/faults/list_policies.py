@@ -190,7 +190,7 @@ FAULTS = (
         asked=other_whole,
         after=the_same,
         reason=Reason.FUNCTION_TAKEN,
-        message="^{other}: has 1 VFs, which would disappear with its driver; remove them first: `virtfn restore`",
+        message="^{other}: has 1 VFs, which would disappear with its driver; remove them first: if virtfn made them",
     ),
     Fault(
         name="a card that the machine needs is to be handed out whole",

@@ -18,8 +18,10 @@ NEXT: Mapping[Reason, str] = {
     Reason.DRIFTED: "find what undoes it (a udev rule, a boot script, another operator); virtfn repairs it",
     Reason.VFS_IN_USE: "end the pod or process that holds it, if it may end; disruption.whenInUse: Evict lets virtfn"
     " evict pods. Do not cordon the node for it: a cordoned node is left alone",
-    Reason.STUCK: "end the process that the message names: it blocks every PCI write of the node",
-    Reason.ANOTHER_WRITER: "end the other virtfn process of that node",
+    Reason.STUCK: "end the holder that the message names (delete its pod), never the writer: the blocked write then"
+    " returns. Until then virtfn writes nothing on that node",
+    Reason.ANOTHER_WRITER: "wait for the other virtfn process of that node, or end it; where an agent runs, that is its"
+    " host process: use a policy instead",
     Reason.KUBELET_UNREACHABLE: "repair the kubelet of that node: until it answers, everything counts as in use",
     Reason.EVICTION_BLOCKED: "look at the PodDisruptionBudget that the message names",
     Reason.NODE_CORDONED: "uncordon the node when it may change",

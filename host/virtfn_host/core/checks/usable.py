@@ -31,7 +31,10 @@ from virtfn_host.core.values.reasons import Reason
 SWITCH_ON = "switch the IOMMU on in the firmware, and on the kernel command line if it needs it"
 UNSAFE = "; or accept vfio without an IOMMU, which protects nothing: allowUnsafeNoIommu: true in the policy"
 APART = "VFIO hands out a group as a whole: unbind those from their drivers, or move the card to a slot with ACS"
-TOGETHER = "VFIO hands out a group as a whole: bind those of the same card to a vfio driver too (`virtfn bind`)"
+TOGETHER = (
+    "VFIO hands out a group as a whole: bind those of the same card to a vfio driver too, by a policy"
+    " (where no agent runs: `virtfn bind`)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,10 @@ def has_vfs(num_vfs: int) -> Hindrance | None:
     if not num_vfs:
         return None
     text = f"has {num_vfs} VFs, which would disappear with its driver"
-    remedy = "remove them first: `virtfn restore` if virtfn made them, else write 0 to its sriov_numvfs"
+    remedy = (
+        "remove them first: if virtfn made them, by the policy (where no agent runs: `virtfn restore`), else write 0 to"
+        " its sriov_numvfs"
+    )
     return Hindrance(reason=Reason.FUNCTION_TAKEN, message=text, remedy=remedy)
 
 

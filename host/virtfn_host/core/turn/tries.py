@@ -24,7 +24,7 @@ from virtfn_host.core.values.tries import MOST, Destruction, Other, Tried
 FIRST, LIMIT = 60.0, 3600.0
 """Seconds until the next try after the first result other than asked, and at most."""
 
-WAY_OUT = "edit the policy, load the PF's driver anew, or run `virtfn apply` by hand"
+WAY_OUT = "edit the policy or load the PF's driver anew"
 
 Key: TypeAlias = tuple[Destruction, int | None]
 

@@ -82,8 +82,10 @@ def only_writer(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            text = f"another virtfn process writes on this node (it has {folder} locked); wait for it or stop it"
-            raise AnotherWriterError(text) from error
+            raise AnotherWriterError(
+                f"another virtfn process writes on this node (it has {folder} locked); wait for it or stop it; where an"
+                " agent runs, that is its host process: use a policy instead"
+            ) from error
         yield
     finally:
         os.close(fd)
