@@ -109,7 +109,8 @@ def _online(function: Function) -> list[tuple[str, str]]:
 def _verdicts(found: Explanation, paint: Paint) -> list[tuple[str, str]]:
     function = found.described.function
     if function.vfio_bound and not found.hindrances:
-        own = [("passthrough", paint.good(f"is set up: {function.driver} has it"))]
+        busy = "; while it is in use, no other program can open it" if found.holders else ""
+        own = [("passthrough", paint.good(f"is set up: {function.driver} has it") + busy)]
     elif found.hindrances:
         own = [("passthrough", paint.bad("does not work:")), *_hindrances(found.hindrances)]
     else:

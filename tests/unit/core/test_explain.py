@@ -10,7 +10,7 @@ from virtfn_host.core.tell.explain import Described, Explanation, Surroundings
 from virtfn_host.core.tell.explain import explain as explain_in
 from virtfn_host.core.tell.pci_ids import Names
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.holders import Cause, Holder
+from virtfn_host.core.values.holders import Cause, Holder, Process
 from virtfn_host.core.values.model import GroupMember, IommuGroup, Vf
 from virtfn_host.core.values.reasons import Reason
 
@@ -184,6 +184,21 @@ def test_what_is_passed_through_is_set_up_whoever_holds_it() -> None:
     assert found.hindrances == ()
     assert "is set up: vfio-pci has it" in explanation(found)
     assert "its vfio device is open" in explanation(found)
+
+
+@pytest.mark.parametrize(
+    ("holder", "says"),
+    [
+        (replace(UP, cause=Cause.ENABLED, at=None), "its vfio device is open"),
+        (replace(UP, cause=Cause.GROUP_OPEN, at=None, process=Process(pid=7, command="qemu")), "qemu"),
+        (Holder(address=ADDRESS, cause=Cause.UNREADABLE, said="/proc/7/fd could not be read"), "unknown: /proc/7/fd"),
+    ],
+)
+def test_of_a_function_on_vfio_it_says_who_has_it_open_and_that_no_other_can(holder: Holder, says: str) -> None:
+    told = explanation(explain(ON_VFIO, MACHINE, (holder,)))
+    assert says in next(line for line in told.splitlines() if line.startswith("in use by"))
+    assert "is set up: vfio-pci has it; while it is in use, no other program can open it" in told
+    assert "no other program" not in explanation(explain(ON_VFIO, MACHINE, ()))
 
 
 def test_a_lock_that_cannot_be_taken_is_said() -> None:
