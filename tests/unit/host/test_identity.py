@@ -1,6 +1,11 @@
 """What a card is known by, read from the machine: subsystem, serial number, permanent MAC, slot."""
 
+import errno
+import os
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from kernel import FakeKernel
@@ -101,6 +106,67 @@ def test_the_serial_number_is_read_once_and_again_for_a_card_that_came(kernel: F
     kernel.add_pf(PF, serial="3c-fd-fe-ff-ff-65-43-21")
     assert known(kernel).serial == "3c-fd-fe-ff-ff-65-43-21"
     assert len(identity._serials) <= 4096
+
+
+UNLUCKY = {
+    "the card is in a reset": lambda space: b"\xff" * len(space),
+    "the reset begins in the walk": lambda space: space[:0x140] + b"\xff" * (len(space) - 0x140),
+    "the file is empty": lambda _: b"",
+    "the file ends at the header": lambda space: space[:0x142],
+    "the file ends within the number": lambda space: space[:0x146],
+}
+
+
+@pytest.mark.parametrize("unlucky", UNLUCKY.values(), ids=UNLUCKY.keys())
+def test_a_serial_number_that_could_not_be_read_is_read_again(
+    kernel: FakeKernel, unlucky: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file keeps its inode and its time: that of sysfs does in a reset."""
+    kernel.give_serial(PF, SERIAL)
+    space = (kernel.devices / str(PF) / "config").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", lambda _, number, offset: unlucky(space)[offset : offset + number])
+        assert known(kernel).serial is None
+    assert known(kernel).serial == SERIAL
+
+
+@pytest.mark.parametrize("fails", range(5))
+def test_so_is_one_during_whose_read_the_card_stops_to_answer(
+    kernel: FakeKernel, fails: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel.give_serial(PF, SERIAL)
+    calls, read = count(), os.pread
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", lambda *args: read(*args) if next(calls) < fails else b"\xff" * 4)
+        assert card_of(kernel.machine().sysfs, PF, None).identity.serial is None
+    assert known(kernel).serial == SERIAL
+
+
+def test_so_is_one_whose_read_failed(kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel.give_serial(PF, SERIAL)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+        assert known(kernel).serial is None
+    assert known(kernel).serial == SERIAL
+
+
+@pytest.mark.parametrize("serial", ["3c-fd-fe-ff-ff-ff-ff-ff", "ff-ff-ff-ff-12-34-56-78"])
+def test_half_of_a_number_may_be_all_ones(kernel: FakeKernel, serial: str) -> None:
+    kernel.give_serial(PF, serial)
+    assert known(kernel).serial == serial
+
+
+@pytest.mark.parametrize("serial", [None, "00-00-00-00-00-00-00-00", "ff-ff-ff-ff-ff-ff-ff-ff"])
+def test_a_card_that_has_none_is_not_asked_again(
+    kernel: FakeKernel, serial: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The read would wake it."""
+    kernel.give_serial(PF, serial or SERIAL)
+    if serial is None:
+        (kernel.devices / str(PF) / "config").write_bytes(bytes(0x1000))
+    assert known(kernel).serial is None
+    monkeypatch.setattr(os, "pread", Mock(side_effect=AssertionError("read again")))
+    assert known(kernel).serial is None
 
 
 def test_permanent_macs_that_sysfs_does_not_show_are_asked_of_netlink(kernel: FakeKernel) -> None:

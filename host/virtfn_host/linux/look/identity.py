@@ -29,9 +29,15 @@ PERMANENT = "0"
 NO_SERIALS = frozenset({"00-00-00-00-00-00-00-00", "ff-ff-ff-ff-ff-ff-ff-ff"})
 """What cards without a number of their own show."""
 
+
+class _UnknownError(Exception):
+    """The configuration space is all ones or cut off: the card is in a reset, or its firmware is being updated. Such a
+    card keeps its inode and time, so this must not be remembered. Raised and caught in this module."""
+
+
 _serials: dict[tuple[str, int, int], str | None] = {}
 """Serial numbers by path, inode and time of the config file. Reading it wakes a card that sleeps, so it is read once; a
-card that comes has a new inode."""
+card that comes has a new inode. None: it has none."""
 
 
 def identity_of(sysfs: OneLook, address: PciAddress, ports: tuple[Port, ...]) -> Identity:
@@ -119,26 +125,47 @@ def _serial(path: str) -> str | None:
         stat = os.fstat(fd)
         key = path, stat.st_ino, stat.st_ctime_ns
         if key not in _serials:
+            found = _read_serial(fd)
             if len(_serials) >= 4096:  # functions come and go for years
                 _serials.clear()
-            _serials[key] = _read_serial(fd)
+            _serials[key] = found
         return _serials[key]
-    except OSError:
+    except (OSError, _UnknownError):
         return None
     finally:
         os.close(fd)
 
 
 def _read_serial(fd: int) -> str | None:
-    """Walk the extended capabilities, which only root may read. Each ends with the offset of the next, 0 at the end."""
+    """Walk the extended capabilities, which only root may read. Each ends with the offset of the next, 0 at the end.
+
+    Raises:
+        OSError: it cannot be read.
+        _UnknownError: the card does not answer now.
+    """
     offset = EXTENDED
     for _ in range(MOST_CAPABILITIES):
-        header = int.from_bytes(os.pread(fd, 4, offset), "little")
+        header = _header(fd, offset)
         if header & 0xFFFF == SERIAL:
-            low, high = os.pread(fd, 4, offset + 4), os.pread(fd, 4, offset + 8)
+            low, high = _four(fd, offset + 4), _four(fd, offset + 8)
+            _header(fd, offset)  # it must still answer: half of a number may be all ones
             serial = (high[::-1] + low[::-1]).hex("-")
             return None if serial in NO_SERIALS else _checked(serial_number, serial)
         offset = header >> 20 & 0xFFC
-        if header in (0, 0xFFFFFFFF) or offset < EXTENDED:
+        if header == 0 or offset < EXTENDED:
             return None
     return None
+
+
+def _header(fd: int, offset: int) -> int:
+    header = int.from_bytes(_four(fd, offset), "little")
+    if header == 0xFFFFFFFF:
+        raise _UnknownError
+    return header
+
+
+def _four(fd: int, offset: int) -> bytes:
+    found = os.pread(fd, 4, offset)
+    if len(found) < 4:
+        raise _UnknownError
+    return found
