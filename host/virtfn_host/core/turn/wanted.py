@@ -9,7 +9,7 @@ from virtfn_host.core.turn.claims import UNNOTED
 from virtfn_host.core.values.desired import KERNEL_DRIVER, DesiredPf, DesiredVf, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.core.values.extras import NOTHING, Extras
 from virtfn_host.core.values.link import wanted_link
-from virtfn_host.core.values.model import Function, Original, Pf, Vf, vfs_of
+from virtfn_host.core.values.model import Function, Original, Pf, Vf, of_index, vfs_of
 
 
 @dataclass(slots=True)
@@ -69,7 +69,9 @@ def with_extras(wanted: DesiredPf, extras: Mapping[str, Extras]) -> DesiredPf:
 def _claimed_pf(pf: Pf, claims: PfClaims, original: Original | None) -> DesiredPf:
     ours = [
         replace(
-            _claimed_vf(pf, index, policy, pool), unsafe_no_iommu=policy in claims.unsafe, mtu=claims.mtus.get(policy)
+            _claimed_vf(pf, index, policy, pool, original),
+            unsafe_no_iommu=policy in claims.unsafe,
+            mtu=claims.mtus.get(policy),
         )
         for index, (policy, pool) in claims.vfs.items()
     ]
@@ -91,7 +93,8 @@ def _claimed_pf(pf: Pf, claims: PfClaims, original: Original | None) -> DesiredP
     )
 
 
-def _claimed_vf(pf: Pf, index: int, policy: str, pool: PoolRequest) -> DesiredVf:
+def _claimed_vf(pf: Pf, index: int, policy: str, pool: PoolRequest, original: Original | None) -> DesiredVf:
+    before = of_index(original.vfs, index) if original else None
     override = None if pool.driver == KERNEL_DRIVER else pool.driver
     return DesiredVf(
         index=index,
@@ -99,7 +102,7 @@ def _claimed_vf(pf: Pf, index: int, policy: str, pool: PoolRequest) -> DesiredVf
         driver_override=override,
         resource_name=pool.resource_name,
         policy=policy,
-        link=None if pool.link is None else wanted_link(pool.link, pf, index),
+        link=None if pool.link is None else wanted_link(pool.link, pf, index, before and before.link),
         require_link=pool.require_link,
     )
 
@@ -108,14 +111,14 @@ def _touched(vf: Vf, original: Original, claims: PfClaims) -> bool:
     """Return whether a VF that no policy claims any more is on a vfio driver because of virtfn."""
     if not vf.vfio_bound or vf.driver_override is None:
         return False
-    before = next((o for o in original.vfs if o.index == vf.index), None)
+    before = of_index(original.vfs, vf.index)
     return claims.count is not None or (before is not None and before.driver != vf.driver)
 
 
 def given_back_vf(index: int, original: Original) -> DesiredVf:
     """Return the original state of a VF. A VF that did not exist then gets no driver; if another program made it, it
     gets the one that the kernel would have given it."""
-    before = next((o for o in original.vfs if o.index == index), None)
+    before = of_index(original.vfs, index)
     later = KERNEL_DRIVER if original.number_untouched and original.autoprobe else None
     return DesiredVf(
         index=index,

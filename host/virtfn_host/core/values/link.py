@@ -3,7 +3,7 @@
 A PF's driver takes settings one by one and refuses each for its own reason, so each group here is one step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from virtfn_host.core.values.mac import ZERO_GUID, ZERO_MAC, is_infiniband, stable_guid, stable_mac
@@ -40,21 +40,27 @@ _WORDS = {
 """Names of the fields in `ip link set PF vf N`."""
 
 
-def wanted_link(request: LinkRequest, pf: Pf, index: int) -> VfLink:
+def wanted_link(request: LinkRequest, pf: Pf, index: int, noted: VfLink | None) -> VfLink:
     """Return the link settings that a VF should have: those that the pool asks for, and no other.
 
     A MAC or GUID that is set is kept; otherwise it is made from the PF's. It is None if the PF shows nothing of its
     VFs. Ethernet has no GUID, and InfiniBand no MAC.
+
+    Args:
+        noted: the journal: the settings of this VF before the first touch. A resize that was interrupted leaves no VF,
+            or one that shows nothing set. It does not count for a VF with a netdev: igbvf may mark an address as made
+            up that was set (`linux/netlink/shown.py`), so such a VF would be set anew for ever.
     """
     there = pf.vf(index)
-    shown = (there.link if there is not None else None) or VfLink()
+    lost = noted if there is None or not there.netdevs else None
+    looks = [link for link in (there and there.link, lost) if link is not None]
     infiniband = on_infiniband(pf)
     guid = stable_guid(pf.mac, index) if pf.mac and infiniband else None
-    ask_guid = request.guid is not None and infiniband
+    ask_mac, ask_guid = request.mac is not None and not infiniband, request.guid is not None and infiniband
     return VfLink(
-        mac=_kept(shown.mac, ZERO_MAC, _made_mac(pf, index)) if request.mac is not None and not infiniband else None,
-        node_guid=_kept(shown.node_guid, ZERO_GUID, guid) if ask_guid else None,
-        port_guid=_kept(shown.port_guid, ZERO_GUID, guid) if ask_guid else None,
+        mac=_kept([look.mac for look in looks], _made_mac(pf, index)) if ask_mac else None,
+        node_guid=_kept([look.node_guid for look in looks], guid) if ask_guid else None,
+        port_guid=_kept([look.port_guid for look in looks], guid) if ask_guid else None,
         vlan=request.vlan,
         # A VLAN without priority clears the priority: otherwise that of an earlier VLAN would stay.
         vlan_qos=0 if request.vlan is not None and request.vlan_qos is None else request.vlan_qos,
@@ -71,8 +77,8 @@ def on_infiniband(pf: Pf) -> bool:
     return is_infiniband(pf.mac) if pf.mac else pf.class_code.startswith(INFINIBAND_CLASS)
 
 
-def _kept(shown: str | None, unset: str, made: str | None) -> str | None:
-    return shown if shown not in (None, unset) else made
+def _kept(known: Iterable[str | None], made: str | None) -> str | None:
+    return next((one for one in known if one not in (None, ZERO_MAC, ZERO_GUID)), made)
 
 
 def _made_mac(pf: Pf, index: int) -> str | None:
