@@ -123,7 +123,7 @@ class _Look:
         resource, old = offered
         moves = claim is None or resource != claim.resource_name
         # Nothing of it has changed yet, so what pods are offered does not either.
-        frozen = waits and (resource in _names(wanted) or not _given_up(wanted, function, claim))
+        frozen = waits and not _given_up(resource, wanted, function, claim)
         held, gone = bool(self.in_use.of(function.address)), function.address in self.withdrawn
         # A pod has it, or may get it in this very moment.
         in_hand = moves and (held or gone or function.address not in self.left)
@@ -205,12 +205,15 @@ def _is_to_change(claim: DesiredFunction | None, function: Function, old: PoolDe
     return as_it_was and claim is not None and not in_place(claim, function)
 
 
-def _given_up(wanted: DesiredPf | None, function: Function, claim: DesiredFunction | None) -> bool:
-    """Return whether a VF stays and no policy claims it any more."""
+def _given_up(resource: str, wanted: DesiredPf | None, function: Function, claim: DesiredFunction | None) -> bool:
+    """Return whether no policy claims a VF any more: its policy ended, or it stays and nothing of its pool is left."""
     if wanted is None or wanted.refused or not isinstance(function, Vf):
         return False
+    if claim is not None and claim.policy is not None:
+        return False
     ends = wanted.num_vfs is not None and function.index >= wanted.num_vfs
-    return not ends and (claim is None or claim.policy is None)
+    # An edit of a policy's own indexes leaves the name to others of its VFs, and they wait for their turn.
+    return wanted.ended or (not ends and resource not in _names(wanted))
 
 
 def _out_of_sight(

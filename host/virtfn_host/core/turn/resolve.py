@@ -25,7 +25,7 @@ from virtfn_host.core.turn.claim_words import gone, kept
 from virtfn_host.core.turn.claims import Claims
 from virtfn_host.core.turn.claims import matches as matches
 from virtfn_host.core.turn.policy import indexes_text
-from virtfn_host.core.turn.wanted import PfClaims, desired_pf, with_cause, with_extras
+from virtfn_host.core.turn.wanted import PfClaims, desired_pf, with_extras
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.choice import ANY, Choice
 from virtfn_host.core.values.codec import camel
@@ -141,10 +141,7 @@ def resolve(
     for policy, pf in accepted:
         rejected += _claim_pools(policy, pf, claims[pf.address], drivers)
     pfs = [
-        with_cause(
-            desired_pf(pf, claims[pf.address], refused[pf.address], before.get(pf.address)),
-            memory.why_ended(config, pf),
-        )
+        desired_pf(pf, claims[pf.address], refused[pf.address], before.get(pf.address), memory.why_ended(config, pf))
         for pf in inventory.functions
         if claims[pf.address].policies or pf.address in before
     ]

@@ -32,12 +32,21 @@ class PfClaims:
             self.unsafe.add(policy.name)
 
 
-def desired_pf(pf: Function, claims: PfClaims, refused: list[str], original: Original | None) -> DesiredPf:
+def desired_pf(
+    pf: Function, claims: PfClaims, refused: list[str], original: Original | None, why_ended: str | None
+) -> DesiredPf:
     """Return the desired state of one PF. A refused edit changes nothing: only a PF without policy is given back.
 
     Args:
         refused: policies that are refused on the PF and may have had it before.
+        why_ended: why claims on it ended; None: none did.
     """
+    ended = why_ended is not None and (None if refused else True)
+    made = _desired_pf(pf, claims, refused, original)
+    return _with_cause(replace(made, ended=ended), why_ended)
+
+
+def _desired_pf(pf: Function, claims: PfClaims, refused: list[str], original: Original | None) -> DesiredPf:
     if claims.whole is not None:
         made = whole_pf(pf, claims.whole.driver, claims.whole.resource_name, claims.policies[0])
         return with_terms(made, unsafe_no_iommu=bool(claims.unsafe), require_link=claims.whole.require_link)
@@ -50,7 +59,7 @@ def desired_pf(pf: Function, claims: PfClaims, refused: list[str], original: Ori
     return _given_back_pf(pf, original)
 
 
-def with_cause(wanted: DesiredPf, ended: str | None) -> DesiredPf:
+def _with_cause(wanted: DesiredPf, ended: str | None) -> DesiredPf:
     """Return the desired state of a PF with the cause for which all or some of it is given back."""
     if wanted.given_back:
         return replace(wanted, cause=ended or UNNOTED)

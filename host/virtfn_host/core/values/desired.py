@@ -186,6 +186,9 @@ class DesiredPf:
     """Why something of it is given back; None: nothing is."""
     mtu: int | None = None
     """The least MTU of its netdev; of a PF that is given back, its MTU. None: leave it alone."""
+    ended: bool | None = False
+    """Whether a claim on it ended, so that what no policy claims of it was that policy's. None: one did, but that may
+    be a refused policy's, because which VFs a policy has is not noted."""
 
     @property
     def given_back(self) -> bool:
