@@ -111,7 +111,7 @@ def _claimed_vf(pf: Pf, index: int, policy: str, pool: PoolRequest, original: Or
         driver_override=override,
         resource_name=pool.resource_name,
         policy=policy,
-        link=None if pool.link is None else wanted_link(pool.link, pf, index, before and before.link),
+        link=None if pool.link is None else wanted_link(pool.link, pf, index, None if before is None else before.link),
         require_link=pool.require_link,
     )
 

@@ -53,7 +53,7 @@ def wanted_link(request: LinkRequest, pf: Pf, index: int, noted: VfLink | None) 
     """
     there = pf.vf(index)
     lost = noted if there is None or not there.netdevs else None
-    looks = [link for link in (there and there.link, lost) if link is not None]
+    looks = [link for link in (None if there is None else there.link, lost) if link is not None]
     infiniband = on_infiniband(pf)
     guid = stable_guid(pf.mac, index) if pf.mac and infiniband else None
     ask_mac, ask_guid = request.mac is not None and not infiniband, request.guid is not None and infiniband
