@@ -18,7 +18,8 @@ NAMED = 8
 """Addresses of withheld functions with one reason."""
 
 ENTRIES = 48
-"""Entries for all pools together, so that the status of a node with 2,048 VFs stays below 64 KiB."""
+"""Entries for all pools together, so that the status of a node with 2,048 VFs stays below 64 KiB. Each pool has one,
+even if that makes more."""
 
 UNSAFE = (
     "UNSAFE: vfio hands it out without an IOMMU (allowUnsafeNoIommu), so a pod with it can read and write all memory "
@@ -34,21 +35,36 @@ def pool_statuses(
     Args:
         offered: how many functions the kubelet offers of each resource name, as far as it has answered.
     """
-    left, found = ENTRIES, []
-    for pool in published.pools:
-        withheld = _withheld(pool)[:left]
-        left -= len(withheld)
-        found.append(
-            PoolStatus(
-                resource_name=pool.resource_name,
-                capacity=len(pool.devices),
-                healthy=sum(device.healthy for device in pool.devices),
-                offered=offered.get(pool.resource_name),
-                in_use=sum(device.address in held for device in pool.devices),
-                withheld=withheld,
-            )
+    every = [_withheld(pool) for pool in published.pools]
+    return tuple(
+        PoolStatus(
+            resource_name=pool.resource_name,
+            capacity=len(pool.devices),
+            healthy=sum(device.healthy for device in pool.devices),
+            offered=offered.get(pool.resource_name),
+            in_use=sum(device.address in held for device in pool.devices),
+            withheld=_cut(withheld, number),
         )
-    return tuple(found)
+        for pool, withheld, number in zip(published.pools, every, _shares(list(map(len, every))), strict=True)
+    )
+
+
+def _shares(asked: list[int]) -> list[int]:
+    """Return how many entries each pool gets: equally many, but none more than it has; the first get what is left."""
+    shares = [min(number, 1) for number in asked]
+    while (left := ENTRIES - sum(shares)) > 0 and (more := [n for n, has in enumerate(asked) if has > shares[n]]):
+        for n in more[:left]:
+            shares[n] += 1
+    return shares
+
+
+def _cut(entries: tuple[WithheldStatus, ...], number: int) -> tuple[WithheldStatus, ...]:
+    """Return the first entries; the message of the last one says what is left out."""
+    if not (rest := entries[number:]):
+        return entries
+    last, many = entries[number - 1], sum(entry.number for entry in rest)
+    text = f"{last.message} (not listed: {many} more of this pool, for {len(rest)} other causes)"
+    return (*entries[: number - 1], replace(last, message=text))
 
 
 def _withheld(pool: DevicePool) -> tuple[WithheldStatus, ...]:
