@@ -4,19 +4,20 @@ Two rounds that found the same must give the same status: no ages, no counters o
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Rejected
-from virtfn_host.core.values.holders import Holder, holder_text
+from virtfn_host.core.values.holders import Holder
 from virtfn_host.core.values.indexes import indexes_text
 from virtfn_host.core.values.model import Function, InUse, Inventory, Pf, vfs_of
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.leaving import Displacement
+from virtfn_operator.agent.naming import Room, named, unnamed
 from virtfn_operator.agent.not_offered import NOT_COMPARED, Offers
 from virtfn_operator.agent.ready import outcomes, preflight, ready
 from virtfn_operator.agent.recall import recalled
@@ -43,16 +44,19 @@ from virtfn_operator.api.node_status import (
 LIST_LIMIT = 32
 """Entries of a list for people; the counts beside it are complete."""
 
-RUN_LIMIT = 160
-"""Runs of VFs that name their holders, so that the status of a node with 2,048 VFs stays below 64 KiB."""
+FUNCTIONS_ROOM, BLOCKED_ROOM, EVICT_ROOM = 24 * 1024, 4 * 1024, 12 * 1024
+"""Bytes for functions with the holders of their VFs, for holders in a plan, and for pods to evict: the status of a node
+with 2,048 VFs stays below 64 KiB. Pods to evict that have no room are named when the first ones have gone."""
 
-NAME_LIMIT = 8
-"""Holders named for one function; `virtfn list` shows all."""
+FUNCTION = 300
+"""Bytes of a function without holders."""
 
-UNLISTED = "held (too many to list)"
+MESSAGES_ROOM, MESSAGE_LIMIT, MESSAGE_LEAST = 6 * 1024, 1024, 128
+"""Characters for all messages of one list, and of one message among many, at most and at least; the schema allows more,
+but a status stays small."""
 
-MESSAGE_LIMIT = 1024
-"""Characters of one message among many; the schema allows more, but a status stays small."""
+RUN_WORDS, EVICT_WORDS = "indexes driver pool heldBy 0", "device namespace name uid"
+"""The keys of one run, and of one pod to evict, which take room, too."""
 
 Held = Mapping[PciAddress, tuple[Holder, ...]]
 """The known holders of each function."""
@@ -96,7 +100,7 @@ def node_status(facts: StatusFacts, old: Mapping[str, Any], now: str) -> dict[st
         functions=_functions(found, facts.published, held),
         pools=pools,
         plan=_plan(found, facts.done, facts.carried),
-        policies=tuple(_short(outcome) for outcome in _outcomes(facts)),
+        policies=_short(_outcomes(facts)),
         rejected=tuple(
             RejectedStatus(
                 policy=r.policy, device=r.device, reason=r.reason, message=cut_text(r.message, MESSAGE_LIMIT)
@@ -129,8 +133,14 @@ def _outcomes(facts: StatusFacts) -> tuple[PolicyOutcome, ...]:
     )
 
 
-def _short(outcome: PolicyOutcome) -> PolicyOutcome:
-    return replace(outcome, message=cut_text(outcome.message, MESSAGE_LIMIT))
+def _short(outcomes: Sequence[PolicyOutcome]) -> tuple[PolicyOutcome, ...]:
+    most = _most(len(outcomes))
+    return tuple(replace(outcome, message=cut_text(outcome.message, most)) for outcome in outcomes)
+
+
+def _most(number: int) -> int:
+    """The characters that each of so many messages may have: they name pods, too."""
+    return max(MESSAGE_LEAST, min(MESSAGE_LIMIT, MESSAGES_ROOM // max(number, 1)))
 
 
 def with_conditions(old: Mapping[str, Any], new: tuple[Condition, ...], now: str) -> tuple[Condition, ...]:
@@ -149,15 +159,14 @@ def _offerable(found: Found, published: PoolSet) -> set[PciAddress]:
 
 def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionStatus, ...]:
     offered = {device.address: pool.resource_name for pool in published.pools for device in pool.devices}
-    budget = RUN_LIMIT
+    room = Room(FUNCTIONS_ROOM - FUNCTION * len(found.inventory.pfs))
     functions = []
     for function in found.inventory.functions:
         wanted = found.resolution.desired.pf(function.address)
         if not isinstance(function, Pf) and wanted is None and function.address not in offered:
             continue
-        runs = _runs(function, offered, held, budget)
-        budget -= sum(bool(run.held_by) for run in runs)
-        whom = _texts(held.get(function.address, ())) if function.address in offered else ()
+        runs = _runs(function, offered, held, room)
+        whom = room.names(held.get(function.address, ())) if function.address in offered else ()
         functions.append(
             function_status(
                 function,
@@ -171,19 +180,22 @@ def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionSt
     return tuple(functions)
 
 
-def _runs(pf: Function, offered: Mapping[PciAddress, str], held: Held, budget: int) -> tuple[VfRun, ...]:
+def _runs(pf: Function, offered: Mapping[PciAddress, str], held: Held, room: Room) -> tuple[VfRun, ...]:
     alike: dict[tuple[str | None, str | None, tuple[Holder, ...] | None], list[int]] = defaultdict(list)
+    unlisted: dict[tuple[str | None, str | None], set[Holder]] = defaultdict(set)
     for vf in vfs_of(pf):
         said = (vf.driver, offered.get(vf.address))
         holders = _who(held.get(vf.address, ()), pf.address)
-        listed = not holders or (*said, holders) in alike or sum(k[2] != () for k in alike) < budget
+        words = (RUN_WORDS, *(word or "" for word in said), *named(holders))
+        listed = not holders or (*said, holders) in alike or room.takes(*words)
         alike[*said, holders if listed else None].append(vf.index)
+        unlisted[said].update(() if listed else holders)
     return tuple(
         VfRun(
             indexes=indexes_text(indexes),
             driver=driver,
             pool=pool,
-            held_by=(UNLISTED,) if whom is None else _texts(whom),
+            held_by=(unnamed(len(unlisted[driver, pool])),) if whom is None else named(whom),
         )
         for (driver, pool, whom), indexes in alike.items()
     )
@@ -203,14 +215,11 @@ def _who(holders: tuple[Holder, ...], address: PciAddress) -> tuple[Holder, ...]
     return tuple(dict.fromkeys(replace(holder, address=address) for holder in holders))
 
 
-def _texts(holders: tuple[Holder, ...]) -> tuple[str, ...]:
-    return tuple(map(holder_text, holders[:NAME_LIMIT]))
-
-
 def _plan(found: Found, done: Done, carried: int) -> PlanStatus | None:
     plan = found.plan
     if not plan.pfs:
         return None
+    room, most = Room(BLOCKED_ROOM), _most(min(len(plan.blocked), LIST_LIMIT))
     return PlanStatus(
         steps=max(0, len(plan.steps) - carried),
         disruptive=bool(plan.displaces or found.leaving),
@@ -218,8 +227,8 @@ def _plan(found: Found, done: Done, carried: int) -> PlanStatus | None:
             BlockedStatus(
                 device=str(b.device),
                 reason=b.reason,
-                message=cut_text(b.message, MESSAGE_LIMIT),
-                pods=_texts(_who(b.holders, b.device)),
+                message=cut_text(b.message, most),
+                pods=room.names(_who(b.holders, b.device)),
             )
             for b in plan.blocked[:LIST_LIMIT]
         ),
@@ -228,9 +237,11 @@ def _plan(found: Found, done: Done, carried: int) -> PlanStatus | None:
 
 
 def _evict(leaving: Displacement, withdrawn: frozenset[PciAddress]) -> EvictStatus:
+    room = Room(EVICT_ROOM)
     pods = (
         EvictPod(device=str(p.device), namespace=p.namespace or None, name=p.name or None, uid=p.uid or None)
         for p in leaving.pods
+        if room.takes(EVICT_WORDS, str(p.device), p.namespace, p.name, p.uid)
     )
     return EvictStatus(withdrawn=leaving.functions <= withdrawn, pods=tuple(pods))
 
