@@ -207,6 +207,9 @@ class ServerManager:
         if not self._watching.moved(drivers) and not fresh and self._unlooked < due:
             return None
         self._unlooked = 0
+        if self._was_read:
+            served = {pool.resource_name for pool in self._published.pools}
+            self._granting.published(served | {pool.resource_name for pool in self._refused})
         true = self._true_now(self._published)
         self._drifted = true != self._published
         return true

@@ -1,7 +1,7 @@
 """Answers a server's requests for containers: look (`functions.py`), decide (`granted.py`, `prestart.py`), write down
 (`effects.py`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +44,10 @@ class Granter:
         granted = grant_all(offer, containers, lambda address: self._look(now, offer, address))
         self._effects.carry_out(offer.pool, granted)
         return granted
+
+    def published(self, names: Iterable[str]) -> None:
+        """Hear which resources the pool file has, served or not: files of a withdrawn one are removed."""
+        self._leaving.published(names)
 
     def offered(self, pool: DevicePool) -> None:
         """See `server.Granting`."""

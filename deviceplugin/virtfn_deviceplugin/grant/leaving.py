@@ -2,12 +2,12 @@
 
 A file stays as long as its function is on offer, or a pod may hold it: a program has the function open, it was handed
 out just now, or the kubelet's checkpoint has it. The kubelet does not note the end of a pod at once, so a file may stay
-until a later change of what is on offer.
+until the next look at every function.
 """
 
 import logging
 import threading
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +45,15 @@ class Leaving:
         self._specs = specs
         self._checkpoint = kubelet_checkpoint
         self._offered: dict[str, frozenset[PciAddress]] = {}
+        self._published: frozenset[str] | None = None
+        """Every resource of the pool file as it was last read; None: it has not been read."""
         self._lock = threading.Lock()
+
+    def published(self, names: Iterable[str]) -> None:
+        """Hear which resources the pool file has, served or not."""
+        with self._lock:
+            self._published = frozenset(names)
+            self._tidy()
 
     def offered(self, pool: DevicePool) -> None:
         """Hear that these functions are on offer now."""
@@ -56,8 +64,7 @@ class Leaving:
             self._tidy()
 
     def withdrawn(self, resource_name: str) -> None:
-        """Hear that a resource is not served any more. At the end of the process that is so for every resource, so
-        only functions that left their driver count as gone."""
+        """Hear that a resource is not served any more: it was withdrawn, or the process ends."""
         with self._lock:
             self._offered.pop(resource_name, None)
             self._tidy()
@@ -98,7 +105,9 @@ class Leaving:
         offered = self._offered.get(grant.resource_name)
         if offered is not None:
             return grant.address not in offered
-        try:
+        if self._published is not None and grant.resource_name not in self._published:
+            return True
+        try:  # not served now, though published or unknown: only a function that left its driver is gone
             return self._sysfs.bound_driver(grant.address) != grant.driver
         except HostError:
             return False
