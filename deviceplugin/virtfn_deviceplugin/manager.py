@@ -29,7 +29,7 @@ from virtfn_deviceplugin.registration import summary
 from virtfn_deviceplugin.server import PoolServer, to_its_end
 from virtfn_deviceplugin.telling import Telling
 from virtfn_deviceplugin.watching import Watching
-from virtfn_host.core.values.offered import PoolDevice, PoolSet
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import Domains
 from virtfn_host.linux import poolfile
@@ -255,8 +255,7 @@ class ServerManager:
     def _true_now(self, published: PoolSet) -> PoolSet:
         """Return the published pools; a device is healthy only if sysfs shows what its pool promises."""
         look = OneLook.of(self._sysfs)
-        pools = [replace(pool, devices=tuple(_checked(look, d) for d in pool.devices)) for pool in published.pools]
-        return replace(published, pools=tuple(pools))
+        return replace(published, pools=tuple(_checked(look, pool) for pool in published.pools))
 
     async def _serve(self, wanted: PoolSet) -> None:
         changes = diff({name: server.pool for name, server in self._servers.items()}, wanted)
@@ -284,13 +283,18 @@ class ServerManager:
             log.info("%s: not offered any more", name)
 
 
-def _checked(look: Sysfs, device: PoolDevice) -> PoolDevice:
+def _checked(look: Sysfs, pool: DevicePool) -> DevicePool:
+    both = pool.extras.iommufd
+    return replace(pool, devices=tuple(_checked_device(look, device, both=both) for device in pool.devices))
+
+
+def _checked_device(look: Sysfs, device: PoolDevice, *, both: bool) -> PoolDevice:
     if device.reason is not None:  # also where `healthy` is True: another version may have written it
         return replace(device, healthy=False)
     if not device.healthy:
         return device
     try:
-        there = as_promised(device, shown(look, device.address))
+        there = as_promised(device, shown(look, device.address, both=both))
     except HostError:
         there = False
     return device if there else replace(device, healthy=False, reason=Reason.DRIFTED)

@@ -21,20 +21,25 @@ def look(lab: Lab) -> Inventory:
     return read_inventory(lab.sysfs)
 
 
+def nodes_away(lab: Lab, vf: PciAddress) -> list[Part]:
+    """Return the nodes that every container needs and that are away. Some kernels have iommufd and make no cdevs."""
+    return [part for part in seen(lab, vf).lacks if part is not Part.CDEV]
+
+
 def test_a_vf_on_vfio_lacks_nothing_and_each_node_is_missed_when_it_is_away(lab: Lab) -> None:
     (vf,) = lab.make(lab.pf, 1)
     lab.to_vfio(vf)
-    assert seen(lab, vf).lacks == ()
+    assert nodes_away(lab, vf) == []
     paths = [Path(f"{lab.sysfs.dev}{path.removeprefix('/dev')}") for path in vfio_nodes(lab.sysfs, vf).paths]
     assert len(paths) == 2
     for path in paths:
         path.rename(path.with_name("away"))
         try:
-            (part,) = seen(lab, vf).lacks
+            (part,) = nodes_away(lab, vf)
         finally:
             path.with_name("away").rename(path)
         assert part in OF_VFIO
-    assert seen(lab, vf).lacks == ()
+    assert nodes_away(lab, vf) == []
 
 
 def test_a_node_that_is_no_device_is_none(lab: Lab) -> None:
@@ -44,7 +49,7 @@ def test_a_node_that_is_no_device_is_none(lab: Lab) -> None:
     node.rename(node.with_name("away"))
     try:
         node.mkdir()
-        assert seen(lab, vf).lacks == (Part.NODE,)
+        assert nodes_away(lab, vf) == [Part.NODE]
         node.rmdir()
         node.symlink_to(node)
         (lost,) = look(lab).unreadable

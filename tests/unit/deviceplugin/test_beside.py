@@ -1,14 +1,15 @@
 """`grant.vhostNet`, `grant.tun` and `grant.iommufd`: the device nodes that a container gets beside the usual ones."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
-import grpc
 import pytest
 from plugin_node import FAST, Node, plugin_node
 
 from virtfn_deviceplugin import manager as manager_module
+from virtfn_deviceplugin.grant.granted import AllocateRefusedError
+from virtfn_deviceplugin.grant.offer import PoolOffer
 from virtfn_host.core.values.extras import Extras
 
 
@@ -72,8 +73,39 @@ async def test_a_container_starts_again_by_what_it_was_given_whatever_the_policy
     await with_cdevs.kubelet.pre_start(FAST, vf)
 
 
-async def test_a_kernel_without_cdevs_is_refused_with_what_it_needs(node: Node) -> None:
-    vf = await served(node, Extras(iommufd=True))
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await node.kubelet.allocate(FAST, vf)
-    assert "has no cdev in /dev/vfio/devices, which grant.iommufd asks for" in (refused.value.details() or "")
+def without_cdevs(node: Node) -> None:
+    """Linux 6.2 to 6.5, or without VFIO_DEVICE_CDEV: iommufd is there, and functions have no cdevs."""
+    (node.kernel.root / "sys/class/misc/iommu").mkdir(parents=True)
+
+
+def without_iommufd(node: Node) -> None:
+    """A kernel that has no iommufd is what the fake is without a change."""
+
+
+@pytest.mark.parametrize("change", [without_cdevs, without_iommufd])
+async def test_on_a_kernel_without_cdevs_functions_are_unhealthy_and_a_request_is_told_what_it_needs(
+    node: Node, change: Callable[[Node], None]
+) -> None:
+    change(node)
+    pool = replace(node.pool(), extras=Extras(iommufd=True))
+    node.publish(pool)
+    await node.kubelet.until(lambda: list(node.kubelet.health(FAST).values()) == ["Unhealthy"] * 3)
+    with pytest.raises(AllocateRefusedError, match=r"has no cdev in /dev/vfio/devices, which grant\.iommufd asks"):
+        node.manager._granting.allocate(PoolOffer.of(pool), [[str(node.vfs()[0])]])  # it was healthy a moment ago
+
+
+async def test_one_function_whose_cdev_is_away_is_unhealthy_until_it_is_back(with_cdevs: Node) -> None:
+    node = with_cdevs
+    await served(node, Extras(iommufd=True))
+    cdev = node.kernel.root / "dev/vfio/devices" / str(node.kernel.machine().sysfs.cdev(node.vfs()[1]))
+    cdev.rename(cdev.with_name("away"))
+    node.publish(replace(node.pool(), extras=Extras(iommufd=True, tun=True)))
+    await node.kubelet.until(lambda: list(node.kubelet.health(FAST).values()) == ["Healthy", "Unhealthy", "Healthy"])
+    cdev.with_name("away").rename(cdev)
+    await served(node, Extras(iommufd=True))
+
+
+async def test_without_the_grant_a_cdev_that_is_away_is_no_matter(with_cdevs: Node) -> None:
+    for cdev in (with_cdevs.kernel.root / "dev/vfio/devices").iterdir():
+        cdev.unlink()
+    await served(with_cdevs, Extras())

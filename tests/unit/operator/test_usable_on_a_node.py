@@ -156,6 +156,17 @@ def test_each_node_that_a_container_would_get_is_missed(tmp_path: Path, groups: 
             assert len(healthy(node)) == 2, name
 
 
+@pytest.mark.parametrize("iommufd", [False, True])
+def test_a_kernel_without_cdevs_serves_only_pools_that_ask_for_none(tmp_path: Path, iommufd: bool) -> None:
+    with a_node(tmp_path) as node:
+        (node.sysfs.sys / "class/misc/iommu").mkdir(parents=True)
+        (node.sysfs.dev / "iommu").touch()
+        grant = {"iommufd": iommufd}
+        asked(node, policy("fast", {"address": str(node.pf)}, count=2, driver="vfio-pci", grant=grant))
+        assert len(healthy(node)) == (0 if iommufd else 2)
+        assert ("has no cdev in /dev/vfio/devices, which grant.iommufd asks for" in told(node)) is iommufd
+
+
 # --- one group, one pod: kubernetes#137534, sriov-network-device-plugin#369 -------------------------------------------
 
 

@@ -59,6 +59,7 @@ def usable(wanted: DesiredFunction, function: Function, inventory: Inventory) ->
     found += [_unknown(function, inventory, None), _shared(function, inventory), *lacking(function, inventory)]
     found += _without_rdma(function, inventory) if wanted.extras.rdma else ()
     found += missing_beside(wanted.extras, function, inventory)
+    found += _without_cdev(function, inventory) if wanted.extras.iommufd else ()
     if wanted.require_link:
         found.append(link_down(function, inventory) or _link_unknown(function, inventory))
     return tuple(hindrance for hindrance in found if hindrance is not None)
@@ -103,6 +104,12 @@ def _without_rdma(function: Function, inventory: Inventory) -> Iterable[Hindranc
     return missing_rdma(function, inventory) if lost is None else (lost,)
 
 
+def _without_cdev(function: Function, inventory: Inventory) -> Iterator[Hindrance | None]:
+    if Part.CDEV in function.lacks:
+        yield _missing(function, Part.CDEV)
+    yield _unknown(function, inventory, Part.CDEV)
+
+
 def _missing(function: Function, part: Part) -> Hindrance | None:
     match part:
         case Part.NODE:
@@ -111,6 +118,8 @@ def _missing(function: Function, part: Part) -> Hindrance | None:
             return _not_usable(f"has {MISSING[part]}", "`modprobe vfio` makes it; is /dev of the host whole?")
         case Part.IOMMUFD:
             return _not_usable(f"has {MISSING[part]}", "`modprobe iommufd` makes it; is /dev of the host whole?")
+        case Part.CDEV:
+            return _not_usable(f"has {MISSING[part]}", "boot a kernel that makes it, or leave grant.iommufd out")
         case Part.NETDEV if makes_netdevs(function.driver, function.class_code):
             text = f"is on {function.driver} and has no netdev, in no network namespace"
             return _not_usable(text, "see the kernel log, then unbind and bind it again")

@@ -9,7 +9,7 @@ class Part(StrEnum):
     NODE = "node"  # on a vfio driver: the device node of its group or, where vfio has no groups, its cdev
     CONTAINER = "container"  # /dev/vfio/vfio, beside a group's node
     IOMMUFD = "iommufd"  # /dev/iommu, beside a cdev
-    CDEV = "cdev"  # the cdev beside a group's node, where grant.iommufd asks for both
+    CDEV = "cdev"  # on a vfio driver: its cdev, which only grant.iommufd asks for; looked for where /dev/iommu is
     NETDEV = "netdev"  # of a network function on a network driver, in whatever network namespace
     UP = "up"  # a netdev of it that is set up
     CARRIER = "carrier"  # the carrier of that netdev

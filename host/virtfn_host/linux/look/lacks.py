@@ -9,7 +9,7 @@ from dataclasses import replace
 from virtfn_host.core.checks.beside import NODES
 from virtfn_host.core.checks.healthy import NVME_CLASS, NVME_DRIVER
 from virtfn_host.core.checks.network import NETWORK_CLASS
-from virtfn_host.core.checks.vfio_nodes import NOIOMMU
+from virtfn_host.core.checks.vfio_nodes import IOMMUFD, NOIOMMU
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Function, Unreadable
 from virtfn_host.core.values.parts import Part
@@ -17,7 +17,15 @@ from virtfn_host.core.values.rdma import RdmaDevice
 from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.read import rdma
 from virtfn_host.linux.read.onelook import OneLook
-from virtfn_host.linux.read.parts import has_guid, has_live_controller, has_netdev, is_node, missing_of_link, vfio_nodes
+from virtfn_host.linux.read.parts import (
+    cdev_with_node,
+    has_guid,
+    has_live_controller,
+    has_netdev,
+    is_node,
+    missing_of_link,
+    vfio_nodes,
+)
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.touch.ports import ReadAnswer, carriers
 from virtfn_host.linux.touch.reader import Reader
@@ -25,7 +33,7 @@ from virtfn_host.linux.touch.reader import Reader
 _Read = Callable[[], Part | None]
 
 
-def lacks(sysfs: Sysfs, function: Function, unreadable: list[Unreadable]) -> tuple[Part, ...]:
+def lacks(sysfs: OneLook, function: Function, unreadable: list[Unreadable]) -> tuple[Part, ...]:
     """Return the parts that are missing, but for the link; append those that cannot be read to `unreadable`."""
     found = []
     for part, read in _parts(sysfs, function):
@@ -36,13 +44,15 @@ def lacks(sysfs: Sysfs, function: Function, unreadable: list[Unreadable]) -> tup
     return tuple(part for part in found if part is not None)
 
 
-def _parts(sysfs: Sysfs, function: Function) -> Iterator[tuple[Part, _Read]]:
+def _parts(sysfs: OneLook, function: Function) -> Iterator[tuple[Part, _Read]]:
     """Yield the parts that this function should have. Nothing is read of one without a driver."""
     address = function.address
     if function.driver is None:
         return
     if function.vfio_bound:
         yield Part.NODE, lambda: vfio_nodes(sysfs, address).missing
+        if sysfs.once(_has_iommufd):  # without /dev/iommu the policies that ask for the cdev lack that (`beside.py`)
+            yield Part.CDEV, lambda: None if cdev_with_node(sysfs, address) else Part.CDEV
     elif function.class_code.startswith(NETWORK_CLASS):
         yield Part.NETDEV, lambda: None if has_netdev(sysfs, address) else Part.NETDEV
         yield Part.GUID, lambda: None if has_guid(sysfs, address) else Part.GUID
@@ -114,12 +124,16 @@ def nodes_beside(sysfs: Sysfs) -> tuple[str, ...]:
     """Return those device nodes that the machine has for containers beside functions. A node that cannot be examined is
     missing. The module need not be loaded: the kernel loads it when a program opens `/dev/vhost-net` or `/dev/net/tun`.
     """
-    return tuple(path for path in NODES if _is_there(f"{sysfs.dev}/{path.removeprefix('/dev/')}"))
+    return tuple(path for path in NODES if _is_there(sysfs, path))
 
 
-def _is_there(path: str) -> bool:
+def _has_iommufd(sysfs: Sysfs) -> bool:
+    return _is_there(sysfs, IOMMUFD)
+
+
+def _is_there(sysfs: Sysfs, path: str) -> bool:
     try:
-        return is_node(path)
+        return is_node(f"{sysfs.dev}/{path.removeprefix('/dev/')}")
     except SysfsReadError:
         return False
 

@@ -41,17 +41,25 @@ def vfio_nodes(sysfs: Sysfs, address: PciAddress, *, iommufd: bool | None = None
     node = None if group is None else _group_node(sysfs, group)
     # Of a function whose group's node is there, nothing else is read: this is done for each VF at each look.
     grouped = node is not None or (group is not None and sysfs.has_group_node(group))
-    cdev = None if grouped and not both else sysfs.cdev(address)
-    if cdev is not None and not is_node(f"{sysfs.dev}/vfio/devices/{cdev}"):
-        cdev = None
+    asked = not grouped or (both and node is not None)
     return VfioNodes(
         vfio_bound=sysfs.vfio_bound(address),
         group_node=node,
-        cdev=cdev,
+        cdev=cdev_with_node(sysfs, address) if asked else None,
         container_node=_once(sysfs, _container_node),
         iommufd=_once(sysfs, _iommufd) if iommufd is None else iommufd,
         both=both,
     )
+
+
+def cdev_with_node(sysfs: Sysfs, address: PciAddress) -> str | None:
+    """Return `vfioN` if a function has a cdev and `/dev/vfio/devices/vfioN` is there.
+
+    Raises:
+        SysfsReadError: sysfs cannot be read, or the node cannot be examined.
+    """
+    cdev = sysfs.cdev(address)
+    return cdev if cdev is not None and is_node(f"{sysfs.dev}/vfio/devices/{cdev}") else None
 
 
 def _group_node(sysfs: Sysfs, group: int) -> str | None:
