@@ -2,8 +2,9 @@
 
 The kubelet lists no init containers and knows nothing of programs outside of pods, and a plain look shows only that the
 vfio device is open. So the next look asks the host process for the names of those processes, and for no others: on a
-node whose pods explain every holder it never has to read the open files of all processes. The cgroup of a process tells
-its pod, which `whenInUse: Evict` may evict (`leaving.py`).
+node whose pods explain every holder it never has to read the open files of all processes for this (where vfio has cdevs
+it reads them at each look: `linux/use/__init__.py` of the host). The cgroup of a process tells its pod, which
+`whenInUse: Evict` may evict (`leaving.py`).
 
 A function that a process of no pod has open is no use to a pod. It counts as taken when two looks in a row show the
 same process: a pod may end between the look and the kubelet's list, and a runtime may run a pod's process in a cgroup

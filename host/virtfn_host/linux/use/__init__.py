@@ -56,5 +56,6 @@ the PF, `Unbind` locks the function and its VFs, `SetLink` and `SetMtu` lock the
 need no lock: the first two work on functions without a driver, the third acts at the next bind. A pod that starts in
 those milliseconds gets EBUSY, and the kubelet starts its container again. Hence `evidence`, the regular look of every
 turn, opens no group: it reports what looking shows, and the lock decides at the moment of the write. It names the
-processes only of functions for which that is asked (`users_of`), because all of /proc has to be read for it.
+processes only of functions for which that is asked (`users_of`), because all of /proc has to be read for it. Where an
+idle function has a cdev, each look reads /proc once all the same: an open cdev that is not bound shows only there.
 """
