@@ -127,7 +127,7 @@ def _rank(spec: Mapping[str, Any]) -> int:
 def _paused(annotations: object) -> bool:
     """Any text but `false` pauses: after a typing error the rollout must not go on."""
     value = mapping(annotations).get(PAUSED)
-    return value is not None and value not in ("", "false")
+    return value is not None and value != "false"
 
 
 def _on_failure(spec: Mapping[str, Any]) -> OnFailure:

@@ -45,7 +45,7 @@ def test_pause_says_who_goes_on_who_waits_and_how_to_go_on(ask: Ask) -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["true", "yes", "1"])
+@pytest.mark.parametrize("value", ["true", "yes", "1", ""])
 def test_resume_takes_away_what_paused_it(ask: Ask, value: str) -> None:
     cluster = fleet(value)
     answer = ask(cluster, "rollout", "resume", "fast", "--json")
@@ -65,9 +65,9 @@ def test_resume_takes_away_what_paused_it(ask: Ask, value: str) -> None:
     [
         ("pause", "true", "is paused already"),
         ("pause", "anything", "is paused already"),
+        ("pause", "", "is paused already"),
         ("resume", None, "is not paused"),
         ("resume", "false", "is not paused"),
-        ("resume", "", "is not paused"),
     ],
 )
 def test_what_is_so_already_is_not_written(ask: Ask, action: str, before: str | None, says: str) -> None:

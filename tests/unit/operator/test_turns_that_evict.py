@@ -300,7 +300,7 @@ def test_a_cordoned_node_that_is_changing_goes_on() -> None:
     assert fleet.turns == ["a"]
 
 
-@pytest.mark.parametrize("value", ["true", "True", "yes", "1"])
+@pytest.mark.parametrize("value", ["true", "True", "yes", "1", "", " ", "False", "false "])
 def test_a_paused_rollout_gives_no_turn_and_says_so(value: str) -> None:
     fleet = Fleet("a", "b")
     fleet.policy["metadata"]["annotations"] = {"virtfn.dev/paused": value}
