@@ -24,9 +24,9 @@ from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.apiserver.session import (
     BodyTooLargeError,
     Session,
-    budget_cause,
     lines,
     read_body,
+    refusal_of_pod,
     retry_after,
     status_message,
 )
@@ -290,8 +290,8 @@ class Kube:
         """Evict the pod of this uid; it keeps its own grace period.
 
         Raises:
-            KubeError: absent, another pod has its name (`exists`), refused (`cause` where it is a PodDisruptionBudget),
-                not allowed, or no answer.
+            KubeError: absent, another pod has its name (`exists`), refused (`cause` where it is a PodDisruptionBudget
+                or an admission webhook), not allowed, or no answer.
         """
         body = {
             "apiVersion": "policy/v1",
@@ -360,7 +360,7 @@ class Kube:
             raise self._strange(method, path, f"no answer from {self._url}: {type(error).__name__}: {error}") from error
         if response.status >= HTTPStatus.BAD_REQUEST:
             why = f"{method} {path}: {response.status}: {status_message(answer)}"
-            if of_pod and (cause := budget_cause(answer)):
+            if of_pod and (cause := refusal_of_pod(answer)):
                 self.gate.succeeded(method, path)
                 raise KubeError(response.status, why, cause=cause)
             # A pod with two PodDisruptionBudgets is answered with 500 each time.

@@ -20,7 +20,7 @@ class KubeError(Exception):
         """Whether the request was not sent because of earlier failures. They are logged already, so do not log this."""
 
         self.cause = cause
-        """What the PodDisruptionBudget says that refused an eviction; empty for any other error."""
+        """What the PodDisruptionBudget or admission webhook says that refused an eviction; empty for other errors."""
 
     @property
     def absent(self) -> bool:

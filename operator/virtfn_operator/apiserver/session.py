@@ -8,6 +8,7 @@ its bound. Used by `kube.py`, and by kopf's watch in place of an aiohttp session
 import asyncio
 import json
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, MutableMapping
 from http import HTTPStatus
@@ -203,14 +204,21 @@ def status_message(body: bytes) -> str:
     return " ".join(str(message).split())[:300]
 
 
-def budget_cause(body: bytes) -> str:
-    """Return what a refused eviction says of a PodDisruptionBudget, as one short line; empty if none refused it.
+_DENIED = re.compile(
+    r'admission webhook ".+?" denied the request|ValidatingAdmissionPolicy \'.+?\' with binding \'.+?\' denied request'
+)
 
-    The message of such an answer names no budget; the cause does.
+
+def refusal_of_pod(body: bytes) -> str:
+    """Return what refuses the eviction of this one pod, as one short line; empty for any other error.
+
+    It is a PodDisruptionBudget, which the message does not name, but a cause does; or an admission webhook or policy.
+    These choose their code themselves, also 429 and 503, so a denial is known by the API server's own words for it.
     """
     try:
         causes = json.loads(body)["details"]["causes"]
         found = next(cause["message"] for cause in causes if cause["reason"] == "DisruptionBudget")
     except (ValueError, LookupError, TypeError, StopIteration, RecursionError):
-        return ""
+        found = status_message(body)
+        return found if _DENIED.search(found) else ""
     return " ".join(str(found).split())[:300]

@@ -35,7 +35,7 @@ class Said(StrEnum):
 
     DONE = "done"  # accepted, or the pod is gone, or another one has its name
     REFUSED = "refused"  # by a PodDisruptionBudget, a missing right or an admission webhook
-    LATER = "later"  # no answer, or a server that is busy: it says nothing about the pod
+    LATER = "later"  # no answer, or a server that is busy; if it lasts, it counts like a refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class EvictionAnswer:
 
     said: Said
     text: str = ""
-    """For a refusal, what the API server said; it names the PodDisruptionBudget."""
+    """What the API server said, if the pod is not evicted; for a refusal it names the PodDisruptionBudget."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Facts:
     pods: Mapping[str, tuple[PodOnNode, ...] | str] = field(default_factory=dict)
     """Pods by node, of nodes that evict; instead of them the error, if they could not be read."""
     answers: Mapping[str, EvictionAnswer] = field(default_factory=dict)
-    """The last answer to each eviction, by the pod's uid. A controller that has just started has none."""
+    """The last answer to each eviction that was sent, by the pod's uid. A controller that has just started has none."""
     refusals: Mapping[str, str] = field(default_factory=dict)
     """By node, the last refusal."""
 
@@ -94,7 +94,8 @@ class Evicting:
     hopeless: bool = False
     """Whether nothing can be evicted at all, so that there is no use in waiting."""
     untold: bool = False
-    """Whether a pod to evict now has no answer yet: this controller has just started, or asks for the first time."""
+    """Whether a pod to evict now has no answer yet (this controller has just started, or asks for the first time), or
+    the pods could not be read now."""
 
 
 def read_pods(bodies: Iterable[Mapping[str, Any]]) -> tuple[PodOnNode, ...]:
@@ -123,8 +124,10 @@ def evicting(state: NodeState, facts: Facts) -> Evicting:
     found = facts.pods.get(state.name)
     if not state.heard:
         return Evicting(ask=asked)
-    if state.displaced is None or not state.displaced.withdrawn or state.name in facts.cordoned or found is None:
+    if state.displaced is None or not state.displaced.withdrawn or state.name in facts.cordoned:
         return Evicting(ask=asked)
+    if found is None:
+        return Evicting(ask=asked, untold=True)
     if isinstance(found, str):
         why = Reason.EVICTION_BLOCKED, f"cannot read the pods of the node: {found}"
         return Evicting(ask=asked, why=why, hopeless=True)
@@ -149,7 +152,7 @@ def _evicting(
         now=now,
         hopeless=bool(helpless) and not ids,
         untold=any(pod.uid not in answers for pod in now),
-        why=_refused(ids, answers) or _left([pod for device in sorted(helpless) for pod in waits[device]]),
+        why=_refused(now, answers) or _left([pod for device in sorted(helpless) for pod in waits[device]]),
     )
 
 
@@ -164,13 +167,15 @@ def _is(named: DisplacedPod, pod: PodId) -> bool:
 
 
 def _refused(pods: Iterable[PodId], answers: Mapping[str, EvictionAnswer]) -> tuple[Reason, str] | None:
-    refused = [(pod, answers[pod.uid]) for pod in pods if pod.uid in answers]
-    refused = [(pod, answer) for pod, answer in refused if answer.said is Said.REFUSED]
-    if not refused:
+    """Why a pod is not evicted; a refusal is told before what has no answer yet."""
+    told = [(pod, answers[pod.uid]) for pod in pods if pod.uid in answers]
+    told = [(pod, answer) for pod, answer in told if answer.said is not Said.DONE]
+    if not told:
         return None
-    pod, answer = refused[0]
-    more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-    return Reason.EVICTION_BLOCKED, f"the eviction of pod {pod} is refused: {answer.text}{more}"
+    pod, answer = min(told, key=lambda one: one[1].said is not Said.REFUSED)
+    what = "is refused" if answer.said is Said.REFUSED else "has not gone through"
+    more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+    return Reason.EVICTION_BLOCKED, f"the eviction of pod {pod} {what}: {answer.text}{more}"
 
 
 def _left(pods: Iterable[PodOnNode]) -> tuple[Reason, str] | None:

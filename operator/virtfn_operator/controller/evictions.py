@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 
 from virtfn_operator.api.node_state import NodeState
+from virtfn_operator.apiserver.gate import UNANSWERED
 from virtfn_operator.apiserver.kube import METADATA_ONLY, Kube
 from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.controller.evict import (
@@ -79,16 +80,12 @@ class Evictions:
     async def send(self, evictions: Sequence[Eviction], leads: Callable[[], bool] = lambda: True) -> bool:
         """Send the evictions that are due, as long as we lead; return whether an answer tells something new."""
         before = dict(self._answers)
-        for eviction in evictions:
+        # The one that waits longest goes first, so that no pod keeps the others from being asked for.
+        for eviction in sorted(evictions, key=lambda one: self._due.get(one.pod.uid, 0.0)):
             if self._clock() < self._due.get(eviction.pod.uid, 0.0):
                 continue
-            if not leads():
+            if not leads() or not await self._send(eviction):
                 break
-            answer = await self._send(eviction)
-            self._answers[eviction.pod.uid] = answer
-            self._due[eviction.pod.uid] = self._clock() + AGAIN
-            if answer.said is Said.LATER:
-                break  # the server is not well; it is not asked for the others now
         return before != self._answers
 
     async def _pods_of(self, node: str) -> tuple[PodOnNode, ...] | str | None:
@@ -109,20 +106,25 @@ class Evictions:
         self._pods[node] = (self._clock(), found)
         return found
 
-    async def _send(self, eviction: Eviction) -> EvictionAnswer:
-        pod = eviction.pod
+    async def _send(self, eviction: Eviction) -> bool:
+        """Send one eviction and keep its answer; return False where the server is away, so that no other is sent."""
+        pod, wait, away = eviction.pod, 0.0, False
         try:
             await self._kube.evict(pod.namespace, pod.name, pod.uid)
         except KubeError as error:
-            answer = _answer(error)
+            if error.held:
+                return True  # it was not sent: the last answer still counts
+            answer, wait, away = _answer(error), error.retry_in, error.status == UNANSWERED
         else:
             answer = EvictionAnswer(said=Said.DONE)
+        self._due[pod.uid] = self._clock() + max(AGAIN, wait)
         self._pods.pop(eviction.node, None)
         if answer.said is Said.DONE:
             logger.info("evicted pod %s of node %s (uid %s)", pod, eviction.node, pod.uid)
         elif answer != self._answers.get(pod.uid):
             logger.warning("pod %s of node %s is not evicted: %s", pod, eviction.node, answer.text)
-        return answer
+        self._answers[pod.uid] = answer
+        return not away
 
     def _forget(self, found: Mapping[str, tuple[PodOnNode, ...] | str | None]) -> None:
         if all(pods is not None for pods in found.values()):
@@ -135,10 +137,10 @@ class Evictions:
 
 def _answer(error: KubeError) -> EvictionAnswer:
     """Say what a refused eviction means. A pod that is gone, or that has another uid now, needs none."""
-    if error.absent or error.exists:
-        return EvictionAnswer(said=Said.DONE)
     if error.cause:
         return EvictionAnswer(said=Said.REFUSED, text=error.cause)
+    if error.absent or error.exists:  # not where a webhook chose this code
+        return EvictionAnswer(said=Said.DONE)
     if error.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR):
         return EvictionAnswer(said=Said.REFUSED, text=str(error))
     return EvictionAnswer(said=Said.LATER, text=str(error))

@@ -126,18 +126,32 @@ def test_a_refusal_is_told_with_what_the_budget_says() -> None:
     assert "pod default/a is refused: The disruption budget web needs" in found.why[1]
 
 
-@pytest.mark.parametrize("said", [Said.DONE, Said.LATER])
-def test_another_answer_is_no_refusal(said: Said) -> None:
-    assert (
-        out(body(named("a"), ask=("a",)), a_pod("a"), answers={"u-a": EvictionAnswer(said=said, text="x")}).why is None
-    )
+def test_an_eviction_that_was_accepted_is_no_refusal() -> None:
+    done = EvictionAnswer(said=Said.DONE)
+    assert out(body(named("a"), ask=("a",)), a_pod("a"), answers={"u-a": done}).why is None
+
+
+def test_what_is_not_answered_is_told_and_after_any_refusal() -> None:
+    later, refused = EvictionAnswer(said=Said.LATER, text="503: busy"), EvictionAnswer(said=Said.REFUSED, text="web")
+    node = body(named("a"), named("b"), ask=("a", "b"))
+    found = out(node, a_pod("a"), a_pod("b"), answers={"u-a": later}).why
+    assert found == (Reason.EVICTION_BLOCKED, "the eviction of pod default/a has not gone through: 503: busy")
+    both = out(node, a_pod("a"), a_pod("b"), answers={"u-a": later, "u-b": refused}).why
+    assert both == (Reason.EVICTION_BLOCKED, "the eviction of pod default/b is refused: web (and 1 more)")
+
+
+@pytest.mark.parametrize("said", [Said.REFUSED, Said.LATER])
+def test_a_pod_that_ends_after_all_is_refused_no_more(said: Said) -> None:
+    ending = a_pod("a", deletionTimestamp="2026-01-01T00:00:00Z")
+    answers = {"u-a": EvictionAnswer(said=said, text="x")}
+    assert out(body(named("a"), ask=("a",)), ending, answers=answers).why is None
 
 
 def test_pods_that_may_not_be_read_are_told_and_those_of_no_answer_are_waited_for() -> None:
     node = read_node(body(named("a"), ask=("a",)))
     refused = evicting(node, Facts(pods={"n1": "pods is forbidden"}))
     assert refused.why == (Reason.EVICTION_BLOCKED, "cannot read the pods of the node: pods is forbidden")
-    assert evicting(node, Facts()) == Evicting(ask=ids("a"))
+    assert evicting(node, Facts()) == Evicting(ask=ids("a"), untold=True)
 
 
 @pytest.mark.parametrize("pod", [{}, {"metadata": {"name": "a"}}, {"metadata": {"namespace": "x", "uid": "u"}}, 7])

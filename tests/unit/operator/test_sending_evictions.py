@@ -18,6 +18,7 @@ from virtfn_operator.settings import ApiServer
 
 POD = PodId(namespace="default", name="a", uid="u-a")
 EVICTION = Eviction(node="n1", pod=POD)
+OTHER = Eviction(node="n2", pod=PodId(namespace="x", name="b", uid="u-b"))
 BUDGET = "The disruption budget web needs 2 healthy pods and has 2 currently"
 STATE = {
     "metadata": {"name": "n1"},
@@ -31,8 +32,8 @@ def status(code: int, message: str = "no", *causes: dict[str, str]) -> web.Respo
     return web.json_response(body, status=code)
 
 
-def change(body: dict[str, Any]) -> Change:
-    return Change(kind=ObjectKind.STATE, name="n1", seen=see_state(body, Once()))
+def change(body: dict[str, Any], name: str = "n1") -> Change:
+    return Change(kind=ObjectKind.STATE, name=name, seen=see_state(body, Once()))
 
 
 async def look(client: Kube, body: dict[str, Any] = STATE) -> Facts:
@@ -153,11 +154,94 @@ async def test_what_was_refused_is_sent_again_after_a_while_only(server: Server)
 
 async def test_after_no_answer_the_others_are_not_sent_now(server: Server) -> None:
     async with kube(server) as client:
-        server.answers = [status(503), status(201)]
-        await Evictions(client, clock=Clock()).send(
-            [EVICTION, Eviction(node="n1", pod=PodId(namespace="x", name="b", uid="u-b"))]
-        )
+        server.answers = [web.Response(text="no API server"), status(201)]
+        await Evictions(client, clock=Clock()).send([EVICTION, OTHER])
     assert len(server.answers) == 1
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 413, 422, 429, 500, 502, 503, 504])
+async def test_an_answer_about_one_pod_keeps_no_other_pod(server: Server, code: int) -> None:
+    async with kube(server) as client:
+        evictions = Evictions(client, clock=Clock())
+        server.answers = [status(code), status(201)]
+        await evictions.send([EVICTION, OTHER])
+        evictions.take([change(STATE), change(STATE, "n2")])
+        server.pods = [{"metadata": {"namespace": "default", "name": n, "uid": f"u-{n}"}} for n in "ab"]
+        assert (await evictions.look(frozenset())).answers["u-b"].said is Said.DONE
+
+
+async def test_a_pod_for_which_the_server_asks_for_a_pause_each_time_keeps_no_other_pod(server: Server) -> None:
+    clock = Clock()
+    async with kube(server, clock) as client:
+        evictions = Evictions(client, clock=clock)
+        later = web.json_response({"kind": "Status", "message": "busy"}, status=429, headers={"Retry-After": "10"})
+        server.answers = [later, status(201)]
+        await evictions.send([EVICTION, OTHER])
+        clock.now += AGAIN
+        await evictions.send([EVICTION, OTHER])
+    assert [path for _, path, _, _ in server.asked][1] == "/api/v1/namespaces/x/pods/b/eviction"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (403, "pods is forbidden: cannot create resource pods/eviction"),
+        (422, "the eviction is invalid"),
+        (500, "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."),
+        (429, 'admission webhook "virt.io" denied the request: it is being migrated'),
+    ],
+)
+async def test_a_refusal_stands_however_often_it_is_sent_again(server: Server, code: int, message: str) -> None:
+    """Also while the requests are held because they failed so often."""
+    clock = Clock()
+    async with kube(server, clock) as client:
+        evictions = Evictions(client, clock=clock)
+        evictions.take([change(STATE)])
+        server.answers = [status(code, message) for _ in range(200)]
+        for _ in range(120):
+            await evictions.send([EVICTION])
+            answer = (await evictions.look(frozenset())).answers["u-a"]
+            assert (answer.said, message in answer.text) == (Said.REFUSED, True)
+            clock.now += AGAIN
+    assert sum(method == "POST" for method, _, _, _ in server.asked) > 120 * AGAIN / 40
+
+
+DENIALS = [
+    'admission webhook "virt-launcher-eviction-interceptor.kubevirt.io" denied the request: it is being migrated',
+    'admission webhook "a.b.c" denied the request without explanation',
+    "pods \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: not now",
+]
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 409, 413, 422, 429, 500, 503])
+@pytest.mark.parametrize("message", DENIALS)
+async def test_a_webhook_that_denies_refuses_with_whatever_code(server: Server, code: int, message: str) -> None:
+    found = await said(server, status(code, message))
+    assert found.said is Said.REFUSED
+    assert found.text == message
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 429, 503])
+async def test_what_a_webhook_denies_is_sent_each_time_and_holds_no_other_request(server: Server, code: int) -> None:
+    async with kube(server) as client:
+        server.answers = [status(code, DENIALS[0]) for _ in range(20)]
+        for _ in range(20):
+            with pytest.raises(KubeError) as raised:
+                await client.evict("default", "a", "u")
+            assert not raised.value.held
+        assert await client.list("/api/v1/nodes") == []
+
+
+@pytest.mark.parametrize("code", [429, 503])
+async def test_words_of_a_denial_in_an_answer_about_something_else_leave_the_server_busy(
+    server: Server, code: int
+) -> None:
+    async with kube(server) as client:
+        server.pods = status(code, DENIALS[0])
+        for _ in range(3):
+            with pytest.raises(KubeError) as raised:
+                await client.list("/api/v1/pods")
+        assert raised.value.held
 
 
 async def test_pods_of_the_node_that_have_not_ended_are_read(server: Server) -> None:
