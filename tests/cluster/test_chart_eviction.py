@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from virtfn_lab.chart import Objects, render
+from virtfn_operator.controller.evict import SPARED
 
 POLICY = ("ValidatingAdmissionPolicy", "virtfn-eviction")
 
@@ -27,7 +28,7 @@ def test_a_policy_limits_its_evictions() -> None:
     assert spec["failurePolicy"] == "Fail"
     assert spec["matchConstraints"]["resourceRules"][0]["resources"] == ["pods/eviction"]
     expressions = " ".join(one["expression"] for one in spec["validations"])
-    for word in ("preconditions", "gracePeriodSeconds", "kube-system"):
+    for word in ("preconditions", "gracePeriodSeconds", *SPARED):
         assert word in expressions
     assert ("ValidatingAdmissionPolicyBinding", "virtfn-eviction") in render()
 

@@ -32,8 +32,8 @@ def _unseen(state: Any, facts: Any, real: Any = evicting) -> Any:
     return real(replace(state, displaced=replace(state.displaced, withdrawn=True)), facts)
 
 
-def _helpful(pod: Any, real: Any = evict._read_pod) -> Any:
-    return replace(real(pod), pinned="")
+def _helpful(pod: Any, spared: Any, real: Any = evict._read_pod) -> Any:
+    return replace(real(pod, spared), pinned="")
 
 
 def _excused(note: Any, state: Any, now: Any, timeout: float, real: Any = turns.is_lost) -> bool:

@@ -65,7 +65,7 @@ async def run(settings: ControllerSettings) -> None:
             instance=settings.instance,
             rules=rules,
             taints=taints,
-            evictions=Evictions(kube),
+            evictions=Evictions(kube, namespace=settings.namespace),
             leads=candidate.holds,
         )
         version = importlib.metadata.version("virtfn")

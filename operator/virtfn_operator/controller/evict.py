@@ -16,7 +16,7 @@ A pod is evicted only while its node has its turn, is not cordoned, and says tha
 what is changed; and only if everything else that the same change waits for can be evicted, too.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -28,6 +28,9 @@ from virtfn_operator.api.node_state import DisplacedPod, NodeState
 
 MIRROR = "kubernetes.io/config.mirror"
 """The annotation of a mirror pod: the kubelet runs it from a file of the node, and its eviction would end nothing."""
+
+SPARED = frozenset({"kube-system"})
+"""Namespaces of which no pod is evicted, beside virtfn's own; the chart's admission policy allows no such eviction."""
 
 
 class Said(StrEnum):
@@ -53,7 +56,7 @@ class PodOnNode:
 
     id: PodId
     pinned: str = ""
-    """Why its eviction would not help: it would come back on the same node; empty if it helps."""
+    """Why it is not evicted: it would come back on the same node, or is in a namespace that is left alone; or empty."""
     ending: bool = False
     """Whether it is being deleted already."""
 
@@ -98,23 +101,32 @@ class Evicting:
     the pods could not be read now."""
 
 
-def read_pods(bodies: Iterable[Mapping[str, Any]]) -> tuple[PodOnNode, ...]:
-    """Read pods, or their metadata alone; those without a name or uid are left out."""
-    return tuple(pod for pod in map(_read_pod, bodies) if pod.id.namespace and pod.id.name and pod.id.uid)
+def read_pods(bodies: Iterable[Mapping[str, Any]], spared: Set[str] = SPARED) -> tuple[PodOnNode, ...]:
+    """Read pods, or their metadata alone; those without a name or uid are left out.
+
+    Args:
+        bodies: the pods.
+        spared: namespaces of which no pod is evicted.
+    """
+    pods = (_read_pod(body, spared) for body in bodies)
+    return tuple(pod for pod in pods if pod.id.namespace and pod.id.name and pod.id.uid)
 
 
-def _read_pod(body: Mapping[str, Any]) -> PodOnNode:
+def _read_pod(body: Mapping[str, Any], spared: Set[str]) -> PodOnNode:
     metadata = mapping(body.get("metadata"))
     name = {key: text(metadata.get(key), 253) for key in ("namespace", "name", "uid")}
-    return PodOnNode(id=PodId(**name), pinned=_pinned(metadata), ending=bool(metadata.get("deletionTimestamp")))
+    ending = bool(metadata.get("deletionTimestamp"))
+    return PodOnNode(id=PodId(**name), pinned=_pinned(metadata, spared), ending=ending)
 
 
-def _pinned(metadata: Mapping[str, Any]) -> str:
+def _pinned(metadata: Mapping[str, Any], spared: Set[str]) -> str:
     if MIRROR in mapping(metadata.get("annotations")):
         return "is a static pod: move its file away on the node"
     for owner in entries(metadata.get("ownerReferences"), 64):
         if owner.get("kind") == "DaemonSet" and owner.get("controller") is True:
             return f"belongs to the DaemonSet {text(owner.get('name'), 253)}, which would make it again here: end it"
+    if (namespace := text(metadata.get("namespace"), 253)) in spared:
+        return f"is in the namespace {namespace}, of which virtfn evicts no pod: end it yourself"
     return ""
 
 

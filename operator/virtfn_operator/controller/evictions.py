@@ -14,6 +14,7 @@ from virtfn_operator.apiserver.gate import UNANSWERED
 from virtfn_operator.apiserver.kube import METADATA_ONLY, Kube
 from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.controller.evict import (
+    SPARED,
     Eviction,
     EvictionAnswer,
     Facts,
@@ -40,8 +41,16 @@ logger = logging.getLogger(__name__)
 class Evictions:
     """The evictions of this controller."""
 
-    def __init__(self, kube: Kube, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, kube: Kube, *, namespace: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        """Make an object without any answer yet.
+
+        Args:
+            kube: the API server.
+            namespace: virtfn's own.
+            clock: gives seconds that only go on.
+        """
         self._kube = kube
+        self._spared = SPARED | {namespace}
         self._clock = clock
         self._pods: dict[str, tuple[float, tuple[PodOnNode, ...] | str]] = {}
         self._answers: dict[str, EvictionAnswer] = {}
@@ -96,7 +105,7 @@ class Evictions:
         query = {"fieldSelector": f"spec.nodeName={node},status.phase!=Succeeded,status.phase!=Failed"}
         try:
             found: tuple[PodOnNode, ...] | str = read_pods(
-                await self._kube.list(PODS_PATH, accept=METADATA_ONLY, query=query)
+                await self._kube.list(PODS_PATH, accept=METADATA_ONLY, query=query), self._spared
             )
         except KubeError as error:
             if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):

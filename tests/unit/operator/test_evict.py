@@ -147,6 +147,22 @@ def test_a_pod_that_ends_after_all_is_refused_no_more(said: Said) -> None:
     assert out(body(named("a"), ask=("a",)), ending, answers=answers).why is None
 
 
+@pytest.mark.parametrize("namespace", ["kube-system", "virtfn"])
+@pytest.mark.parametrize("kind", [{}, REPLICAS])
+def test_a_pod_of_a_namespace_that_is_left_alone_keeps_the_others_of_its_change(
+    namespace: str, kind: dict[str, Any]
+) -> None:
+    spared = {"metadata": {"namespace": namespace, "name": "a", "uid": "u-a", **kind}}
+    pods = read_pods([spared, a_pod("b"), a_pod("c")], frozenset({"kube-system", "virtfn"}))
+    node = body({**named("a"), "namespace": namespace}, named("b"), named("c", "pf1"), ask=("b", "c"))
+    found = evicting(read_node(node), Facts(pods={"n1": pods}))
+    assert found.now == ids("c")
+    assert found.why is not None
+    assert f"pod {namespace}/a is not evicted: it is in the namespace {namespace}" in found.why[1]
+    alone = evicting(read_node(body({**named("a"), "namespace": namespace}, named("b"))), Facts(pods={"n1": pods}))
+    assert alone.hopeless
+
+
 def test_pods_that_may_not_be_read_are_told_and_those_of_no_answer_are_waited_for() -> None:
     node = read_node(body(named("a"), ask=("a",)))
     refused = evicting(node, Facts(pods={"n1": "pods is forbidden"}))

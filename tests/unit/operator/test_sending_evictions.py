@@ -244,6 +244,15 @@ async def test_words_of_a_denial_in_an_answer_about_something_else_leave_the_ser
         assert raised.value.held
 
 
+async def test_pods_of_virtfn_s_own_namespace_are_known(server: Server) -> None:
+    server.pods = [{"metadata": {"namespace": n, "name": "a", "uid": n}} for n in ("default", "kube-system", "ours")]
+    async with kube(server) as client:
+        evictions = Evictions(client, namespace="ours", clock=Clock())
+        evictions.take([change(STATE)])
+        pods = (await evictions.look(frozenset())).pods["n1"]
+    assert [getattr(pod, "pinned", "")[:15] for pod in pods] == ["", "is in the names", "is in the names"]
+
+
 async def test_pods_of_the_node_that_have_not_ended_are_read(server: Server) -> None:
     async with kube(server) as client:
         facts = await look(client)
