@@ -5,7 +5,7 @@ from typing import Any
 
 from virtfn_operator.controller import turns
 from virtfn_operator.controller.decide import Decision, Rules, World, decide
-from virtfn_operator.controller.evict import Facts, PodOnNode, read_pods
+from virtfn_operator.controller.evict import EvictionAnswer, Facts, PodOnNode, read_pods
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 RULES = Rules(turn_timeout=900, grace=600, pause=600)
@@ -24,6 +24,7 @@ class Fleet:
             name: read_pods([{"metadata": {"namespace": "default", "name": f"{name}-pod", "uid": f"u-{name}"}}])
             for name in nodes
         }
+        self.answers: dict[str, EvictionAnswer] = {}
         self.cordoned: frozenset[str] = frozenset()
         self.now = BEGIN
         self.look()
@@ -34,7 +35,7 @@ class Fleet:
         self.now += timedelta(seconds=seconds)
         labels = [{"metadata": {"name": name, "labels": found}} for name, found in self.labels.items()]
         world = World(policies=list(self.policies.values()), states=list(self.nodes.values()), nodes=labels)
-        facts = Facts(cordoned=self.cordoned, pods=self.pods)
+        facts = Facts(cordoned=self.cordoned, pods=self.pods, answers=self.answers)
         decision = decide(world, self.now.strftime("%Y-%m-%dT%H:%M:%SZ"), RULES, facts=facts)
         assert not decision.unreadable
         for write in decision.writes:
@@ -46,11 +47,13 @@ class Fleet:
     def says(self, node: str, *, disruptive: bool = False, pods: bool = False, **states: Any) -> None:
         """Its agent answers its present spec; policies that are not named are Ready."""
         body = self.nodes[node]
+        waits = ("Evicting" if body["spec"]["mayChange"] else "WaitingForTurn") if pods else "Changing"
+        reasons = {"Ready": "Converged", "Failed": "BindFailed", "Blocked": "VfsInUse", "Changing": waits}
         outcomes = [
             {
                 **{key: policy[key] for key in ("name", "uid", "generation")},
                 "state": (state := states.get(policy["name"], "Ready")),
-                "reason": {"Ready": "Converged", "Failed": "BindFailed", "Blocked": "VfsInUse"}.get(state, state),
+                "reason": reasons.get(state, state),
             }
             for policy in body["spec"]["policies"]
         ]

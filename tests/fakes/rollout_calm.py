@@ -1,8 +1,8 @@
 """The end of a history of `rollout_law.py`: all becomes quiet, but for one policy on one node.
 
-That policy fails there for ever, or cannot go on because a process holds its function, or the node dies in a turn. What
-other policies are asked must be carried out on every other node, and, where it is alive, on that one, too. Only a node
-with a policy that another node's failure has stopped may wait.
+That policy fails there for ever, or cannot go on because a process holds its function, or the node dies in a turn, also
+while it waits for pods to be evicted. What other policies are asked must be carried out on every other node, and, where
+it is alive, on that one, too. Only a node with a policy that another node's failure has stopped may wait.
 """
 
 from __future__ import annotations
@@ -30,15 +30,18 @@ def becomes_calm(cluster: Cluster) -> None:
     _clear(cluster)
     rng = cluster.random
     culprit = cluster.nodes[rng.choice(sorted(cluster.nodes))]
-    wrong, trouble = rng.choice(cluster.matching(culprit.name)), rng.choice(("fails", "fails", "held", "dead"))
+    wrong, trouble = (
+        rng.choice(cluster.matching(culprit.name)),
+        rng.choice(("fails", "fails", "held", "dead", "dead in an eviction")),
+    )
     cluster.log.append(f"{wrong} {trouble} on {culprit.name}")
     culprit.parts[wrong].cursed = trouble == "fails"
     culprit.process = wrong if trouble == "held" or (trouble == "dead" and rng.random() < 0.5) else ""
-    dies = rng.randrange(EDIT + 3) if trouble == "dead" else ROUNDS
+    dies = rng.randrange(EDIT + 3) if trouble.startswith("dead") else ROUNDS
     for number in range(ROUNDS):
         if number == EDIT:
             cluster.edits()
-        _round(cluster, dying=culprit if number >= dies else None)
+        _round(cluster, dying=culprit if number >= dies else None, while_it_evicts=trouble != "dead")
         if number >= FIRST_END and not waiting(cluster, culprit.name, wrong):
             cluster.seen["calm ends"] += 1
             return
@@ -49,7 +52,7 @@ def _clear(cluster: Cluster) -> None:
     """End everything that may hold up a node, except pods that may be evicted."""
     cluster.finish()
     cluster.calm = True
-    cluster.pods = {uid: pod for uid, pod in cluster.pods.items() if not (pod.daemon or pod.budget)}
+    cluster.pods = {uid: pod for uid, pod in cluster.pods.items() if not (pod.daemon or pod.budget or pod.hangs)}
     for policy in cluster.policies.values():
         policy["metadata"].pop("annotations", None)
     for node in cluster.nodes.values():
@@ -72,16 +75,17 @@ def blocked(cluster: Cluster, name: str, policy: str) -> bool:
     return bool(cluster.holders(cluster.nodes[name], policy)) and not cluster.says_evict(policy)
 
 
-def _round(cluster: Cluster, dying: Node | None) -> None:
+def _round(cluster: Cluster, dying: Node | None, *, while_it_evicts: bool) -> None:
     cluster.now += timedelta(seconds=SECONDS)
     for _ in range(2):
         cluster.reconcile()
         for node in cluster.nodes.values():
             cluster.sees(node)
             cluster.round(node)
-    # One that waits for pods would keep its turn, because a pod may take long to end.
-    if dying is not None and dying.may and "evict" not in dying.body.get("status", {}).get("plan", {}):
-        dying.dead = True
+    if dying is not None and dying.may and not dying.dead:
+        evicts = "evict" in dying.body.get("status", {}).get("plan", {})
+        dying.dead = evicts or not while_it_evicts
+        cluster.seen["deaths in an eviction"] += evicts
     for node in cluster.nodes.values():
         cluster.ends(node)
         cluster.tries_again(node)

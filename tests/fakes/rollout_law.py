@@ -139,6 +139,7 @@ class Cluster:
         assert node.body["spec"]["mayChange"] is True, f"{node.name}: an eviction without a turn"
         if pod is None or self.random.random() < 0.05:
             self.seen["evictions without effect"] += 1
+            self.answers[eviction.pod.uid] = EvictionAnswer(said=Said.LATER, text="503: busy")
             return
         if pod.budget:
             self.answers[pod.uid] = EvictionAnswer(said=Said.REFUSED, text=BUDGET)
@@ -147,7 +148,7 @@ class Cluster:
         assert not pod.daemon, f"{pod.name} of a DaemonSet is evicted"
         assert pod.node == node.name, f"{pod.name} of another node is evicted"
         assert self.says_evict(OF_SLOT.get(pod.slot, "")), f"{pod.name} holds {pod.slot} and is evicted"
-        pod.ending = True
+        pod.until = self.now + timedelta(seconds=self.random.choice((1, 30, 30, 3600)))
         self.answers[pod.uid] = EvictionAnswer(said=Said.DONE)
         self.seen["evictions"] += 1
 
@@ -211,7 +212,7 @@ class Cluster:
 
     def check_refusals(self, world: World, facts: Facts, now: str, decision: Decision) -> None:
         """Without the refusals, the decision about all other nodes is the same."""
-        refused = {uid for uid, answer in facts.answers.items() if answer.said is Said.REFUSED}
+        refused = {uid for uid, answer in facts.answers.items() if answer.said is not Said.DONE}
         if not refused:
             return
         concerned = {self.pods[uid].node for uid in refused if uid in self.pods}
@@ -334,6 +335,7 @@ class Cluster:
             slot=self.random.choice(free),
             daemon=self.random.random() < 0.05,
             budget=self.random.random() < 0.3,
+            hangs=self.random.random() < 0.03,
         )
         self.pods[pod.uid] = pod
 
@@ -342,8 +344,10 @@ class Cluster:
             del self.pods[self.random.choice(sorted(self.pods))]
 
     def evicted_pod_ends(self) -> None:
-        for uid in [uid for uid, pod in self.pods.items() if pod.ending]:
-            del self.pods[uid]
+        """Where the kubelet is alive, and unless the pod hangs in its deletion."""
+        for uid in [uid for uid, pod in self.pods.items() if pod.ending and not self.nodes[pod.node].dead]:
+            if not self.pods[uid].hangs:
+                del self.pods[uid]
 
     def budget_moves(self) -> None:
         if self.pods:
@@ -375,7 +379,7 @@ class Cluster:
 def _pod_body(pod: Pod) -> Body:
     owners = [{"kind": "DaemonSet", "name": "d", "controller": True}] if pod.daemon else []
     metadata = {"namespace": "default", "name": pod.name, "uid": pod.uid, "ownerReferences": owners}
-    return {"metadata": {**metadata, **({"deletionTimestamp": "now"} if pod.ending else {})}}
+    return {"metadata": {**metadata, **({"deletionTimestamp": pod.until.isoformat()} if pod.until else {})}}
 
 
 def _paused(policy: Body) -> bool:

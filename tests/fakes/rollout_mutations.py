@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from virtfn_operator.api.node_status import State
 from virtfn_operator.controller import evict, rollout, seats, turns
 from virtfn_operator.controller.evict import evicting
 
@@ -36,9 +37,22 @@ def _helpful(pod: Any, spared: Any, real: Any = evict._read_pod) -> Any:
     return replace(real(pod, spared), pinned="")
 
 
-def _excused(note: Any, state: Any, now: Any, timeout: float, real: Any = turns.is_lost) -> bool:
-    stands = any(outcome.state in turns._STANDS for outcome in state.policies)
-    return not (state.heard and stands) and real(note, state, now, timeout)
+def _excused(excuses: Callable[[Any], bool], real: Any = turns.heard) -> Callable[..., Any]:
+    """Let no time pass in the turn of a node that says what excuses it."""
+
+    def heard(note: Any, state: Any, now: Any, **more: Any) -> Any:
+        found = real(note, state, now, **more)
+        return replace(found, granted=now, heard=now) if state.heard and excuses(state) else found
+
+    return heard
+
+
+def _stands(state: Any) -> bool:
+    return any(outcome.state in (State.FAILED, State.BLOCKED) for outcome in state.policies)
+
+
+def _waits_for_pods(state: Any) -> bool:
+    return state.displaced is not None and bool(state.displaced.withdrawn)
 
 
 def _forgetful(note: Any, *args: Any, real: Any = turns.ended, **more: Any) -> Any:
@@ -57,7 +71,8 @@ MUTATIONS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "the mark of a failure": _replaced(turns, "with_failure", lambda note, *_: note),
     "stopping after a failure": _replaced(rollout, "stopped", lambda _: {}),
     "leaving DaemonSets alone": _replaced(evict, "_read_pod", _helpful),
-    "silence beside a policy that stands": _replaced(turns, "is_lost", _excused),
+    "silence beside a policy that stands": _replaced(turns, "heard", _excused(_stands)),
+    "silence in an eviction": _replaced(turns, "heard", _excused(_waits_for_pods)),
     "a change beside a lasting failure": _replaced(seats, "_busy", lambda _: False),
     "the end of a turn beside a failure": _replaced(seats, "_stays", lambda failed, _: bool(failed)),
     "a failure after the turn": _replaced(turns, "ended", _forgetful),

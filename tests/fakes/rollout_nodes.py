@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 Body = dict[str, Any]
@@ -25,7 +26,14 @@ class Pod:
     daemon: bool
     budget: bool
     """Whether a PodDisruptionBudget forbids its eviction."""
-    ending: bool = False
+    hangs: bool
+    """Whether a finalizer keeps it when it is deleted."""
+    until: datetime | None = None
+    """When it should have ended; None: it is not being deleted."""
+
+    @property
+    def ending(self) -> bool:
+        return self.until is not None
 
 
 @dataclass

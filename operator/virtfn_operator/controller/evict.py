@@ -18,6 +18,7 @@ what is changed; and only if everything else that the same change waits for can 
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +26,7 @@ from virtfn_host.core.values.reasons import Reason
 from virtfn_operator.api.foreign import entries, mapping, text
 from virtfn_operator.api.node_spec import PodId
 from virtfn_operator.api.node_state import DisplacedPod, NodeState
+from virtfn_operator.controller.turns import read_time
 
 MIRROR = "kubernetes.io/config.mirror"
 """The annotation of a mirror pod: the kubelet runs it from a file of the node, and its eviction would end nothing."""
@@ -59,6 +61,8 @@ class PodOnNode:
     """Why it is not evicted: it would come back on the same node, or is in a namespace that is left alone; or empty."""
     ending: bool = False
     """Whether it is being deleted already."""
+    until: datetime | None = None
+    """When it should have ended, if it is being deleted: after its grace period."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,8 @@ class Evicting:
     untold: bool = False
     """Whether a pod to evict now has no answer yet (this controller has just started, or asks for the first time), or
     the pods could not be read now."""
+    until: datetime | None = None
+    """When the last of the pods that are ending should have ended; None: none is ending."""
 
 
 def read_pods(bodies: Iterable[Mapping[str, Any]], spared: Set[str] = SPARED) -> tuple[PodOnNode, ...]:
@@ -115,8 +121,17 @@ def read_pods(bodies: Iterable[Mapping[str, Any]], spared: Set[str] = SPARED) ->
 def _read_pod(body: Mapping[str, Any], spared: Set[str]) -> PodOnNode:
     metadata = mapping(body.get("metadata"))
     name = {key: text(metadata.get(key), 253) for key in ("namespace", "name", "uid")}
-    ending = bool(metadata.get("deletionTimestamp"))
-    return PodOnNode(id=PodId(**name), pinned=_pinned(metadata, spared), ending=ending)
+    deleted = metadata.get("deletionTimestamp")
+    return PodOnNode(
+        id=PodId(**name), pinned=_pinned(metadata, spared), ending=bool(deleted), until=_read_until(deleted)
+    )
+
+
+def _read_until(value: object) -> datetime | None:
+    try:
+        return read_time(text(value, 64))
+    except ValueError:
+        return None
 
 
 def _pinned(metadata: Mapping[str, Any], spared: Set[str]) -> str:
@@ -165,6 +180,7 @@ def _evicting(
         hopeless=bool(helpless) and not ids,
         untold=any(pod.uid not in answers for pod in now),
         why=_refused(now, answers) or _left([pod for device in sorted(helpless) for pod in waits[device]]),
+        until=max((pod.until for pods in waits.values() for pod in pods if pod.until), default=None),
     )
 
 

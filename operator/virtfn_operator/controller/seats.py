@@ -104,6 +104,7 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
     # Without an answer yet, a new controller does not forget since when the one before it was refused.
     refused = out.why is not None or (out.untold and kept.refused is not None)
     kept = turns.with_refusal(kept, moment.clock, refused=refused)
+    kept = turns.with_ending(kept, moment.clock, out.until)
     brings = _brings(state, config, moment.wires)
     kept = turns.edited(kept, moment.clock) if brings else kept
     stays = _stays(failed, config)
@@ -120,7 +121,7 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
         moment,
         granted=True,
         settled=_quiet(state) and not stays and not _busy(state),
-        lost=not stays and turns.is_lost(kept, state, moment.clock, moment.turn_timeout),
+        lost=not stays and turns.is_lost(kept, moment.clock, moment.turn_timeout),
         yields=gives_up or _makes_way(state, brings, moment.facts),
         failed=_names(failed),
         brings=brings,
@@ -251,7 +252,7 @@ def said(seat: Seat, moment: Moment, *, granted: bool) -> WaitsFor | None:
         return None
     again = f"it has another turn {turns.rest_of(seat.note, moment.pause) / 60:.0f} minutes after the last one"
     if waits:
-        why = moment.facts.refusals.get(seat.state.name, "the pods that hold what is to be changed were not evicted")
+        why = moment.facts.refusals.get(seat.state.name, "the pods that hold what is to be changed did not end")
         return State.BLOCKED, Reason.EVICTION_BLOCKED, f"{why}; everything is offered to pods again, and {again}"
     if len(seat.config.policies) == 1:
         return State.FAILED, Reason.WAITING_FOR_TURN, f"it failed in its turn; {again}"

@@ -4,12 +4,14 @@ The controller notes on the SriovNode when it granted the turn and when the node
 is an annotation, because a change of the spec would raise its generation. Only the controller's clock counts, not an
 agent's. A noted time in the future counts as now, because then the clock was set back.
 
-A node on which every policy failed or waits for a holder keeps its turn, however long that takes. Where another policy
-is carried out or ready, silence counts: it holds up the other nodes of that policy. There the turn also ends when
-nothing is changing any more, and the note keeps the failure (`failed=`). A node that reports nothing new for
-`timeout` seconds loses its turn. One that always reports something new and never ends loses it after `MOST` timeouts,
-so that false progress delays the others no longer than that. A node whose evictions are refused gives its turn up after
-`GRACE` seconds and rests for `PAUSE`; so does, at once, one that failed where the others are to go on.
+A node on which every policy failed and stops its rollout keeps its turn, however long that takes: the status names it.
+Where another policy shares the node, silence counts: it holds up the other nodes of that policy. There the turn also
+ends when nothing is changing any more, and the note keeps the failure (`failed=`). A node that reports nothing new for
+`timeout` seconds loses its turn. A node that waits for pods has nothing new to report while they take their grace
+period, so its silence begins when that is over. One that always reports something new and never ends loses its turn
+after `MOST` timeouts, so that false progress delays the others no longer than that. A node whose evictions are refused
+gives its turn up after `GRACE` seconds and rests for `PAUSE`; so does one that lost its turn while it waited for pods,
+and, at once, one that failed where the others are to go on.
 
 A note stays when its turn has ended, with the number of that turn. Turns are counted over all nodes in the order in
 which they end, so that the node with the most recent turn waits for all others. Numbers are used because clocks jump.
@@ -46,6 +48,9 @@ MOST_TIMES = 5
 MOST = 8
 """Timeouts that one turn may last, however often the node reports something new."""
 
+SEEN = 60.0
+"""Seconds between two notes that pods are still ending; each is a write."""
+
 MOST_MARKS = 8
 EVERY = "ffffffff"
 """Marks of failed policies in one note; where more failed, this one stands for every policy of the node."""
@@ -61,7 +66,6 @@ _NOTE = re.compile(
     r"(?: closes=([0-9]{1,15}))?(?: failed=([0-9a-f]{8}(?:\.[0-9a-f]{8}){0,7}))?(?: refused=(\S{1,40}))?"
     r"(?: gaveup=(\S{1,40}))?(?: times=([0-9]{1,2}))?"
 )
-_STANDS = frozenset({State.FAILED, State.BLOCKED})
 _NOT_WELL = frozenset({State.FAILED, State.CHANGING, State.BLOCKED})
 
 
@@ -71,7 +75,7 @@ class Note:
 
     granted: datetime
     heard: datetime
-    """When the node last reported something new."""
+    """When the node last reported something new, or pods that it waits for still had time to end."""
     word: str
     """The hash of what it reported then (`NodeState.word`)."""
     lost: datetime | None = None
@@ -85,7 +89,8 @@ class Note:
     refused: datetime | None = None
     """Since when evictions do not go on in this turn; None: they do."""
     gave_up: datetime | None = None
-    """When the turn ended before its work was done: evictions were refused, or the node failed and others go on."""
+    """When the turn ended before its work was done: pods were not evicted or did not end, or the node failed and others
+    go on."""
     times: int = 0
     """How often in a row that happened."""
 
@@ -190,19 +195,18 @@ def edited(note: Note, now: datetime) -> Note:
     return replace(note, granted=now, heard=now)
 
 
-def is_lost(note: Note, state: NodeState, now: datetime, timeout: float) -> bool:
-    """Whether the node loses its turn now."""
-    if state.heard and state.policies and all(outcome.state in _STANDS for outcome in state.policies):
-        return False
-    if state.heard and state.displaced is not None and state.displaced.withdrawn:
-        return False  # it waits for pods: `gives_up` ends that
-    silent = (now - note.heard).total_seconds() >= timeout
+def is_lost(note: Note, now: datetime, timeout: float) -> bool:
+    """Whether the node loses its turn now. While evictions are refused its silence says nothing: see `gives_up`."""
+    silent = note.refused is None and (now - note.heard).total_seconds() >= timeout
     return silent or (now - note.granted).total_seconds() >= MOST * timeout
 
 
 def taken(note: Note, state: NodeState, now: datetime, number: int) -> Note:
-    """Return the note of a turn that the node loses now."""
-    return replace(note, lost=now, word=state.word, number=number)
+    """Return the note of a turn that the node loses now. One that waited for pods rests, so that pods use the node."""
+    note = replace(note, lost=now, word=state.word, number=number, refused=None)
+    if state.displaced is None or not state.displaced.withdrawn:
+        return note
+    return replace(note, gave_up=now, times=min(note.times + 1, MOST_TIMES))
 
 
 def ended(note: Note, number: int, *, now: datetime, closes: int, gave_up: bool = False) -> Note:
@@ -263,9 +267,25 @@ def failed_in(note: Note, policy: PolicyConfig) -> bool:
 
 
 def with_refusal(note: Note, now: datetime, *, refused: bool) -> Note:
-    """Return the note of a node in its turn, with the time since when its evictions do not go on."""
-    since = min(note.refused or now, now) if refused else None
-    return note if since == note.refused else replace(note, refused=since)
+    """Return the note of a node in its turn, with the time since when its evictions do not go on. When they go on
+    again, that is something new."""
+    if refused:
+        since = min(note.refused or now, now)
+        return note if since == note.refused else replace(note, refused=since)
+    return note if note.refused is None else replace(note, refused=None, heard=now)
+
+
+def with_ending(note: Note, now: datetime, until: datetime | None) -> Note:
+    """Return the note of a node in its turn that waits for pods to end. While they have time to, it is not silent.
+
+    Args:
+        note: its present note.
+        now: the controller's time.
+        until: when the last of these pods should have ended; None: none is ending.
+    """
+    if until is None or note.refused is not None or (min(now, until) - note.heard).total_seconds() < SEEN:
+        return note
+    return replace(note, heard=min(now, until))
 
 
 def gives_up(note: Note, now: datetime, grace: float) -> bool:
@@ -299,7 +319,7 @@ def why(note: Note) -> str:
     """Return the message about a lost turn; it is the same at every look."""
     return (
         f"had its turn since {_text(note.granted)}, reported nothing new after {_text(note.heard)} and did not end it:"
-        " the next node goes on; check the agent there"
+        " the next node goes on; check the agent there, and whether the pods that it waits for end"
     )
 
 

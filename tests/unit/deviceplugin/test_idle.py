@@ -20,9 +20,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[PciAddress]:
     """Every function that was looked at."""
     looked: list[PciAddress] = []
 
-    def look(sysfs: Sysfs, address: PciAddress) -> Shown:
+    def look(sysfs: Sysfs, address: PciAddress, *, both: bool = False) -> Shown:
         looked.append(address)
-        return shown(sysfs, address)
+        return shown(sysfs, address, both=both)
 
     monkeypatch.setattr(manager_module, "shown", look)
     return looked

@@ -1,5 +1,6 @@
 """evicting: from what a node names and what the API server shows to the pods to ask for, to evict, and to leave."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -145,6 +146,26 @@ def test_a_pod_that_ends_after_all_is_refused_no_more(said: Said) -> None:
     ending = a_pod("a", deletionTimestamp="2026-01-01T00:00:00Z")
     answers = {"u-a": EvictionAnswer(said=said, text="x")}
     assert out(body(named("a"), ask=("a",)), ending, answers=answers).why is None
+
+
+@pytest.mark.parametrize(
+    ("deleted", "until"),
+    [
+        ("2026-01-01T00:00:30Z", datetime(2026, 1, 1, 0, 0, 30, tzinfo=UTC)),
+        ("2026-01-01", None),
+        ("now", None),
+        (7, None),
+        ("0001-01-01T00:00:00+14:00", None),
+    ],
+)
+def test_until_when_the_pods_that_are_ending_may_take(deleted: Any, until: datetime | None) -> None:
+    node = body(named("a"), named("b"), ask=("a", "b"))
+    assert out(node, a_pod("a", deletionTimestamp=deleted), a_pod("b")).until == until
+    early = a_pod("b", deletionTimestamp="2025-01-01T00:00:00Z")
+    found = out(
+        node, a_pod("a", deletionTimestamp=deleted), early, a_pod("c", deletionTimestamp="2027-01-01T00:00:00Z")
+    )
+    assert found.until == (until or datetime(2025, 1, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("namespace", ["kube-system", "virtfn"])

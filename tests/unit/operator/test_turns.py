@@ -112,13 +112,24 @@ def test_one_that_tells_of_progress_keeps_it_and_one_that_has_ended_is_not_repro
     assert " lost=" not in cluster.note("a")
 
 
-@pytest.mark.parametrize("state", ["Failed", "Blocked"])
-def test_one_that_says_that_it_failed_or_waits_keeps_it_however_long(state: str) -> None:
+def test_one_that_says_that_it_failed_keeps_it_however_long_and_is_named() -> None:
+    cluster = Cluster("a", "b")
+    cluster.look()
+    cluster.says("a", "Failed", disruptive=True)
+    assert [cluster.later(86400) for _ in range(3)] == [["a"]] * 3
+    assert "TurnLost" not in [reason for _, reason in cluster.problems()]
+    assert cluster.policies["fast"]["status"]["rollout"]["stoppedBy"] == "a"
+
+
+@pytest.mark.parametrize("state", ["Blocked", "Changing", "Ready"])
+def test_one_that_says_nothing_new_loses_it_whatever_it_said(state: str) -> None:
     cluster = Cluster("a", "b")
     cluster.look()
     cluster.says("a", state, disruptive=True)
-    assert [cluster.later(86400) for _ in range(3)] == [["a"]] * 3
-    assert "TurnLost" not in [reason for _, reason in cluster.problems()]
+    assert cluster.later(10) == ["a"]
+    assert cluster.later(899) == ["a"]
+    assert cluster.later(2) == ["b"]
+    assert ("a", "TurnLost") in cluster.problems()
 
 
 def test_one_that_always_says_something_new_loses_it_after_eight_timeouts() -> None:

@@ -248,16 +248,6 @@ def test_each_pod_that_goes_prolongs_the_turn() -> None:
     assert fleet.turns == ["a"]
 
 
-def test_a_node_that_waits_for_an_evicted_pod_to_end_keeps_its_turn() -> None:
-    fleet = evicting("a", "b")
-    fleet.look()
-    fleet.says("a")
-    fleet.answers["u-a"] = EvictionAnswer(said=Said.DONE)
-    for _ in range(5):
-        fleet.look(3600)
-    assert fleet.turns == ["a"]
-
-
 def test_a_node_that_never_sees_its_functions_withdrawn_loses_its_turn() -> None:
     fleet = Fleet("a", "b")
     fleet.look()
