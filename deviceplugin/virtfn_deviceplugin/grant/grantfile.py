@@ -64,11 +64,17 @@ class GrantFile:
         self._file.adopt()
 
     def _catch_up(self) -> None:
-        """Take over what another process of the plugin wrote, after it read ours; not what cannot be read."""
+        """Take over what another process of the plugin wrote, after it read ours; not what cannot be read.
+
+        If that process was killed in the middle of a record, the others count. If the file is cut off before that, by
+        another program, this process knows more than the file.
+        """
         if self._file.intact:
             return
         try:
             found = poolfile.read_grants(self.path)
+        except TornGrantsError as error:
+            found = None if self._file.shortened else error.whole
         except PoolFileError:
             return
         if found is not None:

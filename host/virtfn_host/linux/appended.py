@@ -61,6 +61,12 @@ class GrowingFile:
         """Whether the file is as this writer left it, or as it was when it was adopted."""
         return stamp_of(self.path) == self._known
 
+    @property
+    def shortened(self) -> bool:
+        """Whether the file is the one that this writer left or adopted, and a part of that is cut off."""
+        found, known = stamp_of(self.path), self._known
+        return found is not None and known is not None and found.inode == known.inode and found.size < known.size
+
     def adopt(self) -> None:
         """Take what another process wrote for intact. The next write is a new head."""
         self._known, self._last, self.records = stamp_of(self.path), "", 0
