@@ -39,10 +39,9 @@ def main() -> None:
 
 async def _run(options: argparse.Namespace) -> None:
     grants = options.grants or options.ledger.with_name("grants.json")
-    ledger = LedgerFile(options.ledger, locks=grants.parent)
     manager = ServerManager(
         pool_file=options.pools,
-        ledger=ledger,
+        ledger=LedgerFile(options.ledger, locks=grants.parent),
         kubelet_dir=options.kubelet_dir,
         sysfs=Sysfs(options.sys, options.dev, options.proc),
         domains=options.resource_domains,
@@ -63,8 +62,6 @@ async def _run(options: argparse.Namespace) -> None:
             await serving
     finally:
         await ports.close()
-    if manager.last:
-        ledger.end()
 
 
 def _health(manager: ServerManager) -> Health:

@@ -6,11 +6,14 @@ grows with what was allocated before. Once in a while the file is written anew f
 each function.
 
 In an upgrade another process of the plugin writes the file, too (`instances.py`): what that one noted is taken over
-before each write. If another program changes or removes the file, this process writes it anew. An unreadable file of an
-earlier process is set aside under another name, for people to look at. What it said is unknown, and unknown counts
-as handed out: the new ledger says when the loss was found (`lost_at`), and the agent takes every function for used
-until it has asked podresources after that (decision 0014). The same holds if only the last record is cut off; what is
-whole is kept then.
+before each write. If another program spoils or removes the file, this process writes it anew. An unreadable file of an
+earlier process is set aside under another name, for people to look at. What another process noted is then unknown, and
+unknown counts as handed out: the new ledger says when the loss was found (`lost_at`), and the agent takes every
+function for used until it has asked podresources after that (decision 0014). The same holds if only the last record is
+cut off; what is whole is kept then.
+
+A process that starts without a ledger of this boot cannot tell the first start from a removal, so it writes one with
+`lost_at`, too. The file stays when the plugin ends: an agent takes a ledger that goes away for one that was removed.
 """
 
 import contextlib
@@ -27,6 +30,7 @@ from virtfn_host.core.values.offered import MOST_DEVICES, Allocation, Ledger, No
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.appended import GrowingFile
 from virtfn_host.linux.clock import since_boot
+from virtfn_host.linux.files import stamp_of
 from virtfn_host.linux.poolfile import PoolFileError, TornLedgerError, writing
 
 log = logging.getLogger("virtfn.deviceplugin")
@@ -54,14 +58,6 @@ def set_aside(path: Path, error: PoolFileError) -> bool:
     return True
 
 
-def remove(path: Path) -> None:
-    """Remove a file of this process at its end; one that stays is logged."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        log.warning("%s stays: %s", path, error.strerror)
-
-
 class LedgerFile:
     """The ledger of this process; safe to use from several threads."""
 
@@ -80,7 +76,7 @@ class LedgerFile:
         self._since: list[Allocation] | None = None
         """What was allocated since the file began to be written anew; None: it is not being written anew."""
         self._lost: float | None = None
-        """When the ledger of an earlier process was found unreadable; None: it was not, or that no longer counts."""
+        """When a ledger was found unreadable or missing; None: it was not, or that no longer counts."""
         self._complaint = ""
 
     def note(self, boot_id: str, resource_name: str, addresses: Sequence[PciAddress]) -> None:
@@ -142,13 +138,17 @@ class LedgerFile:
         except PoolFileError as error:
             self._lose(boot_id, error)
         else:
+            if found is None or found.boot_id != boot_id:
+                self._lost = self._now()
+                self._write_at_once(boot_id)
             # A time in the future comes from a version that noted the time of day. The entry counts from now on, and
             # the file differs from memory, so `look_after` writes it.
-            if found is None or self._take(found, boot_id):
+            elif self._take(found, boot_id):
                 self._file.adopt()
 
     def _catch_up(self) -> None:
-        """Take over what another process of the plugin noted; nothing, if the file cannot be read."""
+        """Take over what another process of the plugin noted. If there is no ledger of this boot any more, or it cannot
+        be read, that is lost."""
         if self._file.intact:
             return
         try:
@@ -156,8 +156,9 @@ class LedgerFile:
         except TornLedgerError as error:
             found, self._lost = error.whole, self._now()
         except PoolFileError:
-            return
+            found = None
         if found is None or found.boot_id != self._boot_id:
+            self._lost = self._now()
             return
         now = self._now()
         theirs = {entry.address: replace(entry, at=min(entry.at, now)) for entry in found.allocations}
@@ -187,7 +188,7 @@ class LedgerFile:
             self._write_at_once(boot_id)
 
     def _write_at_once(self, boot_id: str) -> None:
-        """Replace an unreadable ledger: without a ledger the agent would take nothing for handed out."""
+        """Write a ledger that has the loss: without one the agent would take nothing for handed out."""
         try:
             with writing(self.path):
                 self._replace(self._ledger(boot_id))
@@ -195,21 +196,24 @@ class LedgerFile:
             self._complain(f"{failed}; nothing is handed out until it is")
 
     def look_after(self, boot_id: str) -> None:
-        """Write the file anew if it was changed or has grown, and forget the lost ledger once it no longer counts."""
+        """Write the file anew if it was changed, is missing or has grown, and forget the lost ledger once it no longer
+        counts."""
         self._boot_id = boot_id
         with self._together.writing:
             self._catch_up_if_changed()
             forget = self._lost is not None and not self._counts
-            mend = not self._file.intact
-            if not forget and not mend and not self._grown:
+            mend, missing = not self._file.intact, stamp_of(self.path) is None
+            if not forget and not mend and not missing and not self._grown:
                 return
             since: list[Allocation] = []
             ledger, self._since = self._ledger(boot_id), since
         try:
             with writing(self.path):
-                head = line_of(ledger)  # it takes long for many functions, and hinders no `note`
+                head: bytes | None = line_of(ledger)  # it takes long for many functions, and hinders no `note`
                 with self._together.writing, self._lock.held():
                     self._catch_up()
+                    if self._counts and self._lost != ledger.lost_at:  # it was lost meanwhile
+                        ledger, head = replace(ledger, lost_at=self._lost), None
                     self._replace(ledger, head, tuple(since))
         except PoolFileError as error:
             self._complain(f"{error}; nothing is handed out until it is")
@@ -229,12 +233,6 @@ class LedgerFile:
         """Whether a new head is due: records are many, or none of them counts any more."""
         quiet = self._noted_at < self._now() - COUNTS_SECONDS
         return self._file.records >= (1 if quiet else MANY_RECORDS)
-
-    def end(self) -> None:
-        """Remove the file, unless something in it still counts: some pods are never listed by the kubelet."""
-        since = self._now() - COUNTS_SECONDS
-        if not self._counts and all(entry.at <= since for entry in self._last.values()):
-            remove(self.path)
 
     def _ledger(self, boot_id: str, more: Iterable[Allocation] = ()) -> Ledger:
         """Return what a new head says: the last allocation of each function, if it is not too old."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from virtfn_deviceplugin.ledger import remove
 from virtfn_deviceplugin.names import RefusedPool
 from virtfn_deviceplugin.registration import one_line
 from virtfn_host.core.values.offered import Registration, Registrations
@@ -68,5 +67,8 @@ class Telling:
         }
 
     def remove(self) -> None:
-        """Remove the file, because no resource is served any more."""
-        remove(self._path)
+        """Remove the file, because no resource is served any more; one that stays is logged."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s stays: %s", self._path, error.strerror)

@@ -17,7 +17,9 @@ from faulty_node import FaultyNode
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.envelope import checksum_of
+from virtfn_host.core.values.offered import Ledger
 from virtfn_host.core.values.reasons import Reason
+from virtfn_host.linux import poolfile
 from virtfn_host.linux.act import journal
 from virtfn_host.linux.act.machine import only_writer
 
@@ -72,7 +74,7 @@ def pools_unwritable(node: FaultyNode) -> Iterator[None]:
 def ledger_broken(node: FaultyNode) -> Iterator[None]:
     node.ledger_file.write_text("half a led")
     yield
-    node.ledger_file.unlink()
+    poolfile.write_ledger(node.ledger_file, Ledger(boot_id=node.sysfs.boot_id(), allocations=()))
 
 
 @contextmanager

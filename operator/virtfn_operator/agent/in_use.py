@@ -76,8 +76,8 @@ def settled(
 def covered(ledger: Ledger | None, boot_id: str, asked_at: float) -> bool:
     """Return whether the kubelet's list of `asked_at` (seconds since boot) contains all pods of a lost ledger.
 
-    The device plugin sets an unreadable ledger aside and notes when it found it (`lost_at`). Every entry of that ledger
-    is older, so a kubelet that is asked later lists the entry's pod.
+    The device plugin notes when it found a ledger unreadable or missing (`lost_at`). Every entry of that ledger is
+    older, so a kubelet that is asked later lists the entry's pod.
     """
     return ledger is None or ledger.boot_id != boot_id or ledger.lost_at is None or ledger.lost_at < asked_at
 

@@ -82,6 +82,8 @@ class NodeMachine:
         self._recalled = False
         """Whether that is what the status said, not the pool file."""
         self._settled: frozenset[Allocation] = frozenset()
+        self._had_ledger = False
+        """Whether there was a ledger of this boot, or one that could not be read."""
         self._unread: tuple[str, ...] = ()
         self._kept: KeptConfig | None = None
         """What the host process was last asked to keep for the next boot."""
@@ -108,7 +110,8 @@ class NodeMachine:
         asked = self._users.to_ask(self._now())
         observation = await self._host.observe(links=links, netdevs=named, macs=macs, users_of=asked)
         left = await self._left()  # before the pods are read: what it shows could not be given to a pod after that
-        found = await asyncio.to_thread(_decide, config, observation, await self._pods(), self._now())
+        pods = await self._pods(observation.inventory.boot_id)
+        found = await asyncio.to_thread(_decide, config, observation, pods, self._now())
         taken = self._users.look(found.in_use, asked, self._now())
         notes = notes_on(taken, found.in_use, found.resolution.desired, found.inventory)
         found = replace(found, left=left, taken=taken, notes=found.notes + notes)
@@ -130,7 +133,7 @@ class NodeMachine:
             return frozenset()
         return frozenset(address for name, address in unhealthy if str(address) not in offered.get(name, ()))
 
-    async def _pods(self) -> "_Pods":
+    async def _pods(self, boot_id: str) -> "_Pods":
         """Ask the kubelet first, then read the ledger: so a pod that has left the ledger is in the kubelet's list."""
         asked_at = self._now()
         listed, ledger, kubelet_error, ledger_error = None, None, None, None
@@ -142,6 +145,10 @@ class NodeMachine:
             ledger = await self._files.ledger()
         except LedgerUnreadableError as error:
             ledger_error = str(error)
+        ours = ledger is not None and ledger.boot_id == boot_id
+        if self._had_ledger and not ours:
+            ledger_error = ledger_error or GONE_LEDGER
+        self._had_ledger |= ours or ledger_error is not None
         if listed is not None and ledger is not None:
             self._settled = settled(ledger, listed, asked_at, self._settled)
             ledger = replace(ledger, allocations=tuple(e for e in ledger.allocations if e not in self._settled))
@@ -296,8 +303,12 @@ class NodeMachine:
 
 
 LOST_LEDGER = (
-    "the device plugin could not read its ledger and has set it aside; everything counts as in use until the kubelet "
-    "has listed its pods after that"
+    "the device plugin found its ledger unreadable or missing; everything counts as in use until the kubelet has "
+    "listed its pods after that"
+)
+GONE_LEDGER = (
+    "the device plugin's ledger of this boot is gone: another program removed it; the device plugin writes it anew, so "
+    "check the plugin if this stays"
 )
 
 

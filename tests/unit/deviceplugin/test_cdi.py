@@ -58,7 +58,9 @@ async def test_a_plugin_without_a_folder_for_specs_refuses_and_names_the_value(n
     granter._specs._folder = None
     with pytest.raises(SharedFileError, match=r"set the chart's value devicePlugin\.cdi: true"):
         granter.allocate(PoolOffer.of(node.manager.servers[FAST].pool), [[str(first)]])
-    assert poolfile.read_ledger(node.ledger) is None
+    ledger = poolfile.read_ledger(node.ledger)
+    assert ledger is not None
+    assert ledger.allocations == ()
     assert list(node.device_infos.iterdir()) == []
 
 

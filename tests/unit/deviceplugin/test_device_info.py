@@ -245,7 +245,9 @@ async def test_any_other_foreign_file_is_left_and_the_request_refused(
     assert str(file) in (refused.value.details() or "")
     assert identity(file) == before
     assert not file_of(node, first).exists()
-    assert poolfile.read_ledger(node.ledger) is None
+    ledger = poolfile.read_ledger(node.ledger)
+    assert ledger is not None
+    assert ledger.allocations == ()
     assert poolfile.read_grants(node.grants) is None
 
 
@@ -296,7 +298,9 @@ async def test_a_folder_that_does_not_sync_is_no_reason_to_refuse_because_a_rebo
 @pytest.mark.parametrize("file", ["ledger", "grants"])
 async def test_it_is_taken_back_if_another_file_cannot_be_written(node: Node, file: str) -> None:
     first, *_ = await served(node)
-    getattr(node, file).mkdir()
+    in_the_way: Path = getattr(node, file)
+    in_the_way.unlink(missing_ok=True)
+    in_the_way.mkdir()
     with pytest.raises(grpc.aio.AioRpcError, match="cannot be written"):
         await node.kubelet.allocate(FAST, str(first))
     assert list(node.device_infos.iterdir()) == []

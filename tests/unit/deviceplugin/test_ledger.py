@@ -136,8 +136,6 @@ def test_what_somebody_does_to_the_file_of_a_living_plugin_is_mended(
 def test_a_file_that_nobody_changed_is_not_written_again(path: Path) -> None:
     ledger = ledger_of(path, Clock())
     ledger.load(BOOT)
-    ledger.look_after(BOOT)
-    assert not path.exists()
     ledger.note(BOOT, FAST, VFS[:2])
     before = path.stat()
     ledger.look_after(BOOT)
@@ -149,6 +147,7 @@ def test_one_that_cannot_be_mended_is_said_once_and_hinders_only_handing_out(
 ) -> None:
     ledger = ledger_of(path, Clock())
     ledger.load(BOOT)
+    path.unlink()
     path.mkdir()
     for _ in range(3):
         ledger.look_after(BOOT)
@@ -174,35 +173,10 @@ async def test_a_ledger_that_breaks_stops_no_service(node: Node) -> None:
 async def test_what_cannot_be_noted_is_refused_and_the_rest_goes_on(node: Node) -> None:
     node.publish(node.pool())
     await node.all_healthy()
+    node.ledger.unlink()
     node.ledger.mkdir()
     with pytest.raises(grpc.aio.AioRpcError, match="cannot be written"):
         await node.kubelet.allocate(FAST, str(node.vfs()[0]))
     node.ledger.rmdir()
     await node.kubelet.allocate(FAST, str(node.vfs()[0]))
     await node.all_healthy()
-
-
-@pytest.mark.parametrize(("seconds", "stays"), [(0.0, True), (COUNTS_SECONDS - 1, True), (COUNTS_SECONDS, False)])
-def test_the_last_plugin_leaves_what_still_counts(path: Path, seconds: float, stays: bool) -> None:
-    """The kubelet never lists a pod whose init container alone has the function."""
-    clock = Clock()
-    ledger = ledger_of(path, clock)
-    ledger.load(BOOT)
-    ledger.note(BOOT, FAST, VFS[:1])
-    clock.go_on(seconds)
-    ledger.end()
-    assert noted(path) == (list(VFS[:1]) if stays else [])
-
-
-def test_the_last_plugin_leaves_that_a_ledger_was_lost(path: Path) -> None:
-    clock = Clock()
-    path.write_text("half a ledger")
-    ledger = ledger_of(path, clock)
-    ledger.load(BOOT)
-    ledger.end()
-    found = poolfile.read_ledger(path)
-    assert found is not None
-    assert found.lost_at == clock.time
-    clock.go_on(COUNTS_SECONDS)
-    ledger.end()
-    assert not path.exists()

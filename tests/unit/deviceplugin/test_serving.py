@@ -30,6 +30,7 @@ async def test_a_container_gets_its_group_and_the_ledger_knows_first(node: Node)
 async def test_what_cannot_be_noted_is_not_handed_out(node: Node) -> None:
     node.publish(node.pool())
     await node.all_healthy()
+    node.ledger.unlink()
     node.ledger.mkdir()
     with pytest.raises(grpc.aio.AioRpcError, match="cannot be written"):
         await node.kubelet.allocate(FAST, str(node.vfs()[0]))

@@ -73,6 +73,7 @@ async def test_what_one_container_had_before_stays_noted_when_its_repeat_is_refu
 async def test_what_cannot_be_noted_is_not_given(node: Node, file: str) -> None:
     first, *_ = await served(node)
     in_the_way: Path = getattr(node, file)
+    in_the_way.unlink(missing_ok=True)
     in_the_way.mkdir()
     with pytest.raises(grpc.aio.AioRpcError, match="cannot be written"):
         await ask(node, [first])

@@ -107,8 +107,8 @@ class Ledger:
     boot_id: str
     allocations: tuple[Allocation, ...]
     lost_at: float | None = field(default=None, metadata=NEEDED)
-    """When an earlier ledger was found unreadable, in seconds since boot. Allocations before that are missing here.
-    None: no ledger was lost."""
+    """When an earlier ledger was found unreadable or missing, in seconds since boot. Allocations before that may be
+    missing here. None: no ledger was lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
