@@ -19,6 +19,11 @@ Reads /sys, /proc and the open files of every process, to find what uses a
 function. Writes nothing. Works without root, but only root sees every use;
 what cannot be checked is shown as unknown."""
 
+READS_JOURNAL = f"""\
+{READS}
+Reads the policy file and the journal, /var/lib/virtfn/journal.json. Only root
+may read the journal, so once virtfn has changed something, this needs root."""
+
 WRITES = """\
 Writes driver_override, bind, unbind, drivers_probe, sriov_numvfs and
 sriov_drivers_autoprobe under /sys/bus/pci; each write has a deadline. Sets
@@ -158,7 +163,7 @@ virtfn restore --all""",
 Print the steps that `virtfn apply` would carry out for these policies, in
 order, and what blocks the rest. If the machine matches the policies, there is
 nothing to do.""",
-        files=f"{READS}\nReads the policy file and the journal, /var/lib/virtfn/journal.json.",
+        files=READS_JOURNAL,
         examples="""\
 virtfn plan -f policy.yaml
 kubectl get svp fast -o yaml | virtfn plan -f -""",
@@ -181,7 +186,7 @@ virtfn apply -f policy.yaml --json | jq '.report.results[].outcome'""",
         description="""\
 Compare the machine with these policies and print every difference. Whether a
 function is in use does not matter.""",
-        files=f"{READS}\nReads the policy file and the journal, /var/lib/virtfn/journal.json.",
+        files=READS_JOURNAL,
         statuses="For verify, 1 also means: there are differences.",
         examples="virtfn verify -f policy.yaml",
     ),

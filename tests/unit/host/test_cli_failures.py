@@ -159,6 +159,56 @@ def test_a_journal_that_only_root_may_read_does_not_hinder_a_list(open_root: Pat
     done = as_nobody("list", root=open_root)
     assert done.returncode == DONE
     assert done.stderr.startswith("virtfn: JournalUnreadable: ")
+    assert "so run it as root" in done.stderr
+
+
+HIDDEN = {"the journal": (0o755, 0o600), "its folder": (0o700, 0o644), "both": (0o700, 0o600)}
+
+
+@ONLY_ROOT
+@pytest.mark.parametrize("modes", HIDDEN.values(), ids=HIDDEN)
+@pytest.mark.parametrize("verb", ["plan", "verify"])
+def test_a_plan_without_the_journal_is_refused_and_who_may_read_it_is_named(
+    open_root: Path, verb: str, modes: tuple[int, int]
+) -> None:
+    """What policies have claimed and what is to be given back is in the journal; it is not broken."""
+    journal = open_root / "var/lib/virtfn/journal.json"
+    journal.parent.mkdir(parents=True)
+    journal.touch(mode=modes[1])
+    journal.parent.chmod(modes[0])
+    done = as_nobody(verb, "-f", str(policy_in(open_root)), root=open_root)
+    assert (done.returncode, done.stdout) == (REFUSED, "")
+    assert done.stderr == (
+        f"virtfn: JournalUnreadable: the journal {journal} cannot be read: Permission denied; only root may read it, "
+        "so run it as root\n"
+    )
+
+
+@ONLY_ROOT
+@pytest.mark.parametrize("verb", ["plan", "verify"])
+def test_where_virtfn_has_changed_nothing_a_plan_needs_no_root(open_root: Path, verb: str) -> None:
+    done = as_nobody(verb, "-f", str(policy_in(open_root)), root=open_root)
+    assert done.stderr == ""
+    assert PF in done.stdout or VF in done.stdout
+
+
+@ONLY_ROOT
+def test_a_journal_that_is_broken_is_not_called_roots_alone(open_root: Path) -> None:
+    journal = open_root / "var/lib/virtfn/journal.json"
+    journal.parent.mkdir(parents=True)
+    journal.write_text("half a jour")
+    done = as_nobody("plan", "-f", str(policy_in(open_root)), root=open_root)
+    assert done.returncode == REFUSED
+    assert "until it is mended or moved away" in done.stderr
+    assert "run it as root" not in done.stderr
+
+
+def policy_in(root: Path) -> Path:
+    spec = {"devices": [{"vendor": "8086"}], "virtualFunctions": {"count": 2, "pools": [{"resourceName": "fast"}]}}
+    path = root / "policy.json"
+    names = {"apiVersion": "virtfn.dev/v1alpha1", "kind": "SriovPolicy", "metadata": {"name": "fast"}}
+    path.write_text(json.dumps({**names, "spec": spec}))
+    return path
 
 
 # --- a machine that is busy or broken --------------------------------------------------------------------------------

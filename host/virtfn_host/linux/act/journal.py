@@ -8,7 +8,9 @@ A journal that cannot be read or understood is never replaced: the administrator
 what becomes of the machine.
 """
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,8 +67,7 @@ class Journal:
         try:
             found = documents.read(_Entries, self.path)
         except DocumentError as error:
-            text = f"the journal {error}; it is kept as it is, and nothing is touched"
-            raise JournalUnreadableError(f"{text} until it is mended or moved away") from error
+            raise JournalUnreadableError(f"the journal {error}; {_next_step(error)}") from error
         if found is None:
             return _Entries(originals=())
         known = ("", UNKNOWN, boot) if (boot := self._boot_id()) != UNKNOWN else None
@@ -206,6 +207,12 @@ class Journal:
 def _bytes(claims: Sequence[Claim]) -> int:
     """How long claims are in the file, or longer: other characters than those of ASCII are counted as escapes."""
     return len(json.dumps(encode(tuple(claims)), separators=(",", ":")))
+
+
+def _next_step(error: DocumentError) -> str:
+    if os.geteuid() and isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EACCES:
+        return "only root may read it, so run it as root"  # there is nothing to mend
+    return "it is kept as it is, and nothing is touched until it is mended or moved away"
 
 
 def _way_out(error: Exception) -> str:
