@@ -30,11 +30,21 @@ def values(name: str) -> list[str]:
         "k0scontroller",
         "k0sworker",
         "snap.microk8s.daemon-kubelite",
+        "snap.k8s.kubelet",
+        "snap.kubelet-eks.daemon",
+        "snap.kubelet.daemon",
     ],
 )
 def test_every_kubelet_waits_for_its_end_and_needs_no_success(kubelet: str) -> None:
     assert f"{kubelet}.service" in values("Before")
     assert not {"RequiredBy", "BindsTo", "Upholds"} & {line.partition("=")[0] for line in LINES}
+
+
+def test_the_page_says_how_to_add_another_kubelet() -> None:
+    unit, page = (FOLDER / "virtfn-boot.service").read_text(), (FOLDER / "README.md").read_text()
+    for text in (unit, page):
+        assert "/etc/systemd/system/virtfn-boot.service.d/kubelet.conf" in text
+        assert "Before=NAME.service" in text
 
 
 def test_it_ends_after_the_longest_run_at_the_latest() -> None:
