@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from virtfn_deviceplugin.grant.granted import Granted
 from virtfn_deviceplugin.grant.grantfile import GrantFile
 from virtfn_deviceplugin.grant.infos import DeviceInfos
+from virtfn_deviceplugin.grant.shared import about
 from virtfn_deviceplugin.grant.shown import GrantedFunction
 from virtfn_deviceplugin.grant.specs import Specs
 from virtfn_deviceplugin.ledger import LedgerFile
@@ -55,9 +56,10 @@ class Effects:
 
     def _written(self, pool: DevicePool, function: GrantedFunction, undo: ExitStack) -> Grant:
         """Write the files of one function, and return the grant to note."""
-        info, put_back = self._infos.put(function)
-        undo.callback(put_back)
-        undo.callback(self._specs.put(function.specs))
+        with about(function.address):
+            info, put_back = self._infos.put(function)
+            undo.callback(put_back)
+            undo.callback(self._specs.put(function.specs))
         return Grant(
             address=function.address,
             resource_name=pool.resource_name,

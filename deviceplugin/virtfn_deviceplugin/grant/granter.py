@@ -14,6 +14,7 @@ from virtfn_deviceplugin.grant.infos import DeviceInfos
 from virtfn_deviceplugin.grant.leaving import Leaving
 from virtfn_deviceplugin.grant.offer import PoolOffer
 from virtfn_deviceplugin.grant.prestart import expect_still_granted
+from virtfn_deviceplugin.grant.shared import about
 from virtfn_deviceplugin.grant.shown import Shown
 from virtfn_deviceplugin.grant.specs import Specs
 from virtfn_deviceplugin.ledger import LedgerFile
@@ -79,7 +80,8 @@ class Granter:
         for name in ids:
             grant = self._grants.of(PciAddress.parse(name))
             if grant is not None:
-                self._specs.restore(grant)
+                with about(grant.address):
+                    self._specs.restore(grant)
 
     def _shown_as_given(self, address: PciAddress) -> Shown:
         given = self._grants.of(address)

@@ -1,11 +1,12 @@
 """Folders of files that other programs read: each file is written whole, and can be put back."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
 from virtfn_deviceplugin.grant.shown import LONGEST_FILE, SharedFile
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.linux.errors import HostError
 from virtfn_host.linux.files import NotSyncedError, read_bounded, write_atomically
@@ -15,6 +16,15 @@ class SharedFileError(HostError):
     """A file for other programs cannot be written, so the function that it is about may not be handed out."""
 
     reason = Reason.POOL_FILE_UNREADABLE
+
+
+@contextlib.contextmanager
+def about(address: PciAddress) -> Iterator[None]:
+    """Put the function's address before what cannot be written: the kubelet puts the message into a pod's event."""
+    try:
+        yield
+    except SharedFileError as error:
+        raise SharedFileError(f"{address}: {error}") from error
 
 
 class SharedFolder:

@@ -83,7 +83,7 @@ class NodeMachine:
         """Whether that is what the status said, not the pool file."""
         self._settled: frozenset[Allocation] = frozenset()
         self._had_ledger = False
-        """Whether there was a ledger of this boot, or one that could not be read."""
+        """Whether there was a ledger of this boot. One that could not be read may have been none: its folder, say."""
         self._unread: tuple[str, ...] = ()
         self._kept: KeptConfig | None = None
         """What the host process was last asked to keep for the next boot."""
@@ -148,7 +148,7 @@ class NodeMachine:
         ours = ledger is not None and ledger.boot_id == boot_id
         if self._had_ledger and not ours:
             ledger_error = ledger_error or GONE_LEDGER
-        self._had_ledger |= ours or ledger_error is not None
+        self._had_ledger |= ours
         if listed is not None and ledger is not None:
             self._settled = settled(ledger, listed, asked_at, self._settled)
             ledger = replace(ledger, allocations=tuple(e for e in ledger.allocations if e not in self._settled))

@@ -121,7 +121,7 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
         moment,
         granted=True,
         settled=_quiet(state) and not stays and not _busy(state),
-        lost=not stays and turns.is_lost(kept, moment.clock, moment.turn_timeout),
+        lost=not stays and turns.is_lost(kept, state, moment.clock, moment.turn_timeout),
         yields=gives_up or _makes_way(state, brings, moment.facts),
         failed=_names(failed),
         brings=brings,

@@ -7,11 +7,11 @@ agent's. A noted time in the future counts as now, because then the clock was se
 A node on which every policy failed and stops its rollout keeps its turn, however long that takes: the status names it.
 Where another policy shares the node, silence counts: it holds up the other nodes of that policy. There the turn also
 ends when nothing is changing any more, and the note keeps the failure (`failed=`). A node that reports nothing new for
-`timeout` seconds loses its turn. A node that waits for pods has nothing new to report while they take their grace
-period, so its silence begins when that is over. One that always reports something new and never ends loses its turn
-after `MOST` timeouts, so that false progress delays the others no longer than that. A node whose evictions are refused
-gives its turn up after `GRACE` seconds and rests for `PAUSE`; so does one that lost its turn while it waited for pods,
-and, at once, one that failed where the others are to go on.
+`timeout` seconds loses its turn. A node that evicts pods has nothing new to report while they take their grace period,
+so its silence begins when that is over. One on which nothing goes on, because all waits for holders or failed, and one
+that always reports something new, loses its turn after `MOST` timeouts: it may be dead, or lie. A node whose evictions
+are refused gives its turn up after `GRACE` seconds and rests for `PAUSE`. So does one that lost its turn while it waited
+for pods, and, at once, one that failed where the others are to go on.
 
 A note stays when its turn has ended, with the number of that turn. Turns are counted over all nodes in the order in
 which they end, so that the node with the most recent turn waits for all others. Numbers are used because clocks jump.
@@ -66,6 +66,7 @@ _NOTE = re.compile(
     r"(?: closes=([0-9]{1,15}))?(?: failed=([0-9a-f]{8}(?:\.[0-9a-f]{8}){0,7}))?(?: refused=(\S{1,40}))?"
     r"(?: gaveup=(\S{1,40}))?(?: times=([0-9]{1,2}))?"
 )
+_STANDS = frozenset({State.FAILED, State.BLOCKED})
 _NOT_WELL = frozenset({State.FAILED, State.CHANGING, State.BLOCKED})
 
 
@@ -195,9 +196,11 @@ def edited(note: Note, now: datetime) -> Note:
     return replace(note, granted=now, heard=now)
 
 
-def is_lost(note: Note, now: datetime, timeout: float) -> bool:
-    """Whether the node loses its turn now. While evictions are refused its silence says nothing: see `gives_up`."""
-    silent = note.refused is None and (now - note.heard).total_seconds() >= timeout
+def is_lost(note: Note, state: NodeState, now: datetime, timeout: float) -> bool:
+    """Whether the node loses its turn now. While evictions are refused its silence says nothing: see `gives_up`. One on
+    which nothing goes on has nothing new to say: a holder may keep its function for hours."""
+    waits = state.heard and bool(state.policies) and all(outcome.state in _STANDS for outcome in state.policies)
+    silent = not waits and note.refused is None and (now - note.heard).total_seconds() >= timeout
     return silent or (now - note.granted).total_seconds() >= MOST * timeout
 
 

@@ -80,7 +80,8 @@ async def test_what_cannot_be_written_is_not_given_and_the_pod_is_told_why(
     monkeypatch.setattr("virtfn_deviceplugin.grant.shared.write_atomically", write)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await node.kubelet.allocate(FAST, str(first))
-    assert f"{full} cannot be written: {os.strerror(number)}" in (refused.value.details() or "")
+    said = refused.value.details() or ""
+    assert said.startswith(f"{first}: {full} cannot be written: {os.strerror(number)}")
     assert (names(node), list(node.device_infos.iterdir())) == ([], [])
     assert poolfile.read_grants(node.grants) is None
 
@@ -90,6 +91,22 @@ async def test_specs_stay_when_the_plugin_ends(node: Node) -> None:
     await node.kubelet.allocate(FAST, str(first))
     await node.end_plugin()
     assert names(node) == of(first, PCI, OF_FAST)
+
+
+async def test_a_start_whose_specs_cannot_be_written_again_names_the_function(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = await served(node)
+    await node.kubelet.allocate(FAST, str(first))
+    (node.specs / of(first, PCI)[0]).unlink()
+
+    def write(path: Path, text: str | bytes, mode: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("virtfn_deviceplugin.grant.shared.write_atomically", write)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await node.kubelet.pre_start(FAST, str(first))
+    assert (refused.value.details() or "").startswith(f"{first}: {node.specs / of(first, PCI)[0]} cannot be written")
 
 
 async def test_specs_are_there_again_after_a_reboot(node: Node) -> None:

@@ -242,7 +242,7 @@ async def test_any_other_foreign_file_is_left_and_the_request_refused(
     before = identity(file)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await node.kubelet.allocate(FAST, str(first), str(second))
-    assert str(file) in (refused.value.details() or "")
+    assert (refused.value.details() or "").startswith(f"{second}: {file}")
     assert identity(file) == before
     assert not file_of(node, first).exists()
     ledger = poolfile.read_ledger(node.ledger)
@@ -271,7 +271,7 @@ async def test_what_cannot_be_written_is_not_given_and_the_pod_is_told_why(
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await node.kubelet.allocate(FAST, str(first), str(second))
     said = refused.value.details() or ""
-    assert f"{file_of(node, second)} cannot be written: {os.strerror(number)}; repair its folder" in said
+    assert said == f"{second}: {file_of(node, second)} cannot be written: {os.strerror(number)}; repair its folder"
     assert [path.name for path in node.device_infos.iterdir()] == [file_of(node, third).name]
     ledger, grants = poolfile.read_ledger(node.ledger), poolfile.read_grants(node.grants)
     assert ledger is not None

@@ -75,8 +75,7 @@ async def looks(node: FakeNode, monkeypatch: pytest.MonkeyPatch, history: tuple[
         (("whole", "-", "other boot", "-"), [True, False, False, False]),
         (("lost before", "-"), [True, False]),
         (("lost", "-"), [False, False]),
-        ((UNREADABLE, "-"), [False, False]),
-        (("-", UNREADABLE, "-"), [True, False, False]),
+        (("whole", UNREADABLE, "-"), [True, False, False]),
         (("other boot", "whole", "-"), [True, True, False]),
     ],
 )
@@ -91,13 +90,19 @@ async def test_one_that_was_seen_and_is_gone_makes_everything_in_use(
     [
         (("whole", "-", "lost", "lost before"), [True, False, False, True]),
         (("whole", "-", "whole"), [True, False, True]),
-        ((UNREADABLE, "-", "lost before"), [False, False, True]),
+        (("whole", UNREADABLE, "-", "lost before"), [True, False, False, True]),
     ],
 )
 async def test_that_ends_with_a_ledger_whose_loss_the_kubelets_list_covers(
     node: FakeNode, monkeypatch: pytest.MonkeyPatch, history: tuple[str, ...], free: list[bool]
 ) -> None:
     assert await looks(node, monkeypatch, history) == free
+
+
+async def test_a_folder_that_cannot_be_read_for_a_while_had_no_ledger(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await looks(node, monkeypatch, ("-", UNREADABLE, "-", "-")) == [True, False, True, True]
 
 
 @pytest.mark.parametrize(

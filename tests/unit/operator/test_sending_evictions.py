@@ -237,10 +237,10 @@ async def test_words_of_a_denial_in_an_answer_about_something_else_leave_the_ser
     server: Server, code: int
 ) -> None:
     async with kube(server) as client:
-        server.pods = status(code, DENIALS[0])
+        server.answers = [status(code, DENIALS[0]) for _ in range(2)]
         for _ in range(3):
             with pytest.raises(KubeError) as raised:
-                await client.list("/api/v1/pods")
+                await client.create("/api/v1/namespaces/default/pods", {})
         assert raised.value.held
 
 

@@ -121,7 +121,7 @@ def test_one_that_says_that_it_failed_keeps_it_however_long_and_is_named() -> No
     assert cluster.policies["fast"]["status"]["rollout"]["stoppedBy"] == "a"
 
 
-@pytest.mark.parametrize("state", ["Blocked", "Changing", "Ready"])
+@pytest.mark.parametrize("state", ["Changing", "Ready"])
 def test_one_that_says_nothing_new_loses_it_whatever_it_said(state: str) -> None:
     cluster = Cluster("a", "b")
     cluster.look()
@@ -129,6 +129,16 @@ def test_one_that_says_nothing_new_loses_it_whatever_it_said(state: str) -> None
     assert cluster.later(10) == ["a"]
     assert cluster.later(899) == ["a"]
     assert cluster.later(2) == ["b"]
+    assert ("a", "TurnLost") in cluster.problems()
+
+
+def test_one_that_waits_for_a_holder_loses_it_after_eight_timeouts() -> None:
+    cluster = Cluster("a", "b")
+    cluster.look()
+    cluster.says("a", "Blocked", disruptive=True)
+    assert cluster.later(10) == ["a"]
+    assert cluster.later(8 * 900 - 20) == ["a"]
+    assert cluster.later(20) == ["b"]
     assert ("a", "TurnLost") in cluster.problems()
 
 
