@@ -10,8 +10,8 @@ ends when nothing is changing any more, and the note keeps the failure (`failed=
 `timeout` seconds loses its turn. A node that evicts pods has nothing new to report while they take their grace period,
 so its silence begins when that is over. One on which nothing goes on, because all waits for holders or failed, and one
 that always reports something new, loses its turn after `MOST` timeouts: it may be dead, or lie. A node whose evictions
-are refused gives its turn up after `GRACE` seconds and rests for `PAUSE`. So does one that lost its turn while it waited
-for pods, and, at once, one that failed where the others are to go on.
+are refused gives its turn up after `GRACE` seconds and rests for `PAUSE`. So does one that lost its turn while it
+waited for pods, and, at once, one that failed where the others are to go on.
 
 A note stays when its turn has ended, with the number of that turn. Turns are counted over all nodes in the order in
 which they end, so that the node with the most recent turn waits for all others. Numbers are used because clocks jump.
