@@ -46,6 +46,11 @@ class TextLines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; those of a traceback follow indented, so that none of them looks like a line of the log."""
+        line, *traceback = super().format(record).split("\n")
+        return "\n".join([line, *(f"    {_one_line(part)}" for part in traceback)])
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Return the line without its traceback."""
         fields = fields_of(record)

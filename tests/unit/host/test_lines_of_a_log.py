@@ -74,6 +74,23 @@ def test_an_empty_field_is_left_out(empty: object) -> None:
     assert "policy" not in told("x", policy=empty)
 
 
+@pytest.mark.parametrize("word", [*HOSTILE, "2026-01-01 00:00:00,000 ERROR virtfn.host: x", "\n", "a\n\n  b", "\x85x"])
+@pytest.mark.parametrize("notes", [(), ("a note\nERROR forged \x1b[2J",)])
+def test_no_text_of_an_exception_begins_a_line_or_controls_a_terminal(word: str, notes: tuple[str, ...]) -> None:
+    made, out = logger(TextLines())
+    try:
+        raise RuntimeError(word)
+    except RuntimeError as error:
+        for note in notes:
+            error.add_note(note)
+        made.exception("a turn failed", stack_info=True)
+    first, *below = out.getvalue().removesuffix("\n").split("\n")
+    assert first.endswith("ERROR virtfn.test: a turn failed")
+    assert below[0] == "    Traceback (most recent call last):"
+    assert all(line.startswith("    ") and line.isprintable() for line in below)
+    assert any("RuntimeError: " in line for line in below)
+
+
 def test_an_exception_is_one_line_of_json() -> None:
     made, out = logger(JsonLines())
     try:
