@@ -173,7 +173,7 @@ class Host:
             lambda: self._waiting > 0 and gone(),
         )
         if isinstance(report, Stuck):
-            log.warning("%d steps not tried: %s", len(plan.steps), report.text)
+            undone.warning("%d steps not tried: %s", len(plan.steps), report.text)
             report = refused(plan, report)
             for result in report.results:
                 told(result)

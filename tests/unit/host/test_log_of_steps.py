@@ -9,6 +9,8 @@ from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import GROUPS
+from virtfn_host.core.values.model import Stuck
+from virtfn_host.core.values.report import Outcome
 from virtfn_host.core.values.steps import Settle, plan_of
 from virtfn_host.executor import Executor
 from virtfn_host.logs.seldom import Seldom
@@ -35,6 +37,20 @@ def test_steps_that_work_without_end_are_so_many_lines(host: Host, caplog: pytes
     for _ in range(5):
         host.apply(ABSENT, lambda _: None)
     assert len(lines(caplog)) == 250
+
+
+@pytest.mark.parametrize("steps", [1, 100])
+def test_plans_while_a_write_is_blocked_are_so_many_lines(
+    host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr(serve.undone, "filters", [Seldom(5)])
+    blocked = Stuck(path="/sys/x", value="0", seconds=130.0, text="a write does not return")
+    monkeypatch.setattr(host._executor, "carry_out", lambda *_: blocked)
+    plan = plan_of(ABSENT.steps[:steps])
+    for _ in range(1000):
+        report = host.apply(plan, lambda _: None)
+        assert [result.outcome for result in report.results] == [Outcome.NOT_TRIED] * steps
+    assert lines(caplog) == [f"{steps} steps not tried: a write does not return"] * 5
 
 
 def test_1000_vfs_that_are_made_anew_with_every_link_setting_are_a_line_each() -> None:
