@@ -15,11 +15,17 @@ _HELD = re.compile(r"\bpods? ([a-z0-9][a-z0-9.-]{0,252})/([a-z0-9][a-z0-9.-]{0,2
 """A pod in a sentence: `pod default/dpdk-0`."""
 _COMMAND = re.compile(r"\bprocess (\d+) \([^)\n]*\)")
 """A process in a sentence: its command may be a name, and people write passwords into commands."""
+_PULLED = re.compile(r'\bimage\\?"?[: ]{1,4}\\?"?([a-z0-9][\w.:/-]{0,512})/[\w.@:-]', re.IGNORECASE)
+"""The registry and folders of an image, in JSON (`"image": "…"`) or in a sentence (`pulling image "…"`)."""
+_CHOSEN = re.compile(r'"(?:registry|imageRegistry)": "([^"\\]{1,512})"')
+"""A registry in Helm's values."""
 
 PUBLIC = frozenset(
     {"virtfn.dev", "intel.com", "nvidia.com", "amd.com", "mellanox.com", "openshift.io", "kubernetes.io"}
+    | {"docker.io", "ghcr.io", "quay.io", "gcr.io", "registry.k8s.io", "nvcr.io", "public.ecr.aws", "mcr.microsoft.com"}
+    | {"index.docker.io", "library"}
 )
-"""Domains of resource names that tell nothing of who uses them."""
+"""Domains of resource names, and registries, that tell nothing of who uses them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +113,9 @@ def _names(found: Collected) -> Pseudonyms:
     names.add("object", sorted(_strings(_involved(found))))
     resources = sorted(_strings(_resources(found)))
     names.add("resource", [name.partition("/")[2] for name in resources])
-    names.add("domain", [domain for name in resources if (domain := name.partition("/")[0]) not in PUBLIC])
+    domains = [*(name.partition("/")[0] for name in resources), *sorted(_strings(_allowed(found)))]
+    names.add("domain", [domain for domain in domains if domain not in PUBLIC])
+    names.add("registry", [name for name in sorted(set(_registries(found))) if name.lower() not in PUBLIC])
     return names
 
 
@@ -153,6 +161,20 @@ def _resources(found: Collected) -> Iterator[object]:
     for body in found.nodes:
         for pool in _list(mapping(mapping(body).get("status")).get("pools")):
             yield mapping(pool).get("resourceName")
+
+
+def _allowed(found: Collected) -> list[Any]:
+    """Return the domains that Helm's values allow in resource names."""
+    return _list(mapping(found.values).get("resourceDomains"))
+
+
+def _registries(found: Collected) -> Iterator[str]:
+    """Yield the registry and each folder of every image: `hub.example` and `team` of `hub.example:5000/team/host`."""
+    listed = (json.dumps(body, ensure_ascii=False, default=str) for body in (*found.pods, *found.workloads))
+    pulled = [place for content in (*listed, *_contents(found)) for place in _PULLED.findall(content)]
+    for place in (*pulled, *_CHOSEN.findall(json.dumps(found.values, default=str))):
+        parts = (part.partition(":")[0] for part in place.split("/"))
+        yield from (part for part in parts if any(map(str.isalpha, part)))  # a number would be replaced in every text
 
 
 def _involved(found: Collected) -> Iterator[object]:
