@@ -1,7 +1,8 @@
 """Shortens a status that the API server refuses, level by level. Pure.
 
 A node without a status looks dead. So texts and lists for people are left out first. What the controller decides by
-(generation, plan, how each policy stands, conditions) and every count stay.
+(generation, plan with the pods to evict, how each policy stands, conditions, boot and pools for the start-up taint) and
+every count stay.
 """
 
 import json
@@ -16,7 +17,7 @@ SIZE_LIMIT = 512 * 1024
 """Bytes of a status as JSON, at most: the API server's store takes 1.5 MiB with the spec."""
 
 LEVELS = 3
-"""The whole status, one with short texts, one with verdicts only."""
+"""The whole status, one with short texts, one without texts and lists for people."""
 
 SHORT, FEW = 256, 8
 """Characters of a message, and entries of a list for people, on the second level."""
@@ -42,7 +43,7 @@ def shortened(status: Mapping[str, Any], level: int, why: str) -> dict[str, Any]
     """A smaller status; its Ready condition says that it was shortened.
 
     Args:
-        level: 1 cuts texts and lists, 2 leaves only verdicts and counts.
+        level: 1 cuts texts and lists, 2 leaves only verdicts, counts and what the controller acts on.
     """
     conditions = [_condition(it, why) for it in entries(status.get("conditions"), FEW)]
     plan = mapping(status.get("plan"))
@@ -50,16 +51,17 @@ def shortened(status: Mapping[str, Any], level: int, why: str) -> dict[str, Any]
         "observedGeneration": status.get("observedGeneration", 0),
         "policies": [_policy(it, level) for it in entries(status.get("policies"), 1024)],
         "conditions": conditions,
+        "bootId": cut_text(text(status.get("bootId")), 64),
+        "pools": [_pool(it) for it in entries(status.get("pools"), 1024)],
         "summary": {**mapping(status.get("summary")), "pools": cut_text(_pools(status), SHORT)},
     }
     if "needs" in status:
         less["needs"] = status["needs"]
     if plan:
-        less["plan"] = {key: plan[key] for key in ("steps", "disruptive") if key in plan}
+        less["plan"] = {key: plan[key] for key in ("steps", "disruptive", "waiting", "evict") if key in plan}
     if level == 1:
-        less |= {key: cut_text(text(status.get(key)), 64) for key in ("bootId", "agentVersion", "kernel")}
+        less |= {key: cut_text(text(status.get(key)), 64) for key in ("agentVersion", "kernel")}
         less["functions"] = [_function(it) for it in entries(status.get("functions"), 256)]
-        less["pools"] = [_pool(it) for it in entries(status.get("pools"), 256)]
         less["rejected"] = [_short(it) for it in entries(status.get("rejected"), FEW)]
     return less
 
