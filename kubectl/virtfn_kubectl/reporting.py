@@ -90,6 +90,8 @@ def _collected(reader: _Reader, namespace: str | None, screen: Screen) -> Collec
     fleet = read_fleet(policies, nodes)
     seen, _ = read_each(pods, "Pod", read_pod)
     logs = dict(_logs(reader, _first(seen)))
+    if len(seen) > PODS:
+        reader.missing.append(f"the logs of {len(seen) - PODS} more pods")
     events = [it for place in _places(seen, namespace) for it in reader.items(f"/api/v1/namespaces/{place}/events")]
     values = _values(reader, pods)
     return Collected(

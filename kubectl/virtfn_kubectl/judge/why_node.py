@@ -9,7 +9,7 @@ from virtfn_kubectl.judge.why_policy import is_rejection, turn_holders, waits_fo
 from virtfn_kubectl.read.fleet import Fleet, NodeSeen
 from virtfn_kubectl.read.members import MemberSeen, PodSeen
 from virtfn_operator.api.conditions import PREFLIGHT, READY, TRUE, find
-from virtfn_operator.api.node_status import FunctionStatus, PoolStatus
+from virtfn_operator.api.node_status import PoolStatus
 
 NOTES_LIMIT = 5
 
@@ -54,14 +54,15 @@ def _facts(node: NodeSeen) -> list[Fact]:
         Fact(label="policies", text=some(list(node.asked)) or "none selects it"),
         Fact(label="plan", text=left if node.state.left else ""),
         Fact(label="turn", text="it may carry out a disruptive change now" if node.may_change else ""),
-        *(Fact(label="note", text=f"{f.address}: {note}") for f, note in list(_notes(node))[:NOTES_LIMIT]),
+        *(Fact(label="note", text=note) for note in _notes(node)),
     ]
 
 
-def _notes(node: NodeSeen) -> Iterator[tuple[FunctionStatus, str]]:
-    for function in node.functions:
-        for note in function.notes:
-            yield function, note
+def _notes(node: NodeSeen) -> list[str]:
+    """Return the first notes of the node's functions, and how many more there are."""
+    notes = [f"{function.address}: {note}" for function in node.functions for note in function.notes]
+    more = len(notes) - NOTES_LIMIT
+    return notes[:NOTES_LIMIT] + ([f"and {more} more"] if more > 0 else [])
 
 
 def pool_text(pool: PoolStatus) -> str:

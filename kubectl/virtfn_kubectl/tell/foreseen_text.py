@@ -45,6 +45,8 @@ def _policy(policy: PolicyForeseen, paint: Paint) -> list[str]:
     lines += _turns(policy.rollout)
     for line in policy.rejections[:POINTS_LIMIT]:
         lines += wrapped(f"not given: {line}")
+    if len(policy.rejections) > POINTS_LIMIT:
+        lines.append(f"  not given: {len(policy.rejections) - POINTS_LIMIT} more; --json has all")
     return lines
 
 

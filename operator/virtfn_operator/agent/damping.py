@@ -177,7 +177,8 @@ def _who(pf: Function, found: Found) -> str:
             if h.address in functions and not h.by_pod and not h.unknown
         }
     )
-    return f"in use now: {', '.join(holders[:NAMED])}" if holders else "nothing shows which program"
+    more = f" and {len(holders) - NAMED} more" if len(holders) > NAMED else ""
+    return f"in use now: {', '.join(holders[:NAMED])}{more}" if holders else "nothing shows which program"
 
 
 def _timestamp(wall: float) -> str:

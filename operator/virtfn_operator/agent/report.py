@@ -10,7 +10,7 @@ from typing import Any
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Rejected
-from virtfn_host.core.values.holders import Holder
+from virtfn_host.core.values.holders import Cause, Holder
 from virtfn_host.core.values.indexes import indexes_text
 from virtfn_host.core.values.model import Function, InUse, Inventory, Pf, vfs_of
 from virtfn_host.core.values.offered import PoolSet
@@ -42,7 +42,7 @@ from virtfn_operator.api.node_status import (
 )
 
 LIST_LIMIT = 32
-"""Entries of a list for people; the counts beside it are complete."""
+"""Entries of a list for people; a count beside it, or its last entry, says how many there are."""
 
 FUNCTIONS_ROOM, BLOCKED_ROOM, EVICT_ROOM = 24 * 1024, 4 * 1024, 12 * 1024
 """Bytes for functions with the holders of their VFs, for holders in a plan, and for pods to evict: the status of a node
@@ -101,12 +101,7 @@ def node_status(facts: StatusFacts, old: Mapping[str, Any], now: str) -> dict[st
         pools=pools,
         plan=_plan(found, facts.done, facts.carried),
         policies=_short(_outcomes(facts)),
-        rejected=tuple(
-            RejectedStatus(
-                policy=r.policy, device=r.device, reason=r.reason, message=cut_text(r.message, MESSAGE_LIMIT)
-            )
-            for r in (facts.refused + found.resolution.rejected)[:LIST_LIMIT]
-        ),
+        rejected=_rejected(facts.refused + found.resolution.rejected),
         summary=NodeSummary(
             pfs=len(inventory.pfs),
             vfs=sum(pf.num_vfs for pf in inventory.pfs),
@@ -131,6 +126,19 @@ def _outcomes(facts: StatusFacts) -> tuple[PolicyOutcome, ...]:
         else o
         for o in found
     )
+
+
+def _rejected(claims: Sequence[Rejected]) -> tuple[RejectedStatus, ...]:
+    """The first claims, one of each policy before a second one: a policy with many hides no other policy."""
+    first = {claim.policy: claim for claim in reversed(claims)}
+    fair = sorted(claims, key=lambda claim: claim is not first[claim.policy])
+    listed = [
+        RejectedStatus(policy=r.policy, device=r.device, reason=r.reason, message=cut_text(r.message, MESSAGE_LIMIT))
+        for r in fair[:LIST_LIMIT]
+    ]
+    if more := len(claims) - len(listed):
+        listed[-1] = replace(listed[-1], message=f"{listed[-1].message} (this node has {more} more rejections)")
+    return tuple(listed)
 
 
 def _short(outcomes: Sequence[PolicyOutcome]) -> tuple[PolicyOutcome, ...]:
@@ -166,7 +174,7 @@ def _functions(found: Found, published: PoolSet, held: Held) -> tuple[FunctionSt
         if not isinstance(function, Pf) and wanted is None and function.address not in offered:
             continue
         runs = _runs(function, offered, held, room)
-        whom = room.names(held.get(function.address, ())) if function.address in offered else ()
+        whom = room.names(_who(held.get(function.address, ()), function.address)) if function.address in offered else ()
         functions.append(
             function_status(
                 function,
@@ -211,8 +219,13 @@ def _held(in_use: InUse) -> Held:
 
 
 def _who(holders: tuple[Holder, ...], address: PciAddress) -> tuple[Holder, ...]:
-    """Each holder once, all with this address: a pod that holds many functions is one pod."""
-    return tuple(dict.fromkeys(replace(holder, address=address) for holder in holders))
+    """Each holder once, all with this address: a pod that holds many functions is one pod.
+
+    That a vfio device is open says nothing more where the pod that has it is known.
+    """
+    pods = {(holder.address, holder.member) for holder in holders if holder.pod is not None}
+    told = (h for h in holders if h.cause is not Cause.ENABLED or (h.address, h.member) not in pods)
+    return tuple(dict.fromkeys(replace(holder, address=address) for holder in told))
 
 
 def _plan(found: Found, done: Done, carried: int) -> PlanStatus | None:
@@ -232,6 +245,7 @@ def _plan(found: Found, done: Done, carried: int) -> PlanStatus | None:
             )
             for b in plan.blocked[:LIST_LIMIT]
         ),
+        waiting=len(plan.blocked),
         evict=_evict(found.leaving, done.withdrawn) if found.leaving else None,
     )
 

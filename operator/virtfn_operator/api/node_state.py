@@ -30,7 +30,17 @@ from virtfn_operator.api.node_spec import (
 )
 from virtfn_operator.api.node_status import STATUS_FIELDS, PolicyOutcome, State
 
-__all__ = ["AskedSpec", "NodeSpec", "NodeState", "Wires", "read_node", "read_spec", "unknown_node", "write_spec"]
+__all__ = [
+    "AskedSpec",
+    "NodeSpec",
+    "NodeState",
+    "Wires",
+    "known_reason",
+    "read_node",
+    "read_spec",
+    "unknown_node",
+    "write_spec",
+]
 
 LISTS = {"policies": POLICIES_LIMIT, "rejected": 1024, "conditions": 64}
 """Lists of a status that are read, and their most entries; the schema refuses more."""
@@ -253,10 +263,14 @@ _WELL = frozenset({State.READY, State.WITHOUT_DEVICE})
 
 
 def _rejected(item: Mapping[str, Any]) -> Rejected:
-    reason = item.get("reason")
     return Rejected(
         policy=text(item.get("policy"), 253),
         device=optional_text(item.get("device"), 253),
-        reason=Reason(reason) if isinstance(reason, str) and reason in tuple(Reason) else Reason.INVALID_POLICY,
+        reason=known_reason(item.get("reason")),
         message=text(item.get("message"), MESSAGE_LIMIT),
     )
+
+
+def known_reason(word: object) -> Reason:
+    """Return the reason of a rejection; of another version's word only that the policy is rejected is known."""
+    return Reason(word) if isinstance(word, str) and word in tuple(Reason) else Reason.INVALID_POLICY

@@ -170,6 +170,9 @@ class PlanStatus:
     disruptive: bool
     """Whether a VF that exists now would be taken away or rebound, or a pod evicted, which needs `spec.mayChange`."""
     blocked: Annotated[tuple[BlockedStatus, ...], Most(256)]
+    """The first changes that wait for a holder or for the machine."""
+    waiting: int = 0
+    """How many changes wait."""
     evict: EvictStatus | None = None
 
 

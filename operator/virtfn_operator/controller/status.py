@@ -18,7 +18,7 @@ from virtfn_operator.api.conditions import (
     read_conditions,
     upsert,
 )
-from virtfn_operator.api.node_state import NodeState
+from virtfn_operator.api.node_state import NodeState, known_reason
 from virtfn_operator.api.node_status import PolicyOutcome, State, wire
 from virtfn_operator.api.policy import Policy
 from virtfn_operator.controller.rollout import Rollout
@@ -224,9 +224,12 @@ def _said(policy: Policy, state: State, reason: Reason, message: str) -> PolicyO
 
 
 def _rejections(policy: Policy, node: NodeState, outcome: PolicyOutcome) -> list[Rejected]:
+    """What is refused of the policy there. An agent lists some rejections only, but says how every policy stands."""
     said = [r for r in node.refusals.get(policy.name, ()) if r.reason != Reason.NO_MATCHING_DEVICE]
-    if outcome.reason == Reason.TOO_LARGE and outcome.state is State.REJECTED:
-        said.append(Rejected(policy=policy.name, device=None, reason=Reason.TOO_LARGE, message=outcome.message))
+    if outcome.state is State.REJECTED and (not said or outcome.reason == Reason.TOO_LARGE):
+        message = outcome.message or outcome.reason  # a shortened status has no message
+        reason = known_reason(outcome.reason)
+        said.append(Rejected(policy=policy.name, device=outcome.device, reason=reason, message=message))
     return said
 
 

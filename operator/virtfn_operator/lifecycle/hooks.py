@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from virtfn_operator.api import NODES
+from virtfn_operator.api.bounds import cut_text
 from virtfn_operator.api.foreign import mapping, text
 from virtfn_operator.api.lease import RENEW_DEADLINE
 from virtfn_operator.apiserver.kube import Kube, ours
@@ -126,7 +127,7 @@ async def _given_back(kube: Kube, until: float) -> list[NodeLeft]:
         found = await _repeated(partial(_ask, kube, refused))
         for one in found:
             if told.get(one.node) != one and one.left is not Left.NOTHING and one.lines != (NOT_ASKED,):
-                logger.info("node %s: %s", one.node, "; ".join(one.lines)[:500])
+                logger.info("node %s: %s", one.node, cut_text("; ".join(one.lines), 500))
             told[one.node] = one
         if all(one.left is Left.NOTHING for one in found) or time.monotonic() >= until:
             return found

@@ -14,7 +14,9 @@ GIVEN_UP: Mapping[str, Any] = {"policies": [], "mayChange": True}
 
 NOT_ASKED = "is not asked to give back yet"
 
-HELD_LIMIT = 256
+HELD_LIMIT, FUNCTIONS_LIMIT, RUNS_LIMIT = 256, 1024, 4096
+"""The schema's bounds."""
+
 WORDS = 1024
 
 
@@ -57,20 +59,31 @@ def left_on(body: Mapping[str, Any]) -> NodeLeft:
         return NodeLeft(node=node, left=Left.SOMETHING, lines=("its agent does not answer",))
     ready = next((c for c in read_conditions(status) if c.type == "Ready"), None)
     blocked = entries(mapping(status.get("plan")).get("blocked"), HELD_LIMIT)
-    held = tuple(_line(one) for one in blocked if one.get("pods"))
-    if held and len(held) == len(blocked):
-        return NodeLeft(node=node, left=Left.HELD, lines=held)
+    more = _number(mapping(status.get("plan")), "waiting") - len(blocked)
+    lines = (*(_line(one, status) for one in blocked), *((f"and {more} more changes wait",) if more > 0 else ()))
+    if blocked and more <= 0 and all(one.get("pods") for one in blocked):
+        return NodeLeft(node=node, left=Left.HELD, lines=lines)
     if "plan" not in status and ready is not None and ready.status == "True":
         return NodeLeft(node=node, left=Left.NOTHING)
     why = f"{ready.reason}: {ready.message}" if ready is not None else "its agent has not told how it is"
-    return NodeLeft(node=node, left=Left.SOMETHING, lines=(why, *(_line(one) for one in blocked)))
+    return NodeLeft(node=node, left=Left.SOMETHING, lines=(why, *lines))
 
 
-def _line(blocked: Mapping[str, Any]) -> str:
-    """`0000:01:00.0: held by pod default/dpdk-0`."""
-    device, pods = text(blocked.get("device"), 253), blocked.get("pods")
-    names = ", ".join(text(pod, 253) for pod in pods[:16]) if isinstance(pods, list) else ""
-    return f"{device}: held by {names}" if names else f"{device}: {text(blocked.get('message'), WORDS)}"
+def _line(blocked: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    """`0000:01:00.0: held by pod default/dpdk-0`. The VFs of a PF may name more holders than its change does."""
+    device = text(blocked.get("device"), 253)
+    if not (names := _holders([blocked.get("pods")])):
+        return f"{device}: {text(blocked.get('message'), WORDS)}"
+    functions = (it for it in entries(status.get("functions"), FUNCTIONS_LIMIT) if it.get("address") == device)
+    of_vfs = [run.get("heldBy") for it in functions for run in entries(it.get("vfs"), RUNS_LIMIT)]
+    names = max(_holders(of_vfs), names, key=len)
+    return f"{device}: held by {', '.join(names)}"
+
+
+def _holders(lists: Iterable[object]) -> list[str]:
+    """Return the holders in lists of them, each once."""
+    every = (text(one) for found in lists if isinstance(found, list) for one in found[:HELD_LIMIT])
+    return list(filter(None, dict.fromkeys(every)))
 
 
 def _number(fields: Mapping[str, Any], name: str) -> int:

@@ -115,7 +115,7 @@ async def test_a_vf_that_a_pod_got_between_the_beats_is_not_touched(fake_node: t
     await agent.turn()
     assert len(node.vfs) == 2
     assert node.ready() == ("False", "VfsInUse")
-    assert node.status["plan"]["blocked"][0]["pods"] == ["its vfio device is open", "pod default/dpdk-0"]
+    assert node.status["plan"]["blocked"][0]["pods"] == ["pod default/dpdk-0"]
     assert node.status["policies"][0]["state"] == "Blocked"
 
 
