@@ -20,11 +20,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[PciAddress]:
     """Every function that was looked at."""
     looked: list[PciAddress] = []
 
-<<<<<<< ours
     def look(sysfs: Sysfs, address: PciAddress, *, both: bool = False) -> Shown:
-=======
-    def look(sysfs: Sysfs, address: PciAddress, *, both: bool) -> Shown:
->>>>>>> theirs
         looked.append(address)
         return shown(sysfs, address, both=both)
 

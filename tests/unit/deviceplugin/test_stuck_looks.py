@@ -56,11 +56,7 @@ async def test_a_look_at_all_functions_that_hangs_holds_up_no_allocate(
     began, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
-<<<<<<< ours
     def look(sysfs: Sysfs, address: PciAddress, *, both: bool = False) -> Shown:
-=======
-    def look(sysfs: Sysfs, address: PciAddress, *, both: bool) -> Shown:
->>>>>>> theirs
         if address == node.vfs(1)[number]:
             loop.call_soon_threadsafe(began.set)
             go_on.wait(30)
