@@ -19,7 +19,7 @@ from virtfn_host.linux.errors import HostError
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.linux.use.canary import Canary, Hang
 from virtfn_host.process.client import HostRefused, HostUnreachable
-from virtfn_host.process.protocol import Look
+from virtfn_host.process.protocol import PLAIN, Look
 from virtfn_host.process.serve import Host
 
 
@@ -46,17 +46,9 @@ class HostInMemory:
         self._executor = Executor(self.machine, self._canary)
         self._host = Host(self._executor, reader=None)
 
-    async def observe(
-        self,
-        *,
-        links: bool = False,
-        netdevs: Iterable[str] = (),
-        macs: bool = False,
-        users_of: Iterable[PciAddress] = (),
-    ) -> Observation:
+    async def observe(self, look: Look = PLAIN) -> Observation:
         """See ports.HostProcess."""
         try:
-            look = Look(links=links, netdevs=tuple(netdevs), macs=macs, users_of=tuple(users_of))
             return self._host.observe(look)
         except HostError as error:
             raise HostRefused(error.reason, str(error)) from error

@@ -33,6 +33,7 @@ from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.offered import Ledger, PoolSet
 from virtfn_host.core.values.report import Outcome, Report, StepResult
 from virtfn_host.core.values.steps import NoteClaims, Plan, describe, pf_of
+from virtfn_host.process.protocol import PLAIN, Look
 from virtfn_kubectl.cluster import Ran
 from virtfn_kubectl.verbs import run
 from virtfn_operator.agent.loop import Agent
@@ -111,11 +112,9 @@ class PlanNode:
                 self.kernel.close_device(PciAddress.parse(device))
 
     # host process, kubelet, files, own object: see virtfn_operator.agent.ports
-    async def observe(
-        self, *, links: bool = False, netdevs: Any = (), macs: bool = False, users_of: Any = ()
-    ) -> Observation:
+    async def observe(self, look: Look = PLAIN) -> Observation:
         """See ports.HostProcess."""
-        return await self.host.observe(links=links, netdevs=netdevs, macs=macs, users_of=users_of)
+        return await self.host.observe(look)
 
     async def apply(self, plan: Plan, on_result: Any) -> Report:
         """See ports.HostProcess; notes what was carried out."""

@@ -1,13 +1,12 @@
 """The agent's end of the host process's socket. One connection per request, so a hanging one delays no other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation
@@ -16,7 +15,7 @@ from virtfn_host.core.values.report import Report, StepResult
 from virtfn_host.core.values.steps import Asker, Plan, patience
 from virtfn_host.linux.errors import HostError
 from virtfn_host.logs.lines import context
-from virtfn_host.process.protocol import LINE_LIMIT, Look, Refusal, cut, fitting, line, parse, value
+from virtfn_host.process.protocol import LINE_LIMIT, PLAIN, Look, Refusal, cut, fitting, line, parse, value
 
 OBSERVE_DEADLINE = 30.0
 """Seconds for one look; a look with hanging reads takes a few seconds."""
@@ -45,22 +44,13 @@ class HostClient:
     def __init__(self, socket_path: Path | str) -> None:
         self._path = str(socket_path)
 
-    async def observe(
-        self,
-        *,
-        links: bool = False,
-        netdevs: Iterable[str] = (),
-        macs: bool = False,
-        users_of: Iterable[PciAddress] = (),
-    ) -> Observation:
-        """Look at the machine once; with `links` also at link settings of VFs, with `netdevs` for netdevs so named,
-        with `macs` for permanent MACs that sysfs does not show, with `users_of` for who has these functions open.
+    async def observe(self, look: Look = PLAIN) -> Observation:
+        """Look at the machine once.
 
         Raises:
             HostUnreachable: no answer within OBSERVE_DEADLINE seconds.
             HostRefused: the machine cannot be read.
         """
-        look = Look(links=links, netdevs=tuple(netdevs), macs=macs, users_of=tuple(users_of))
         try:
             async with asyncio.timeout(OBSERVE_DEADLINE), self._asked("observe", look) as reader:
                 return value(Observation, await _answer(reader, "observation"))

@@ -51,6 +51,10 @@ class Look:
     """Functions of which the processes are to be named that have them open through vfio."""
 
 
+PLAIN = Look()
+"""The look without additions."""
+
+
 def line(word: str, value: object = None) -> bytes:
     """Return the line of one message. Text from the kernel that is not Unicode gets question marks."""
     body = value if word in ("event", "error") else None if value is None else encode(value)

@@ -40,13 +40,10 @@ from virtfn_host.logs.lines import about
 from virtfn_host.logs.seldom import Seldom
 from virtfn_host.logs.start import add_log_options, start_log
 from virtfn_host.process.connections import Server as Server
-from virtfn_host.process.protocol import Look, line
+from virtfn_host.process.protocol import PLAIN, Look, line
 
 GRACE = 20.0
 """Seconds for the running step when this process is told to end; a pod has 30 in all. A blocked write never ends."""
-
-PLAIN = Look()
-"""The look without additions."""
 
 LOOKS, PLANS = 4, 4
 """Looks at the same time, and plans that wait. A hanging kernel call hangs all of them."""

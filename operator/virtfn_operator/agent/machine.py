@@ -32,6 +32,7 @@ from virtfn_host.core.values.steps import MOST_CLAIMS, Blocked, Plan, describe, 
 from virtfn_host.linux.clock import since_boot
 from virtfn_host.metrics import Durations
 from virtfn_host.process.client import HostRefused, HostUnreachable
+from virtfn_host.process.protocol import Look
 from virtfn_operator.agent.damping import Damping
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.in_use import covered, in_use, settled
@@ -108,7 +109,7 @@ class NodeMachine:
         named = () if config is None else netdevs_named(config.policies)
         macs = config is not None and names_macs(config.policies)
         asked = self._users.to_ask(self._now())
-        observation = await self._host.observe(links=links, netdevs=named, macs=macs, users_of=asked)
+        observation = await self._host.observe(Look(links=links, netdevs=tuple(named), macs=macs, users_of=asked))
         left = await self._left()  # before the pods are read: what it shows could not be given to a pod after that
         pods = await self._pods(observation.inventory.boot_id)
         found = await asyncio.to_thread(_decide, config, observation, pods, self._now())

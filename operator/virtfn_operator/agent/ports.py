@@ -1,16 +1,16 @@
 """The interfaces of the agent's neighbours, no larger than the agent needs, and how long it waits for each."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Pod
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation
 from virtfn_host.core.values.offered import Ledger, PoolSet
 from virtfn_host.core.values.report import Report, StepResult
 from virtfn_host.core.values.steps import Plan
+from virtfn_host.process.protocol import PLAIN, Look
 from virtfn_operator.agent.not_offered import KubeletOffer, PluginReport
 
 
@@ -56,16 +56,8 @@ class Patience:
 class HostProcess(Protocol):
     """The host process (`virtfn_host.process.client.HostClient`)."""
 
-    async def observe(
-        self,
-        *,
-        links: bool = False,
-        netdevs: Iterable[str] = (),
-        macs: bool = False,
-        users_of: Iterable[PciAddress] = (),
-    ) -> Observation:
-        """Look at the machine, with link settings of VFs if `links`, for netdevs of these names, with permanent MACs of
-        netdevs that have another now if `macs`, and for the processes that have functions of `users_of` open."""
+    async def observe(self, look: Look = PLAIN) -> Observation:
+        """Look at the machine."""
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
         """Carry out a plan under the in-use lock."""

@@ -69,6 +69,8 @@ class Users:
 
 def notes_on(taken: Set[PciAddress], found: InUse, desired: Desired, inventory: Inventory) -> tuple[Mismatch, ...]:
     """Return a note on each function that is taken and that a policy offers to pods."""
+    if not taken:  # as good as always, and a node may have 2,048 VFs
+        return ()
     offered = (function for pf in desired.pfs for function in _offered(pf, inventory) if function.address in taken)
     told = ((function.address, open_outside(found.of(function.address))) for function in offered)
     return tuple(

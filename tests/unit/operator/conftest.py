@@ -6,7 +6,7 @@ The machine is the fake kernel and the host process the real one's code; the res
 import asyncio
 import errno
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ from virtfn_host.core.values.report import Outcome, Report, StepResult
 from virtfn_host.core.values.steps import Plan, Step
 from virtfn_host.linux.act.machine import look_at
 from virtfn_host.process.client import HostUnreachable
+from virtfn_host.process.protocol import PLAIN, Look
 from virtfn_operator.agent.loop import Agent
 from virtfn_operator.agent.machine import NodeMachine
 from virtfn_operator.agent.not_offered import KubeletOffer, PluginReport
@@ -152,19 +153,12 @@ class FakeNode:
         self.kernel.fail["bind"] = errno.EINVAL
 
     # host
-    async def observe(
-        self,
-        *,
-        links: bool = False,
-        netdevs: Iterable[str] = (),
-        macs: bool = False,
-        users_of: Iterable[PciAddress] = (),
-    ) -> Observation:
-        self.links_asked.append(links)
-        self.users_asked.append(tuple(users_of))
+    async def observe(self, look: Look = PLAIN) -> Observation:
+        self.links_asked.append(look.links)
+        self.users_asked.append(look.users_of)
         if self.host_away:
             raise HostUnreachable("no host process")
-        return await self.host.observe(links=links, netdevs=netdevs, macs=macs, users_of=users_of)
+        return await self.host.observe(look)
 
     async def apply(self, plan: Plan, on_result: Callable[[StepResult], None]) -> Report:
         def ended(result: StepResult) -> None:
