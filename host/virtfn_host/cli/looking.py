@@ -35,7 +35,7 @@ NO_SRIOV = "no function of this machine can make VFs: none has SR-IOV (sriov_tot
 def show_list(options: argparse.Namespace, output: Output) -> int:
     """Print the functions of this machine."""
     sysfs = sysfs_of(options)
-    inventory, in_use = look(sysfs, output)
+    inventory, in_use = look(sysfs, output, macs=options.json or options.verbose)
     lookup = Lookup(
         modalias=lambda address: modalias(sysfs, address),
         aliases=read_aliases(sysfs),
@@ -53,7 +53,7 @@ def show_list(options: argparse.Namespace, output: Output) -> int:
     output.complain_of((Reason.UNREADABLE, f"{it.device}: {it.path}: {it.error}") for it in inventory.unreadable)
     if not inventory.pfs:
         hint = "" if rows or not every else "; --all shows the functions that can be handed out whole"
-        output.complain(NO_SRIOV + hint)
+        output.complain(NO_SRIOV + hint, None if rows else Reason.NO_MATCHING_DEVICE)
     return DONE if rows and not lost else NOTHING_MATCHES
 
 
@@ -74,7 +74,8 @@ def _touched(options: argparse.Namespace, output: Output) -> frozenset[PciAddres
 def show_explain(options: argparse.Namespace, output: Output) -> int:
     """Print what one function is, who uses it, and whether it can be handed out."""
     sysfs = sysfs_of(options)
-    inventory = look_once(sysfs)
+    with netlink_of(sysfs) as netlink:
+        inventory = look_once(sysfs, macs=netlink)
     tell_of_blocked_write(sysfs, inventory, output)
     with closing(Reader()) as reader:
         described = read_function(sysfs, options.address, inventory, reader)

@@ -72,9 +72,13 @@ def must_be_root(sysfs: Sysfs) -> None:
 
 
 def look(
-    sysfs: Sysfs, output: Output, *, links: bool = False, policies: Sequence[PolicyConfig] = ()
+    sysfs: Sysfs, output: Output, *, links: bool = False, policies: Sequence[PolicyConfig] = (), macs: bool = False
 ) -> tuple[Inventory, InUse]:
-    """Read inventory and uses, also while another program's write is blocked; only our writes would queue behind it."""
+    """Read inventory and uses, also while another program's write is blocked; only our writes would queue behind it.
+
+    Args:
+        macs: ask for each permanent MAC. Sysfs has it only where no other one is set, as in a bond.
+    """
     with netlink_of(sysfs) as netlink:
         seen = OneLook(sysfs)
         asked = asked_names(netdevs_named(policies), netlink)
@@ -83,7 +87,7 @@ def look(
             netlink if links else None,
             asked=asked,
             guids=netlink,
-            macs=netlink if names_macs(policies) else None,
+            macs=netlink if macs or names_macs(policies) else None,
         )
         tell_of_blocked_write(sysfs, inventory, output)
         return inventory, evidence(seen, inventory, name_processes=True, netlink=netlink)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from virtfn_host.core.translate.places import fault_line, line_at
-from virtfn_host.core.turn.policy import PolicyError, policy_config, read_priority
+from virtfn_host.core.turn.policy import API_VERSION, PolicyError, policy_config, read_priority
 from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.desired import PolicyConfig, Rejected
 from virtfn_host.core.values.identity import Claim
+from virtfn_host.core.values.names import MAX_NAME, is_object_name
 from virtfn_host.core.values.strict_json import DEPTH_LIMIT, NotJsonError, clipped, parse_json
 
 LIMIT = 1 << 20
@@ -36,18 +37,38 @@ def read_policies(path: Path, tell: Callable[[str], object] = lambda _: None) ->
     Raises:
         UsageError: the file cannot be read or has something else than policies; the message names file and field.
     """
-    found: list[tuple[int, int, PolicyConfig]] = []
+    found: dict[str, tuple[tuple[int, str, str], PolicyConfig]] = {}
     for document in _documents(path, tell):
-        metadata, spec = document.get("metadata"), document.get("spec")
-        name = str((metadata if isinstance(metadata, Mapping) else {}).get("name", path.stem))
-        if document.get("kind") != "SriovPolicy":
-            raise UsageError(f"{path}: want kind SriovPolicy, got {clipped(document.get('kind'))}")
-        uid = str((metadata if isinstance(metadata, Mapping) else {}).get("uid", name))
+        spec = document.get("spec")
+        metadata = told if isinstance(told := document.get("metadata"), Mapping) else {}
+        _expect_policy(path, document)
+        name = _name(path, metadata)
+        if name in found:
+            raise UsageError(f"{path}: two policies are named {clipped(name)}; give each its own metadata.name")
+        uid = str(metadata.get("uid", name))
         policy = policy_config(name=name, uid=uid, generation=1, spec=spec if isinstance(spec, Mapping) else {})
         if isinstance(policy, Rejected):
             raise UsageError(f"{policy.reason}: {path}: {policy.message}")
-        found.append((-_priority(path, document), len(found), policy))
-    return tuple(policy for _, _, policy in sorted(found, key=lambda entry: entry[:2]))
+        # As in the cluster: those of one priority by age, then by name. A file that was never applied has no age.
+        rank = (-_priority(path, document), str(metadata.get("creationTimestamp") or ""), name)
+        found[name] = (rank, policy)
+    return tuple(policy for _, policy in sorted(found.values(), key=lambda entry: entry[0]))
+
+
+def _name(path: Path, metadata: Mapping[str, Any]) -> str:
+    """Return the policy's name, without one that of its file. It is printed and noted: it must be one for the API."""
+    name = metadata.get("name", path.stem)
+    if "name" in metadata and not (isinstance(name, str) and is_object_name(name)):
+        text = "lower-case letters, digits, - and . in at most 253 characters"
+        raise UsageError(f"{path}: metadata.name: {clipped(name)} is no name of an object; write {text}")
+    return clipped(name) if len(name) > MAX_NAME or not name.isprintable() else str(name)
+
+
+def _expect_policy(path: Path, document: Mapping[str, Any]) -> None:
+    if document.get("kind") != "SriovPolicy":
+        raise UsageError(f"{path}: want kind SriovPolicy, got {clipped(document.get('kind'))}")
+    if (version := document.get("apiVersion", API_VERSION)) != API_VERSION:
+        raise UsageError(f"{path}: want apiVersion {API_VERSION}, got {clipped(version)}")
 
 
 def known_again(policies: Iterable[PolicyConfig], claims: Sequence[Claim]) -> tuple[PolicyConfig, ...]:
@@ -86,12 +107,13 @@ def parse(path: Path, text: str, want: str) -> list[dict[str, Any]]:
             and `want` where they are no objects.
     """
     try:
-        return _mappings(path, [parse_json(text, limit=LIMIT)], want)
+        documents: list[Any] = [parse_json(text, limit=LIMIT)]
     except NotJsonError:
-        return _mappings(path, _yaml(path, text), want)  # not JSON, so it must be YAML
+        documents = _yaml(path, text)  # not JSON, so it must be YAML
     except CodecError as error:
         line = fault_line(text, error)
         raise UsageError(f"{path}: line {line}: {error}" if line else f"{path}: {error}") from error
+    return _mappings(path, text, documents, want)
 
 
 def read_text(path: Path) -> str:
@@ -137,10 +159,11 @@ def _yaml(path: Path, text: str) -> list[Any]:
             return super().construct_mapping(node, deep)
 
         def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
-            """Take 0000:01:00.1 for text, as Kubernetes' parser does: YAML 1.1 has numbers to base 60."""
+            """Take 0000:01:00.1 and times for text, as Kubernetes' parser does: YAML 1.1 has numbers to base 60."""
             tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # so in its stubs
             number = tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-            return "tag:yaml.org,2002:str" if number and ":" in value else tag
+            time = tag == "tag:yaml.org,2002:timestamp"
+            return "tag:yaml.org,2002:str" if time or (number and ":" in value) else tag
 
         def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
             try:
@@ -178,12 +201,13 @@ def _expect_small(path: Path, found: list[Any]) -> None:
     level: list[Any] = found
     count = 0
     for _ in range(DEPTH_LIMIT + 1):
-        level = [
+        items = (
             item
             for holder in level
             if isinstance(holder, dict | list)
-            for item in islice((holder.values() if isinstance(holder, dict) else holder), MOST_VALUES + 1)
-        ]
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+        )
+        level = list(islice(items, MOST_VALUES + 1))  # of all holders together: one list may stand in each of thousands
         count += len(level)
         if count > MOST_VALUES:
             raise UsageError(f"{path}: more than {MOST_VALUES} values; use fewer aliases")
@@ -192,8 +216,20 @@ def _expect_small(path: Path, found: list[Any]) -> None:
     raise UsageError(f"{path}: more than {DEPTH_LIMIT} objects and lists within each other")
 
 
-def _mappings(path: Path, documents: list[Any], want: str) -> list[dict[str, Any]]:
+def _mappings(path: Path, text: str, documents: list[Any], want: str) -> list[dict[str, Any]]:
+    for n, document in enumerate(documents):
+        if document is not None and not isinstance(document, dict):
+            line = 1 if len(documents) == 1 else _line_of_document(text, n)
+            raise UsageError(f"{path}: line {line}: want {want}")
     kept = [document for document in documents if document is not None]
-    if not kept or not all(isinstance(document, dict) for document in kept):
-        raise UsageError(f"{path}: want {want}")
+    if not kept:
+        raise UsageError(f"{path}: there is nothing in it; want {want}")
     return kept
+
+
+def _line_of_document(text: str, number: int) -> int:
+    """Return the line where one document of a YAML file begins; the file is known to be YAML."""
+    import yaml
+
+    node = next(islice(yaml.compose_all(text, Loader=yaml.SafeLoader), number, None))
+    return int(node.start_mark.line) + 1

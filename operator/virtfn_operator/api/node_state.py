@@ -10,12 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.desired import Rejected
 from virtfn_host.core.values.envelope import expect_known
-from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.reasons import Reason, known_reason
+from virtfn_operator.api.bounds import cut_text
 from virtfn_operator.api.conditions import Condition, read_conditions
 from virtfn_operator.api.foreign import entries, mapping, number, optional_text, text
 from virtfn_operator.api.node_spec import (
@@ -35,7 +36,6 @@ __all__ = [
     "NodeSpec",
     "NodeState",
     "Wires",
-    "known_reason",
     "read_node",
     "read_spec",
     "unknown_node",
@@ -240,16 +240,27 @@ def _displaced(value: object) -> Displaced | None:
 
 
 def _outcome(item: Mapping[str, Any]) -> PolicyOutcome:
-    reason = text(item.get("reason"), 253)
+    reason, message = _told(item)
     return PolicyOutcome(
         name=text(item.get("name"), 253),
         uid=text(item.get("uid"), 253),
         generation=number(item.get("generation")) or 0,
-        state=_state(item.get("state"), reason),
+        state=_state(item.get("state"), text(item.get("reason"), 253)),
         reason=reason,
-        message=text(item.get("message"), MESSAGE_LIMIT),
+        message=message,
         device=optional_text(item.get("device"), 253),
     )
+
+
+def _told(item: Mapping[str, Any]) -> tuple[Reason | Literal[""], str]:
+    """Return reason and message; a word that is no reason here, as of another version, stands in the message."""
+    word, message = text(item.get("reason"), 253), text(item.get("message"), MESSAGE_LIMIT)
+    if not word:
+        return "", message
+    reason = known_reason(word)
+    if reason == word:
+        return reason, message
+    return reason, cut_text(f"{word}: {message}" if message else word, MESSAGE_LIMIT)
 
 
 def _state(word: object, reason: str) -> State:
@@ -263,14 +274,10 @@ _WELL = frozenset({State.READY, State.WITHOUT_DEVICE})
 
 
 def _rejected(item: Mapping[str, Any]) -> Rejected:
+    reason, message = _told(item)
     return Rejected(
         policy=text(item.get("policy"), 253),
         device=optional_text(item.get("device"), 253),
-        reason=known_reason(item.get("reason")),
-        message=text(item.get("message"), MESSAGE_LIMIT),
+        reason=reason or Reason.UNREADABLE,
+        message=message,
     )
-
-
-def known_reason(word: object) -> Reason:
-    """Return the reason of a rejection; of another version's word only that the policy is rejected is known."""
-    return Reason(word) if isinstance(word, str) and word in tuple(Reason) else Reason.INVALID_POLICY

@@ -140,4 +140,5 @@ def _max_unavailable(spec: Mapping[str, Any]) -> MaxUnavailable:
         return MaxUnavailable(amount=value)
     if isinstance(value, str) and (found := re.fullmatch(r"([0-9]{1,3})%", value)) and 0 < int(found[1]) <= 100:
         return MaxUnavailable(amount=int(found[1]), percent=True)
-    raise PolicyError(f"{path}: {shown(value)} is out of range; write a number from 1 or a percentage from 1% to 100%")
+    text = f"{shown(value)} is out of range; write a number from 1 to {MOST_NODES}, or a percentage from 1% to 100%"
+    raise PolicyError(f"{path}: {text}")

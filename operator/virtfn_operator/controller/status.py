@@ -18,7 +18,7 @@ from virtfn_operator.api.conditions import (
     read_conditions,
     upsert,
 )
-from virtfn_operator.api.node_state import NodeState, known_reason
+from virtfn_operator.api.node_state import NodeState
 from virtfn_operator.api.node_status import PolicyOutcome, State, wire
 from virtfn_operator.api.policy import Policy
 from virtfn_operator.controller.rollout import Rollout
@@ -148,8 +148,14 @@ def policy_status(
         rollout=_rollout(beside.rollouts.get(policy.name)),
         conditions=conditions,
     )
-    document: dict[str, Any] = wire(status)
+    document: dict[str, Any] = _without_empty(wire(status))
     return document
+
+
+def _without_empty(status: dict[str, Any]) -> dict[str, Any]:
+    """Leave out lists with nothing in them, those of the rollout too."""
+    kept = {key: value for key, value in status.items() if value != []}
+    return {key: _without_empty(value) if key == "rollout" else value for key, value in kept.items()}
 
 
 def only_counted(policy: Policy, node: NodeState, beside: Beside) -> State | None:
@@ -228,7 +234,7 @@ def _rejections(policy: Policy, node: NodeState, outcome: PolicyOutcome) -> list
     said = [r for r in node.refusals.get(policy.name, ()) if r.reason != Reason.NO_MATCHING_DEVICE]
     if outcome.state is State.REJECTED and (not said or outcome.reason == Reason.TOO_LARGE):
         message = outcome.message or outcome.reason  # a shortened status has no message
-        reason = known_reason(outcome.reason)
+        reason = Reason(outcome.reason or Reason.UNREADABLE)
         said.append(Rejected(policy=policy.name, device=outcome.device, reason=reason, message=message))
     return said
 
@@ -286,7 +292,7 @@ def _ready(policy: Policy, accepted: Condition, outcomes: Sequence[PolicyOutcome
     for state in (State.FAILED, State.BLOCKED, State.CHANGING):
         if concerned := [outcome for outcome in outcomes if outcome.state == state]:
             text = f"{len(concerned)} of {counts.matching} nodes {state.lower()}: {concerned[0].message}"
-            return _condition(policy, READY, FALSE, concerned[0].reason or state, text)
+            return _condition(policy, READY, FALSE, concerned[0].reason or Reason.UNREADABLE, text)
     if accepted.status == FALSE:
         return _condition(policy, READY, FALSE, accepted.reason, accepted.message)
     if not counts.matching:

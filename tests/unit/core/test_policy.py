@@ -40,6 +40,13 @@ def _vfs(**fields: Any) -> dict[str, Any]:
     return {"virtualFunctions": {"count": 7, "pools": [{"resourceName": "fast"}]} | fields}
 
 
+def _two(**fields: Any) -> dict[str, Any]:
+    """Two pools of one name, with a pool of another name between."""
+    first = {"resourceName": "a", "indexes": "0"}
+    other = {"resourceName": "b", "indexes": "1", "grant": {"tun": True}, "allocation": {"prefer": "Spread"}}
+    return _vfs(pools=[first, other, {"resourceName": "virtfn.dev/a", "indexes": "2", **fields}])
+
+
 def _pool(**fields: Any) -> dict[str, Any]:
     return _vfs(pools=[{"resourceName": "fast"} | fields])
 
@@ -97,6 +104,10 @@ def _pool(**fields: Any) -> dict[str, Any]:
             _vfs(pools=[{"resourceName": "a", "indexes": "0"}, {"resourceName": "a", "driver": "kernel"}]),
             "pools[1].driver: virtfn.dev/a already has driver vfio-pci",
         ),
+        (_two(grant={"vhostNet": True}), "pools[2].grant: virtfn.dev/a already has another grant"),
+        (_two(grant={"cdi": {}}), "pools[2].grant: virtfn.dev/a already has another grant"),
+        (_two(allocation={"prefer": "Spread"}), "pools[2].allocation: virtfn.dev/a already has another prefer or top"),
+        (_two(allocation={"topology": "None"}), "pools[2].allocation: virtfn.dev/a already has another prefer or top"),
     ],
 )
 def test_a_bad_spec_is_refused_with_the_field(change: dict[str, Any], field: str) -> None:
@@ -104,6 +115,20 @@ def test_a_bad_spec_is_refused_with_the_field(change: dict[str, Any], field: str
     assert isinstance(answer, Rejected)
     assert answer.reason == Reason.INVALID_POLICY
     assert field in answer.message
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"grant": {}},
+        {"grant": {"vhostNet": False}, "allocation": {"prefer": "Pack", "topology": "Numa"}},
+        {"allocation": {"requireLink": True}},
+    ],
+)
+def test_pools_of_one_name_may_say_the_same_in_other_words_and_need_a_link_each_for_itself(
+    same: dict[str, Any],
+) -> None:
+    assert isinstance(read(GOOD | _two(**same)), PolicyConfig)
 
 
 _json = st.recursive(

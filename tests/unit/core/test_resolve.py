@@ -86,6 +86,14 @@ def test_an_open_pool_without_anything_left_is_rejected() -> None:
     assert "first" in resolution.rejected[0].message
 
 
+def test_an_open_pool_on_a_pf_that_shall_have_no_vfs_is_told_whose_count_that_is() -> None:
+    resolution = resolved(a_policy("none", 0), a_policy("second", None), pfs=(a_pf(0),))
+    assert reasons(resolution) == [Reason.NOTHING_LEFT]
+    assert (
+        "no VF is left for virtfn.dev/second; policy none has set count to 0; raise" in resolution.rejected[0].message
+    )
+
+
 def test_one_resource_name_has_one_driver() -> None:
     first = a_policy("first", pools=(pool("same", (0,)),))
     second = a_policy("second", pools=(pool("same", (1,), "kernel"),))

@@ -191,9 +191,13 @@ OF_PF_NAMES = 'data["config.json"]: resourceList[1].selectors.pfNames[0]'
         ("sriovdp", '{"resourceList": [\n{"resourceName" "a"}]}', "line 2: not valid YAML"),
         ("sriovdp", "a: 1\nb: \0\n", "line 2: not valid YAML: special characters are not allowed"),
         ("sriovdp", "a: 1\na: 2\n", "line 1: not valid YAML: key 'a' is there twice"),
-        ("sriovdp", "a: 1\nb: 2026-99-99\n", "line 2: not valid YAML: month must be in 1..12"),
-        ("sriovdp", "[1, 2]", "want a configuration: objects in JSON or YAML"),
-        ("sriovdp", "", "want a configuration: objects in JSON or YAML"),
+        ("sriovdp", "a: 1\nb: !!timestamp 2026-99-99\n", "line 2: not valid YAML: month must be in 1..12"),
+        ("sriovdp", "[1, 2]", "line 1: want a configuration: objects in JSON or YAML"),
+        ("sriovdp", "a string", "line 1: want a configuration"),
+        ("sriovdp", "---\na: 1\n---\n# then\n- a list\n", "line 5: want a configuration"),
+        ("sno", "---\n---\n7\n---\nkind: Pod\n", "line 3: want a configuration"),
+        ("sriovdp", "", "there is nothing in it; want a configuration: objects in JSON or YAML"),
+        ("sno", "---\n---\n", "there is nothing in it; want a configuration"),
         ("sno", TWO_POLICIES, "line 19: spec.nicSelector.pfNames[1]: VF 9 is not below numVfs 4"),
         (
             "sno",
@@ -202,7 +206,9 @@ OF_PF_NAMES = 'data["config.json"]: resourceList[1].selectors.pfNames[0]'
         ),
         ("sno", SOUND.replace("second", "first"), "line 10: the document: SriovNetworkNodePolicy first is there twice"),
         ("sno", SOUND.replace("  numVfs: 4", ""), "line 13: spec.numVfs: is missing"),
-        ("sno", "kind: Pod\n", "line 1: the document: want objects of kind SriovNetworkNodePolicy"),
+        ("sno", "kind: Pod\n", "want objects of apiVersion"),
+        ("sno", SOUND.replace("apiVersion", "version"), "want objects of apiVersion sriovnetwork.openshift.io/v1"),
+        ("sno", "kind: SriovNetworkNodePolicy\n", "this is SriovNetworkNodePolicy of apiVersion None"),
     ],
 )
 def test_a_fault_has_its_line_and_its_reason(

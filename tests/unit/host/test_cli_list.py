@@ -2,10 +2,12 @@
 
 import gzip
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from kernel import FakeKernel
+from netlink import FakeNetlink
 
 from virtfn_host.cli.options import DONE, NOTHING_MATCHES, REFUSED
 from virtfn_host.cli.verbs import run
@@ -98,6 +100,21 @@ def test_json_has_all_that_is_known(kernel: FakeKernel, capsys: pytest.CaptureFi
     assert (vf["ids"]["subsystemVendor"], vf["ids"]["subsystemDevice"]) == ("8086", "a03c")
 
 
+@pytest.mark.parametrize("words", [["list", "-v"], ["list", "--json"], ["explain", PF]])
+def test_the_permanent_mac_is_shown_also_where_another_one_is_set(
+    words: list[str], kernel: FakeKernel, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a bond, where sysfs shows the bond's address."""
+    netlink = FakeNetlink(kernel)
+    for path in kernel.devices.glob(f"{PF}/net/*/addr_assign_type"):
+        path.write_text("3\n")
+    for module in ("looking", "machine"):
+        monkeypatch.setattr(f"virtfn_host.cli.{module}.netlink_of", lambda _: nullcontext(netlink))
+    run([*words, "--root", str(kernel.root)])
+    (mac,) = netlink.permanent_addresses().values()
+    assert mac in capsys.readouterr().out
+
+
 def test_named_functions_alone_are_shown(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", VF, "--root", str(kernel.root)]) == DONE
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["ADDRESS", VF]
@@ -115,7 +132,10 @@ def test_a_machine_without_sriov_is_a_sentence(tmp_path: Path, capsys: pytest.Ca
     assert run(["list", "--root", str(root)]) == NOTHING_MATCHES
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err == "virtfn: no function of this machine can make VFs: none has SR-IOV (sriov_totalvfs)\n"
+    assert (
+        shown.err
+        == "virtfn: NoMatchingDevice: no function of this machine can make VFs: none has SR-IOV (sriov_totalvfs)\n"
+    )
 
 
 def test_a_device_that_does_not_read_is_told_and_the_rest_is_shown(

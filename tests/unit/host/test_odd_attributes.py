@@ -160,6 +160,21 @@ def test_the_name_of_a_port_is_one_entry_and_its_function_stays_in_sight(spoil: 
     assert pf.netdevs == ()
 
 
+@pytest.mark.parametrize("name", ["e\x1b[31mX", "x\udcff\udcfe", "a\x7f", "a\u00a0b", "a\u202eb"])
+def test_a_netdev_of_a_vf_whose_name_is_no_text_costs_that_vf_only(name: str, kernel: FakeKernel) -> None:
+    """Linux takes such a name from a pod with NET_ADMIN for the netdev of the VF that it holds."""
+    net = kernel.devices / str(PF) / "virtfn1/net"
+    (netdev,) = net.iterdir()
+    netdev.rename(net / name)
+    found = observed(kernel)
+    pf = found.inventory.pf(PF)
+    assert pf is not None
+    assert [(vf.index, len(vf.netdevs)) for vf in pf.vfs] == [(0, 1), (1, 0), (2, 1)]
+    assert {lost.device for lost in found.inventory.unreadable} == {pf.vfs[1].address}
+    assert found.evidence.of(pf.vfs[1].address)
+    assert the_other_is_whole(found)
+
+
 @pytest.mark.parametrize("member", ["fsl-mc.0", "0000:ff:1f.9", "serial8250", "\udcff"])
 def test_a_member_of_a_group_that_is_no_pci_function_is_one_entry_and_counts_as_in_use(
     member: str, kernel: FakeKernel

@@ -52,6 +52,14 @@ def apply(world: World) -> World:
     )
 
 
+REASONS = {
+    "Ready": "Converged",
+    "WithoutDevice": "NoMatchingDevice",
+    "Failed": "BindFailed",
+    "Blocked": "VfsInUse",
+}
+
+
 def answer(world: World, name: str, state: str = "Ready", *, disruptive: bool = False, **more: Any) -> World:
     """What the agent of a node reports of every policy it is asked for."""
     states = []
@@ -61,7 +69,7 @@ def answer(world: World, name: str, state: str = "Ready", *, disruptive: bool = 
                 {
                     **{key: p[key] for key in ("name", "uid", "generation")},
                     "state": state,
-                    "reason": {"Ready": "Converged", "WithoutDevice": "NoMatchingDevice"}.get(state, state),
+                    "reason": REASONS.get(state, state),
                     "message": "",
                 }
                 for p in body["spec"]["policies"]
@@ -144,9 +152,9 @@ def test_whole_functions_are_among_the_resources_of_a_policy() -> None:
 def test_failed_and_blocked_nodes_are_problems() -> None:
     world = apply(World(policies=[policy()], states=[state("a"), state("b")], nodes=[node("a"), node("b")]))
     world = apply(answer(answer(world, "a", "Blocked"), "b", "Failed"))
-    assert conditions(world, "fast")["Ready"] == ("False", "Failed")
+    assert conditions(world, "fast")["Ready"] == ("False", "BindFailed")
     problems = world.policies[0]["status"]["problems"]
-    assert [(p["node"], p["reason"]) for p in problems] == [("b", "Failed"), ("a", "Blocked")]
+    assert [(p["node"], p["reason"]) for p in problems] == [("b", "BindFailed"), ("a", "VfsInUse")]
 
 
 def test_a_rejection_on_a_node_is_not_accepted_and_names_it() -> None:

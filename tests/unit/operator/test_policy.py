@@ -154,7 +154,8 @@ def test_a_status_of_another_version_is_read_as_far_as_it_goes() -> None:
     )
     assert (node.generation, node.observed_generation, node.disruptive, node.spec) == (2, 1, True, None)
     assert node.policies[0].state is State.CHANGING
-    assert node.rejected[0].reason is Reason.INVALID_POLICY
+    assert node.rejected[0].reason is Reason.UNREADABLE
+    assert node.rejected[0].message == "TooLoud"
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_listed_rejection_is_told_once() -> None:
 @pytest.mark.parametrize("reason", ["Overheated", ""])
 def test_the_word_of_another_version_and_a_status_without_messages_are_rejections_too(reason: str) -> None:
     found = conditions(node("n", [], **refused(reason, message="")))
-    assert found["Accepted"] == ("False", "InvalidPolicy")
+    assert found["Accepted"] == ("False", "Unreadable")
 
 
 def test_a_node_without_a_device_rejects_nothing() -> None:

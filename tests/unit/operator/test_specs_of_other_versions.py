@@ -127,9 +127,10 @@ def test_a_reason_that_nobody_knows_is_a_problem(state: str) -> None:
     status["policies"][0] |= {"state": state, "reason": "Overheated", "message": "hot"}
     policy_status = told(decided(node(status=status), policy()))
     assert (policy_status["nodes"]["ready"], policy_status["nodes"]["failed"]) == (0, 1)
-    assert [(p["node"], p["reason"]) for p in policy_status["problems"][:1]] == [("a", "Overheated")]
+    assert policy_status["problems"][0] == {"node": "a", "reason": "Unreadable", "message": "Overheated: hot"}
     ready = next(c for c in policy_status["conditions"] if c["type"] == "Ready")
-    assert (ready["status"], ready["reason"]) == ("False", "Overheated")
+    assert (ready["status"], ready["reason"]) == ("False", "Unreadable")
+    assert ready["message"].endswith("Overheated: hot")
 
 
 # --- what is needed and not known is refused -----------------------------------------------------------------------

@@ -69,7 +69,7 @@ class Cluster:
         return text
 
     def problems(self) -> list[tuple[str, str]]:
-        return [(it["node"], it["reason"]) for it in self.policies["fast"]["status"]["problems"]]
+        return [(it["node"], it["reason"]) for it in self.policies["fast"]["status"].get("problems", ())]
 
 
 def merged(body: Any, patch: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from virtfn_host.core.translate.asked import Asked, Nodes, Target, Translated
 from virtfn_host.core.translate.item import UnfitError
-from virtfn_host.core.turn.policy import policy_config
+from virtfn_host.core.turn.policy import API_VERSION, policy_config
 from virtfn_host.core.values.desired import DeviceMatcher, Rejected
 from virtfn_host.core.values.fields import LIST_LIMIT
 
@@ -38,7 +38,7 @@ def _policies(asked: Asked, taken: set[str]) -> Iterator[Translated]:
     notes = asked.notes
     for targets in _alike(asked.targets):
         document = {
-            "apiVersion": "virtfn.dev/v1alpha1",
+            "apiVersion": API_VERSION,
             "kind": "SriovPolicy",
             "metadata": {"name": own_name(asked.name, taken)},
             "spec": _spec(asked, targets),

@@ -29,6 +29,7 @@ from virtfn_host.core.translate.words import called, left_out, mapping_of
 from virtfn_host.core.values.desired import KERNEL_DRIVER, DeviceMatcher
 from virtfn_host.core.values.fields import LIST_LIMIT
 from virtfn_host.core.values.names import MAX_MTU
+from virtfn_host.core.values.strict_json import clipped
 
 PREFIX = "openshift.io"
 """Domain of a resource name; the operator's environment variable RESOURCE_PREFIX says another."""
@@ -85,7 +86,9 @@ def translate_sno(documents: Sequence[object], prefix: str = PREFIX) -> Translat
     if not found.policies and not found.networks:
         kinds = ", ".join([POLICY, *NETWORKS])
         first = items[0] if items else Item(None, (0,))
-        raise first.unfit(f"want objects of kind {kinds}; this is {called(first.value)}")
+        version = clipped(mapping_of(first.value).get("apiVersion"))
+        text = f"want objects of apiVersion {GROUP}/v1 and kind {kinds}"
+        raise first.unfit(f"{text}; this is {called(first.value)} of apiVersion {version}")
     return Translation(results=(*written(settled(found.policies)), *found.networks), notes=found.others)
 
 

@@ -32,6 +32,7 @@ from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import RESOURCE_DOMAIN, Domains, resource_name
 
 __all__ = [
+    "API_VERSION",
     "MAX_VFS",
     "RESOURCE_DOMAIN",
     "PolicyError",
@@ -44,6 +45,9 @@ __all__ = [
     "read_priority",
     "read_word",
 ]
+
+API_VERSION = "virtfn.dev/v1alpha1"
+"""What a file of policies is written in."""
 
 POLICY_LIMIT = 64 * 1024
 """Most bytes of one policy's spec as JSON. 64 matchers and 64 pools with every field set need a third of it."""
@@ -286,15 +290,24 @@ def _check_pools(pools: tuple[PoolRequest, ...], count: int | None) -> None:
     open_ended = [pool.resource_name for pool in pools if pool.indexes is None]
     if len(open_ended) > 1:
         raise PolicyError(f"{path}: only one pool may leave out indexes, not {' and '.join(open_ended[:2])}")
-    drivers: dict[str, str] = {}
+    firsts: dict[str, PoolRequest] = {}
     for n, pool in enumerate(pools):
-        if drivers.setdefault(pool.resource_name, pool.driver) != pool.driver:
-            text = f"{pool.resource_name} already has driver {drivers[pool.resource_name]}"
-            raise PolicyError(f"{path}[{n}].driver: {text}")
+        _check_alike(firsts.setdefault(pool.resource_name, pool), pool, f"{path}[{n}]")
         if count is not None and pool.ranges and pool.ranges[-1][1] >= count:
             beyond = max(count, pool.ranges[-1][0])
             raise PolicyError(f"{path}[{n}].indexes: {beyond} is not below count {count}")
     _check_overlap(pools, path)
+
+
+def _check_alike(first: PoolRequest, pool: PoolRequest, path: str) -> None:
+    """Refuse what differs between pools of one name: the kubelet knows one resource, so it would not be done."""
+    if pool.driver != first.driver:
+        raise PolicyError(f"{path}.driver: {pool.resource_name} already has driver {first.driver}")
+    if pool.extras != first.extras:
+        raise PolicyError(f"{path}.grant: {pool.resource_name} already has another grant; write the same in both pools")
+    if pool.choice != first.choice:
+        text = f"{pool.resource_name} already has another prefer or topology; write the same in both pools"
+        raise PolicyError(f"{path}.allocation: {text}")
 
 
 def _check_overlap(pools: tuple[PoolRequest, ...], path: str) -> None:

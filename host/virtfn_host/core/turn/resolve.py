@@ -292,10 +292,12 @@ def _unmet(
     if pool.indexes is None:
         if free:
             return []
-        winners = sorted({name for name, _ in claims.vfs.values()})
-        text = f"no VF is left for {pool.resource_name}" + (f"; taken by {', '.join(winners)}" if winners else "")
-        text += "; raise count, or name another device"
-        return [_rejection(policy, pf, Reason.NOTHING_LEFT, text)]
+        text = f"no VF is left for {pool.resource_name}"
+        if winners := sorted({name for name, _ in claims.vfs.values()}):
+            text += f"; taken by {', '.join(winners)}"
+        elif claims.count is not None and claims.count_policy != policy.name:
+            text += f"; policy {claims.count_policy} has set count to {number}"
+        return [_rejection(policy, pf, Reason.NOTHING_LEFT, f"{text}; raise count, or name another device")]
     lost: dict[str, list[int]] = defaultdict(list)
     for index in pool.claimed(number):
         if index in claims.vfs:

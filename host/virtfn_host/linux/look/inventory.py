@@ -99,6 +99,14 @@ class _Look:
         """Note that something of a function could not be read."""
         self.unreadable.append(Unreadable(device=device, path=error.path, error=error.answer))
 
+    def netdevs(self, vf: PciAddress) -> tuple[str, ...]:
+        """Read the netdevs of a VF; none if they are unknown: a pod may give its own a name that is no text."""
+        try:
+            return vf_netdevs(self.sysfs, vf)
+        except SysfsReadError as error:
+            self.lose(vf, error)
+            return ()
+
     def links(self, pf: Pf) -> Pf:
         """Return the PF with the link settings of its VFs, if this look asks for them, or needs their GUIDs."""
         guids = self.guids if pf.class_code.startswith(INFINIBAND_CLASS) else None
@@ -264,7 +272,7 @@ def _vf(look: _Look, pf: Function, index: int, address: PciAddress, ids: tuple[s
     sysfs = look.sysfs
     driver, vfio_bound = sysfs.bound_driver(address), sysfs.vfio_bound(address)
     # Only a network driver makes netdevs.
-    netdevs = () if driver is None or vfio_bound else vf_netdevs(sysfs, address)
+    netdevs = () if driver is None or vfio_bound else look.netdevs(address)
     vf = Vf(
         address=address,
         pf=pf.address,
