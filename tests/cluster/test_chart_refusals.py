@@ -27,6 +27,10 @@ NFD = "feature\\.node\\.kubernetes\\.io/network-sriov\\.capable"
         (["metrics.rules.labels.helm\\.sh/chart=x"], "metrics.rules.labels: the chart itself sets the label"),
         (["agent.podAnnotations.openshift\\.io/required-scc=x"], "agent.podAnnotations: the chart itself sets"),
         (["commonAnnotations.helm\\.sh/resource-policy=delete"], "commonAnnotations: the chart itself sets"),
+        # Domains on which every process would end.
+        (["resourceDomains={a.com,kubernetes.io}"], "resourceDomains: kubernetes.io is a domain that Kubernetes keeps"),
+        (["resourceDomains={mykubernetes.io}"], "resourceDomains: mykubernetes.io is a domain that Kubernetes keeps"),
+        (["resourceDomains={requests.a.com}"], "resourceDomains: requests.a.com is a domain that Kubernetes keeps"),
         # Accounts.
         (["agent.serviceAccount.create=false"], "agent.serviceAccount.create is false and its name is empty"),
         (

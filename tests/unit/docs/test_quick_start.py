@@ -23,7 +23,7 @@ def test_it_goes_from_the_check_to_everything_given_back() -> None:
     commands = use_it()
     assert len(commands) >= 12
     assert commands[0] == "kubectl virtfn check"
-    assert commands[-1] == "kubectl delete svp fast"
+    assert commands[-2:] == ["kubectl delete svp fast", "helm uninstall virtfn --namespace virtfn-system"]
 
 
 def test_what_is_applied_in_the_tutorial_is_taken_off_again() -> None:
