@@ -1,6 +1,6 @@
 """What the verbs ask of the cluster, and the values made of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from virtfn_kubectl.cluster import NODES_PATH, POLICIES_PATH, AskError, Cluster
 from virtfn_kubectl.errors import NotThereError
@@ -94,9 +94,9 @@ def pod_of(cluster: Cluster, namespace: str, name: str) -> PodSeen | None:
     return read_pod(body) if isinstance(body, Mapping) else None
 
 
-def events_of(cluster: Cluster, screen: Screen, pod: PodSeen) -> tuple[EventSeen, ...]:
-    """Return the events of a pod; nothing, after a complaint, where they may not be read."""
+def events_of(cluster: Cluster, screen: Screen, pod: PodSeen) -> tuple[EventSeen, ...] | None:
+    """Return the events of a pod; None, after a complaint, where they may not be read."""
     which = f"involvedObject.kind=Pod,involvedObject.name={pod.name}"
     path = f"/api/v1/namespaces/{pod.namespace}/events"
-    bodies: Sequence[object] = cluster.items_or_none(path, screen.complain, fieldSelector=which) or ()
-    return read_each(bodies, "Event", read_event)[0]
+    bodies = cluster.items_or_none(path, screen.complain, fieldSelector=which)
+    return None if bodies is None else read_each(bodies, "Event", read_event)[0]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from virtfn_host.core.values.codec import encode
 from virtfn_kubectl.asked import MEMBERS_PATH
 from virtfn_kubectl.cluster import AskError, Cluster
-from virtfn_kubectl.judge.preflight import ClusterFacts, Level, preflight
+from virtfn_kubectl.judge.preflight import ClusterFacts, Level, Unseen, preflight
 from virtfn_kubectl.read.fleet import read_each
 from virtfn_kubectl.read.members import read_daemon, read_labels, read_member
 from virtfn_kubectl.screen import Screen
@@ -38,24 +38,26 @@ def facts_of(cluster: Cluster, namespace: str) -> ClusterFacts:
     Raises:
         AskError: the API server does not even tell its version.
     """
-    unseen: list[str] = []
+    unseen: list[Unseen] = []
 
     def seen(ask: Callable[[], _Found]) -> _Found | None:
         try:
             return ask()
         except AskError as error:
-            unseen.append(str(error))
+            unseen.append(Unseen(text=str(error), forbidden=error.reason == "Forbidden"))
             return None
 
     server = text(mapping(cluster.get("/version")).get("gitVersion"), 64)
     groups = seen(lambda: cluster.get("/apis"))
     members = seen(lambda: cluster.items(MEMBERS_PATH))
     daemons = seen(lambda: cluster.items(DAEMONS_PATH))
+    there, labels = seen(lambda: _namespace(cluster, namespace)) or (None, ())
     return ClusterFacts(
         namespace=namespace,
         server=server,
         groups=None if groups is None else _groups(groups),
-        labels=seen(lambda: _labels(cluster, namespace)),
+        there=there,
+        labels=labels,
         members=None if members is None else read_each(members, "Node", read_member)[0],
         daemons=None if daemons is None else read_each(daemons, "DaemonSet", read_daemon)[0],
         may_install=seen(lambda: all(cluster.may("create", kind) for kind in NEEDED)),
@@ -67,10 +69,11 @@ def _groups(answer: Any) -> frozenset[str]:
     return frozenset(text(it.get("name"), 253) for it in entries(mapping(answer).get("groups"), GROUPS_LIMIT))
 
 
-def _labels(cluster: Cluster, namespace: str) -> tuple[tuple[str, str], ...] | None:
+def _namespace(cluster: Cluster, namespace: str) -> tuple[bool, tuple[tuple[str, str], ...]]:
+    """Return whether the namespace is there, and its labels."""
     try:
-        return read_labels(cluster.get(f"/api/v1/namespaces/{namespace}"))
+        return True, read_labels(cluster.get(f"/api/v1/namespaces/{namespace}"))
     except AskError as error:
         if error.reason == "NotFound":
-            return None
+            return False, ()
         raise

@@ -39,10 +39,16 @@ _IMAGES = (
 """Images of DaemonSets that bind functions or set numbers of VFs."""
 
 
-def other_programs(groups: frozenset[str], daemons: Sequence[DaemonSeen]) -> Iterator[OtherProgram]:
-    """Yield what was found: first what runs on nodes, then what only the API server knows."""
+def other_programs(groups: frozenset[str], daemons: Sequence[DaemonSeen] | None) -> Iterator[OtherProgram]:
+    """Yield what was found: first what runs on nodes, then what only the API server knows.
+
+    Args:
+        groups: API groups.
+        daemons: DaemonSets; None: they could not be read.
+    """
     told = set()
-    for daemon in daemons:
+    running = "no DaemonSet of it was found" if daemons is not None else "whether it runs was not looked at"
+    for daemon in daemons or ():
         for pattern, name, step in _IMAGES:
             if any(pattern.search(image) for image in daemon.images):
                 told.add(name)
@@ -52,5 +58,5 @@ def other_programs(groups: frozenset[str], daemons: Sequence[DaemonSeen]) -> Ite
     for group, (name, step) in _GROUPS.items():
         if group in groups and name not in told:
             told.add(name)
-            text = f"{name} is installed (API group {group}); no DaemonSet of it was found"
+            text = f"{name} is installed (API group {group}); {running}"
             yield OtherProgram(text=text, next=step, running=False)

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from virtfn_host.core.values.codec import SPARSE
 from virtfn_kubectl.judge.explained import some
 from virtfn_kubectl.judge.other_programs import other_programs
 from virtfn_kubectl.read.members import DaemonSeen, MemberSeen
@@ -36,6 +37,17 @@ class Finding:
     text: str
     next: str = ""
     """The command that mends it, or what to do."""
+    unseen: bool = field(default=False, metadata=SPARSE)
+    """Whether it says only that something could not be looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """Something that could not be looked at."""
+
+    text: str
+    forbidden: bool
+    """Whether a right is missing, so that others may look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +59,26 @@ class ClusterFacts:
     """The API server's version, like `v1.31.2`."""
     groups: frozenset[str] | None = None
     """API groups."""
-    labels: tuple[tuple[str, str], ...] | None = None
-    """Labels of the namespace; None where it is not there."""
+    there: bool | None = None
+    """Whether the namespace is there."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Labels of the namespace, if it is there."""
     members: tuple[MemberSeen, ...] | None = None
     daemons: tuple[DaemonSeen, ...] | None = None
     may_install: bool | None = None
-    unseen: tuple[str, ...] = ()
-    """What may not be read, and why."""
+    unseen: tuple[Unseen, ...] = ()
 
 
 def preflight(facts: ClusterFacts) -> tuple[Finding, ...]:
     """Return the findings of every check."""
     found = [finding for check in CHECKS for finding in check(facts)]
-    return (*found, *(Finding(level=Level.NOTE, text=f"not looked at: {line}") for line in facts.unseen))
+    return (*found, *map(_not_looked_at, facts.unseen))
+
+
+def _not_looked_at(it: Unseen) -> Finding:
+    step = "have an administrator of the cluster look, or give you the rights that docs/kubectl.md lists"
+    next_ = step if it.forbidden else ""
+    return Finding(level=Level.NOTE, text=f"not looked at: {it.text}", next=next_, unseen=True)
 
 
 def version(text: str) -> tuple[int, int] | None:
@@ -100,7 +119,9 @@ def _kubelets(facts: ClusterFacts) -> Iterator[Finding]:
 def _namespace(facts: ClusterFacts) -> Iterator[Finding]:
     name = facts.namespace
     label = f"kubectl label namespace {name} {ENFORCE}=privileged --overwrite"
-    if facts.labels is None:
+    if facts.there is None:
+        return
+    if not facts.there:
         step = f"kubectl create namespace {name} && {label}"
         yield Finding(level=Level.NOTE, text=f"there is no namespace {name} yet", next=step)
         return
@@ -135,7 +156,7 @@ def _look(node: str) -> str:
 
 
 def _others(facts: ClusterFacts) -> Iterator[Finding]:
-    found = tuple(other_programs(facts.groups or frozenset(), facts.daemons or ()))
+    found = tuple(other_programs(facts.groups or frozenset(), facts.daemons))
     for program in found:
         level = Level.BAD if program.running else Level.NOTE
         yield Finding(level=level, text=program.text, next=program.next)

@@ -21,7 +21,7 @@ _OF_PLUGIN = re.compile(r"desc = (.+?)(?:, which is unexpected)?$", re.DOTALL)
 
 
 def why_pod(
-    fleet: Fleet, pod: PodSeen, members: Sequence[MemberSeen] = (), events: Sequence[EventSeen] = ()
+    fleet: Fleet, pod: PodSeen, members: Sequence[MemberSeen] = (), events: Sequence[EventSeen] | None = ()
 ) -> Explained:
     """Explain a pod.
 
@@ -29,7 +29,7 @@ def why_pod(
         fleet: policies and nodes.
         pod: the pod.
         members: the cluster's Nodes, or nothing where they may not be read.
-        events: the pod's events, in any order.
+        events: the pod's events, in any order; None where they may not be read.
     """
     offered = offered_names(fleet)
     asks = tuple((name, number) for name, number in pod.asks if name in offered)
@@ -41,7 +41,7 @@ def why_pod(
         *(Fact(label="scheduler", text=pod.unscheduled) for _ in range(bool(pod.unscheduled))),
         *(
             Fact(label="event", text=text)
-            for text in event_texts(events)
+            for text in event_texts(events or ())
             if not pod.unscheduled or pod.unscheduled not in text
         ),
     ]
@@ -69,7 +69,7 @@ def _answer(
     pod: PodSeen,
     asks: tuple[tuple[str, int], ...],
     members: Sequence[MemberSeen],
-    events: Sequence[EventSeen],
+    events: Sequence[EventSeen] | None,
 ) -> _Answer:
     if not asks:
         return _asks_for_nothing(fleet, pod)
@@ -123,11 +123,12 @@ def _failed(pod: PodSeen) -> _Answer:
     return verdict, [_point(f"node {pod.node or '?'}", Stand.FAILED, pod.reason or "Failed", message, step)]
 
 
-def _starting(pod: PodSeen, events: Sequence[EventSeen]) -> _Answer:
-    warnings = sorted((it for it in events if it.kind == "Warning"), key=lambda it: it.time)
+def _starting(pod: PodSeen, events: Sequence[EventSeen] | None) -> _Answer:
+    warnings = sorted((it for it in events or () if it.kind == "Warning"), key=lambda it: it.time)
     last = [(it.reason, it.message) for it in warnings[-1:]] or [entry for entry in pod.waits if entry[1]][:1]
     if not last:
-        return _said(Stand.CHANGING, "Starting", f"node {pod.node} is starting it"), []
+        unknown = "; what is in its way is not known: its events could not be read" if events is None else ""
+        return _said(Stand.CHANGING, "Starting", f"node {pod.node} is starting it{unknown}"), []
     reason, message = last[0]
     step = "mend what the message says; the kubelet tries again by itself"
     verdict = _said(Stand.BLOCKED, reason, f"node {pod.node} cannot start it yet")

@@ -15,7 +15,8 @@ def findings_text(findings: Sequence[Finding], paint: Paint = PLAIN) -> str:
         lines += [f"{_level(finding.level, paint)}  {begin.lstrip()}", *rest]
         lines += [f"        {finding.next}"] if finding.next else []
     bad = sum(finding.level is Level.BAD for finding in findings)
-    verdict = f"{bad} to be mended before virtfn is installed" if bad else "virtfn can be installed"
+    good = "virtfn can be installed" + (", as far as was looked" if any(it.unseen for it in findings) else "")
+    verdict = f"{bad} to be mended before virtfn is installed" if bad else good
     return "\n".join([*lines, "", paint.bad(verdict) if bad else paint.good(verdict)])
 
 

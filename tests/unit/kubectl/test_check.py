@@ -199,6 +199,34 @@ def test_what_may_not_be_read_is_said_and_the_rest_is_checked(ask: Ask, path: st
     assert answer.status == 0
     assert "not looked at: " in answer.out
     assert "ok    API server v1.31.2" in answer.out
+    assert "virtfn can be installed, as far as was looked" in answer.out
+
+
+REFUSALS = {
+    "forbidden": ("Error from server (Forbidden): no", True),
+    "a timeout": ("Unable to connect to the server: context deadline exceeded", False),
+    "a busy server": ("Error from server (TooManyRequests): wait", False),
+}
+
+
+@pytest.mark.parametrize(("error", "rights"), REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize("path", ["/api/v1/nodes", DAEMONS, "/apis", NAMESPACE])
+def test_what_was_not_looked_at_is_not_taken_for_absent(ask: Ask, path: str, error: str, rights: bool) -> None:
+    asked = cluster()
+    asked.errors[path] = error
+    answer = ask(asked, "check", "--json")
+    whole = {it["text"] for it in ask(cluster(), "check", "--json").document["findings"]}
+    (more,) = [it for it in answer.document["findings"] if it["text"] not in whole]
+    assert more["text"].startswith("not looked at: ")
+    assert more["unseen"]
+    assert ("an administrator of the cluster" in more["next"]) == rights
+
+
+def test_without_daemonsets_it_is_not_said_that_an_operator_has_none(ask: Ask) -> None:
+    asked = cluster(groups=("sriovnetwork.openshift.io",))
+    asked.errors[DAEMONS] = "Error from server (Forbidden): no"
+    text = found(ask, asked, "SR-IOV network operator")["text"]
+    assert text.endswith("(API group sriovnetwork.openshift.io); whether it runs was not looked at")
 
 
 @pytest.mark.parametrize("odd", [None, [], {"groups": 3}, {"groups": [None, {"name": 4}]}, "text"])

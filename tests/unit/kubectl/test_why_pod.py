@@ -189,7 +189,19 @@ def test_the_last_warning_of_a_pod_that_does_not_start_is_told(ask: Ask) -> None
 
 
 def test_a_pod_that_is_just_starting_is_no_problem(ask: Ask) -> None:
-    assert why(ask, recorded("healthy"), pod(nodeName="node-1")).status == 0
+    answer = why(ask, recorded("healthy"), pod(nodeName="node-1"))
+    assert answer.status == 0
+    assert "not known" not in answer.out
+
+
+@pytest.mark.parametrize("error", ["Error from server (Forbidden): no", "Unable to connect to the server: timeout"])
+def test_events_that_could_not_be_read_are_not_taken_for_none(ask: Ask, error: str) -> None:
+    fleet = recorded("healthy")
+    fleet["pods"] = [pod(nodeName="node-1")]
+    cluster = cluster_of(fleet)
+    cluster.errors["/api/v1/namespaces/default/events"] = error
+    answer = ask(cluster, "why", "pod/asked")
+    assert "its events could not be read" in " ".join(answer.out.split())
 
 
 def test_the_pod_is_looked_for_in_the_namespace_of_the_context(ask: Ask) -> None:
