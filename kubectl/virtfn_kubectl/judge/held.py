@@ -1,12 +1,18 @@
 """Which functions of a node a pod holds, as the node's status names them."""
 
+import re
 from collections.abc import Iterator
 
+from virtfn_host.core.values.fields import PolicyError
+from virtfn_host.core.values.indexes import read_indexes
 from virtfn_kubectl.read.fleet import Fleet, NodeSeen
 from virtfn_operator.api.node_status import FunctionStatus
 
 POD = "pod "
 """How a holder that is a pod begins: `pod default/dpdk-0`."""
+_BY_POD = re.compile(r"pod |a pod that is being started ")
+_BY_NO_POD = re.compile(r"process \d+ \(|\S+ of the same IOMMU group: ")
+"""How other holders begin: a program that has the function open, or the use of another function of its group."""
 
 
 def functions_of(fleet: Fleet, pod: str) -> list[str]:
@@ -34,6 +40,31 @@ def _holders(function: FunctionStatus, resource: str) -> Iterator[str]:
     for run in function.vfs:
         if run.pool == resource:
             yield from run.held_by
+
+
+def counted(node: NodeSeen, resource: str) -> tuple[int, int]:
+    """Return how many functions of a pool pods hold, and how many only something that is no pod, as far as is named."""
+    held = [entry for function in node.functions for entry in _held(function, resource)]
+    by_pods = sum(number for number, holders in held if any(map(_BY_POD.match, holders)))
+    by_others = sum(number for number, holders in held if holders and all(map(_BY_NO_POD.match, holders)))
+    return by_pods, by_others
+
+
+def _held(function: FunctionStatus, resource: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yield numbers of functions of a pool, each with their holders."""
+    if function.pool == resource:
+        yield 1, function.held_by
+    for run in function.vfs:
+        if run.pool == resource:
+            yield _number(run.indexes), run.held_by
+
+
+def _number(indexes: str) -> int:
+    """Return how many VFs a status lists; 0 where its text cannot be read: they may have any holder."""
+    try:
+        return len(read_indexes(indexes, text_limit=len(indexes), range_limit=len(indexes)))
+    except PolicyError:
+        return 0
 
 
 def pods_on(node: NodeSeen) -> tuple[str, ...]:

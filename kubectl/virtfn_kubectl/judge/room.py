@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from virtfn_host.core.values.reasons import Reason
 from virtfn_kubectl.judge.explained import Point
-from virtfn_kubectl.judge.held import holders_of
+from virtfn_kubectl.judge.held import counted, holders_of
 from virtfn_kubectl.judge.next_steps import next_step
 from virtfn_kubectl.judge.verdict import Stand, outcome_verdict
 from virtfn_kubectl.read.fleet import Fleet, NodeSeen
@@ -22,10 +22,18 @@ def offered_by(pool: PoolStatus) -> int:
     return pool.healthy if pool.offered is None else min(pool.healthy, pool.offered)
 
 
-def free_on(node: NodeSeen, resource: str) -> int:
-    """Return how many functions of a resource are left for new pods on a node."""
-    pool = pool_of(node, resource)
-    return 0 if pool is None else max(0, offered_by(pool) - pool.in_use)
+def free_on(node: NodeSeen, resource: str) -> tuple[int, int]:
+    """Return how many functions of a resource are left for new pods on a node, at least and at most.
+
+    What only a process of no pod has open is withheld and in use; it counts once. One that a pod has counts twice if it
+    is withheld, as for the scheduler: that takes what pods asked for off what the kubelet offers. Where the status does
+    not name holders, either may be so.
+    """
+    if (pool := pool_of(node, resource)) is None:
+        return 0, 0
+    by_pods, by_others = counted(node, resource)
+    left, withheld = offered_by(pool) - pool.in_use, pool.capacity - pool.healthy
+    return max(0, left + min(by_others, withheld)), max(0, left + min(pool.in_use - by_pods, withheld))
 
 
 def nodes_for(fleet: Fleet, pod: PodSeen, resource: str, members: Sequence[MemberSeen]) -> list[NodeSeen]:
@@ -79,9 +87,12 @@ def _on(fleet: Fleet, node: NodeSeen, member: MemberSeen | None, resource: str, 
     if number > pool.capacity:
         message = f"the pod asks for {number}, and the node has {pool.capacity} in all"
         return _point(subject, "Unschedulable", message, "ask for fewer, or raise count in the policy")
-    if pool.in_use + number > offered_by(pool):
+    least, most = free_on(node, resource)
+    if number > most:
         return _exhausted(node, pool, number)
-    message = f"{free_on(node, resource)} of {resource} are free: virtfn is no obstacle here"
+    if number > least:
+        return _unknown(node, pool, least, most)
+    message = f"{least} of {resource} are free: virtfn is no obstacle here"
     return _point(subject, "", message, "the scheduler's message says what else is missing")
 
 
@@ -116,6 +127,15 @@ def _exhausted(node: NodeSeen, pool: PoolStatus, number: int) -> Point:
         waits_for=holders_of(node, pool.resource_name),
         next="wait until one of these ends, or offer more: raise count, or let the policy select more nodes",
     )
+
+
+def _unknown(node: NodeSeen, pool: PoolStatus, least: int, most: int) -> Point:
+    withheld = pool.capacity - pool.healthy
+    message = (
+        f"between {least} and {most} of {pool.resource_name} are free: {pool.in_use} are in use, {withheld} withheld,"
+        " and the status does not tell how many are both"
+    )
+    return _point(f"node {node.name}", "Unschedulable", message, "the scheduler's message says what is missing")
 
 
 def _point(subject: str, reason: str, message: str, step: str) -> Point:

@@ -139,13 +139,17 @@ def _unscheduled(
     fleet: Fleet, pod: PodSeen, asks: tuple[tuple[str, int], ...], members: Sequence[MemberSeen]
 ) -> _Answer:
     points = [point for name, number in asks for point in room_points(fleet, pod, name, number, members)]
-    if not nodes_for(fleet, pod, asks[0][0], members):
+    nodes = nodes_for(fleet, pod, asks[0][0], members)
+    if not nodes:
         text = f"no node has {asks[0][0]}"
         return _said(Stand.BLOCKED, Reason.NO_MATCHING_DEVICE, text), points
-    room = any(all(free_on(node, name) >= number for name, number in asks) for node in fleet.nodes)
-    reason = "Unschedulable" if room else Reason.VFS_IN_USE
-    text = "virtfn has free functions for it; the scheduler's message says what else is missing"
-    return _said(Stand.BLOCKED, reason, text if room else "no node has enough free functions for it"), points
+    least, most = (
+        any(all(free_on(node, name)[end] >= number for name, number in asks) for node in nodes) for end in (0, 1)
+    )
+    if not most:
+        return _said(Stand.BLOCKED, Reason.VFS_IN_USE, "no node has enough free functions for it"), points
+    text = f"virtfn {'has' if least else 'may have'} free functions for it"
+    return _said(Stand.BLOCKED, "Unschedulable", f"{text}; the scheduler's message says what else is missing"), points
 
 
 def _said(stand: Stand, reason: str, message: str) -> Verdict:
