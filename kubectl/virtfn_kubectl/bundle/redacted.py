@@ -9,10 +9,9 @@ from typing import Any
 from virtfn_kubectl.bundle.kept import EVENT, MEMBER, NODE, POD, POLICY, VALUES, WORKLOAD, KeptFields, kept
 from virtfn_kubectl.bundle.pseudonyms import Pseudonyms
 from virtfn_kubectl.bundle.scrubbed import scrubbed
+from virtfn_kubectl.bundle.sentences import named_in, without_cut
 from virtfn_operator.api.foreign import mapping, text
 
-_HELD = re.compile(r"\bpods? ([a-z0-9][a-z0-9.-]{0,252})/([a-z0-9][a-z0-9.-]{0,252})")
-"""A pod in a sentence: `pod default/dpdk-0`."""
 _COMMAND = re.compile(r"\bprocess (\d+) \([^)\n]*\)")
 """A process in a sentence: its command may be a name, and people write passwords into commands."""
 _PULLED = re.compile(r'\bimage\\?"?[: ]{1,4}\\?"?([a-z0-9][\w.:/-]{0,512})/[\w.@:-]', re.IGNORECASE)
@@ -89,7 +88,7 @@ def _image(value: Any, names: Pseudonyms) -> Any:
 
 
 def _text(text_: str, names: Pseudonyms) -> str:
-    return names.replaced(scrubbed(_COMMAND.sub(r"process \1", text_)))
+    return names.replaced(scrubbed(_COMMAND.sub(r"process \1", without_cut(text_))))
 
 
 def _file(name: str) -> str:
@@ -106,10 +105,9 @@ def _names(found: Collected) -> Pseudonyms:
     names = Pseudonyms()
     names.add("node", sorted(_strings(_nodes(found))))
     names.add("policy", sorted(_strings(_policies(found))))
-    held = [pair for content in _contents(found) for pair in _HELD.findall(content)]
-    names.add("pod", sorted(_strings([*(_metadata(it, "name") for it in found.pods), *(name for _, name in held)])))
-    every = (*found.pods, *found.workloads, *found.events)
-    names.add("namespace", sorted(_strings([*(_metadata(it, "namespace") for it in every), *(ns for ns, _ in held)])))
+    every = [*_placed(found), *(entry for content in _contents(found) for entry in named_in(content))]
+    for kind in ("pod", "namespace", "owner", "budget", "admission"):
+        names.add(kind, sorted(_strings(name for its_kind, name in every if its_kind == kind)))
     names.add("object", sorted(_strings(_involved(found))))
     resources = sorted(_strings(_resources(found)))
     names.add("resource", [name.partition("/")[2] for name in resources])
@@ -135,6 +133,17 @@ def _nodes(found: Collected) -> Iterator[object]:
     for body in found.policies:
         for problem in _list(mapping(mapping(body).get("status")).get("problems")):
             yield mapping(problem).get("node")
+
+
+def _placed(found: Collected) -> Iterator[tuple[str, object]]:
+    """Yield names of pods and namespaces that are fields, each with its kind."""
+    yield from (("pod", _metadata(it, "name")) for it in found.pods)
+    yield from (("namespace", _metadata(it, "namespace")) for it in (*found.pods, *found.workloads, *found.events))
+    for body in found.nodes:
+        spec, status = (mapping(mapping(body).get(part)) for part in ("spec", "status"))
+        leaving = mapping(mapping(status.get("plan")).get("evict")).get("pods")
+        for item in map(mapping, (*_list(spec.get("evict")), *_list(leaving))):
+            yield from (("namespace", item.get("namespace")), ("pod", item.get("name")))
 
 
 def _policies(found: Collected) -> Iterator[object]:
@@ -170,8 +179,7 @@ def _allowed(found: Collected) -> list[Any]:
 
 def _registries(found: Collected) -> Iterator[str]:
     """Yield the registry and each folder of every image: `hub.example` and `team` of `hub.example:5000/team/host`."""
-    listed = (json.dumps(body, ensure_ascii=False, default=str) for body in (*found.pods, *found.workloads))
-    pulled = [place for content in (*listed, *_contents(found)) for place in _PULLED.findall(content)]
+    pulled = [place for content in _contents(found) for place in _PULLED.findall(content)]
     for place in (*pulled, *_CHOSEN.findall(json.dumps(found.values, default=str))):
         parts = (part.partition(":")[0] for part in place.split("/"))
         yield from (part for part in parts if any(map(str.isalpha, part)))  # a number would be replaced in every text
@@ -183,10 +191,10 @@ def _involved(found: Collected) -> Iterator[object]:
 
 
 def _contents(found: Collected) -> Iterator[str]:
-    """Yield every text in which a pod may be named."""
+    """Yield every text in which something may be named that no object is."""
     yield from found.logs.values()
     yield from found.texts.values()
-    for body in (*found.nodes, *found.policies, *found.events):
+    for body in (*found.nodes, *found.policies, *found.events, *found.pods, *found.workloads):
         yield json.dumps(body, ensure_ascii=False, default=str)
 
 
