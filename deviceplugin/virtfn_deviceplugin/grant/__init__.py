@@ -7,7 +7,8 @@ Any server of the kubelet (the device plugin today) only translates a request to
    (`offer.py`). The parts are `environment.py`, `device_info.py` and `cdi.py`; all are pure.
 3. `effects.py` writes everything that must be there before the answer: the ledger, the grants (`grantfile.py`) and the
    files that other programs read (`infos.py`, `specs.py`, by the rules of `shared.py`). If one write fails, the earlier
-   ones are undone and the request is refused: nothing is handed out half.
+   ones are undone and the request is refused: nothing is handed out half. Requests that share a function wait for each
+   other, so that none undoes what another relies on.
 4. Before each start of a container, `prestart.py` compares what it was given with what its functions need now.
 5. `leaving.py` removes the files about functions that left.
 

@@ -1,8 +1,19 @@
-"""Writes everything that must be there before a container is given its functions, or leaves nothing of it behind."""
+"""Writes everything that must be there before a container is given its functions, or leaves nothing of it behind.
+
+Requests that share a function are carried out one after the other, each from its first file to the ledger or to the end
+of its undoing. The kubelet may repeat a request while the first one is at work. Both write the same grant and files, so
+nothing in them says which request relies on them, and undoing the first one would remove what the repeat was granted.
+It is not enough to undo nothing that a later request noted: if that one fails, too, nothing would remove it.
+
+Requests about other functions do not wait, so they share a sync of the ledger (decision 0032). sysfs, whose reads may
+hang, is read before. What is waited for is only the disk, and a disk that hangs holds up every request anyway. Requests
+to another process of the plugin, in an upgrade (decision 0040), are not waited for.
+"""
 
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack, contextmanager
 
 from virtfn_deviceplugin.grant.granted import Granted
 from virtfn_deviceplugin.grant.grantfile import GrantFile
@@ -26,6 +37,9 @@ class Effects:
         self._grants = grants
         self._infos = infos
         self._specs = specs
+        self._at_work: set[PciAddress] = set()
+        """The functions of the requests that are carried out now."""
+        self._ended = threading.Condition()
 
     def carry_out(self, pool: DevicePool, granted: Sequence[Granted]) -> None:
         """Write down what the containers of one request get. The ledger is last: an entry in it cannot be taken back.
@@ -33,15 +47,30 @@ class Effects:
         Raises:
             HostError: something cannot be written, so nothing may be handed out; what was written is undone.
         """
-        with ExitStack() as undo:
-            notes = [self._written(pool, function, undo) for one in granted for function in one.functions]
-            before = self._grants.note(notes)
-            undo.callback(self._grants.put_back, before)
-            addresses = [note.address for note in notes]
-            self._ledger.note(self._boot_id, pool.resource_name, addresses)
-            undo.pop_all()
-        self._remove_earlier(pool, granted, before)
+        addresses = [address for one in granted for address in one.addresses]
+        with self._alone(frozenset(addresses)):
+            with ExitStack() as undo:
+                notes = [self._written(pool, function, undo) for one in granted for function in one.functions]
+                before = self._grants.note(notes)
+                undo.callback(self._grants.put_back, before)
+                self._ledger.note(self._boot_id, pool.resource_name, addresses)
+                undo.pop_all()
+            self._remove_earlier(pool, granted, before)
         log.info("%s: %s handed out", pool.resource_name, ", ".join(map(str, addresses)))
+
+    @contextmanager
+    def _alone(self, addresses: Set[PciAddress]) -> Iterator[None]:
+        """Wait until no other request about these functions is at work. All are taken at once, so that two requests
+        never wait for each other."""
+        with self._ended:
+            self._ended.wait_for(lambda: self._at_work.isdisjoint(addresses))
+            self._at_work |= addresses
+        try:
+            yield
+        finally:
+            with self._ended:
+                self._at_work -= addresses
+                self._ended.notify_all()
 
     def _remove_earlier(
         self, pool: DevicePool, granted: Sequence[Granted], before: Mapping[PciAddress, Grant | None]
