@@ -130,12 +130,17 @@ def expect_known(needs: object, known: Collection[str]) -> None:
 
 def field_paths(kind: Any) -> Mapping[str, Field[Any]]:
     """Return every field of this dataclass and of those inside it, by path without indexes: `pools.devices.reason`."""
+    return _field_paths(kind)
+
+
+@cache
+def _field_paths(kind: Any) -> Mapping[str, Field[Any]]:
     found: dict[str, Field[Any]] = {}
     for one in fields(kind):
         path = camel(one.name)
         found[path] = one
         for inner in _dataclasses(hints(kind)[one.name]):
-            found |= {f"{path}.{below}": field for below, field in field_paths(inner).items()}
+            found |= {f"{path}.{below}": field for below, field in _field_paths(inner).items()}
     return found
 
 
