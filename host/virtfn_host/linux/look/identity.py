@@ -108,7 +108,7 @@ def _permanent_mac(sysfs: Sysfs, address: PciAddress, port: Port) -> str | None:
 
 def _slots(sysfs: Sysfs) -> Mapping[str, str]:
     """Return the names of slots by domain, bus and device."""
-    folder = sysfs.sys / "bus/pci/slots"
+    folder = f"{sysfs.sys}/bus/pci/slots"
     try:
         names = sysfs.names(folder) or ()
     except SysfsReadError:

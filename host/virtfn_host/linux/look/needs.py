@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.linux.errors import SysfsReadError
@@ -120,7 +119,7 @@ def _sources(kind: str, source: str, options: str) -> list[str]:
 
 
 def _swap(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
-    spaces = _lines(sysfs, sysfs.proc / "swaps", words=5, head="Filename")
+    spaces = _lines(sysfs, f"{sysfs.proc}/swaps", words=5, head="Filename")
     return _carriers(sysfs, ((f"the swap space {words[0]} is on it", _swapped(sysfs, *words[:2])) for words in spaces))
 
 
@@ -176,10 +175,10 @@ def _leads_nowhere(flags: str) -> bool:
 
 
 def _consoles(sysfs: Sysfs) -> Iterator[tuple[PciAddress, str]]:
-    for name in (sysfs.read(sysfs.sys / "class/tty/console/active") or "").split():
+    for name in (sysfs.read(f"{sysfs.sys}/class/tty/console/active") or "").split():
         for address in _ancestors(_real(f"{sysfs.sys}/class/tty/{name}")):
             yield address, f"the console {name} is on it"
-    for name in sysfs.names(sysfs.sys / "class/graphics") or ():
+    for name in sysfs.names(f"{sysfs.sys}/class/graphics") or ():
         if _FRAME_BUFFER.fullmatch(name):
             for address in _ancestors(_real(f"{sysfs.sys}/class/graphics/{name}")):
                 yield address, f"the console's frame buffer {name} is on it"
@@ -279,14 +278,14 @@ def _ancestors(path: str) -> Iterator[PciAddress]:
 def _of_init(sysfs: Sysfs, name: str, *, words: int, head: str = "") -> list[list[str]]:
     """Read a table of process 1. A user without root may not read its mounts; then this process's own table counts."""
     try:
-        return _lines(sysfs, sysfs.proc / "1" / name, words=words, head=head)
+        return _lines(sysfs, f"{sysfs.proc}/1/{name}", words=words, head=head)
     except SysfsReadError as error:
         if not isinstance(error.__cause__, PermissionError):
             raise
-        return _lines(sysfs, sysfs.proc / "self" / name, words=words, head=head)
+        return _lines(sysfs, f"{sysfs.proc}/self/{name}", words=words, head=head)
 
 
-def _lines(sysfs: Sysfs, path: Path, *, words: int, head: str = "") -> list[list[str]]:
+def _lines(sysfs: Sysfs, path: str, *, words: int, head: str = "") -> list[list[str]]:
     """Split each line of a table in /proc into words; a first line that begins with `head` is left out.
 
     Raises:

@@ -70,7 +70,7 @@ def rdma_devices(sysfs: OneLook, address: PciAddress, names: Iterable[str]) -> t
 def is_exclusive(sysfs: Sysfs) -> bool:
     """Return whether each RDMA device is in one network namespace only. False where that cannot be read."""
     try:
-        return sysfs.read(sysfs.sys / "module/ib_core/parameters/netns_mode") in EXCLUSIVE
+        return sysfs.read(f"{sysfs.sys}/module/ib_core/parameters/netns_mode") in EXCLUSIVE
     except SysfsReadError:
         return False
 

@@ -336,7 +336,7 @@ class Sysfs:
     def _proc_word(self, name: str, pattern: re.Pattern[str]) -> str | None:
         """Read a word that becomes part of paths and documents; None where it is absent or has another form."""
         try:
-            text = self.read(self.proc / name)
+            text = self.read(f"{self.proc}/{name}")
         except SysfsReadError:
             return None
         return text if text is not None and pattern.fullmatch(text) else None
