@@ -17,8 +17,9 @@ of an outsider, blocks. The laws:
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from unittest.mock import patch
 
@@ -40,8 +41,10 @@ from virtfn_host import executor
 from virtfn_host.core.turn import tries as judging
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
+from virtfn_host.core.values.envelope import loads
 from virtfn_host.core.values.model import Lasting, LinkRequest, VfLink
 from virtfn_host.core.values.report import StepResult
+from virtfn_host.linux import documents
 from virtfn_host.linux.act import apply as applying
 from virtfn_host.linux.act import link_steps as linking
 from virtfn_host.linux.act import made, portions
@@ -96,8 +99,15 @@ def violation_in(run: Callable[[], None]) -> str:
 
 @contextmanager
 def quickly() -> Iterator[None]:
-    """Without two log lines for each of millions of steps, and a second for each number of VFs that is not as asked."""
-    with patch.object(serve.log, "disabled", True), patch.object(made, "QUIET", 0.0):
+    """Without a log line for each of millions of steps, and a second for each number of VFs that is not as asked.
+
+    A document is parsed once, however often it is read: the same bytes are the same frozen value.
+    """
+    with ExitStack() as stack:
+        for log in (serve.log, serve.done, serve.undone):
+            stack.enter_context(patch.object(log, "disabled", True))
+        stack.enter_context(patch.object(made, "QUIET", 0.0))
+        stack.enter_context(patch.object(documents, "loads", lru_cache(maxsize=64)(loads)))
         yield
 
 

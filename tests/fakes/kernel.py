@@ -367,28 +367,28 @@ class FakeKernel:
         return driver if driver is not None and (self.drivers / driver).exists() else None
 
     def _bind(self, driver: str, address: PciAddress) -> None:
-        folder = self.devices / str(address)
-        (folder / "driver").symlink_to(f"../../drivers/{driver}")
-        (self.drivers / driver / str(address)).symlink_to(f"../../devices/{address}")
+        folder = f"{self.devices}/{address}"
+        os.symlink(f"../../drivers/{driver}", f"{folder}/driver")
+        os.symlink(f"../../devices/{address}", f"{self.drivers}/{driver}/{address}")
         if driver == "vfio-pci":
             if self._group(address) is None and self.noiommu:
-                self.groups.join(folder, self.groups.new("vfio-noiommu"))
+                self.groups.join(Path(folder), self.groups.new("vfio-noiommu"))
             self.vfio.bind(address, self.node(address))
-            (folder / "enable").write_text("0\n")
+            _put(f"{folder}/enable", "0\n")
         else:
-            netdev = folder / "net" / self._free_name(f"eth{address.bus}v{address.device}{address.function}")
-            netdev.mkdir(parents=True)
-            (netdev / "flags").write_text("0x1002\n")
-            (netdev / "ifindex").write_text(f"{next(self.ifindexes)}\n")
-            (netdev / "mtu").write_text("1500\n")
+            netdev = f"{folder}/net/{self._free_name(f'eth{address.bus}v{address.device}{address.function}')}"
+            os.makedirs(netdev)
+            _put(f"{netdev}/flags", "0x1002\n")
+            _put(f"{netdev}/ifindex", f"{next(self.ifindexes)}\n")
+            _put(f"{netdev}/mtu", "1500\n")
             mac, made_up = driver_address(self, address)
-            (netdev / "address").write_text(f"{mac}\n")
-            (netdev / "addr_assign_type").write_text(f"{made_up:d}\n")
-            (folder / "enable").write_text("1\n")
+            _put(f"{netdev}/address", f"{mac}\n")
+            _put(f"{netdev}/addr_assign_type", f"{made_up:d}\n")
+            _put(f"{folder}/enable", "1\n")
 
     def _free_name(self, name: str) -> str:
         """Return a name for a new netdev. If another netdev was renamed to this one, it is another, as in Linux."""
-        taken = any(os.path.exists(f"{folder}/net/{name}") for folder in self.devices.iterdir())
+        taken = any(os.path.exists(f"{self.devices}/{folder}/net/{name}") for folder in os.listdir(self.devices))
         return f"{name}_" if taken else name
 
     def _unbind(self, address: PciAddress) -> None:
@@ -406,9 +406,9 @@ class FakeKernel:
     def _add_pf(self, address: PciAddress, total_vfs: int, ids: tuple[str, str] = IGB) -> None:
         self._add(address, ids, "0x020000")
         for name, text in (("sriov_totalvfs", total_vfs), ("sriov_drivers_autoprobe", 1), ("sriov_numvfs", 0)):
-            (self.devices / str(address) / name).write_text(f"{text}\n")
+            _put(f"{self.devices}/{address}/{name}", f"{text}\n")
         for name, number in (("sriov_offset", 0x80), ("sriov_stride", 2)):
-            (self.devices / str(address) / name).write_text(f"{number}\n")
+            _put(f"{self.devices}/{address}/{name}", f"{number}\n")
         (self.devices / str(address) / "sriov_vf_device").write_text(f"{VF_IDS[1]}\n")
         self._bind("igb", address)
 
@@ -463,8 +463,8 @@ class FakeKernel:
 
 
 def _put(path: str, text: str) -> None:
-    """Make a file, without pathlib: the histories make millions of them."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    """Write a file, without pathlib: the histories write millions of them."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.write(fd, text.encode())
     os.close(fd)
 
