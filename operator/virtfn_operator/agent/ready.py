@@ -16,6 +16,9 @@ from virtfn_operator.api.node_status import PolicyOutcome, State
 Why = tuple[Reason, str, str | None]
 """Reason, message, device."""
 
+_NOT_WAITING = frozenset({Reason.DRIVER_MADE_OTHER, Reason.UNREADABLE})
+"""Why a change is blocked where no holder is waited for: the machine failed, and a rollout must not go on."""
+
 
 def ready(
     spec: NodeSpec | None,
@@ -189,7 +192,7 @@ def _standing(policy: PolicyConfig, found: Found, done: Done, changing: bool, in
         return State.CHANGING, (Reason.CHANGING, f"{steps} steps to do", None)
     if any(result in pfs for result in _failed_pfs(done)):
         return State.FAILED, failed[0]
-    if given_up := [blocked for blocked in waiting if blocked.reason is Reason.DRIVER_MADE_OTHER]:
+    if given_up := [blocked for part in parts for blocked in part.blocked if blocked.reason in _NOT_WAITING]:
         return State.FAILED, (given_up[0].reason, given_up[0].message, str(given_up[0].device))
     if waiting:
         return State.BLOCKED, (_blocked_reason(found, waiting[0]), waiting[0].message, str(waiting[0].device))

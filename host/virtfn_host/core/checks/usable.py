@@ -9,6 +9,7 @@ The checks and their callers, in the order of the remedies (first the problems t
     its VFs              offers_no_vfs, no_pf_driver, behind_port        resolve, explain
     vfio as such         no_iommu, vf_token                              all, also the preflight of a node
     reading the machine  unreadable                                      plan, verify, explain
+                         out_of_sight                                    resolve, plan, verify, by_hand
     the kernel           drivers.driver_trouble                          plan, explain, preflight of a node
     its group            shared_group                                    plan, verify, pools, explain
     its holders          held                                            plan, explain
@@ -201,8 +202,18 @@ def unreadable(inventory: Inventory, function: Function) -> Iterator[tuple[Unrea
     family = {member.address for member in function.family}
     for lost in inventory.unreadable:
         if lost.device in family and lost.part is None:
-            text = f"{lost.path} could not be read: {lost.error}"
-            yield lost, Hindrance(reason=Reason.UNREADABLE, message=text, remedy="left alone until it can be read")
+            yield lost, _unread(lost)
+
+
+def out_of_sight(inventory: Inventory) -> dict[PciAddress, Hindrance]:
+    """Return the functions that the inventory lacks because something of them could not be read: they are not gone."""
+    seen = {function.address for function in inventory.every}
+    return {lost.device: _unread(lost) for lost in reversed(inventory.unreadable) if lost.device not in seen}
+
+
+def _unread(lost: Unreadable) -> Hindrance:
+    text = f"{lost.path} could not be read: {lost.error}"
+    return Hindrance(reason=Reason.UNREADABLE, message=text, remedy="left alone until it can be read")
 
 
 # --- its holders -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 
 from dataclasses import replace
 
-from virtfn_host.core.checks.usable import first, has_vfs, needed, no_iommu, vf_token
+from virtfn_host.core.checks.usable import first, has_vfs, needed, no_iommu, out_of_sight, vf_token
 from virtfn_host.core.checks.whole import whole_pf
 from virtfn_host.core.turn.resolve import Resolution, resolve
 from virtfn_host.core.turn.wanted import given_back_vf
@@ -25,7 +25,8 @@ def bound(inventory: Inventory, address: PciAddress, driver: str) -> Resolution:
     """Return the desired state with one function on a driver and everything else unchanged."""
     function = inventory.find(address)
     if function is None:
-        return _not_there(inventory, address)
+        text = "is not a function that can be handed out; `virtfn list --all` shows those that can"
+        return _not_there(inventory, address, BIND, text)
     hindrance = None if driver == KERNEL_DRIVER else no_iommu(function.iommu_group, inventory)
     if isinstance(function, Vf):
         override = None if driver == KERNEL_DRIVER else driver
@@ -41,12 +42,15 @@ def bound(inventory: Inventory, address: PciAddress, driver: str) -> Resolution:
     return made if hindrance is None else _refused(BIND, address, hindrance.reason, hindrance.text)
 
 
-def _not_there(inventory: Inventory, address: PciAddress) -> Resolution:
-    lost = next((it for it in inventory.unreadable if it.device == address), None)
-    if lost is not None:
-        return _refused(BIND, address, Reason.UNREADABLE, f"{lost.path} could not be read: {lost.error}")
-    text = "is not a function that can be handed out; `virtfn list --all` shows those that can"
-    return _refused(BIND, address, Reason.NO_MATCHING_DEVICE, text)
+def _not_there(inventory: Inventory, address: PciAddress, who: str, text: str) -> Resolution:
+    """Return the refusal of an address that the inventory lacks. The VFs of a PF that cannot be read are not known."""
+    unread = out_of_sight(inventory)
+    if (found := unread.get(address)) is not None:
+        return _refused(who, address, found.reason, found.message)
+    for pf, found in unread.items():
+        text = f"is not known here; it may be a VF of {pf}, of which {found.message}"
+        return _refused(who, address, found.reason, text)
+    return _refused(who, address, Reason.NO_MATCHING_DEVICE, text)
 
 
 def restored(
@@ -64,8 +68,10 @@ def restored(
         notes = tuple(note for note in everything.notes if note.address == address)
         return Resolution(desired=Desired(pfs=(whole,), notes=notes), rejected=())
     vf = inventory.find(address)
+    text = "was never touched by virtfn, or is gone; `virtfn list` shows the functions of this machine"
+    if vf is None:
+        return _not_there(inventory, address, RESTORE, text)
     if not isinstance(vf, Vf):
-        text = "was never touched by virtfn, or is gone; `virtfn list` shows the functions of this machine"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
     if everything.pf(vf.pf) is None:
         text = f"was never touched by virtfn, and neither was its PF {vf.pf}"

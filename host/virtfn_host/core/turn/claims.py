@@ -20,10 +20,11 @@ is noted before the first touch and dropped after everything is given back, so i
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from virtfn_host.core.checks.usable import out_of_sight
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import ClaimNote, DeviceMatcher, NodeConfig, PolicyConfig
 from virtfn_host.core.values.identity import MOST_NETDEVS, Claim, Seen, completed, differs, proves
@@ -90,10 +91,11 @@ class Claims:
         self._noted = noted
         self._functions = inventory.functions
         self._now = {f.address: seen_of(f, before.get(f.address)) for f in inventory.functions}
+        self._unread = out_of_sight(inventory).keys()
         self._of: dict[PciAddress, list[Claim]] = defaultdict(list)
         """By the present address of the function, those that were noted at this address first."""
         self._away: list[Claim] = []
-        """Claims on functions that are not there."""
+        """Claims on functions that are not there, or cannot be read."""
         for claim in noted:
             at = self._found(claim.seen)
             (self._away if at is None else self._of[at]).append(claim)
@@ -103,7 +105,10 @@ class Claims:
                 self._now[address] = remembered(self._now[address], claims)
 
     def _found(self, seen: Seen) -> PciAddress | None:
-        """Return where a function is now: a proof decides, else the address."""
+        """Return where a function is now: a proof decides, else the address. One that cannot be read has not moved:
+        halves of one card may have one serial number."""
+        if seen.address in self._unread:
+            return None
         here = self._now.get(seen.address)
         if here is not None and is_proven(seen, here):
             return here.address
@@ -157,6 +162,11 @@ class Claims:
         moved = [(c, self._now[at]) for at, claims in self._of.items() for c in claims if c.seen.address != at]
         return next((one for one in away + moved if one[0].uid == policy.uid and _stands(one[0], policy)), None)
 
+    def out_of_sight(self, address: PciAddress, config: NodeConfig) -> list[str]:
+        """Return the policies that keep a function which cannot be read, by the address of their claims."""
+        claims = [claim for claim in self._away if claim.seen.address == address]
+        return [p.name for p in config.policies if any(c.uid == p.uid and _stands(c, p) for c in claims)]
+
     def why_ended(self, config: NodeConfig, function: Function) -> str | None:
         """Return why the claims on a function that ended did; None: none did."""
         asked = {policy.uid: policy for policy in config.policies}
@@ -180,12 +190,15 @@ class Claims:
         edit = f"generation {claim.generation} claimed it, this is {policy.generation}"
         return f"policy {claim.policy} was edited ({edit}): its devices do not name this function any more"
 
-    def notes(self, config: NodeConfig, accepted: dict[PciAddress, list[str]]) -> tuple[ClaimNote, ...]:
+    def notes(
+        self, config: NodeConfig, accepted: dict[PciAddress, list[str]], unread: Set[PciAddress] = frozenset()
+    ) -> tuple[ClaimNote, ...]:
         """Return what the journal should have instead of what it has, by address.
 
         Args:
             config: the policies of the node.
             accepted: the names of the policies that claim each function now.
+            unread: functions that cannot be read: of these the journal keeps what it has.
         """
         wanted: dict[PciAddress, list[Claim]] = defaultdict(list)
         for function in self._functions:
@@ -200,7 +213,9 @@ class Claims:
         for claim in self._noted:
             noted[claim.seen.address].append(claim)
         return tuple(
-            _note(at, noted[at], wanted[at]) for at in sorted({*wanted, *noted}) if _differ(noted[at], wanted[at])
+            _note(at, noted[at], wanted[at])
+            for at in sorted({*wanted, *noted} - unread)
+            if _differ(noted[at], wanted[at])
         )
 
     def _standing(self, policy: PolicyConfig, function: Function, accepted: Sequence[str]) -> Claim | None:

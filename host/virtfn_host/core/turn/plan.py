@@ -18,6 +18,7 @@ from virtfn_host.core.checks.usable import (
     held,
     names_of,
     no_iommu,
+    out_of_sight,
     shared_group,
     unreadable,
     vf_token,
@@ -119,7 +120,9 @@ class _Draft:
     def _decide(self) -> None:
         pf = self.inventory.find(self.wanted.address)
         if pf is None:
-            self._block(self.wanted.address, Reason.DEVICE_GONE, "is gone; check whether the card was removed")
+            gone = Hindrance(reason=Reason.DEVICE_GONE, message="is gone", remedy="check whether the card was removed")
+            found = out_of_sight(self.inventory).get(self.wanted.address, gone)
+            self._block(self.wanted.address, found.reason, found.text)
             return
         lost = next((hindrance for _, hindrance in unreadable(self.inventory, pf)), None)
         if (trouble := lost or wanted_driver_trouble(self.inventory, self.wanted)) is not None:

@@ -19,19 +19,21 @@ from virtfn_host.core.checks.usable import (
     no_iommu,
     no_pf_driver,
     offers_no_vfs,
+    out_of_sight,
     vf_token,
 )
 from virtfn_host.core.turn.claim_words import gone, kept
 from virtfn_host.core.turn.claims import Claims
 from virtfn_host.core.turn.claims import matches as matches
 from virtfn_host.core.turn.policy import indexes_text
-from virtfn_host.core.turn.wanted import PfClaims, desired_pf, with_extras
+from virtfn_host.core.turn.wanted import PfClaims, desired_pf, left_alone, with_extras
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.choice import ANY, Choice
 from virtfn_host.core.values.codec import camel
 from virtfn_host.core.values.desired import (
     KERNEL_DRIVER,
     Desired,
+    DesiredPf,
     NodeConfig,
     PolicyConfig,
     PoolRequest,
@@ -114,10 +116,11 @@ def resolve(
     refused: dict[PciAddress, list[str]] = defaultdict(list)
     before = {pf.address: o for pf in inventory.functions for o in originals if o.card.is_same(pf.card)}
     memory = Claims(noted or (), inventory, before)
+    lost = _out_of_sight(config, inventory, originals, memory)
     accepted: list[tuple[PolicyConfig, Pf]] = []
     for policy in config.policies:
         matching, keeps = memory.of(policy)
-        if not matching:
+        if not matching and not any(policy.name in pf.policies for pf in lost):
             rejected.append(_unmatched(policy, inventory, memory))
         rejected += [kept(policy, found) for found in keeps]
         for pf in matching:
@@ -140,19 +143,29 @@ def resolve(
     # Only now is the number of VFs of every PF known, and a pool without indexes takes all that are left.
     for policy, pf in accepted:
         rejected += _claim_pools(policy, pf, claims[pf.address], drivers)
-    pfs = [
+    seen = [
         desired_pf(pf, claims[pf.address], refused[pf.address], before.get(pf.address), memory.why_ended(config, pf))
         for pf in inventory.functions
         if claims[pf.address].policies or pf.address in before
     ]
+    pfs = sorted([*seen, *lost], key=lambda pf: pf.address)
     names = {address: made.policies for address, made in claims.items()}
-    notes = () if noted is None else memory.notes(config, names)
+    notes = () if noted is None else memory.notes(config, names, {pf.address for pf in lost})
     here = {function.address: function.card for function in inventory.functions}
     replaced = tuple(sorted(o.address for o in originals if o.address in here and o.card.is_another(here[o.address])))
     extras = _extras(config)
     offered = tuple(with_extras(pf, extras) for pf in pfs) if extras else tuple(pfs)
     desired = Desired(pfs=offered, notes=notes, replaced=replaced, choices=_choices(config), extras=extras)
     return Resolution(desired=desired, rejected=tuple(rejected))
+
+
+def _out_of_sight(
+    config: NodeConfig, inventory: Inventory, originals: tuple[Original, ...], memory: Claims
+) -> list[DesiredPf]:
+    """Return the PFs that cannot be read and that virtfn touched or a policy claims: they are not gone, and stay."""
+    touched = {original.address for original in originals}
+    found = {address: memory.out_of_sight(address, config) for address in out_of_sight(inventory)}
+    return [left_alone(address, names) for address, names in found.items() if names or address in touched]
 
 
 def _choices(config: NodeConfig) -> dict[str, Choice]:
@@ -176,11 +189,9 @@ def _first_requests(config: NodeConfig) -> dict[str, PoolRequest | WholeRequest]
 
 def _unmatched(policy: PolicyConfig, inventory: Inventory, memory: Claims) -> Rejected:
     """Return the rejection of a policy that matches nothing, or nothing that could be read."""
-    there = {function.address for function in inventory.functions}
-    lost = [it for it in inventory.unreadable if it.device not in there]
-    if lost:
-        text = f"{lost[0].device}: {lost[0].path} could not be read: {lost[0].error}"
-        return _rejection(policy, None, Reason.UNREADABLE, f"{text}; it is unknown whether the policy matches it")
+    for address, found in out_of_sight(inventory).items():
+        text = f"{address}: {found.message}; it is unknown whether the policy matches it"
+        return _rejection(policy, None, found.reason, text)
     if (left := memory.lost(policy)) is not None:
         return gone(*left)
     return _rejection(policy, None, Reason.NO_MATCHING_DEVICE, _none_matches(policy))

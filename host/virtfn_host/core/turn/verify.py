@@ -4,7 +4,7 @@ from collections.abc import Iterator, Set
 
 from virtfn_host.core.checks.healthy import in_place, nvme_hint, usable
 from virtfn_host.core.checks.mtu import pf_fits, vf_fits
-from virtfn_host.core.checks.usable import unreadable
+from virtfn_host.core.checks.usable import out_of_sight, unreadable
 from virtfn_host.core.values.desired import Desired, DesiredFunction, DesiredPf, DesiredVf, Mismatch
 from virtfn_host.core.values.link import differing, link_text, mentioned
 from virtfn_host.core.values.model import Function, Inventory, Pf, Vf
@@ -19,7 +19,9 @@ def verify(desired: Desired, inventory: Inventory) -> tuple[Mismatch, ...]:
 def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
     pf = inventory.find(wanted.address)
     if pf is None:
-        yield Mismatch(device=str(wanted.address), reason=Reason.DEVICE_GONE, message=f"{wanted.address}: is not there")
+        found = out_of_sight(inventory).get(wanted.address)
+        reason, text = (found.reason, found.message) if found else (Reason.DEVICE_GONE, "is not there")
+        yield Mismatch(device=str(wanted.address), reason=reason, message=f"{wanted.address}: {text}")
         return
     told = set()
     for lost, hindrance in unreadable(inventory, pf):

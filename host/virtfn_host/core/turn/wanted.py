@@ -1,11 +1,12 @@
 """The state that one PF shall have: from the claims on it so far, or from the journal where it is given back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from virtfn_host.core.checks.aliases import VFIO_PCI
 from virtfn_host.core.checks.whole import given_back_own, whole_pf, with_terms
 from virtfn_host.core.turn.claims import UNNOTED
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, DesiredPf, DesiredVf, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.core.values.extras import NOTHING, Extras
 from virtfn_host.core.values.link import wanted_link
@@ -53,10 +54,17 @@ def _desired_pf(pf: Function, claims: PfClaims, refused: list[str], original: Or
     if claims.policies and isinstance(pf, Pf):
         return _claimed_pf(pf, claims, original)
     if refused or original is None:
-        return DesiredPf(
-            address=pf.address, num_vfs=None, autoprobe=None, vfs=(), policies=tuple(refused), refused=True
-        )
+        return left_alone(pf.address, refused)
     return _given_back_pf(pf, original)
+
+
+def left_alone(pf: PciAddress, policies: Sequence[str]) -> DesiredPf:
+    """Return the desired state of a PF that stays as it is.
+
+    Args:
+        policies: those that have it and are refused on it, or have it while it cannot be read.
+    """
+    return DesiredPf(address=pf, num_vfs=None, autoprobe=None, vfs=(), policies=tuple(policies), refused=True)
 
 
 def _with_cause(wanted: DesiredPf, ended: str | None) -> DesiredPf:

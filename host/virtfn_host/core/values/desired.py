@@ -180,8 +180,8 @@ class DesiredPf:
     own: DesiredFunction | None = None
     """The state of the PF's own function; None: leave it alone."""
     refused: bool = False
-    """True for a PF that virtfn touched before and whose claims are all refused now: nothing changes, and its
-    functions stay on offer."""
+    """True for a PF that virtfn touched before and whose claims are all refused now, or that cannot be read: nothing
+    changes, and its functions stay on offer."""
     cause: str | None = None
     """Why something of it is given back; None: nothing is."""
     mtu: int | None = None

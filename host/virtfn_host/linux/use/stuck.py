@@ -10,6 +10,7 @@ from virtfn_host.core.values.model import Inventory, Stuck
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.report import Report, not_tried
 from virtfn_host.core.values.steps import Plan
+from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.read.holding import NAMES, Holding, enabled, every_open_file, holders_of
 from virtfn_host.linux.read.open_files import process
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -54,8 +55,15 @@ def hanging(sysfs: Sysfs, canary: Canary, pfs: Iterable[PciAddress]) -> Stuck | 
 
 
 def pfs_now(sysfs: Sysfs) -> Iterator[PciAddress]:
-    """Every function of this machine that can make VFs; reads nothing else."""
-    return (a for a in sysfs.functions() if sysfs.read(sysfs.device(a, "sriov_totalvfs")) is not None)
+    """Every function of this machine that can make VFs, or of which that cannot be read; reads nothing else."""
+    return (address for address in sysfs.functions() if _may_make_vfs(sysfs, address))
+
+
+def _may_make_vfs(sysfs: Sysfs, address: PciAddress) -> bool:
+    try:
+        return sysfs.read(sysfs.device(address, "sriov_totalvfs")) is not None
+    except SysfsReadError:
+        return True
 
 
 def refused(plan: Plan, stuck: Stuck) -> Report:
