@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from virtfn_host.backoff import Allowance
-from virtfn_operator.api import API_VERSION
+from virtfn_operator.api import API_VERSION, NODE_KIND
 from virtfn_operator.api.conditions import Transition
+from virtfn_operator.api.foreign import entries, mapping, number, text
+from virtfn_operator.api.node_spec import POLICIES_LIMIT
 from virtfn_operator.apiserver.kube import Kube
 from virtfn_operator.apiserver.kube_error import KubeError
 
@@ -29,7 +31,6 @@ SAME_STORY = 3600.0
 
 STORIES = 4096
 """Posted transitions that are remembered."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -60,12 +61,24 @@ def _cut(text: str, most: int) -> str:
     return text.encode("utf-8", "replace")[:most].decode(errors="ignore")
 
 
+def _edit(about: Mapping[str, Any], kind: str, transition: Transition) -> int:
+    """Return a number that changes when a user edits what the object asks for.
+
+    A SriovNode's generation is no such number: the controller writes its spec, and each turn is a new generation. So
+    there it is a hash of the uid and generation of all asked policies.
+    """
+    if kind != NODE_KIND:
+        return transition.new.observed_generation
+    asked = entries(mapping(about.get("spec")).get("policies"), POLICIES_LIMIT)
+    return hash(frozenset((text(policy.get("uid")), number(policy.get("generation"))) for policy in asked))
+
+
 class Events:
     """Posts the events of one process, each transition once.
 
     A condition that flaps makes the same transition again and again. So the same transition (object, condition, status,
-    reason) of the same generation is posted once an hour; an edit by the user is a new generation. The events of one
-    object are limited too. An event that cannot be posted is not tried again.
+    reason) is posted once an hour, unless a user edited a policy meanwhile (`_edit`). The events of one object are
+    limited too. An event that cannot be posted is not tried again.
     """
 
     def __init__(self, kube: Kube, *, instance: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,7 +103,8 @@ class Events:
 
     def _is_news(self, about: Mapping[str, Any], kind: str, transition: Transition) -> bool:
         new, metadata = transition.new, about["metadata"]
-        story = (kind, metadata["name"], metadata.get("uid"), new.type, new.status, new.reason, new.observed_generation)
+        edit = _edit(about, kind, transition)
+        story = (kind, metadata["name"], metadata.get("uid"), new.type, new.status, new.reason, edit)
         moment = self._clock()
         told = self._told.get(story)
         if told is not None and moment - told < SAME_STORY:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from api_server import ApiServer
 
-from virtfn_operator.api import NODE_KIND
+from virtfn_operator.api import NODE_KIND, POLICY_KIND
 from virtfn_operator.api.conditions import Condition, Transition
 from virtfn_operator.apiserver.events import Events, event
 from virtfn_operator.apiserver.kube import Kube
@@ -44,9 +44,9 @@ async def test_an_object_that_always_tells_something_new_is_not_listened_to_for_
         for n in range(600):
             now = n * 1.0
             change = transition(f"R{n}") if what == "reason" else transition(generation=n)
-            await events.post({"metadata": {"name": "n1", "uid": "u"}}, NODE_KIND, [change], now="t")
+            await events.post({"metadata": {"name": "n1", "uid": "u"}}, POLICY_KIND, [change], now="t")
         before = len(api.seen)
-        await events.post(other, NODE_KIND, [transition()], now="t")
+        await events.post(other, POLICY_KIND, [transition()], now="t")
     await api.stop()
     assert 25 <= before <= 30
     assert len(api.seen) == before + 1
