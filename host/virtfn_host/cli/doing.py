@@ -11,7 +11,7 @@ from virtfn_host.cli.machine import asked_to_stop, journal_file, journal_of, loo
 from virtfn_host.cli.options import BLOCKED, DONE, INTERRUPTED, REFUSED
 from virtfn_host.cli.output import Output
 from virtfn_host.cli.policy import UsageError, read_policies
-from virtfn_host.cli.show_plan import outcome_line
+from virtfn_host.cli.show_plan import cause, outcome_line
 from virtfn_host.core.turn.by_hand import bound, restored
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.policy import names_macs, netdevs_named
@@ -135,9 +135,12 @@ def _as_a_wish_of_its_own(made: Plan) -> Plan:
 
 def _report(executor: Executor, made: Plan, output: Output, stopping: Callable[[], bool]) -> Report:
     """Carry out a plan; print each step as it ends."""
+    told = ""
 
     def say(result: StepResult) -> None:
-        output.say(outcome_line(result, output.paint))
+        nonlocal told
+        output.say(outcome_line(result, output.paint, told))
+        told = cause(result)
 
     report = executor.carry_out(made, say, stopping)
     if isinstance(report, Stuck):

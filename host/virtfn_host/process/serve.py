@@ -13,13 +13,15 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import groupby
 from pathlib import Path
 
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation, Stuck
 from virtfn_host.core.values.report import Outcome, Report, StepResult
-from virtfn_host.core.values.steps import Plan, pf_of
+from virtfn_host.core.values.steps import Plan, holds_up_others, pf_of
 from virtfn_host.core.values.tries import Tried
 from virtfn_host.executor import WAIT, Executor, in_turn, machine_of
 from virtfn_host.linux.act.journal import has_links
@@ -57,6 +59,8 @@ done = logging.getLogger("virtfn.host.done")
 done.addFilter(Seldom(DONE, 3600.0))
 undone = logging.getLogger("virtfn.host.undone")
 undone.addFilter(Seldom(300))
+
+_LEVELS = {Outcome.DONE: logging.INFO, Outcome.FAILED: logging.WARNING, Outcome.NOT_TRIED: logging.DEBUG}
 
 
 class Host:
@@ -174,16 +178,16 @@ class Host:
             report = refused(plan, report)
             for result in report.results:
                 told(result)
+        else:
+            _log_untried(report, policies)
         return report
 
     def _ended(self, result: StepResult, told: Callable[[StepResult], None], policy: str) -> None:
-        level = logging.INFO if result.outcome is Outcome.DONE else logging.WARNING
         logger = done if result.outcome is Outcome.DONE else undone
-        # A message quotes the request and the answers of programs, so it may contain any character.
-        message = result.message if result.message.isprintable() else ascii(result.message)
         fields = {"policy": policy, "pf": str(pf_of(result.step)), "step": type(result.step).__name__}
         fields["outcome"] = result.outcome.value
-        logger.log(level, "%s (%s, %.3f s)", message, result.outcome.value, result.seconds, extra=fields)
+        text = "%s (%s, %.3f s)", _printable(result.message), result.outcome.value, result.seconds
+        logger.log(_LEVELS[result.outcome], *text, extra=fields)
         told(result)
 
     def end(self, grace: float = GRACE) -> None:
@@ -193,6 +197,25 @@ class Host:
             log.warning("a write has not returned in %.0f s; the kernel ends it without us", grace)
             return
         self._executor.close()
+
+
+def _log_untried(report: Report, policies: Mapping[PciAddress, str]) -> None:
+    """Log one line for each PF with steps that were not tried. The message of each such step repeats the cause, and the
+    failed step has told it; only where no step of the PF failed, the line has it."""
+    for pf, results in groupby(report.results, key=lambda result: pf_of(result.step)):
+        ended = tuple(results)
+        untried = [result for result in ended if result.outcome is Outcome.NOT_TRIED]
+        if not untried:
+            continue
+        failed = any(result.outcome is Outcome.FAILED and holds_up_others(result.step) for result in ended)
+        cause = "" if failed else f"; the first: {_printable(untried[0].message)}"
+        fields = {"policy": policies.get(pf, ""), "pf": str(pf), "outcome": Outcome.NOT_TRIED.value}
+        undone.warning("%s: %d steps not tried%s", pf, len(untried), cause, extra=fields)
+
+
+def _printable(message: str) -> str:
+    """A message quotes the request and the answers of programs, so it may contain any character."""
+    return message if message.isprintable() else ascii(message)
 
 
 def _asked_by(plan: Plan) -> dict[str, object]:

@@ -144,7 +144,12 @@ def test_a_step_that_fails_has_its_reason_and_what_follows_is_not_tried(
     assert run(["apply", "--root", str(kernel.root), "-f", str(policy)]) == REFUSED
     lines = capsys.readouterr().out.splitlines()
     assert lines[3].startswith(f"failed     WriteRefused: {PF}: set sriov_numvfs 0 -> 2: ")
-    assert lines[4].startswith("not tried  WriteRefused: ")
+    assert lines[4].startswith(
+        f"not tried  WriteRefused: {PF}: wait for 2 VFs: not tried after: {PF}: set sriov_numvfs "
+    )
+    assert len(lines) > 6
+    assert all(line.startswith("not tried  WriteRefused: ") for line in lines[4:])
+    assert not any("sriov_numvfs" in line for line in lines[5:]), "the cause is told once"
 
 
 def test_bind_and_restore_one_vf(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
