@@ -4,40 +4,50 @@ import argparse
 import asyncio
 import contextlib
 import importlib.metadata
+import logging
 import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from virtfn_deviceplugin.grant.grantfile import GrantFile
 from virtfn_deviceplugin.kubelet import StaleFolderError
 from virtfn_deviceplugin.ledger import LedgerFile
-from virtfn_deviceplugin.manager import ServerManager
-from virtfn_deviceplugin.metrics import measured
 from virtfn_host.core.values.fields import PolicyError
 from virtfn_host.core.values.resource_names import Domains, read_domains
 from virtfn_host.health import Health
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.logs.lines import about
-from virtfn_host.logs.start import add_log_options, start_log
+from virtfn_host.logs.start import LoggedArguments, add_log_options, start_log
 from virtfn_host.ports import MetricsAddress, open_ports
+
+if TYPE_CHECKING:
+    from virtfn_deviceplugin.manager import ServerManager
 
 LONGEST_TURN = 30.0
 """Seconds without a turn of the loop after which this process counts as hung."""
+
+log = logging.getLogger("virtfn.deviceplugin")
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT, or until the kubelet's folder is replaced on the node."""
     options = _arguments().parse_args()
     start_log(options)
-    try:
-        with about(node=options.node):
+    with about(node=options.node):
+        try:
             asyncio.run(_run(options))
-    except StaleFolderError as error:
-        sys.exit(str(error))  # the kubelet shows these last words and makes the container anew
+        except StaleFolderError as error:
+            log.error("%s", error)  # the kubelet shows these last words and makes the container anew
+            sys.exit(1)
 
 
 async def _run(options: argparse.Namespace) -> None:
+    # Imported here because they import grpc, and `start_log` must come before that.
+    from virtfn_deviceplugin.manager import ServerManager
+    from virtfn_deviceplugin.metrics import measured
+
     grants = options.grants or options.ledger.with_name("grants.json")
     manager = ServerManager(
         pool_file=options.pools,
@@ -64,7 +74,7 @@ async def _run(options: argparse.Namespace) -> None:
         await ports.close()
 
 
-def _health(manager: ServerManager) -> Health:
+def _health(manager: "ServerManager") -> Health:
     """Report alive while the loop turns and a kubelet is there. The text says how each resource stands with the
     kubelet, and what is wrong with the pool file. A bad pool file is no cause for a restart, which would not repair it.
     """
@@ -73,7 +83,7 @@ def _health(manager: ServerManager) -> Health:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = LoggedArguments(
         prog="virtfn-device-plugin",
         description="Offers the functions of the pool file to the kubelet as schedulable resources.",
     )

@@ -3,14 +3,13 @@
 The other words are hooks of the chart, which end when they are done.
 """
 
-import argparse
 import asyncio
 import logging
 import os
 import sys
 from collections.abc import Sequence
 
-from virtfn_host.logs.start import add_log_options, start_log
+from virtfn_host.logs.start import LoggedArguments, add_log_options, start_log
 from virtfn_operator.ending import end_now
 from virtfn_operator.settings import SettingsError, agent_settings, controller_settings, hook_settings
 
@@ -25,7 +24,7 @@ class EndedError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one process; exit with 0 after SIGTERM, 1 after an error, 2 when the settings are wrong."""
-    parser = argparse.ArgumentParser(prog="virtfn-operator", description="SR-IOV virtual functions in pods.")
+    parser = LoggedArguments(prog="virtfn-operator", description="SR-IOV virtual functions in pods.")
     parser.add_argument("process", choices=("controller", "agent", "preview", *HOOKS), help=PROCESSES)
     add_log_options(parser)
     options = parser.parse_args(arguments)
@@ -34,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = _run(options.process)
     except SettingsError as error:
-        parser.exit(USAGE, f"virtfn-operator: {error}\n")
+        logging.getLogger(__name__).error("%s", error)
+        sys.exit(USAGE)
     except EndedError as error:
         logging.getLogger(__name__).error("%s", error)
         status = 1

@@ -2,13 +2,33 @@
 
 import argparse
 import logging
+import os
 import sys
+import threading
+from types import TracebackType
+from typing import NoReturn
 
 from virtfn_host.logs.lines import JsonLines, TextLines
 from virtfn_host.logs.repeats import Repeats
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
+
+log = logging.getLogger(__name__)
+
+
+class LoggedArguments(argparse.ArgumentParser):
+    """The arguments of a process. Where they ask for a log in JSON, an error in the others is a line of it."""
+
+    def error(self, message: str) -> NoReturn:
+        """See argparse. The format may stand behind the wrong argument, so it is looked for on its own."""
+        only = argparse.ArgumentParser(prog=self.prog, add_help=False)
+        only.add_argument("--log-format")
+        if only.parse_known_args()[0].log_format != "json":
+            super().error(message)
+        start_log(argparse.Namespace(log_format="json", log_level="info"))
+        log.error("%s", message)
+        sys.exit(2)
 
 
 def add_log_options(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +39,9 @@ def add_log_options(parser: argparse.ArgumentParser) -> None:
 
 
 def start_log(options: argparse.Namespace, *, repeats: bool = False) -> None:
-    """Begin to log to stderr.
+    """Begin to log to stderr. As JSON, nothing else is written there: no traceback as text, and no line of grpc's own.
+
+    Call it before grpc is imported: that reads its environment then.
 
     Args:
         options: those of `add_log_options`.
@@ -30,3 +52,16 @@ def start_log(options: argparse.Namespace, *, repeats: bool = False) -> None:
     if repeats and options.log_level != "debug":
         handler.addFilter(Repeats())
     logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
+    if options.log_format == "json":
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        sys.excepthook = _uncaught
+        threading.excepthook = _uncaught_in_thread
+
+
+def _uncaught_in_thread(it: threading.ExceptHookArgs) -> None:
+    if it.exc_value is not None and not isinstance(it.exc_value, SystemExit):
+        _uncaught(it.exc_type, it.exc_value, None)
+
+
+def _uncaught(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+    log.critical("an unexpected error", exc_info=error)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from virtfn_host.linux.act.unit import ARCHIVE, UNIT, BootUnit
-from virtfn_host.logs.start import add_log_options, start_log
+from virtfn_host.logs.start import LoggedArguments, add_log_options, start_log
 
 PYTHON = re.compile(r"(/[A-Za-z0-9._+-]+)+")
 """A path that systemd takes as it is: no white space, quote, specifier or variable."""
@@ -49,7 +49,7 @@ def install(files: Path, unit: BootUnit, python: str) -> None:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="virtfn-boot-unit", description=(__doc__ or "").split("\n")[0])
+    parser = LoggedArguments(prog="virtfn-boot-unit", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--files", type=Path, default=Path("/opt/virtfn/boot"), help="folder of the files to install")
     parser.add_argument(
         "--root", type=Path, default=Path("/host"), help="the node's root, as far as it is mounted here"

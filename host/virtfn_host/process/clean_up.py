@@ -21,7 +21,7 @@ from virtfn_host.linux.act.machine import only_writer
 from virtfn_host.linux.act.unit import BootUnit
 from virtfn_host.linux.errors import AnotherWriterError, HostError, JournalUnreadableError
 from virtfn_host.linux.read.sysfs import Sysfs
-from virtfn_host.logs.start import add_log_options, start_log
+from virtfn_host.logs.start import LoggedArguments, add_log_options, start_log
 
 STATE = Path("var/lib/virtfn")
 FOLDERS = (STATE, Path("var/lib/virtfn-grants"), Path("run/virtfn"), Path("run/virtfn-ledger"))
@@ -102,7 +102,7 @@ def _files(root: Path, kept: Iterable[Path]) -> Iterator[Path]:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="virtfn-clean-up", description=(__doc__ or "").split("\n")[0])
+    parser = LoggedArguments(prog="virtfn-clean-up", description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
         "--root", type=Path, default=Path("/host"), help="the node's root, as far as it is mounted here"
     )

@@ -40,7 +40,7 @@ from virtfn_host.linux.use.lock import allow_many_groups, evidence
 from virtfn_host.linux.use.stuck import refused
 from virtfn_host.logs.lines import about
 from virtfn_host.logs.seldom import Seldom
-from virtfn_host.logs.start import add_log_options, start_log
+from virtfn_host.logs.start import LoggedArguments, add_log_options, start_log
 from virtfn_host.process.connections import Server as Server
 from virtfn_host.process.protocol import PLAIN, Look, line
 
@@ -287,7 +287,7 @@ def serve(path: Path, host: Host) -> None:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="virtfn-host", description=(__doc__ or "").split("\n")[0])
+    parser = LoggedArguments(prog="virtfn-host", description=(__doc__ or "").split("\n")[0])
     for name, default, text in (
         ("--socket", "/run/virtfn-host/host.sock", "unix socket to serve the agent on"),
         (

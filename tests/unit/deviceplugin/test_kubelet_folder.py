@@ -98,7 +98,7 @@ async def test_the_plugin_ends_by_itself_and_says_why(tmp_path: Path, monkeypatc
 
 
 def test_the_process_ends_with_a_failure_and_its_last_words_say_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """`kubectl describe pod` shows them."""
     where = tmp_path / "device-plugins"
@@ -108,8 +108,10 @@ def test_the_process_ends_with_a_failure_and_its_last_words_say_why(
     words = {"--kubelet-dir": f"/proc/self/fd/{held}", "--health-port": "0"}
     words |= {"--ledger": str(tmp_path / "ledger.json"), "--pools": str(tmp_path / "pools.json")}
     monkeypatch.setattr("sys.argv", ["virtfn-device-plugin", *(f"{name}={value}" for name, value in words.items())])
-    with pytest.raises(SystemExit, match="was removed on the node"):
+    with pytest.raises(SystemExit) as ended:
         main()
+    assert ended.value.code == 1
+    assert "was removed on the node" in caplog.messages[-1]
     os.close(held)
 
 

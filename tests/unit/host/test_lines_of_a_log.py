@@ -5,6 +5,8 @@ import asyncio
 import io
 import json
 import logging
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -130,6 +132,9 @@ def test_the_options_of_every_process(
 ) -> None:
     root = logging.RootLogger(logging.WARNING)
     monkeypatch.setattr(logging, "root", root)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # a log in JSON takes over what is uncaught
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setenv("GRPC_VERBOSITY", "ERROR")
     parser = argparse.ArgumentParser()
     add_log_options(parser)
     start_log(parser.parse_args(words), repeats=True)

@@ -91,12 +91,12 @@ def test_what_is_missing_is_named(environ: dict[str, str], name: str) -> None:
         agent_settings(environ)
 
 
-def test_a_wrong_start_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_start_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.delenv("POD_NAME", raising=False)
     monkeypatch.setenv("VIRTFN_API_URL", "http://127.0.0.1:1")
     with pytest.raises(SystemExit) as ended:
         main(["controller"])
     assert ended.value.code == 2
-    assert "POD_NAME" in capsys.readouterr().err
+    assert "POD_NAME" in caplog.text
     others = logging.getLogger().handlers  # which were there before; a filter on them would outlive this test
     assert [handler for handler in others if any(isinstance(it, Repeats) for it in handler.filters)] == []
