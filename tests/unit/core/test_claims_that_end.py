@@ -6,11 +6,12 @@ import pytest
 from claiming import claimed, decided, holders, written
 from inventories import a_pf, a_policy, an_inventory
 
-from virtfn_host.core.turn.claims import UNNOTED
+from virtfn_host.core.turn.claims import MOST_TOLD, UNNOTED
 from virtfn_host.core.turn.plan import plan
+from virtfn_host.core.values.codec import decode, encode
 from virtfn_host.core.values.desired import DeviceMatcher, PolicyConfig
 from virtfn_host.core.values.model import InUse, Original
-from virtfn_host.core.values.steps import Forget, NoteClaims
+from virtfn_host.core.values.steps import MOST_CLAIMS, Forget, NoteClaims, Plan
 
 PF = a_pf(0, 2, netdevs=("eth0",), autoprobe=False)
 ORIGINAL = Original(address=PF.address, vendor="8086", device="10c9", num_vfs=0, autoprobe=True, vfs=())
@@ -94,3 +95,27 @@ def test_a_claim_on_a_function_that_is_gone_ends_with_its_policy() -> None:
     found = decided(machine, noted=NOTED)
     made = plan(machine, found.desired, InUse(holders=()))
     assert made.steps == (NoteClaims(pf=PF.address, claims=()),)
+
+
+@pytest.mark.parametrize("number", [1, 20, 21, MOST_CLAIMS])
+def test_a_plan_is_accepted_however_many_policies_with_long_names_end_at_once(number: int) -> None:
+    names = [f"{n:02}-{'x' * 250}" for n in range(number)]
+    policies = [replace(a_policy(name, 2, devices=ASKED.devices), uid=name[:3]) for name in names]
+    machine = an_inventory(PF)
+    found = decided(machine, noted=claimed(machine, *policies), originals=(ORIGINAL,))
+    made = plan(machine, found.desired, InUse(holders=()))
+    assert decode(Plan, encode(made), "plan") == made
+    cause = made.pfs[0].cause or ""
+    assert [name for name in names if f"policy {name} was deleted" in cause] == names[:MOST_TOLD]
+    assert cause.endswith(f" (and {number - MOST_TOLD} more)") == (number > MOST_TOLD)
+
+
+def test_edits_have_the_longest_texts_and_are_accepted_too() -> None:
+    names = [f"{n:02}-{'x' * 250}" for n in range(MOST_CLAIMS)]
+    policies = [replace(a_policy(name, 2, devices=ASKED.devices), uid=name[:3], generation=2**53 - 2) for name in names]
+    edited = [replace(one, generation=2**53 - 1, devices=EDITED.devices) for one in policies]
+    machine = an_inventory(PF)
+    found = decided(machine, *edited, noted=claimed(machine, *policies), originals=(ORIGINAL,))
+    made = plan(machine, found.desired, InUse(holders=()))
+    assert decode(Plan, encode(made), "plan") == made
+    assert (made.pfs[0].cause or "").count("was edited") == MOST_TOLD

@@ -34,6 +34,9 @@ from virtfn_host.core.values.steps import MOST_CLAIMS
 
 UNNOTED = "no policy claims it any more; which one did was not noted"
 
+MOST_TOLD = 20
+"""Causes told of one function. The names of policies are long, and a plan with a text above `SENTENCE` is refused."""
+
 Mine: TypeAlias = tuple[str, PciAddress]
 """Uid of a policy, and the present address of a function."""
 
@@ -170,12 +173,11 @@ class Claims:
     def why_ended(self, config: NodeConfig, function: Function) -> str | None:
         """Return why the claims on a function that ended did; None: none did."""
         asked = {policy.uid: policy for policy in config.policies}
-        texts = [
-            text
-            for claim in self._of.get(function.address, ())
-            if (text := self._why(claim, asked.get(claim.uid), config, function)) is not None
-        ]
-        return "; ".join(dict.fromkeys(texts)) or None
+        claims = self._of.get(function.address, ())
+        found = (self._why(claim, asked.get(claim.uid), config, function) for claim in claims)
+        texts = list(dict.fromkeys(text for text in found if text is not None))
+        more = f" (and {len(texts) - MOST_TOLD} more)" if len(texts) > MOST_TOLD else ""
+        return "; ".join(texts[:MOST_TOLD]) + more or None
 
     def _why(self, claim: Claim, policy: PolicyConfig | None, config: NodeConfig, function: Function) -> str | None:
         if policy is None and any(other.name == claim.policy for other in config.policies):
