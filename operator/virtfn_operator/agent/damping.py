@@ -146,7 +146,7 @@ def _without(found: Found, held: Mapping[PciAddress, _Fight]) -> Plan:
 
 def _waiting(part: PfPlan, fight: _Fight) -> PfPlan:
     repair = Blocked(device=part.pf, reason=Reason.DRIFTED, message=fight.text, holders=(), displaces=part.displaces)
-    return PfPlan(pf=part.pf, steps=(), blocked=(repair, *part.blocked))
+    return PfPlan(pf=part.pf, steps=(), blocked=(repair, *part.blocked), cause=part.cause)
 
 
 def _claims(address: PciAddress, found: Found) -> Wish:

@@ -176,9 +176,10 @@ class Agent:
         await self._machine.remember(self._node.status, found)
         done = Done()
         if spec is not None and readable:
+            changing = self._changing(found)
             if found.acts(may_change=spec.may_change):
-                await self._tell(spec, generation, found, done, changing=self._changing(found))
-            async with self._telling_progress(spec, generation, found):
+                await self._tell(spec, generation, found, done, changing=changing)
+            async with self._telling_progress(spec, generation, found, changing):
                 done = await self._machine.carry_out(found, may_change=spec.may_change)
             if done.stale:
                 found = await self._machine.look(spec.config)
@@ -191,8 +192,12 @@ class Agent:
         return self._pause(found, done)
 
     def _changing(self, found: Found) -> Reason:
+        """Return the reason while steps are carried out. Where the condition is `Drifted` already, that would be no
+        transition, so no event would tell why something is given back."""
         drifted = found.drifted or found.resolution.desired == self._converged
-        return Reason.DRIFTED if drifted else Reason.CHANGING
+        told = node_ready(self._node.status) == (Reason.DRIFTED, False)
+        untold = told and any(part.cause is not None for part in found.plan.pfs)
+        return Reason.DRIFTED if drifted and not untold else Reason.CHANGING
 
     def _pause(self, found: Found, done: Done) -> float:
         failed = any(result.outcome is Outcome.FAILED for report in done.reports for result in report.results)
@@ -236,9 +241,11 @@ class Agent:
             await self._report(status)
         return pause
 
-    def _telling_progress(self, spec: NodeSpec, generation: int, found: Found) -> AbstractAsyncContextManager[None]:
+    def _telling_progress(
+        self, spec: NodeSpec, generation: int, found: Found, changing: Reason
+    ) -> AbstractAsyncContextManager[None]:
         async def tell(carried: int) -> None:
-            await self._tell(spec, generation, found, Done(), changing=self._changing(found), carried=carried)
+            await self._tell(spec, generation, found, Done(), changing=changing, carried=carried)
 
         return telling(tell, lambda: self._machine.carried, self._patience.progress)
 

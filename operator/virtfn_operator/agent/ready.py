@@ -1,5 +1,8 @@
 """The verdicts on a round: the conditions of the node, and how every policy stands on it. Pure."""
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 from virtfn_host.core.checks.drivers import driver_trouble, wanted_driver_trouble
 from virtfn_host.core.checks.usable import Hindrance, no_iommu_at_all
 from virtfn_host.core.values.desired import Mismatch, PolicyConfig, Rejected
@@ -8,7 +11,9 @@ from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.report import Outcome
 from virtfn_host.core.values.steps import Blocked, Plan, pf_of
 from virtfn_operator.agent.found import Done, Found, families
+from virtfn_operator.agent.naming import Room
 from virtfn_operator.agent.not_offered import NOT_COMPARED, Offers
+from virtfn_operator.api.bounds import cut_text
 from virtfn_operator.api.conditions import FALSE, PREFLIGHT, READY, TRUE, UNKNOWN, Condition
 from virtfn_operator.api.node_state import NodeSpec
 from virtfn_operator.api.node_status import PolicyOutcome, State
@@ -18,6 +23,10 @@ Why = tuple[Reason, str, str | None]
 
 _NOT_WAITING = frozenset({Reason.DRIVER_MADE_OTHER, Reason.UNREADABLE})
 """Why a change is blocked where no holder is waited for: the machine failed, and a rollout must not go on."""
+
+CAUSES_ROOM = 800
+"""Bytes for the causes of what is given back. They begin the message, because an event has 1,000 bytes for all of it
+(`NOTE_LIMIT` in apiserver/events.py)."""
 
 
 def ready(
@@ -57,10 +66,17 @@ def _node_verdict(
 ) -> tuple[Reason, str]:
     if hindrance := halt(found):
         return hindrance
+    reason, text = _standing_of_node(found, done, changing, offers, in_turn=in_turn)
+    return reason, _given_back(found.plan) + text
+
+
+def _standing_of_node(
+    found: Found, done: Done, changing: Reason | None, offers: Offers, *, in_turn: bool
+) -> tuple[Reason, str]:
     if changing is Reason.DRIFTED and found.mismatches:
         return changing, _with_more(found.mismatches[0].message, len(found.mismatches)) + "; it is being repaired"
     if changing is not None:
-        return changing, f"{len(found.plan.steps)} steps to do{_given_back(found.plan)}"
+        return changing, f"{len(found.plan.steps)} steps to do"
     if lasting := offers.lasting:  # before what waits or failed: no pod gets any of these
         return Reason.NOT_OFFERED, _with_more(lasting[0].message, len(lasting))
     if failures := _failures(done):
@@ -68,14 +84,12 @@ def _node_verdict(
     if done.obstacle is not None:
         return done.obstacle.reason, done.obstacle.message
     if blocked := _held_up(found):
-        return _blocked_reason(found, blocked[0]), _with_more(blocked[0].message, len(blocked)) + _given_back(
-            found.plan
-        )
+        return _blocked_reason(found, blocked[0]), _with_more(blocked[0].message, len(blocked))
     if found.leaving and (in_turn or not found.plan.displaces):
         return _evicting(found, done, in_turn=in_turn)
     if found.plan.displaces:
         text = f"{len(found.plan.steps)} steps would disturb {len(found.plan.displaces)} VFs; other nodes go first"
-        return Reason.WAITING_FOR_TURN, text + _given_back(found.plan)
+        return Reason.WAITING_FOR_TURN, text
     if differs := found.mismatches:
         return differs[0].reason, _with_more(differs[0].message, len(differs))
     if found.plan.steps:
@@ -90,8 +104,7 @@ def _held_up(found: Found) -> list[Blocked]:
 
 def _evicting(found: Found, done: Done, *, in_turn: bool) -> tuple[Reason, str]:
     names = found.leaving.names
-    pods = f"pods {', '.join(names[:3])}" if names else "a pod that is being started"
-    pods += f" and {len(names) - 3} more" if len(names) > 3 else ""
+    pods = f"pods {_some(names)}" if names else "a pod that is being started"
     if in_turn and not found.leaving.functions <= done.withdrawn:
         text = "the kubelet still offers some of that to new pods; is the device plugin running?"
         return Reason.EVICTING, f"{pods} will be evicted from what is to be changed; {text}"
@@ -101,9 +114,21 @@ def _evicting(found: Found, done: Done, *, in_turn: bool) -> tuple[Reason, str]:
 
 
 def _given_back(plan: Plan) -> str:
-    """Why something is given back, as an event must say: the first cause and the number of the others; or nothing."""
-    causes = [f"{part.pf} is given back, all or in part: {part.cause}" for part in plan.pfs if part.cause is not None]
-    return f"; {_with_more(causes[0], len(causes))}" if causes else ""
+    """Why something is given back, for the beginning of a message: each cause with its PFs while there is room, and
+    the number of the others; or nothing."""
+    pfs: dict[str, list[str]] = defaultdict(list)
+    for part in plan.pfs:
+        if part.cause is not None:
+            pfs[part.cause].append(str(part.pf))
+    if not pfs:
+        return ""
+    texts = [
+        f"{_some(of)} {'is' if len(of) == 1 else 'are'} given back, all or in part: {cause}"
+        for cause, of in pfs.items()
+    ]
+    room = Room(CAUSES_ROOM)
+    told = [text for text in texts if room.takes(text)] or [cut_text(texts[0], CAUSES_ROOM)]
+    return f"{_with_more('; '.join(told), len(texts) - len(told) + 1)}; "
 
 
 def preflight(generation: int, found: Found) -> Condition:
@@ -236,6 +261,10 @@ def _blocked_reason(found: Found, blocked: Blocked) -> Reason:
 
 def _with_more(text: str, number: int) -> str:
     return text if number < 2 else f"{text} (and {number - 1} more)"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _condition(kind: str, status: str, reason: Reason, message: str, generation: int) -> Condition:

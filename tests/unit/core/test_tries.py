@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from inventories import a_pf, a_pod, a_policy, a_vf, an_inventory
 
+from virtfn_host.core.turn.claims import UNNOTED
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.turn.tries import FIRST, LIMIT, Judged, judged, pause_after, wish_of
@@ -210,6 +211,7 @@ def test_a_pf_that_is_given_back_waits_too() -> None:
     nothing = NodeConfig(policies=())
     waits = after(nothing, 2, number=made(2, ago=1.0), originals=(original,))
     assert waits.plan.steps == ()
+    assert [part.cause for part in waits.plan.pfs] == [UNNOTED]
     assert waits.due_in == FIRST - 1
     assert resizes(after(nothing, 2, number=made(2, ago=FIRST), originals=(original,))) == [0, 3]
 

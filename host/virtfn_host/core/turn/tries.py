@@ -212,5 +212,5 @@ def _without(asked: Plan, waits: Mapping[PciAddress, _Waits], wishes: Mapping[Pc
         part = parts.get(pf, PfPlan(pf=pf, steps=()))
         blocked = Blocked(device=pf, reason=wait.reason, message=wait.text, holders=(), displaces=part.displaces)
         notes = tuple(step for step in part.steps[:1] if isinstance(step, NoteClaims))
-        parts[pf] = PfPlan(pf=pf, steps=notes, blocked=(blocked, *part.blocked))
+        parts[pf] = PfPlan(pf=pf, steps=notes, blocked=(blocked, *part.blocked), cause=part.cause)
     return Plan(pfs=tuple(parts[pf] for pf in sorted(parts)))
