@@ -230,13 +230,14 @@ def _read_status(name: str, generation: int, spec: AskedSpec | None, status: Map
 
 
 def _displaced(value: object) -> Displaced | None:
-    if not isinstance(value, Mapping):
+    if value is None:
         return None
+    found = mapping(value)  # what is not an object names no pod, but it does not say that there are none
     pods = (
         DisplacedPod(**{field: text(item.get(field), 253) for field in ("device", "namespace", "name", "uid")})
-        for item in entries(value.get("pods"), EVICT_LIMIT)
+        for item in entries(found.get("pods"), EVICT_LIMIT)
     )
-    return Displaced(withdrawn=value.get("withdrawn") is True, pods=tuple(pods))
+    return Displaced(withdrawn=found.get("withdrawn") is True, pods=tuple(pods))
 
 
 def _outcome(item: Mapping[str, Any]) -> PolicyOutcome:

@@ -365,7 +365,7 @@ def _timed(found: Seat, moment: Moment) -> bool:
     note = found.kept
     if note is None:
         return False
-    rest, patience = turns.rest_of(note, moment.pause), moment.turn_timeout
+    rest, patience = turns.rest_of(note, found.state, moment.pause), moment.turn_timeout
     rests = note.gave_up is not None and (moment.clock - note.gave_up).total_seconds() < rest
     unheard = note.closes is not None and found.state.observed_generation < note.closes and not note.lost
     return rests or (unheard and (moment.clock - note.heard).total_seconds() < patience)

@@ -78,8 +78,10 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
     """
     state, body = seen.state, seen.body
     note = turns.read_note(body)
+    anew = _anew(state, config, moment.wires)
+    before = turns.rested(note) if note is not None and anew else note
     if not (seen.promised or state.has_turn):
-        kept = turns.settled(note, state) if note is not None and _quiet(state) else note
+        kept = turns.settled(before, state) if before is not None and _quiet(state) else before
         failed = _failed(kept, frozenset(), state, config, moment)
         kept = kept and turns.with_failure(kept, failed)
         turn = _turn(state, config, kept, moment, granted=False, settled=_quiet(state), failed=_names(failed))
@@ -95,7 +97,7 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
             gives_up=False,
         )
     failing = _failing(state, config)
-    kept = turns.heard(note, state, moment.clock, jumped=moment.jumped)
+    kept = turns.heard(before, state, moment.clock, jumped=moment.jumped)
     failed = _failed(kept, failing, state, config, moment)
     kept = turns.with_failure(kept, failed)
     # A node's word alone ends no pod: one of its policies must ask for it.
@@ -113,7 +115,10 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
     # any other, because a lasting failure must not delay the next one.
     left = state.disruptive or len(failing) == len(config.policies)
     goes_on = state.heard and bool(failing) and not _busy(state) and left
-    gives_up = given_up or (goes_on and not stays)
+    fails = goes_on and not stays
+    # The rest after a failure is as long whether pods are in the way, too, or not.
+    kept = turns.with_refusal(kept, moment.clock, refused=False) if fails else kept
+    gives_up = given_up or fails
     turn = _turn(
         state,
         config,
@@ -135,25 +140,24 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
         kept=kept,
         turn=turn,
         evicting=out,
-        gives_up=gives_up,
+        gives_up=gives_up and not anew,
     )
 
 
 def _turn(
     state: NodeState, config: NodeConfig, note: turns.Note | None, moment: Moment, *, granted: bool, **more: Any
 ) -> Turn:
-    same = state.spec is not None and list(state.spec.policies) == [moment.wires.of(p) for p in config.policies]
     cordoned = state.name in moment.facts.cordoned
     return Turn(
         node=state.name,
         policies=tuple(policy.name for policy in config.policies),
         granted=granted,
-        wants=state.heard and state.disruptive and same,
+        wants=state.heard and state.disruptive and _same(state, config, moment.wires),
         pending=_pending(state, config) if more.get("failed") else frozenset(),
         last=turns.last(note),
         unknown=state.garbled,
         closing=not granted and note is not None and turns.is_closing(note, state, moment.clock, moment.turn_timeout),
-        barred=cordoned or (note is not None and turns.rests(note, moment.clock, moment.pause)),
+        barred=cordoned or (note is not None and turns.rests(note, state, moment.clock, moment.pause)),
         **more,
     )
 
@@ -209,6 +213,19 @@ def _brings(state: NodeState, config: NodeConfig, wires: Wires) -> frozenset[str
     return frozenset(p.name for p in config.policies if asked is None or asked.entry(p.uid) != wires.of(p))
 
 
+def _same(state: NodeState, config: NodeConfig, wires: Wires) -> bool:
+    """Whether the node is asked already what it should be."""
+    return state.spec is not None and list(state.spec.policies) == [wires.of(p) for p in config.policies]
+
+
+def _anew(state: NodeState, config: NodeConfig, wires: Wires) -> bool:
+    """Whether an earlier turn says nothing about the next one: the node is to be asked for something else, or it is
+    well."""
+    if not _same(state, config, wires):
+        return bool(config.policies)  # none: maybe what it is asked cannot be read, and nothing is written
+    return state.heard and state.displaced is None and not _pending(state, config)
+
+
 def _makes_way(state: NodeState, brings: Set[str], facts: Facts) -> bool:
     """Whether a node was cordoned that waits for pods or would begin something else: what an administrator does there
     comes first."""
@@ -248,12 +265,15 @@ def said(seat: Seat, moment: Moment, *, granted: bool) -> WaitsFor | None:
     if granted:
         refused = seat.kept is not None and seat.kept.refused is not None
         return (State.BLOCKED, Reason.EVICTION_BLOCKED, AGAIN) if refused else None
-    if seat.note is None or not turns.rests(seat.note, moment.clock, moment.pause):
+    if seat.kept is None or not turns.rests(seat.kept, seat.state, moment.clock, moment.pause):
         return None
-    again = f"it has another turn {turns.rest_of(seat.note, moment.pause) / 60:.0f} minutes after the last one"
+    rest = turns.rest_of(seat.kept, seat.state, moment.pause)
+    again = f"it has another turn {rest / 60:.0f} minutes after the last one"
     if waits:
         why = moment.facts.refusals.get(seat.state.name, "the pods that hold what is to be changed did not end")
         return State.BLOCKED, Reason.EVICTION_BLOCKED, f"{why}; everything is offered to pods again, and {again}"
+    if turns.pods_gone(seat.kept, seat.state):
+        return State.CHANGING, Reason.WAITING_FOR_TURN, f"pods were in the way in its last turn; {again}"
     if len(seat.config.policies) == 1:
         return State.FAILED, Reason.WAITING_FOR_TURN, f"it failed in its turn; {again}"
     # Which of them failed, each says itself; one that only shares the node has not.

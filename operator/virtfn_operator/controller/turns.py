@@ -11,7 +11,9 @@ ends when nothing is changing any more, and the note keeps the failure (`failed=
 so its silence begins when that is over. One on which nothing goes on, because all waits for holders or failed, and one
 that always reports something new, loses its turn after `MOST` timeouts: it may be dead, or lie. A node whose evictions
 are refused gives its turn up after `GRACE` seconds and rests for `PAUSE`. So does one that lost its turn while it
-waited for pods, and, at once, one that failed where the others are to go on.
+waited for pods, and, at once, one that failed where the others are to go on. The rest ends with an edit, and when the
+node is well. Each rest in a row is longer; but when the pods are gone, it is as long as the first one. It does not end
+then, because a node whose pods come and go would have a turn each time.
 
 A note stays when its turn has ended, with the number of that turn. Turns are counted over all nodes in the order in
 which they end, so that the node with the most recent turn waits for all others. Numbers are used because clocks jump.
@@ -88,7 +90,7 @@ class Note:
     failed: frozenset[str] = frozenset()
     """The marks (`mark`) of policies that failed in a turn and stop their rollout; `EVERY` stands for all."""
     refused: datetime | None = None
-    """Since when evictions do not go on in this turn; None: they do."""
+    """Since when evictions do not go on in this turn; None: they do. It stays where the turn ended for that alone."""
     gave_up: datetime | None = None
     """When the turn ended before its work was done: pods were not evicted or did not end, or the node failed and others
     go on."""
@@ -209,7 +211,7 @@ def taken(note: Note, state: NodeState, now: datetime, number: int) -> Note:
     note = replace(note, lost=now, word=state.word, number=number, refused=None)
     if state.displaced is None or not state.displaced.withdrawn:
         return note
-    return replace(note, gave_up=now, times=min(note.times + 1, MOST_TIMES))
+    return replace(note, refused=now, gave_up=now, times=min(note.times + 1, MOST_TIMES))
 
 
 def ended(note: Note, number: int, *, now: datetime, closes: int, gave_up: bool = False) -> Note:
@@ -224,8 +226,8 @@ def ended(note: Note, number: int, *, now: datetime, closes: int, gave_up: bool 
     """
     if note.over:
         return note
-    stopped, times = (now, min(note.times + 1, MOST_TIMES)) if gave_up else (None, 0)
-    return replace(note, heard=now, number=number, closes=closes, refused=None, gave_up=stopped, times=times)
+    refused, stopped, times = (note.refused, now, min(note.times + 1, MOST_TIMES)) if gave_up else (None, None, 0)
+    return replace(note, heard=now, number=number, closes=closes, refused=refused, gave_up=stopped, times=times)
 
 
 def is_closing(note: Note, state: NodeState, now: datetime, timeout: float) -> bool:
@@ -296,16 +298,26 @@ def gives_up(note: Note, now: datetime, grace: float) -> bool:
     return note.refused is not None and (now - max(note.refused, note.heard)).total_seconds() >= grace
 
 
-def rest_of(note: Note, pause: float) -> float:
+def rested(note: Note) -> Note:
+    """Return the note of a node whose rest has lost its cause: the next one is a first one again."""
+    return replace(note, gave_up=None, times=0)
+
+
+def pods_gone(note: Note, state: NodeState) -> bool:
+    """Whether a turn ended because of pods alone that are not in the way any more."""
+    return note.over and note.refused is not None and state.displaced is None
+
+
+def rest_of(note: Note, state: NodeState, pause: float) -> float:
     """Return the seconds without a turn after one that ended before its work was done: twice as many each time."""
-    return pause * 2.0 ** max(0, note.times - 1)
+    return pause if pods_gone(note, state) else pause * 2.0 ** max(0, note.times - 1)
 
 
-def rests(note: Note, now: datetime, pause: float) -> bool:
+def rests(note: Note, state: NodeState, now: datetime, pause: float) -> bool:
     """Whether a turn that ended before its work was done was so short a time ago that no other one is given yet."""
     if not note.over or note.gave_up is None:
         return False
-    return 0.0 <= (now - note.gave_up).total_seconds() < rest_of(note, pause)
+    return 0.0 <= (now - note.gave_up).total_seconds() < rest_of(note, state, pause)
 
 
 def settled(note: Note, state: NodeState) -> Note:
