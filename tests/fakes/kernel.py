@@ -298,7 +298,7 @@ class FakeKernel:
             for index, vf in enumerate(vfs):
                 (self.devices / str(pf) / f"virtfn{index}").unlink()
                 self._remove(vf)
-        for index in range(number):
+        for index in range(len(self._vfs(pf)), number):
             vf = PciAddress(pf.domain, pf.bus, 0x10 + index // 4, index % 4 * 2)
             self._add(vf, VF_IDS, "0x020000")
             (self.devices / str(pf) / f"virtfn{index}").symlink_to(f"../{vf}")

@@ -157,9 +157,58 @@ def test_what_came_is_used_while_a_pod_holds_it() -> None:
     assert len(found.notes) == 1
 
 
-@pytest.mark.parametrize("now_there", [1, 3, 5])
-def test_a_number_that_another_program_set_is_repaired(now_there: int) -> None:
-    assert resizes(after(asking(2, ("x", (0, 1))), now_there, number=made(7))) == [0, 2]
+CHANGED = [
+    (4, ("x", (0, 3)), 2, 3),  # a driver that makes them one by one
+    (4, ("x", (0, 3)), 3, 1),
+    (7, ("x", (0, 6)), 3, 6),
+    (4, ("x", None), 7, 0),  # a card that is reset after each try
+    (4, ("x", (0, 3)), 3, 0),
+    (1, ("x", (0,)), 7, 0),
+    (2, ("x", (0, 1)), 7, 1),
+]
+
+
+@pytest.mark.parametrize("times", [1, 2, 9])
+@pytest.mark.parametrize(("count", "pool", "came", "now_there"), CHANGED)
+def test_a_number_that_changes_before_it_is_due_ends_no_pause(
+    count: int, pool: tuple[str, tuple[int, ...] | None], came: int, now_there: int, times: int
+) -> None:
+    config, pause = asking(count, pool), pause_after(times)
+    waits = after(config, now_there, number=made(came, ago=pause - 1, times=times))
+    assert waits.plan.steps == ()
+    assert f"the driver made {came}; there are {now_there} now; tried" in waits.plan.blocked[0].message
+    assert waits.due_in == 1.0
+    assert waits.desired.pfs[0].vfs == ()
+    due = after(config, now_there, number=made(came, ago=pause, times=times))
+    assert resizes(due) == ([0, count] if now_there else [count])
+    assert due.plan.blocked == ()
+
+
+@pytest.mark.parametrize(("came", "now_there"), [(7, 4), (7, 5), (5, 7), (0, 4), (1, 5), (3, 7)])
+def test_a_number_that_changed_to_what_is_enough_is_used_until_it_is_due(came: int, now_there: int) -> None:
+    config = asking(6, ("x", (0, 3)))
+    waits = after(config, now_there, number=made(came, ago=FIRST - 1))
+    assert resizes(waits) == []
+    assert f"the driver made {came}; there are {now_there} now; VF 0,3 of these are used" in waits.notes[0].message
+    assert waits.due_in == 1.0
+    assert resizes(after(config, now_there, number=made(came, ago=FIRST))) == [0, 6]
+
+
+@pytest.mark.parametrize("came", [0, 1, 3, 7])
+def test_as_many_as_asked_are_taken_over_at_once(came: int) -> None:
+    found = after(asking(4, ("x", (0, 3))), 4, number=made(came, ago=1, times=9))
+    assert (found.plan.blocked, found.notes) == ((), ())
+    assert [vf.index for vf in found.desired.pfs[0].vfs] == [0, 3]
+    assert resizes(found) == []
+
+
+@pytest.mark.parametrize(("came", "now_there"), [(2, 4), (7, 5)])
+def test_a_policy_without_its_vfs_is_told_of_the_number_that_is_there_now(came: int, now_there: int) -> None:
+    asked = {name: asking(6, (name, indexes)).policies for name, indexes in (("first", (0, 1)), ("second", (2, 5)))}
+    both = tuple(replace(policy, name=name, uid=name) for name, (policy,) in asked.items())
+    found = after(NodeConfig(policies=both), now_there, number=made(came, ago=1))
+    assert [refused.policy for refused in found.rejected] == ["second"]
+    assert f"there are {now_there} now; so VF 5 of this policy are missing" in found.rejected[0].message
 
 
 @pytest.mark.parametrize("now_there", [3, 5, 7])

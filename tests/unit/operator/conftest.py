@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
+from clocked_node import Clocked
 from host_in_memory import HostInMemory
 from kernel import FakeKernel
 from memory import folder_in_memory
@@ -25,6 +26,7 @@ from virtfn_host.core.values.model import Observation, Original, Pf
 from virtfn_host.core.values.offered import Ledger, PoolSet
 from virtfn_host.core.values.report import Outcome, Report, StepResult
 from virtfn_host.core.values.steps import Plan, Step
+from virtfn_host.linux.act import made
 from virtfn_host.linux.act.machine import look_at
 from virtfn_host.process.client import HostUnreachable
 from virtfn_host.process.protocol import PLAIN, Look
@@ -292,3 +294,9 @@ def fake_node() -> Iterator[type[FakeNode]]:
     yield FakeNode
     while FakeNode.made:
         FakeNode.made.pop().close()
+
+
+@pytest.fixture
+def clocked(fake_node: type[FakeNode], monkeypatch: pytest.MonkeyPatch) -> Clocked:
+    monkeypatch.setattr(made, "QUIET", 0.0)
+    return Clocked(fake_node())

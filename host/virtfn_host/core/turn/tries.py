@@ -3,8 +3,9 @@
 The rules (docs/decisions/0024). A result other than asked is used if a policy can be carried out with it: all indexes
 that its pools name are there, and one at least of each other pool. Then the number of VFs stays as it is. Otherwise
 nothing of the policy is offered on this PF, and the PF waits: a minute after the first try, twice as long after each
-further one, an hour at most. A destructive step is in no plan any more after it was carried out `MOST` times. All this
-ends when policy, card, PF or boot changes: then there are no tries for the wish.
+further one, an hour at most. The VFs that are there now are judged: what comes or goes between two tries ends no pause,
+unless there are as many as asked then. A destructive step is in no plan any more after it was carried out `MOST` times.
+All this ends when policy, card, PF or boot changes: then there are no tries for the wish.
 """
 
 import hashlib
@@ -87,7 +88,8 @@ def judged(config: NodeConfig, seen: Observation, desired: Desired, in_use: InUs
     for part in asked.pfs:
         if part.pf not in waits and (wait := _waits(part, tried.get(part.pf), seen.tries_error, now)) is not None:
             waits[part.pf] = wait
-    due = [wait.due for wait in waits.values() if wait.due is not None]
+    dues = [wait.due for wait in waits.values()] + [it.due for it in used.values()]
+    due = [at for at in dues if at is not None]
     return Judged(
         desired=desired,
         plan=_without(asked, waits, wishes),
@@ -117,24 +119,27 @@ class _Came:
     waits: _Waits | None = None
     rejected: tuple[Rejected, ...] = ()
     note: Mismatch | None = None
+    due: float | None = None
+    """When it is tried again although it is used; None: not at all."""
 
 
 def _came(
     config: NodeConfig, seen: Observation, wanted: DesiredPf, tried: Tried, asked: Plan, now: float
 ) -> _Came | None:
-    """Return how a PF goes on with the VFs that came; None where their number is as asked, or is asked for again."""
+    """Return how a PF goes on with the VFs that are there; None where as many are as asked, or are asked for again."""
     pf, part, other = seen.inventory.pf(wanted.address), asked.pf(wanted.address), tried.number
     if pf is None or part is None or other is None or wanted.num_vfs in (None, pf.num_vfs):
         return None
     spent = _spent(part, tried)
-    if pf.num_vfs != other.num_vfs and not spent:
-        return None  # changed by another program: that is repaired, and then judged anew
+    due = None if spent else other.at + pause_after(other.times)
+    changed = pf.num_vfs != other.num_vfs
+    if changed:  # by a slow driver, a reset of the card, or another program: that does not end the pause
+        other = replace(other, text=f"{other.text}; there are {pf.num_vfs} now", num_vfs=pf.num_vfs)
     claims = [policy for policy in config.policies if policy.name in wanted.policies]
     served = {policy.name for policy in claims if _is_enough(policy, wanted, pf.num_vfs)}
+    if (changed or not served) and due is not None and now >= due:
+        return None
     if not served:
-        due = None if spent else other.at + pause_after(other.times)
-        if due is not None and now >= due:
-            return None
         text = _spent_text(other) if spent else _pause_text(other)
         kept = replace(wanted, num_vfs=None, vfs=()) if wanted.policies else wanted
         return _Came(desired=kept, waits=_Waits(reason=Reason.DRIVER_MADE_OTHER, text=text, due=due))
@@ -145,6 +150,7 @@ def _came(
         desired=replace(wanted, num_vfs=None, vfs=vfs),
         rejected=tuple(_refusal(policy, wanted, other) for policy in claims if policy.name not in served),
         note=Mismatch(device=str(wanted.address), reason=Reason.DRIVER_MADE_OTHER, message=text),
+        due=due if changed else None,
     )
 
 
