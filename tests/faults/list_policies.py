@@ -95,11 +95,11 @@ def one_of_the_other(node: FaultyNode) -> Sequence[Policy]:
 
 
 def pf_whole(node: FaultyNode) -> Sequence[Policy]:
-    return (fast(node), whole("card", {"address": str(node.pf)}))
+    return (fast(node), whole("whole-card", {"address": str(node.pf)}))
 
 
 def other_whole(node: FaultyNode) -> Sequence[Policy]:
-    return (fast(node), whole("card", {"address": str(node.other)}))
+    return (fast(node), whole("whole-card", {"address": str(node.other)}))
 
 
 def nobody(node: FaultyNode) -> Sequence[Policy]:

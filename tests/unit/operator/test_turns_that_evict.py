@@ -296,7 +296,7 @@ def test_a_paused_rollout_gives_no_turn_and_says_so(value: str) -> None:
     fleet.policy["metadata"]["annotations"] = {"virtfn.dev/paused": value}
     fleet.look()
     assert fleet.turns == []
-    assert fleet.policy["status"]["rollout"] == {"turns": [], "waiting": 2, "next": ["a", "b"], "paused": True}
+    assert fleet.policy["status"]["rollout"] == {"waiting": 2, "next": ["a", "b"], "paused": True}
     assert "position 1 of 2; the rollout is paused" in fleet.ready[1]
     fleet.policy["metadata"]["annotations"] = {"virtfn.dev/paused": "false"}
     fleet.look()

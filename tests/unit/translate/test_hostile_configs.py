@@ -93,9 +93,9 @@ def test_what_is_no_configuration_of_the_plugin_is_refused(document: dict[str, A
 @pytest.mark.parametrize(
     ("documents", "why"),
     [
-        ([], "want objects of kind SriovNetworkNodePolicy"),
+        ([], "and kind SriovNetworkNodePolicy, "),
         ([{}], "this is an object of 0 fields, of no kind"),
-        ([{"kind": "List", "items": []}], "want objects of kind SriovNetworkNodePolicy"),
+        ([{"kind": "List", "items": []}], "and kind SriovNetworkNodePolicy, "),
         ([{"kind": "SriovNetworkNodePolicy", "apiVersion": "v1"}], "this is SriovNetworkNodePolicy"),
         ([sno_policy("p", nicSelector={"pfNames": ["a"]})] * 2, "SriovNetworkNodePolicy p is there twice"),
         ([sno_object("SriovNetwork", "n", {"resourceName": "r"})] * 2, "SriovNetwork n is there twice"),
