@@ -10,6 +10,7 @@ from kernel import FakeKernel
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause
 from virtfn_host.core.values.model import Observation, Preflight
+from virtfn_host.core.values.parts import Part
 from virtfn_host.core.values.strict_json import parse_json
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.look.surroundings import modalias, read_aliases, read_function, read_surroundings
@@ -170,7 +171,7 @@ def test_a_netdev_of_a_vf_whose_name_is_no_text_costs_that_vf_only(name: str, ke
     pf = found.inventory.pf(PF)
     assert pf is not None
     assert [(vf.index, len(vf.netdevs)) for vf in pf.vfs] == [(0, 1), (1, 0), (2, 1)]
-    assert {lost.device for lost in found.inventory.unreadable} == {pf.vfs[1].address}
+    assert [(lost.device, lost.part) for lost in found.inventory.unreadable] == [(pf.vfs[1].address, Part.NETDEV)]
     assert found.evidence.of(pf.vfs[1].address)
     assert the_other_is_whole(found)
 

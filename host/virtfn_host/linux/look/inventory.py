@@ -100,11 +100,15 @@ class _Look:
         self.unreadable.append(Unreadable(device=device, path=error.path, error=error.answer))
 
     def netdevs(self, vf: PciAddress) -> tuple[str, ...]:
-        """Read the netdevs of a VF; none if they are unknown: a pod may give its own a name that is no text."""
+        """Read the netdevs of a VF; none if they are unknown.
+
+        A pod may give the one that it holds a name that is no text. That must not hold up the PF and its other VFs, so
+        it is only a part that is not known: the VF itself is in use and not usable (`checks/healthy.py`).
+        """
         try:
             return vf_netdevs(self.sysfs, vf)
         except SysfsReadError as error:
-            self.lose(vf, error)
+            self.unreadable.append(Unreadable(device=vf, path=error.path, error=error.answer, part=Part.NETDEV))
             return ()
 
     def links(self, pf: Pf) -> Pf:

@@ -40,7 +40,9 @@ def lacks(sysfs: OneLook, function: Function, unreadable: list[Unreadable]) -> t
         try:
             found.append(read())
         except SysfsReadError as error:
-            unreadable.append(Unreadable(device=function.address, path=error.path, error=error.answer, part=part))
+            lost = Unreadable(device=function.address, path=error.path, error=error.answer, part=part)
+            if lost not in unreadable:  # of a VF's netdev the inventory knows already
+                unreadable.append(lost)
     return tuple(part for part in found if part is not None)
 
 
