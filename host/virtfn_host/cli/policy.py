@@ -12,7 +12,7 @@ from virtfn_host.core.turn.policy import API_VERSION, PolicyError, policy_config
 from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.desired import PolicyConfig, Rejected
 from virtfn_host.core.values.identity import Claim
-from virtfn_host.core.values.names import MAX_NAME, is_object_name
+from virtfn_host.core.values.resource_names import MAX_NAME, is_object_name
 from virtfn_host.core.values.strict_json import DEPTH_LIMIT, NotJsonError, clipped, parse_json
 
 LIMIT = 1 << 20

@@ -31,6 +31,7 @@ SAME_STORY = 3600.0
 
 STORIES = 4096
 """Posted transitions that are remembered."""
+
 logger = logging.getLogger(__name__)
 
 

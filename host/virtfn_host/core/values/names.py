@@ -184,15 +184,6 @@ def label(text: str) -> str:
     return text
 
 
-def is_object_name(text: str) -> bool:
-    """Return whether the API server would take this as an object's name: a DNS subdomain (RFC 1123)."""
-    return len(text) <= MAX_NAME and _OBJECT.fullmatch(text) is not None
-
-
-_OBJECT = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-MAX_NAME = 253
-"""Characters of an object's name."""
-
 LABEL = 255
 """Characters of a label; names of Kubernetes have at most 253."""
 

@@ -21,6 +21,8 @@ Domains = frozenset[str]
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _DOMAIN_LIMIT = 244
+MAX_NAME = 253
+"""Characters of an object's name."""
 _NO_SHELL = re.compile(r"[^A-Z0-9_]")
 
 _KUBERNETES_OWN = re.compile(
@@ -103,7 +105,16 @@ def checked_domains(domains: Iterable[str], path: str) -> Domains:
 
 def is_domain(text: str) -> bool:
     """Return whether this is a lower-case DNS subdomain, as Kubernetes checks it, and short enough for the kubelet."""
-    return 0 < len(text) <= _DOMAIN_LIMIT and all(_LABEL.fullmatch(label) for label in text.split("."))
+    return _is_subdomain(text, _DOMAIN_LIMIT)
+
+
+def is_object_name(text: str) -> bool:
+    """Return whether the API server would take this as an object's name: a DNS subdomain (RFC 1123)."""
+    return _is_subdomain(text, MAX_NAME)
+
+
+def _is_subdomain(text: str, most: int) -> bool:
+    return 0 < len(text) <= most and all(_LABEL.fullmatch(label) for label in text.split("."))
 
 
 def is_reserved(domain: str) -> bool:
