@@ -137,6 +137,16 @@ def test_netlink_and_sysfs_tell_one_ifindex(lab: Lab, netlink: Netlink) -> None:
     assert netlink.links(lab.netdev(lab.pf)).ifindex == netlink.mtu(lab.netdev(lab.pf)).ifindex == lab.ifindex(lab.pf)
 
 
+def test_a_netdev_is_told_by_its_name_or_its_ifindex(lab: Lab, netlink: Netlink) -> None:
+    lab.make(lab.pf, 2)
+    name, ifindex = lab.netdev(lab.pf), lab.ifindex(lab.pf)
+    assert netlink.links(ifindex) == netlink.links(name)
+    assert netlink.mtu(ifindex) == netlink.mtu(name)
+    for ask in (netlink.links, netlink.mtu):
+        with pytest.raises(NetlinkRefusedError):
+            ask(NO_IFINDEX)
+
+
 def test_a_mac_that_a_vfs_driver_made_up_counts_as_none(lab: Lab, netlink: Netlink) -> None:
     lab.machine.modules.load("igbvf", 30)
     lab.make(lab.pf, 1, autoprobe=True)

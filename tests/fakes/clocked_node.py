@@ -37,14 +37,15 @@ class Clocked:
         ]
         self.policies(("fast", count, offers))
 
-    def policies(self, *policies: tuple[str, int, list[dict[str, Any]]]) -> None:
+    def policies(self, *policies: tuple[str, int, list[dict[str, Any]]], mtu: int | None = None) -> None:
         self.generation += 1
+        further = {} if mtu is None else {"mtu": mtu}
         found = [
             policy_config(
                 name=name,
                 uid=name,
                 generation=self.generation,
-                spec={"devices": [{"vendor": "8086"}], "virtualFunctions": {"count": count, "pools": pools}},
+                spec={"devices": [{"vendor": "8086"}], "virtualFunctions": {"count": count, "pools": pools, **further}},
             )
             for name, count, pools in policies
         ]

@@ -125,6 +125,7 @@ def kinds(folder: Path) -> tuple[Kind, ...]:
         repeats=(Repeat(kind=Destruction.RESIZE, index=None, times=1),),
         number=Other(text="asked for 8, the driver made 16", times=2, at=1234.5, num_vfs=16),
         binding=Other(text="asked for vfio-pci, it is igbvf", times=1, at=1235.5),
+        setting=Other(text="asked for mtu 9000, eth1 shows mtu 4000", times=1, at=1236.5),
     )
     return (
         _kind("pool file", folder / "pools.json", pools, poolfile.write, poolfile.read),

@@ -58,7 +58,7 @@ class FakeNetlink(Netlink):
         super().__init__(kernel.root / "proc")
         self._kernel = kernel
 
-    def links(self, netdev: str) -> PfLinks:
+    def links(self, netdev: str | int) -> PfLinks:
         """See Netlink."""
         folder = self._netdev(netdev)
         vfs = self._vfs(folder)
@@ -96,10 +96,11 @@ class FakeNetlink(Netlink):
             raise NetlinkRefusedError(errno.EOPNOTSUPP)
         if setting.mac is not None:
             self._kernel.made_up.discard(vf)
-        given = {f.name: getattr(setting, f.name) for f in fields(setting) if getattr(setting, f.name) is not None}
+        made = self._kernel.instead.link(setting)
+        given = {f.name: getattr(made, f.name) for f in fields(made) if getattr(made, f.name) is not None}
         self._kernel.links[vf] = replace(self._kernel.links.get(vf, NEW_LINK), **given)
 
-    def mtu(self, netdev: str) -> ShownMtu:
+    def mtu(self, netdev: str | int) -> ShownMtu:
         """See Netlink."""
         folder = self._netdev(netdev)
         now = int((folder / "mtu").read_text())
@@ -111,9 +112,12 @@ class FakeNetlink(Netlink):
         self._kernel.begins(f"rtnetlink/{folder.name}/mtu", str(value))
         if not LEAST_MTU <= value <= MOST_MTU:
             raise NetlinkRefusedError(errno.EINVAL)
-        (folder / "mtu").write_text(f"{value}\n")
+        made = self._kernel.instead.mtu(value, int((folder / "mtu").read_text()))
+        (folder / "mtu").write_text(f"{made}\n")
 
-    def _netdev(self, name: str) -> Path:
+    def _netdev(self, name: str | int) -> Path:
+        if isinstance(name, int):
+            return self._of(name)
         for device in os.listdir(self._kernel.devices):
             if os.path.exists(folder := f"{self._kernel.devices}/{device}/net/{name}"):
                 return Path(folder)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import VfLink
 
 Makes = Callable[[int, int], int]
 """The number of VFs that a driver makes: of the number asked for, which is not 0, and of sriov_totalvfs."""
@@ -24,6 +25,10 @@ class OtherResults:
         """The driver on which a function is after each bind; None: on none."""
         self.deaf: set[PciAddress] = set()
         """Functions that keep the override that they have."""
+        self.link: Callable[[VfLink], VfLink] = lambda asked: asked
+        """The link settings that a VF has of those that are set; empty: it keeps what it has."""
+        self.mtu: Callable[[int, int], int] = lambda asked, now: asked
+        """The MTU that a netdev has: of the one that is set, and of the one that it had."""
 
     def number(self, pf: PciAddress, asked: int, total: int) -> int:
         """Return the number of VFs that a write makes."""

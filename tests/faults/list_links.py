@@ -1,4 +1,4 @@
-"""Faults of links: settings that a PF cannot give its VFs (13.12)."""
+"""Faults of links: settings that a PF cannot give its VFs (13.12), or accepts and does not make (13.10)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import outside
 from fault import Asked, Fault, Policy, and_other, the_same
 from faulty_node import FaultyNode
 
+from virtfn_host.core.values.model import VfLink
 from virtfn_host.core.values.reasons import Reason
 
 
@@ -29,6 +30,24 @@ def with_mtu(mtu: int) -> Asked:
 
     return asked
 
+
+@contextmanager
+def settings_are_dropped(node: FaultyNode) -> Iterator[None]:
+    assert node.fake is not None
+    node.fake.instead.link = lambda _: VfLink()
+    yield
+    node.fake.instead.link = lambda asked: asked
+
+
+@contextmanager
+def mtu_is_cut(node: FaultyNode) -> Iterator[None]:
+    assert node.fake is not None
+    node.fake.instead.mtu = lambda asked, _: min(asked, 4000)
+    yield
+    node.fake.instead.mtu = lambda asked, _: asked
+
+
+IN_SILENCE = "no emulated driver accepts a setting that it does not make"
 
 FAULTS = (
     Fault(
@@ -69,6 +88,28 @@ FAULTS = (
         words=("apply",),
         reason=Reason.LINK_SETTING_REFUSED,
         message=r"^{other}: set mtu 9217: ip link set \w+ mtu 9217: .* \(EINVAL\); \w+ takes 68 to 9216, ask for",
+    ),
+    Fault(
+        name="the driver accepts a link setting and does not make it",
+        section="13.10",
+        provoke=settings_are_dropped,
+        asked=and_other(count=1, driver="vfio-pci", link={"vlan": 100}),
+        after=the_same,
+        words=("apply",),
+        reason=Reason.DRIVER_MADE_OTHER,
+        message=r"^VF 0 of {other}.*: asked for vlan 100 qos 0, \w+ vf 0 shows vlan 0 qos 0 though the kernel accepted",
+        fake_only=IN_SILENCE,
+    ),
+    Fault(
+        name="the card accepts an MTU and takes a smaller one",
+        section="13.10",
+        provoke=mtu_is_cut,
+        asked=with_mtu(9000),
+        after=the_same,
+        words=("apply",),
+        reason=Reason.DRIVER_MADE_OTHER,
+        message=r"^{other}: set mtu 9000: asked for mtu 9000, \w+ shows mtu 4000 though the kernel accepted",
+        fake_only=IN_SILENCE,
     ),
     Fault(
         name="an MTU is asked for of a PF that the machine needs",

@@ -8,6 +8,7 @@
     +-- SettleTimeoutError    the kernel did not show the result of a step in time
     +-- StuckError            a write missed its deadline and is still in the kernel
     +-- DriverMadeOtherError  a write succeeded with another result
+    |   +-- SettingMadeOtherError a link setting or an MTU was accepted, and is another one
     +-- TriedEnoughError      a destructive step was carried out often enough for one wish
     +-- TriesUnreadableError  it is not known how often a destructive step was carried out
     +-- BindFailedError       a driver refused a function
@@ -102,6 +103,10 @@ class DriverMadeOtherError(HostError):
         """`num_vfs`: the number of VFs that there are, where that is the result."""
         super().__init__(message)
         self.num_vfs = num_vfs
+
+
+class SettingMadeOtherError(DriverMadeOtherError):
+    """The kernel accepted a link setting or an MTU, and shows another one. No other step of its PF is held up."""
 
 
 class TriedEnoughError(HostError):

@@ -34,12 +34,12 @@ class Renaming(FakeNetlink):
         super().__init__(kernel)
         self.rename, self.before = rename, before
 
-    def links(self, netdev: str) -> PfLinks:
+    def links(self, netdev: str | int) -> PfLinks:
         """See Netlink."""
         self._rename(self.before)
         return super().links(netdev)
 
-    def mtu(self, netdev: str) -> ShownMtu:
+    def mtu(self, netdev: str | int) -> ShownMtu:
         """See Netlink."""
         self._rename(self.before)
         return super().mtu(netdev)

@@ -5,7 +5,8 @@ that its pools name are there, and one at least of each other pool. Then the num
 nothing of the policy is offered on this PF, and the PF waits: a minute after the first try, twice as long after each
 further one, an hour at most. The VFs that are there now are judged: what comes or goes between two tries ends no pause,
 unless there are as many as asked then. A destructive step is in no plan any more after it was carried out `MOST` times.
-All this ends when policy, card, PF or boot changes: then there are no tries for the wish.
+A link setting or MTU that is not as asked makes only the settings of its PF wait, with the same pauses. All this ends
+when policy, card, PF or boot changes: then there are no tries for the wish.
 """
 
 import hashlib
@@ -19,7 +20,18 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import Desired, DesiredPf, Mismatch, NodeConfig, PolicyConfig, Rejected
 from virtfn_host.core.values.model import InUse, Observation
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import Blocked, NoteClaims, PfPlan, Plan, SetNumVfs, Step, Unbind
+from virtfn_host.core.values.steps import (
+    Blocked,
+    Forget,
+    NoteClaims,
+    PfPlan,
+    Plan,
+    SetLink,
+    SetMtu,
+    SetNumVfs,
+    Step,
+    Unbind,
+)
 from virtfn_host.core.values.tries import MOST, Destruction, Other, Tried
 
 FIRST, LIMIT = 60.0, 3600.0
@@ -88,11 +100,12 @@ def judged(config: NodeConfig, seen: Observation, desired: Desired, in_use: InUs
     for part in asked.pfs:
         if part.pf not in waits and (wait := _waits(part, tried.get(part.pf), seen.tries_error, now)) is not None:
             waits[part.pf] = wait
-    dues = [wait.due for wait in waits.values()] + [it.due for it in used.values()]
+    settings = {part.pf: wait for part in asked.pfs if (wait := _settings_wait(part, tried.get(part.pf), now))}
+    dues = [wait.due for wait in (*waits.values(), *settings.values())] + [it.due for it in used.values()]
     due = [at for at in dues if at is not None]
     return Judged(
         desired=desired,
-        plan=_without(asked, waits, wishes),
+        plan=_without(_without_settings(asked, settings), waits, wishes),
         rejected=tuple(refusal for it in used.values() for refusal in it.rejected),
         notes=tuple(it.note for it in used.values() if it.note is not None),
         due_in=min(due) - now if due else None,
@@ -191,6 +204,29 @@ def _waits(part: PfPlan, tried: Tried | None, unknown: str | None, now: float) -
     if tried.binding is None or now >= (due := tried.binding.at + pause_after(tried.binding.times)):
         return None
     return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=_pause_text(tried.binding), due=due)
+
+
+def _settings_wait(part: PfPlan, tried: Tried | None, now: float) -> _Waits | None:
+    """Return why the link settings and MTUs of a PF are not set now; None where they are, or there are none to set."""
+    other = None if tried is None else tried.setting
+    if other is None or not any(isinstance(step, _SETTINGS) for step in part.steps):
+        return None
+    due = other.at + pause_after(other.times)
+    return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=_pause_text(other), due=due) if now < due else None
+
+
+_SETTINGS = SetLink | SetMtu
+
+
+def _without_settings(asked: Plan, waits: Mapping[PciAddress, _Waits]) -> Plan:
+    """Return the plan without the settings that wait. Nor is a PF forgotten that lacks some of its own."""
+    return Plan(pfs=tuple(_settings_left(part, waits[part.pf]) if part.pf in waits else part for part in asked.pfs))
+
+
+def _settings_left(part: PfPlan, wait: _Waits) -> PfPlan:
+    steps = tuple(step for step in part.steps if not isinstance(step, _SETTINGS | Forget))
+    blocked = Blocked(device=part.pf, reason=wait.reason, message=wait.text, holders=(), only_links=True)
+    return replace(part, steps=steps, blocked=(*part.blocked, blocked))
 
 
 def _spent(part: PfPlan, tried: Tried) -> bool:

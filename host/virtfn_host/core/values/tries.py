@@ -4,11 +4,12 @@ A wish is what one state of the policies asks of one card. It ends when it is fu
 boot changes (docs/decisions/0024). The host process notes the tries, because its notes must survive the agent.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.codec import SPARSE
 from virtfn_host.core.values.names import AtMost, Sentence, VfCount, VfIndex, WishName, Within
 
 MOST = 3
@@ -61,6 +62,8 @@ class Tried:
     """The last result about the number of VFs."""
     binding: Other | None = None
     """The last result about drivers and overrides."""
+    setting: Other | None = field(default=None, metadata=SPARSE)
+    """The last result about link settings and MTUs, for which nothing else of the PF waits."""
 
     def times(self, kind: Destruction, index: int | None) -> int:
         """Return how often a destructive step was carried out."""

@@ -9,10 +9,12 @@ from itertools import groupby
 from virtfn_host.core.checks.refusals import Attempt, way_out
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.link import groups_of, is_rate, link_text, mentioned
+from virtfn_host.core.values.mac import ZERO_MAC
 from virtfn_host.core.values.model import VfLink
 from virtfn_host.core.values.parts import Part
 from virtfn_host.core.values.steps import SetLink, patience
 from virtfn_host.linux.act.expect import expect_place
+from virtfn_host.linux.act.made import expect_set
 from virtfn_host.linux.errors import (
     HostError,
     LinkSettingRefusedError,
@@ -63,7 +65,13 @@ def set_links(steps: Sequence[SetLink], hands: Hands) -> list[HostError | None]:
     answers: list[HostError | None] = []
     for _, its in groupby(steps, key=lambda step: step.function):
         answers += _set_vf(list(its), name, shown, hands, netlink)
-    return answers
+    if None not in answers:
+        return answers
+    try:
+        made = netlink.links(shown.ifindex)
+    except HostError as error:
+        return [answer or error for answer in answers]
+    return [answer or _other(step, name, made) for step, answer in zip(steps, answers, strict=True)]
 
 
 def _set_vf(
@@ -107,6 +115,24 @@ def _set(
         refused = LinkSettingRefusedError(f"{text}; {way_out(attempt, error.errno)}")
         refused.errno = error.errno
         return refused
+    except HostError as error:
+        return error
+    return None
+
+
+def _other(step: SetLink, name: str, made: PfLinks) -> HostError | None:
+    """Return what is wrong with a setting that the kernel accepted: a driver may round it, or drop it in silence.
+
+    The PF's word counts as it is, not as `administrative` reads it. A MAC that was taken back is not compared: igbvf
+    makes up another one at once, which the PF shows.
+    """
+    index = step.function.index
+    link = None if index is None else made.vf(index)
+    if step.value.mac == ZERO_MAC:
+        return None
+    found = "nothing" if link is None else link_text(mentioned(link, step.value))
+    try:
+        expect_set(f"{name} vf {index}", found, link_text(step.value))
     except HostError as error:
         return error
     return None

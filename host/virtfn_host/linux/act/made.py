@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.linux.errors import DriverMadeOtherError, SettleTimeoutError
+from virtfn_host.linux.errors import DriverMadeOtherError, SettingMadeOtherError, SettleTimeoutError
 from virtfn_host.linux.read.sysfs import Sysfs
 
 POLL = 0.01
@@ -67,6 +67,20 @@ def expect_made(what: str, found: object, asked: object) -> None:
         raise DriverMadeOtherError(f"{text}; {OTHERS}")
 
 
+def expect_set(netdev: str, found: str, asked: str) -> None:
+    """Refuse a setting of a netdev, or of a VF through it, that was accepted and is another one.
+
+    Args:
+        found: what netlink shows now, and `asked`: what was set, both in the words of `ip link`.
+
+    Raises:
+        SettingMadeOtherError: it names both.
+    """
+    if found != asked:
+        text = f"asked for {asked}, {netdev} shows {found} though the kernel accepted it"
+        raise SettingMadeOtherError(f"{text}; {NOT_TAKEN}")
+
+
 def expect_kernels_own(sysfs: Sysfs, address: PciAddress) -> None:
     """Refuse to go on where the kernel has picked a vfio driver for a function.
 
@@ -77,6 +91,8 @@ def expect_kernels_own(sysfs: Sysfs, address: PciAddress) -> None:
         text = f"asked for the kernel's own driver, driver of {address} is {sysfs.bound_driver(address)}"
         raise DriverMadeOtherError(f"{text}; a new_id of that driver names it, or its own driver is not installed")
 
+
+NOT_TAKEN = "ask for what its driver can do, or leave it out; see the kernel log"
 
 OTHERS = "look for a rule (udev, driverctl) or program that sets another, and see the kernel log"
 

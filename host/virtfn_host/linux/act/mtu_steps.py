@@ -13,6 +13,7 @@ from virtfn_host.core.values.model import Card
 from virtfn_host.core.values.steps import SetMtu, patience
 from virtfn_host.linux.act.expect import expect_place
 from virtfn_host.linux.act.machine import PfApply, remember
+from virtfn_host.linux.act.made import expect_set
 from virtfn_host.linux.errors import (
     LinkSettingRefusedError,
     NetlinkRefusedError,
@@ -90,6 +91,10 @@ def _set(step: SetMtu, name: str, shown: ShownMtu, netlink: Netlink, work: PfApp
         refused = LinkSettingRefusedError(_refusal(step, name, error.errno, shown))
         refused.errno = error.errno
         raise refused from error
+    made = netlink.mtu(shown.ifindex).now
+    if noted and made == now:
+        work.machine.journal.drop_mtu(card, index)
+    expect_set(name, f"mtu {made}", f"mtu {step.value}")
 
 
 def _expect_given_back(step: SetMtu, name: str, work: PfApply, card: Card) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from virtfn_host.core.turn.tries import Key, destruction
 from virtfn_host.core.values.address import PciAddress
@@ -29,6 +30,7 @@ from virtfn_host.linux import documents
 from virtfn_host.linux.errors import (
     DocumentError,
     DriverMadeOtherError,
+    SettingMadeOtherError,
     SysfsWriteError,
     TriedEnoughError,
     TriesUnreadableError,
@@ -102,8 +104,8 @@ class PfTries:
         self._now = now
         self._noted: set[Key] = set()
         """Destructive steps that the file has and that may not have happened yet."""
-        self._other: set[bool] = set()
-        """Kinds of other results that this apply has noted: True, about the number of VFs."""
+        self._other: set[str] = set()
+        """Kinds of other results that this apply has noted: names of fields of `Tried`."""
 
     def begin(self, step: SetNumVfs | Unbind) -> None:
         """Note a step before it is carried out.
@@ -151,17 +153,15 @@ class PfTries:
         Raises:
             TriesUnreadableError: it cannot be noted.
         """
-        about_number = error.num_vfs is not None
-        if about_number in self._other:
+        kind = _kind(error)
+        if kind in self._other:
             return
-        self._other.add(about_number)
+        self._other.add(kind)
         tried = self._present()
-        former = tried.number if about_number else tried.binding
+        former: Other | None = getattr(tried, kind)
         times = former.times + 1 if former else 1
-        other = Other(text=text, times=times, at=self._now(), num_vfs=error.num_vfs)
-        self._file.replace(
-            self._part.pf, replace(tried, number=other) if about_number else replace(tried, binding=other)
-        )
+        noted: dict[str, Any] = {kind: Other(text=text, times=times, at=self._now(), num_vfs=error.num_vfs)}
+        self._file.replace(self._part.pf, replace(tried, **noted))
 
     def ended(self, results: Sequence[StepResult]) -> None:
         """Note the end of the PF's steps: the wish is fulfilled if all are done.
@@ -172,17 +172,21 @@ class PfTries:
         tried = self._file.of(self._part.pf)
         if tried is None:
             return
+        settings = [result.outcome for result in results if not holds_up_others(result.step)]
+        left = tried
+        if settings and all(outcome is Outcome.DONE for outcome in settings):
+            left = replace(left, setting=None)
         done = all(result.outcome is Outcome.DONE for result in results if holds_up_others(result.step))
-        left = self._fulfilled(tried) if done else _more(tried, self._noted, -1)
-        if left is not None and not (left.repeats or left.number or left.binding):
-            left = None
+        left = self._fulfilled(left) if done else _more(left, self._noted, -1)
         if left != tried:
-            self._file.replace(self._part.pf, left)
+            something = left.repeats or left.number or left.binding or left.setting
+            self._file.replace(self._part.pf, left if something else None)
 
-    def _fulfilled(self, tried: Tried) -> Tried | None:
-        """What is left of the tries. VFs that were bound do not change that there are not as many as asked for."""
+    def _fulfilled(self, tried: Tried) -> Tried:
+        """What is left of the tries. VFs that were bound do not change that there are not as many as asked for, nor
+        does all this change a setting that is not as asked."""
         if tried.number is None or any(isinstance(step, SetNumVfs) for step in self._part.steps):
-            return None
+            return replace(tried, repeats=(), number=None, binding=None)
         resizes = tuple(it for it in tried.repeats if it.kind is Destruction.RESIZE)
         return replace(tried, repeats=resizes, binding=None)
 
@@ -200,6 +204,12 @@ class PfTries:
         start = keys.index(key) if key in keys else 0
         left = (it for it in keys[start:] if it not in self._noted and tried.times(*it) < MOST)
         return list(dict.fromkeys(islice(left, TOGETHER))) or [key]
+
+
+def _kind(error: DriverMadeOtherError) -> str:
+    if isinstance(error, SettingMadeOtherError):
+        return "setting"
+    return "binding" if error.num_vfs is None else "number"
 
 
 def _is_of_the_pf(step: Step) -> bool:

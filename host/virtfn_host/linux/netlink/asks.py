@@ -75,8 +75,8 @@ class Netlink:
         self._lock = threading.Lock()
         self._child: _Child | None = None
 
-    def links(self, netdev: str) -> PfLinks:
-        """Return a netdev and its VFs.
+    def links(self, netdev: str | int) -> PfLinks:
+        """Return a netdev, told by its name or its ifindex, and its VFs.
 
         Raises:
             NetlinkRefusedError: there is no such netdev, or another errno.
@@ -121,8 +121,8 @@ class Netlink:
         fields = {key: value for key, value in encode(setting).items() if value is not None}
         self._ask_library({"set": {"ifindex": ifindex, "index": index, "setting": fields}})
 
-    def mtu(self, netdev: str) -> ShownMtu:
-        """Return the MTU of a netdev and its limits.
+    def mtu(self, netdev: str | int) -> ShownMtu:
+        """Return the MTU of a netdev, told by its name or its ifindex, and its limits.
 
         Raises:
             NetlinkRefusedError: there is no such netdev, or another errno.

@@ -92,9 +92,14 @@ def guid_of(attributes: Any, name: str) -> str | None:
     return str(found[name]).lower() if found else None
 
 
-def links(route: Any, netdev: str) -> dict[str, Any]:
+def named(netdev: str | int) -> dict[str, str | int]:
+    """How the library is told which netdev: by its name or its ifindex."""
+    return {"ifname": netdev} if isinstance(netdev, str) else {"index": netdev}
+
+
+def links(route: Any, netdev: str | int) -> dict[str, Any]:
     """A PF's netdev and the settings of its VFs."""
-    (link,) = route.link("get", ifname=netdev, ext_mask=EXT_MASK_VF)
+    (link,) = route.link("get", ext_mask=EXT_MASK_VF, **named(netdev))
     listed = link.get_attr("IFLA_VFINFO_LIST")
     vfs = listed.get_attrs("IFLA_VF_INFO") if listed else []
     return {
@@ -210,9 +215,9 @@ def text_of(data: bytes) -> str:
     return data.rstrip(b"\0").decode(errors="backslashreplace")
 
 
-def mtu(route: Any, netdev: str) -> dict[str, Any]:
+def mtu(route: Any, netdev: str | int) -> dict[str, Any]:
     """The MTU of a netdev, and the limits of its driver: 0 is none."""
-    (link,) = route.link("get", ifname=netdev)
+    (link,) = route.link("get", **named(netdev))
     return {
         "ifindex": link["index"],
         "now": link.get_attr("IFLA_MTU"),
@@ -273,9 +278,9 @@ def answer(question: dict[str, Any]) -> Any:
         case {"library": None}:
             library()
             return None
-        case {"links": str(netdev)}:
+        case {"links": str() | int() as netdev}:
             return links(library(), netdev)
-        case {"mtu": str(netdev)}:
+        case {"mtu": str() | int() as netdev}:
             return mtu(library(), netdev)
         case {"setMtu": {"ifindex": int(ifindex), "mtu": int(value)}}:
             return set_mtu(library(), ifindex, value)
