@@ -13,6 +13,8 @@ from allocate import CALLERS, MANY, SIZES, Allocates, percentile, time_allocates
 from figures import RESULTS, Figure, keep, paired, show, times_faster
 from idle import DEVICES, POOLS, idle_plugins
 from timeline import STAGES, time_lines
+from told import SIZES as CHANGED
+from told import Memory, Told, time_changes
 
 from virtfn_lab.guest import run_in_guest
 from virtfn_lab.paths import repository, run_dir
@@ -47,11 +49,33 @@ def binding(device: str, topology: str, what: str, rounds: tuple[int, int], kern
     ]
 
 
-def idle(rounds: int) -> Figure:
-    """Return what an idle device plugin takes with many devices, beside one with none, for a minute in each round."""
+def idle(rounds: int) -> list[Figure]:
+    """Return what an idle device plugin takes with many devices, for a minute in each round, beside one with none and
+    beside the canned one in Go, which may take nothing: a thousandth of a processor is added to it."""
     found = idle_plugins(60.0, rounds)
-    name = f"idle device plugin with {DEVICES} devices in {POOLS} pools, beside one with none"
-    return paired(name, [one.full for one in found], [one.empty for one in found], "thousandths of a processor")
+    name, unit = f"idle device plugin with {DEVICES} devices in {POOLS} pools", "thousandths of a processor"
+    ours = [one.full for one in found]
+    return [
+        paired(f"{name}, beside one with none", ours, [one.empty for one in found], unit),
+        paired(f"{name}, beside a canned one in Go and a thousandth", ours, [one.go + 1 for one in found], unit),
+    ]
+
+
+def telling(told: list[Told], memory: list[Memory]) -> list[Figure]:
+    """Return what a changed device takes to be in the kubelet's list, and what the plugin takes of memory."""
+    figures: list[Figure] = []
+    for size in CHANGED:
+        rounds = [one for one in told if one.devices == size]
+        for part, by in itertools.product((50, 99), FLOORS):
+            name = f"device changed to list arrived p{part}, {size} devices, beside the canned plugin in {FLOORS[by]}"
+            ours, floor = ([1000 * percentile(getattr(r, whose), part) for r in rounds] for whose in ("ours", by))
+            figures.append(paired(name, ours, floor, "ms"))
+    for one, kind in itertools.product(memory, ("rss", "pss")):
+        ours_mb, *floors = getattr(one, kind)
+        for language, floor_mb in zip(FLOORS.values(), floors, strict=True):
+            name = f"{kind.upper()} of the device plugin, {one.devices} devices, beside the canned plugin in {language}"
+            figures.append(paired(name, [ours_mb], [floor_mb], "MB"))
+    return figures
 
 
 def allocating(found: Allocates) -> list[Figure]:
@@ -84,7 +108,8 @@ def main() -> None:
     for kernel in ("6.1", "6.12"):  # removing VFs has a floor that differs by kernel
         # The ratios of neighbouring pairs had a standard deviation of 0.24: a median of a hundred is good to 0.03.
         figures += binding("1b36:0010", "nvme", "nvme", (9, 100), kernel)
-    figures.append(idle(5))
+    figures += idle(5)
+    figures += telling(*time_changes(200, 5))
     figures += allocating(time_allocates(500, 5))
     lines = time_lines(5)
     for stage in STAGES:

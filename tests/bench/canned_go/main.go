@@ -1,5 +1,6 @@
 // The floor in Go: a device plugin on the kubelet's API that looks at nothing, notes nothing and always gives the same
-// answer, as canned.py does. `canned FOLDER RESOURCE DEVICE...` registers with the kubelet in FOLDER.
+// answer, as canned.py does. `canned FOLDER RESOURCE DEVICE...` registers with the kubelet in FOLDER. At SIGUSR1 the
+// first device becomes unhealthy, or healthy again, and a list is sent.
 package main
 
 import (
@@ -8,8 +9,10 @@ import (
 	"log"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -22,6 +25,7 @@ type canned struct {
 	api.UnimplementedDevicePluginServer
 	devices []*api.Device
 	answer  *api.ContainerAllocateResponse
+	changes chan os.Signal
 }
 
 func (c *canned) GetDevicePluginOptions(context.Context, *api.Empty) (*api.DevicePluginOptions, error) {
@@ -29,11 +33,25 @@ func (c *canned) GetDevicePluginOptions(context.Context, *api.Empty) (*api.Devic
 }
 
 func (c *canned) ListAndWatch(_ *api.Empty, stream grpc.ServerStreamingServer[api.ListAndWatchResponse]) error {
-	if err := stream.Send(&api.ListAndWatchResponse{Devices: c.devices}); err != nil {
-		return err
+	for {
+		if err := stream.Send(&api.ListAndWatchResponse{Devices: c.devices}); err != nil {
+			return err
+		}
+		select {
+		case <-stream.Context().Done():
+			return nil
+		case <-c.changes:
+			c.change()
+		}
 	}
-	<-stream.Context().Done()
-	return nil
+}
+
+func (c *canned) change() {
+	if c.devices[0].Health == api.Healthy {
+		c.devices[0].Health = api.Unhealthy
+	} else {
+		c.devices[0].Health = api.Healthy
+	}
 }
 
 func (c *canned) Allocate(_ context.Context, request *api.AllocateRequest) (*api.AllocateResponse, error) {
@@ -56,7 +74,8 @@ func answer() *api.ContainerAllocateResponse {
 }
 
 func serve(folder, resource string, devices []string) error {
-	plugin := &canned{answer: answer()}
+	plugin := &canned{answer: answer(), changes: make(chan os.Signal, 1)}
+	signal.Notify(plugin.changes, syscall.SIGUSR1)
 	for _, id := range devices {
 		plugin.devices = append(plugin.devices, &api.Device{ID: id, Health: api.Healthy})
 	}
