@@ -196,14 +196,39 @@ def test_a_resource_has_its_own_domain_or_that_of_the_flag(prefix: str, own: str
 def test_keys_have_no_case_and_null_is_absent() -> None:
     resource = {
         "RESOURCENAME": "r",
-        "Selectors": {"PfNames": ["ens1"], "Drivers": ["vfio-pci"], "IsRdma": False, "NeedVhostNet": True},
+        "Selectors": {"PfNames": ["ens1#0"], "Drivers": ["vfio-pci"], "IsRdma": False, "NeedVhostNet": True},
         "SelectorObj": None,
         "deviceType": None,
     }
     found = translate_sriovdp([{"ResourceList": [resource]}])
-    assert briefly(found) == [("r", "intel.com/r", "vfio-pci", None, None)]
+    assert briefly(found) == [("r", "intel.com/r", "vfio-pci", None, "0")]
     assert said(found) == ""
     assert granted(found) == BOTH
+
+
+@pytest.mark.parametrize(
+    ("selectors", "why"),
+    [
+        ({"pfNames": ["a"], "drivers": ["vfio-pci"]}, "drivers: only functions on vfio-pci were offered"),
+        ({"rootDevices": ["0000:01:00.0"], "drivers": ["igb_uio"]}, "drivers: only functions on igb_uio were offered"),
+        ({"vendors": ["8086"], "devices": ["154c"], "drivers": ["iavf", "i40evf"]}, "functions on iavf or i40evf were"),
+        ({"vendors": ["15b3"], "isRdma": True}, "isRdma: only functions with an RDMA device were offered"),
+        ({"pfNames": ["a#0-3", "b"], "drivers": ["vfio-pci"]}, "so add `indexes` if some are used otherwise"),
+    ],
+)
+def test_what_the_plugin_chose_by_the_present_state_is_told(selectors: dict[str, Any], why: str) -> None:
+    found = translate_sriovdp([sriovdp_config({"resourceName": "r", "selectors": selectors})])
+    assert why in said(found)
+    assert all(one.usable for one in found.results)
+
+
+@pytest.mark.parametrize(
+    "selectors",
+    [{"pfNames": ["a#0-3"], "drivers": ["vfio-pci"]}, {"pfNames": ["a"]}, {"vendors": ["8086"], "devices": ["154c"]}],
+)
+def test_what_a_policy_chooses_alike_has_no_such_note(selectors: dict[str, Any]) -> None:
+    found = translate_sriovdp([sriovdp_config({"resourceName": "r", "selectors": selectors})])
+    assert "used otherwise" not in said(found)
 
 
 def test_an_unknown_field_is_told_of() -> None:

@@ -46,6 +46,10 @@ _SELECTOR_OPEN = {
 }
 _SOME_VHOST = "needVhostNet of some selectors: containers get /dev/vhost-net and /dev/net/tun with every VF of the pool"
 _SOME_RDMA = "isRdma of some selectors: containers get RDMA device nodes with every VF, and one without is unhealthy"
+_BY_STATE = (
+    "{field}: only functions {which} were offered; a policy takes all VFs of its PFs, so add `indexes` if some are"
+    " used otherwise"
+)
 _NO_RDMA = "isRdma is not carried over: a function on {driver} has no RDMA device, so the plugin offers none of these"
 _AUXILIARY = "deviceType auxNetDevice: virtfn offers PCI functions, and no auxiliary devices (subfunctions)"
 _EVERY_CARD = "selectors: no vendor, device, PF or link type is named, so the policy would take the VFs of every card"
@@ -96,13 +100,17 @@ def _chosen(asked: Asked, fields: Mapping[str, Item], kind: str) -> Asked:
     elif any(rdma) and not all(rdma):
         notes += (_SOME_RDMA,)
     left_open = (*driver.open, *(text for one in found for text in one.open))
+    targets = distinct([target for one in found for target in one.targets])
+    if any(target.indexes is None and not target.whole for target in targets):
+        notes += (_BY_STATE.format(field="drivers", which=f"on {' or '.join(drivers)}"),) if drivers else ()
+        notes += (_BY_STATE.format(field="isRdma", which="with an RDMA device"),) if any(rdma) and may_have else ()
     return replace(
         asked,
         driver=driver.driver,
         vhost_net=any(vhost),
         rdma=any(rdma) and may_have,
         chosen_by=(driver.driver, *(["isRdma"] if any(rdma) else [])),
-        targets=distinct([target for one in found for target in one.targets]),
+        targets=targets,
         notes=tuple(dict.fromkeys(notes)),
         open=tuple(dict.fromkeys(left_open)),
     )
