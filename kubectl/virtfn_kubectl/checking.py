@@ -52,6 +52,7 @@ def facts_of(cluster: Cluster, namespace: str) -> ClusterFacts:
     members = seen(lambda: cluster.items(MEMBERS_PATH))
     daemons = seen(lambda: cluster.items(DAEMONS_PATH))
     there, labels = seen(lambda: _namespace(cluster, namespace)) or (None, ())
+    may_install, because = seen(lambda: _may_install(cluster)) or (None, "")
     return ClusterFacts(
         namespace=namespace,
         server=server,
@@ -60,13 +61,20 @@ def facts_of(cluster: Cluster, namespace: str) -> ClusterFacts:
         labels=labels,
         members=None if members is None else read_each(members, "Node", read_member)[0],
         daemons=None if daemons is None else read_each(daemons, "DaemonSet", read_daemon)[0],
-        may_install=seen(lambda: all(cluster.may("create", kind) for kind in NEEDED)),
+        may_install=may_install,
+        because=because,
         unseen=tuple(unseen),
     )
 
 
 def _groups(answer: Any) -> frozenset[str]:
     return frozenset(text(it.get("name"), 253) for it in entries(mapping(answer).get("groups"), GROUPS_LIMIT))
+
+
+def _may_install(cluster: Cluster) -> tuple[bool, str]:
+    """Return whether the user may create what the chart has, and the API server's reason if not."""
+    answers = (cluster.may("create", kind) for kind in NEEDED)
+    return next((it for it in answers if not it[0]), (True, ""))
 
 
 def _namespace(cluster: Cluster, namespace: str) -> tuple[bool, tuple[tuple[str, str], ...]]:

@@ -26,6 +26,8 @@ PATIENCE = 60
 """Seconds for one request."""
 
 _REASON = re.compile(r"Error from server \((\w+)\): (.*)", re.DOTALL)
+_MAY = re.compile(r"^(yes|no)(?: -(.*))?\Z", re.DOTALL | re.MULTILINE)
+"""kubectl's answer, with the reasons of those who decide; a reason may have several lines."""
 _SIGNS = re.compile(r"\\u(?:00[0189]|007f|20[026])|[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 """A control character in JSON, as it is or escaped; also those that turn the direction of text or do not show."""
 _UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
@@ -142,17 +144,16 @@ class Cluster:
             raise _error(done.err, "the namespace of the context")
         return fit(done.out).strip() or "default"
 
-    def may(self, verb: str, kind: str) -> bool:
-        """Whether the user may do this in the whole cluster.
+    def may(self, verb: str, kind: str) -> tuple[bool, str]:
+        """Return whether the user may do this in the whole cluster, and the API server's reason if it gives one.
 
         Raises:
             AskError: the API server does not say.
         """
         done = self._kubectl("auth", "can-i", verb, kind, "--all-namespaces")
-        answer = done.out.strip().splitlines()[-1:]
-        if answer not in (["yes"], ["no"]):
+        if (answer := _MAY.search(done.out.strip())) is None:
             raise _error(done.err, f"whether you may {verb} {kind}")
-        return answer == ["yes"]
+        return answer[1] == "yes", " ".join(fit(answer[2] or "").split())
 
     def helm_values(self, namespace: str, release: str) -> str:
         """Return the values of a Helm release as JSON, those of the chart included.

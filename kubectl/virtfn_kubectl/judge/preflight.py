@@ -66,6 +66,8 @@ class ClusterFacts:
     members: tuple[MemberSeen, ...] | None = None
     daemons: tuple[DaemonSeen, ...] | None = None
     may_install: bool | None = None
+    because: str = ""
+    """Why not, in the API server's words, if it gives a reason."""
     unseen: tuple[Unseen, ...] = ()
 
 
@@ -173,6 +175,7 @@ def _installed(facts: ClusterFacts) -> Iterator[Finding]:
 def _permission(facts: ClusterFacts) -> Iterator[Finding]:
     if facts.may_install is False:
         text = "you may not create CustomResourceDefinitions and ClusterRoles"
+        text += f": {facts.because}" if facts.because else ""
         yield Finding(level=Level.BAD, text=text, next="have an administrator of the cluster install virtfn")
     elif facts.may_install:
         yield Finding(level=Level.OK, text="you may create what the chart has")

@@ -191,6 +191,34 @@ def test_the_permission_to_install(ask: Ask, may: str, level: str) -> None:
     assert found(ask, cluster(may=may), "may")["level"] == level
 
 
+@pytest.mark.parametrize(
+    ("may", "reason"),
+    [
+        ("no - no RBAC policy matched", "no RBAC policy matched"),
+        ('no - RBAC: clusterrole.rbac.authorization.k8s.io "x" not found', 'clusterrole.rbac.authorization.k8s.io "x"'),
+        ("no - denied - webhook webhook.example/authz timed out", "denied - webhook webhook.example/authz timed out"),
+        ("no - two\nlines\n", "two lines"),
+        ("no - first\nyes", "first yes"),
+        ("no - \x1b]0;title\x07", "title"),
+        ("no - ", "may not create"),
+    ],
+)
+def test_a_refusal_with_a_reason_is_a_refusal(ask: Ask, may: str, reason: str) -> None:
+    answer = ask(cluster(may=may), "check")
+    assert answer.status == 1
+    told = " ".join(answer.out.split())
+    assert "bad you may not create CustomResourceDefinitions and ClusterRoles" in told
+    assert reason in told
+    assert "\x1b]" not in told
+
+
+@pytest.mark.parametrize("may", ["", "maybe", "nobody", "yesterday", "no way"])
+def test_an_answer_that_is_neither_yes_nor_no_is_not_known(ask: Ask, may: str) -> None:
+    answer = ask(cluster(may=may), "check")
+    assert answer.status == 0
+    assert "virtfn can be installed, as far as was looked" in answer.out
+
+
 @pytest.mark.parametrize("path", ["/api/v1/nodes", DAEMONS, "/apis", NAMESPACE])
 def test_what_may_not_be_read_is_said_and_the_rest_is_checked(ask: Ask, path: str) -> None:
     asked = cluster()
