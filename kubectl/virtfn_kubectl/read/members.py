@@ -1,12 +1,13 @@
 """Reads the Kubernetes objects beside virtfn's own: Nodes, pods and events, as far as the answers need them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from virtfn_operator.api.conditions import MESSAGE_LIMIT
 from virtfn_operator.api.foreign import entries, mapping, number, text
-from virtfn_operator.api.node_resources import allocatable
+from virtfn_operator.api.node_resources import allocatable, whole
 
 CONTAINERS_LIMIT, CONDITIONS_LIMIT, TAINTS_LIMIT, LABELS_LIMIT = 256, 64, 256, 4096
 NAME, MESSAGE = 253, MESSAGE_LIMIT
@@ -42,7 +43,7 @@ class PodSeen:
     message: str
     selector: tuple[tuple[str, str], ...]
     asks: tuple[tuple[str, int], ...]
-    """Extended resources that its containers ask for together."""
+    """Extended resources that it needs at one time."""
     component: str = ""
     """Its part of virtfn, like `agent`; empty for other pods."""
     waits: tuple[tuple[str, str], ...] = ()
@@ -122,21 +123,25 @@ def _containers(part: Mapping[str, Any], name: str) -> tuple[Mapping[str, Any], 
 
 
 def _asks(spec: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
-    """Return the extended resources of a pod: its containers together, or one init container if it asks for more."""
-    together: dict[str, int] = {}
-    for container in _containers(spec, "containers"):
-        for name, count in _limits(container).items():
-            together[name] = together.get(name, 0) + count
+    """Return the extended resources that a pod needs at one time, as the scheduler counts them.
+
+    An init container runs beside the sidecars before it, and the containers run beside all sidecars.
+    """
+    together, most = Counter[str](), Counter[str]()
     for container in _containers(spec, "initContainers"):
-        for name, count in _limits(container).items():
-            together[name] = max(together.get(name, 0), count)
-    return tuple(sorted(together.items()))
+        if container.get("restartPolicy") == "Always":  # a sidecar
+            together += _limits(container)
+        else:
+            most |= together + _limits(container)
+    for container in _containers(spec, "containers"):
+        together += _limits(container)
+    return tuple(sorted((most | together).items()))
 
 
-def _limits(container: Mapping[str, Any]) -> dict[str, int]:
+def _limits(container: Mapping[str, Any]) -> Counter[str]:
     resources = mapping(container.get("resources"))
     listed = {**mapping(resources.get("requests")), **mapping(resources.get("limits"))}
-    return {name: count for name, value in listed.items() if extended(name) and (count := _whole(value))}
+    return Counter({name: count for name, value in listed.items() if extended(name) and (count := _whole(value))})
 
 
 def extended(name: object) -> bool:
@@ -145,9 +150,7 @@ def extended(name: object) -> bool:
 
 
 def _whole(value: object) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
-        return int(value)
-    return number(value) or 0
+    return whole(value) or number(value) or 0
 
 
 def _unscheduled(status: Mapping[str, Any]) -> str:
