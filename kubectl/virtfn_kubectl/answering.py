@@ -9,11 +9,12 @@ from virtfn_kubectl.cluster import AskError, Cluster
 from virtfn_kubectl.errors import MistakeError, NotThereError
 from virtfn_kubectl.judge.explained import Explained, some
 from virtfn_kubectl.judge.overview import overview
-from virtfn_kubectl.judge.why_node import why_node
+from virtfn_kubectl.judge.why_node import why_node, why_unreported
 from virtfn_kubectl.judge.why_pod import why_pod
 from virtfn_kubectl.judge.why_policy import why_policy
 from virtfn_kubectl.names import split
 from virtfn_kubectl.read.fleet import Fleet
+from virtfn_kubectl.read.members import MemberSeen, PodSeen
 from virtfn_kubectl.screen import Screen
 from virtfn_kubectl.statuses import NOTHING_MATCHES, status_of
 from virtfn_kubectl.tell.explained_text import explained_text
@@ -38,7 +39,8 @@ def show_nodes(_: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
     screen.say(nodes_text(found.nodes, members, screen.now, screen.paint))
     for line in found.unread:
         screen.complain(line)
-    return status_of(overview(Fleet(policies=(), nodes=fleet.nodes)).stand) if fleet.nodes else NOTHING_MATCHES
+    alone = overview(Fleet(policies=(), nodes=fleet.nodes, unread=fleet.unread))
+    return status_of(alone.stand) if fleet.nodes or fleet.unread else NOTHING_MATCHES
 
 
 def show_why(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
@@ -68,6 +70,8 @@ def _explained(
             screen.complain(str(error))
             pod = None
         there |= {} if pod is None else {"pod": pod}
+    if not there and kind in ("", "node") and (node := _unreported(name, fleet, cluster, screen)) is not None:
+        there["node"] = node
     if len(there) > 1:
         raise MistakeError(f"{name} is a {' and a '.join(there)}: write {' or '.join(f'{w}/{name}' for w in there)}")
     for one in there.values():
@@ -82,10 +86,17 @@ def _policy(name: str, fleet: Fleet, cluster: Cluster, screen: Screen) -> Explai
 
 def _node(name: str, fleet: Fleet, cluster: Cluster, screen: Screen) -> Explained | None:
     node = fleet.node(name)
-    if node is None:
-        return None
-    members = [it for it in members_of(cluster, screen) if it.name == name]
-    return why_node(fleet, node, members[0] if members else None, pods_on_node(cluster, screen, name))
+    return None if node is None else why_node(fleet, node, *_beside(name, cluster, screen))
+
+
+def _unreported(name: str, fleet: Fleet, cluster: Cluster, screen: Screen) -> Explained | None:
+    return why_unreported(fleet, name, *_beside(name, cluster, screen))
+
+
+def _beside(name: str, cluster: Cluster, screen: Screen) -> tuple[MemberSeen | None, tuple[PodSeen, ...] | None]:
+    """Return the Node of this name and virtfn's pods on it; None where they may not be read."""
+    member = next((it for it in members_of(cluster, screen) if it.name == name), None)
+    return member, pods_on_node(cluster, screen, name)
 
 
 def _pod(name: str, namespace: str | None, fleet: Fleet, cluster: Cluster, screen: Screen) -> Explained | None:

@@ -24,17 +24,32 @@ def why_node(
     """Explain a node; its Node and virtfn's pods on it are None where they may not be read."""
     verdict = _known_better(node_verdict(node), fleet, node)
     points = [
-        *_silent(node, member),
-        *_pods(node, pods),
+        *_silent(node.name, member, "its agent may be gone and what is said here may be old"),
+        *_pods(node.name, pods),
         *_outcomes(fleet, node),
         *_rejected(node),
         *_preflight(node),
         *_withheld(node),
-        *_unread(node),
+        *_unread(node.name, node.unread),
     ]
     if not points and verdict.stand is not Stand.READY:
         points = [point(f"node {node.name}", verdict)]
     return explained("node", node.name, verdict, [*_facts(node), *_member(member)], points)
+
+
+def why_unreported(
+    fleet: Fleet, name: str, member: MemberSeen | None, pods: Sequence[PodSeen] | None
+) -> Explained | None:
+    """Explain a node without a SriovNode; None if it has neither a Node nor a pod of virtfn."""
+    if member is None and not pods:
+        return None
+    verdict = Verdict(stand=Stand.UNKNOWN, reason="", message="its agent has never reported")
+    points = [
+        *_silent(name, member, "its agent may not run"),
+        *_pods(name, pods),
+        *_unread(name, fleet.unread),  # its SriovNode may be one of these
+    ]
+    return explained("node", name, verdict, _member(member), points or [point(f"node {name}", verdict)])
 
 
 def _known_better(verdict: Verdict, fleet: Fleet, node: NodeSeen) -> Verdict:
@@ -72,21 +87,20 @@ def pool_text(pool: PoolStatus) -> str:
     return f"{pool.resource_name}: {numbers}"
 
 
-def _silent(node: NodeSeen, member: MemberSeen | None) -> Iterator[Point]:
-    """Yield that a status may be old: a dead agent cannot take back what it said."""
+def _silent(name: str, member: MemberSeen | None, then: str) -> Iterator[Point]:
+    """Yield that the agent may be gone: a dead agent cannot take back what it said."""
     if member is not None and not member.ready:
-        message = "its kubelet is not ready, so its agent may be gone and what is said here may be old"
-        step = f"kubectl describe node {node.name}"
-        yield _point(f"Node {node.name}", Stand.UNKNOWN, "NotReady", message, step)
+        message = f"its kubelet is not ready, so {then}"
+        yield _point(f"Node {name}", Stand.UNKNOWN, "NotReady", message, f"kubectl describe node {name}")
 
 
-def _pods(node: NodeSeen, pods: Sequence[PodSeen] | None) -> Iterator[Point]:
+def _pods(name: str, pods: Sequence[PodSeen] | None) -> Iterator[Point]:
     """Yield what is wrong with virtfn's own pods on a node."""
     for component in COMPONENTS if pods is not None else ():
         own = [pod for pod in pods or () if pod.component == component]
         if not own:
             message = f"no pod of virtfn-{component} is on this node"
-            step = f"compare the chart's values nodes.* with the node: kubectl describe node {node.name}"
+            step = f"compare the chart's values nodes.* with the node: kubectl describe node {name}"
             yield _point(f"virtfn-{component}", Stand.FAILED, "", message, step)
         elif not any(pod.phase == "Running" and not pod.waits for pod in own):
             yield _unwell(component, own[0])
@@ -151,6 +165,6 @@ def _withheld(node: NodeSeen) -> Iterator[Point]:
             yield point(f"{withheld.number} of {pool.resource_name} ({named})", verdict)
 
 
-def _unread(node: NodeSeen) -> Iterator[Point]:
-    for line in node.unread:
-        yield point(f"node {node.name}", Verdict(stand=Stand.UNKNOWN, reason=Reason.UNREADABLE, message=line))
+def _unread(name: str, lines: Sequence[str]) -> Iterator[Point]:
+    for line in lines:
+        yield point(f"node {name}", Verdict(stand=Stand.UNKNOWN, reason=Reason.UNREADABLE, message=line))
