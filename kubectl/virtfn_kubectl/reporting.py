@@ -31,9 +31,9 @@ READ_ME = """\
 A report of `kubectl virtfn report`, for people who help.
 
 Names of nodes, namespaces, pods, their owners and budgets, policies and resources are replaced, each by the same word
-everywhere. Of each object only fields that are known to be harmless are here. Tokens, passwords, addresses of
-networks, MACs, GUIDs, serial numbers and UUIDs are taken out. A program cannot know every secret: read it before you
-pass it on.
+everywhere. Of each object only fields that are known to be harmless are here. Tokens, passwords, users and their home
+folders, hosts in URLs, addresses of networks, MACs, GUIDs, serial numbers and UUIDs are taken out. A program cannot
+know every secret: read it before you pass it on.
 
 status.txt      what `kubectl virtfn status` printed
 policies.json   SriovPolicies

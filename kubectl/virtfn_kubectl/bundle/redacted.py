@@ -10,10 +10,14 @@ from virtfn_kubectl.bundle.kept import EVENT, MEMBER, NODE, POD, POLICY, VALUES,
 from virtfn_kubectl.bundle.pseudonyms import Pseudonyms
 from virtfn_kubectl.bundle.scrubbed import scrubbed
 from virtfn_kubectl.bundle.sentences import named_in, without_cut
+from virtfn_operator.api.bounds import MARK
 from virtfn_operator.api.foreign import mapping, text
 
-_COMMAND = re.compile(r"\bprocess (\d+) \([^)\n]*\)")
-"""A process in a sentence: its command may be a name, and people write passwords into commands."""
+_COMMAND = re.compile(rf"\bprocess (\d+) \((?:(?:\\?+[^\n]){{0,15}}|[^\n]{{0,512}}?)[){MARK}](?![^\s,;.:)\"'\\{MARK}])")
+"""A process in a sentence: its command may be a name, and people write passwords into commands.
+
+A command has 15 characters at most, and any of them may be `)`. JSON may have a backslash before each.
+"""
 _PULLED = re.compile(r'\bimage\\?"?[: ]{1,4}\\?"?([a-z0-9][\w.:/-]{0,512})/[\w.@:-]', re.IGNORECASE)
 """The registry and folders of an image, in JSON (`"image": "…"`) or in a sentence (`pulling image "…"`)."""
 _CHOSEN = re.compile(r'"(?:registry|imageRegistry)": "([^"\\]{1,512})"')

@@ -13,6 +13,8 @@ _KEYS = (
 )
 """The end of a key's name: what stands before it in the same word does not matter, and is not searched."""
 _VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s,;&}\]"']+)"""
+_QUOTE = r"(\\*[\"'])"
+_OWN_ACCOUNT = r"system:serviceaccount:[\w.-]{1,253}:virtfn-"
 
 _Replace = str | Callable[[re.Match[str]], str]
 
@@ -26,6 +28,15 @@ def _blob(match: re.Match[str]) -> str:
 
 _RULES: tuple[tuple[re.Pattern[str], _Replace], ...] = (
     (re.compile(r"-----BEGIN [^-\n]{0,64}-----.*?(?:-----END [^-\n]{0,64}-----|\Z)", re.DOTALL), "(pem)"),
+    # Who asked, in the API server's words: kubectl's user is a person. Then home folders.
+    (
+        re.compile(rf"\b(User {_QUOTE})(?!{_OWN_ACCOUNT})[^\n]{{1,512}}?\2(?=[\s.,:;]|\Z)", re.IGNORECASE),
+        r"\1(user)\2",
+    ),
+    (
+        re.compile(r"((?:/home|/Users|\b[A-Z]:\\+Users)[/\\]+)(?:[^/\\\n:\"']{1,64}(?=[/\\])|[^/\\\s:\"']+)"),
+        r"\1(user)",
+    ),
     (re.compile(r"\beyJ[\w-]{4,}\.[\w.-]*"), "(token)"),
     (re.compile(r"\b(bearer|basic|negotiate)\s+[^\s,;\"']+", re.IGNORECASE), r"\1 (secret)"),
     (
@@ -50,6 +61,8 @@ _RULES: tuple[tuple[re.Pattern[str], _Replace], ...] = (
     (re.compile(r"(?<![0-9A-Za-z:.])(?:[0-9a-fA-F]{1,4}:){0,6}:(?:[0-9a-fA-F]{1,4}:){0,6}[0-9a-fA-F]{1,4}"), "(ip)"),
     (re.compile(r"(?<![0-9A-Za-z])(?:0x)?[0-9a-fA-F]{12,}(?![0-9A-Za-z])"), "(hex)"),
     (re.compile(r"[A-Za-z0-9+/_=-]{20,}"), _blob),
+    # After addresses: a port behind a word in brackets looks like a part of one.
+    (re.compile(r"(\blookup |\bhttps?://(?:\(secret\)@)?)[A-Za-z0-9][\w.-]*"), r"\1(host)"),
 )
 
 
