@@ -125,8 +125,9 @@ kubectl virtfn topology node-1 --output node-1.svg""",
         description="""\
 Tell what each node would do if the policies of a file were applied, or
 policies deleted: the steps, the functions that are disturbed, what waits for
-which pods, which pods are evicted, what is rejected and who wins, which node
-gets the first turn and in which order the others follow. Nothing is changed.
+which pods, which pods are evicted, what is rejected and who wins, which other
+policies lose, which node gets the first turn and in which order the others
+follow. Nothing is changed.
 
 The API server checks the file as `kubectl apply` has it checked. What nodes
 are asked is decided by the controller's own functions, what they would do by
@@ -139,9 +140,9 @@ and patch SriovPolicies. Runs `virtfn-operator preview` by `kubectl exec` in
 the container `agent` of the nodes that are concerned, for which you need the
 permissions to get pods and to create pods/exec there. Writes nothing.""",
         statuses="""\
-For plan they tell how the policies would stand at first: 1 also where a node
-is unknown, 2 also where the file is refused, 4 also where a policy matches
-nothing.""",
+For plan they tell how the policies, and others that lose by them, would stand
+at first: 1 also where a node is unknown, 2 also where the file is refused, 4
+also where a policy matches nothing.""",
         examples="""\
 kubectl virtfn plan -f fast.yaml
 kubectl virtfn plan -f fast.yaml --delete slow

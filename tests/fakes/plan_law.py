@@ -4,8 +4,8 @@ A fleet in memory: nodes on fake kernels with the real agent's loop, an API serv
 It converges, pods take some functions, nodes are cordoned and rollouts paused. Then the plan of a random change is
 asked for, by the verb itself; the node's part runs as in its container, beside the agent and with nothing of its
 memory. Then the change is applied and everybody goes on until nothing moves. Compared are: which nodes are asked for
-other policies, the steps that were carried out on each PF, what stays blocked and why, what is rejected, which pods are
-evicted, who gets a turn, and in which order.
+other policies, the steps that were carried out on each PF, what stays blocked and why, what is rejected (of policies
+that are not in the plan, too), which pods are evicted, who gets a turn, and in which order.
 """
 
 import asyncio
@@ -441,7 +441,7 @@ def plans(seed: int, counted: Counter[str]) -> None:
         _others(random, fleet)
         asyncio.run(_settled(fleet))
         given, deleted = _change(random, fleet)
-        before = {name: _asked(node.body) for name, node in fleet.nodes.items()}
+        before = {name: node.body for name, node in fleet.nodes.items()}
         plan = fleet.plan(given, deleted)
         for body in given:
             fleet.put(POLICIES, body)
@@ -466,14 +466,15 @@ def _same(what: str, planned: object, happened: object) -> None:
         raise DiffersError(f"{what}: the plan says {planned}, and then {happened}")
 
 
-def _compare(plan: Any, fleet: PlanFleet, before: Mapping[str, Any], counted: Counter[str]) -> None:
-    changed = sorted(name for name, node in fleet.nodes.items() if _asked(node.body) != before[name])
+def _compare(plan: Any, fleet: PlanFleet, before: Mapping[str, Body], counted: Counter[str]) -> None:
+    changed = sorted(name for name, node in fleet.nodes.items() if _asked(node.body) != _asked(before[name]))
     _same("nodes that are asked for other policies", [node["name"] for node in plan["nodes"]], changed)
     _same("nodes where nothing changes", plan["unchangedNodes"], len(fleet.nodes) - len(changed))
     for name in set(fleet.nodes) - set(changed):
         _same(f"steps on {name}", [], fleet.nodes[name].done)
     for node in plan["nodes"]:
         _compare_node(node, fleet, counted)
+    _compare_losses(plan, fleet, before, counted)
     _compare_turns(plan, fleet, counted)
 
 
@@ -537,6 +538,22 @@ def _foreseeable(device: str, planned: list[str], carried: list[str], counted: C
 
 def _rejection(item: Any) -> tuple[str, str, str]:
     return item["policy"], item["reason"], item["message"]
+
+
+def _compare_losses(plan: Any, fleet: PlanFleet, before: Mapping[str, Body], counted: Counter[str]) -> None:
+    """Compare what is said of each policy: all that is rejected of one in the plan, of another what was not before."""
+    told = {(it["name"], line.split(": ", 1)[1]) for it in plan["policies"] for line in it["notGiven"]}
+    given = {it["name"] for it in plan["policies"] if it["change"] != "loses"}
+    happened = {
+        _rejection(it)
+        for name in (node["name"] for node in plan["nodes"])
+        for it in fleet.nodes[name].body["status"].get("rejected", ())
+        if it["policy"] in given or it not in before[name]["status"].get("rejected", ())
+    }
+    _same("what policies do not get", told, {(policy, f"{reason}: {text}") for policy, reason, text in happened})
+    if any(reason != "NoMatchingDevice" for _, reason, _ in happened):
+        _same("whether something is rejected", plan["stand"] in ("Rejected", "Failed"), True)
+    counted["policies that lose"] += len(plan["policies"]) - len(given)
 
 
 def _compare_turns(plan: Any, fleet: PlanFleet, counted: Counter[str]) -> None:

@@ -10,22 +10,25 @@ Theory of operation
    inventory.
 3. `foreseen`: each answer has the status that the node would report before it does anything. With these statuses the
    controller's decision is made once more. It says who gets a turn at once, who waits and in which order, and how each
-   policy then stands.
+   policy then stands. A policy that is not in the plan is told where it loses: it gets less than now, or stands worse.
 
 A node that did not answer keeps its present status, which does not answer the new spec: it counts as unknown, never as
 one where nothing changes.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from virtfn_kubectl.judge.verdict import Stand, Verdict, policy_verdict, worst
-from virtfn_kubectl.read.fleet import name_of, read_each
+from virtfn_kubectl.read.fleet import PolicySeen, name_of, read_each
 from virtfn_kubectl.read.policies import read_policy_seen
 from virtfn_kubectl.read.preview import NodeAnswer
 from virtfn_operator.api import NODES, POLICIES, POLICY_KIND
-from virtfn_operator.api.foreign import mapping, number
+from virtfn_operator.api.conditions import ACCEPTED, FALSE, find
+from virtfn_operator.api.foreign import entries, mapping, number
+from virtfn_operator.api.node_state import REJECTED_LIMIT
 from virtfn_operator.api.patch import patched
 from virtfn_operator.controller.decide import Decision, Rules, World, decide
 from virtfn_operator.controller.evict import Facts
@@ -34,6 +37,8 @@ from virtfn_operator.controller.see import Body
 
 NO_ROLLOUT = Rollout()
 NEW, CHANGED, UNCHANGED, DELETED = "new", "changed", "unchanged", "deleted"
+LOSES = "loses"
+"""Of a policy that is not in the plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,8 @@ class AskedFleet:
     """By policy of the plan, whether it is new, changed, unchanged or deleted."""
     requests: Mapping[str, Mapping[str, Any]]
     """By node that is asked for other policies than now, its new spec and generation, as its preview reads them."""
+    stands: Mapping[str, Stand]
+    """By policy that is not in the plan, how it stands now."""
     unread: tuple[str, ...]
 
 
@@ -87,7 +94,8 @@ class NodeForeseen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyForeseen:
-    """How a policy of the plan would stand when all nodes have answered and before the first turn has ended."""
+    """How a policy of the plan, or one that loses by it, would stand when all nodes have answered and before the first
+    turn has ended."""
 
     name: str
     change: str
@@ -96,7 +104,7 @@ class PolicyForeseen:
     matching: int = 0
     rollout: Rollout = NO_ROLLOUT
     rejections: tuple[str, ...] = ()
-    """What it does not get, with the winner named."""
+    """What it does not get, with the winner named; of one that loses, only what is not rejected now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +156,7 @@ def asked(
         now=now,
         changes=changes,
         requests=dict(sorted(requests.items())),
+        stands={it.name: _verdict(it).stand for it in read_each(kept, POLICY_KIND, read_policy_seen)[0]},
         unread=decision.unreadable,
     )
 
@@ -200,25 +209,11 @@ def foreseen(asked: AskedFleet, answers: Mapping[str, NodeAnswer | str]) -> Fore
     decision = decide(replace(asked.world, states=states), asked.now, asked.rules, facts=asked.facts)
     after = _written(replace(asked.world, states=states), decision)
     having = {name_of(body) for body in after.states if mapping(body.get("spec")).get("mayChange") is True}
-    seen, _ = read_each(after.policies, POLICY_KIND, read_policy_seen)
-    policies = []
-    for name, change in sorted(asked.changes.items()):
-        policy = next((it for it in seen if it.name == name), None)
-        policies.append(
-            PolicyForeseen(
-                name=name,
-                change=change,
-                verdict=policy_verdict(policy) if policy else None,
-                matching=policy.counts.matching if policy else 0,
-                rollout=decision.rollouts.get(name, NO_ROLLOUT),
-                rejections=tuple(_rejections(name, told)),
-            )
-        )
     nodes = tuple(
         _node(name, answers.get(name, "it was not asked"), having, decision, asked) for name in asked.requests
     )
     return Foreseen(
-        policies=tuple(policies),
+        policies=_policies_foreseen(asked, after, decision, told),
         nodes=nodes,
         others=len(asked.world.states) - len(nodes),
         unread=asked.unread,
@@ -250,14 +245,72 @@ def _turn(name: str, having: set[str], rollouts: Mapping[str, Rollout], asked: A
     return TurnForeseen(place=max(it.places[name] for it in mine.values()))
 
 
-def _rejections(policy: str, told: Mapping[str, NodeAnswer]) -> list[str]:
-    """Return what a policy does not get, each sentence once, with its nodes."""
-    where: dict[tuple[str, str], list[str]] = {}
+def _policies_foreseen(
+    asked: AskedFleet, after: World, decision: Decision, told: Mapping[str, NodeAnswer]
+) -> tuple[PolicyForeseen, ...]:
+    """Return the policies of the plan, by name, and then those that lose by it."""
+    seen = {it.name: it for it in read_each(after.policies, POLICY_KIND, read_policy_seen)[0]}
+    statuses = {name_of(body): mapping(body.get("status")) for body in asked.world.states}
+    refused, lost = _rejections(told, {}), _rejections(told, statuses)
+    others = (it for name, it in sorted(seen.items()) if name not in asked.changes)
+    losing = (it.name for it in others if it.name in lost or _worse(asked.stands.get(it.name), _verdict(it).stand))
+    return (
+        *(_policy(*it, seen, refused, decision) for it in sorted(asked.changes.items())),
+        *(_policy(name, LOSES, seen, lost, decision) for name in losing),
+    )
+
+
+def _policy(
+    name: str,
+    change: str,
+    seen: Mapping[str, PolicySeen],
+    rejections: Mapping[str, Sequence[str]],
+    decision: Decision,
+) -> PolicyForeseen:
+    policy = seen.get(name)
+    return PolicyForeseen(
+        name=name,
+        change=change,
+        verdict=_verdict(policy) if policy else None,
+        matching=policy.counts.matching if policy else 0,
+        rollout=decision.rollouts.get(name, NO_ROLLOUT),
+        rejections=tuple(rejections.get(name, ())),
+    )
+
+
+def _verdict(policy: PolicySeen) -> Verdict:
+    """Return how a policy stands. What is rejected of it counts also while its nodes change or wait."""
+    verdict, accepted = policy_verdict(policy), find(policy.conditions, ACCEPTED)
+    if accepted is None or accepted.status != FALSE or worst((verdict.stand, Stand.REJECTED)) is verdict.stand:
+        return verdict
+    return Verdict(stand=Stand.REJECTED, reason=accepted.reason, message=accepted.message)
+
+
+def _worse(now: Stand | None, then: Stand) -> bool:
+    """Whether a policy would stand worse. Where it is not known how it stands now, all that is bad counts."""
+    before = Stand.READY if now is None or now is Stand.UNKNOWN else now
+    # A policy is Changing until all steps on its PFs are done, also where it keeps what it has.
+    return then is not Stand.CHANGING and worst((before, then)) is not before
+
+
+def _rejections(told: Mapping[str, NodeAnswer], before: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Sequence[str]]:
+    """Return by policy what it does not get, each sentence once, with its nodes.
+
+    Args:
+        told: by node, what it answers.
+        before: by node, a status; what it rejects is left out.
+    """
+    where: dict[tuple[str, str, str], list[str]] = {}
     for name, answer in sorted(told.items()):
-        for item in answer.status.get("rejected") or ():
-            if mapping(item).get("policy") == policy:
-                where.setdefault((str(item.get("reason")), str(item.get("message"))), []).append(name)
-    return [f"{_on(names)}: {reason}: {message}" for (reason, message), names in where.items()]
+        known = entries(mapping(before.get(name)).get("rejected"), REJECTED_LIMIT)
+        for item in entries(answer.status.get("rejected"), REJECTED_LIMIT):
+            if item not in known:
+                key = (str(item.get("policy")), str(item.get("reason")), str(item.get("message")))
+                where.setdefault(key, []).append(name)
+    found: dict[str, list[str]] = defaultdict(list)
+    for (policy, reason, message), names in where.items():
+        found[policy].append(f"{_on(names)}: {reason}: {message}")
+    return found
 
 
 def _on(names: list[str]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from fake_cluster import Answer, Ask, FakeCluster, cluster_of, recorded
+from plan_asked import Planned, fleets_asked
 
 from virtfn_kubectl.verbs import run
 
@@ -28,3 +31,10 @@ def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
         return Answer(status, printed.out, printed.err)
 
     return asked
+
+
+@pytest.fixture
+def planned(ask: Ask, tmp_path: Path) -> Iterator[Planned]:
+    """Return the function of `fleets_asked`."""
+    with fleets_asked(ask, tmp_path) as of:
+        yield of

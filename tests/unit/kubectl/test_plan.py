@@ -357,11 +357,13 @@ def test_the_settings_of_the_controller_count(ask: Ask, fleet: Fleet, file: File
     wanted["metadata"]["name"] = "fast"
     answer = ask(cluster, "plan", "-f", file(wanted), "--json")
     assert (answer.status, answer.document["policies"][0]["reason"]) == (1, "InvalidPolicy")
+    assert answer.document["nodes"] == []
     env = [{"name": "VIRTFN_RESOURCE_DOMAINS", "value": "example.com"}]
     controller = json.loads(json.dumps(CONTROLLER))
     controller["spec"]["containers"][0]["env"] = env
     cluster.fleet.lists[PODS][0] = controller
-    assert ask(cluster, "plan", "-f", file(wanted), "--json").document["policies"][0]["reason"] != "InvalidPolicy"
+    (node,) = ask(cluster, "plan", "-f", file(wanted), "--json").document["nodes"]
+    assert node["devices"][0]["policies"] == ["fast"]
 
 
 def test_without_a_controller_the_defaults_are_taken_and_said(ask: Ask, fleet: Fleet, file: File) -> None:

@@ -88,3 +88,14 @@ def test_a_step_that_is_left_out_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     real = preview._steps
     monkeypatch.setattr(preview, "_steps", lambda part: real(part)[:-1])
     changed(range(3))
+
+
+def test_a_policy_that_loses_without_a_word_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = foreseen.foreseen
+
+    def of_the_plan(*words: Any) -> foreseen.Foreseen:
+        found = real(*words)
+        return replace(found, policies=tuple(it for it in found.policies if it.change != foreseen.LOSES))
+
+    monkeypatch.setattr(planning, "foreseen", of_the_plan)
+    changed(range(30))
