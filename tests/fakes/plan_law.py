@@ -475,6 +475,8 @@ def _compare(plan: Any, fleet: PlanFleet, before: Mapping[str, Body], counted: C
     for node in plan["nodes"]:
         _compare_node(node, fleet, counted)
     _compare_losses(plan, fleet, before, counted)
+    if any(part["waits"] for node in plan["nodes"] if not node["evict"] for part in node["devices"]):
+        _same("whether something is in the way", plan["stand"] in ("Blocked", "Rejected", "Failed"), True)
     _compare_turns(plan, fleet, counted)
 
 

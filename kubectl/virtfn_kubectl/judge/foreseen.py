@@ -28,6 +28,7 @@ from virtfn_kubectl.read.preview import NodeAnswer
 from virtfn_operator.api import NODES, POLICIES, POLICY_KIND
 from virtfn_operator.api.conditions import ACCEPTED, FALSE, find
 from virtfn_operator.api.foreign import entries, mapping, number
+from virtfn_operator.api.node_spec import EVICT_LIMIT
 from virtfn_operator.api.node_state import REJECTED_LIMIT
 from virtfn_operator.api.patch import patched
 from virtfn_operator.controller.decide import Decision, Rules, World, decide
@@ -90,6 +91,15 @@ class NodeForeseen:
     def displaced(self) -> tuple[str, ...]:
         """The functions that are taken away or get another driver."""
         return tuple(it for part in self.answer.pfs for it in part.displaces) if self.answer else ()
+
+    @property
+    def held_up(self) -> bool:
+        """Whether a change waits for something else than pods that it would evict."""
+        if self.answer is None:
+            return False
+        evict = mapping(mapping(self.answer.status.get("plan")).get("evict"))
+        leaving = {item.get("device") for item in entries(evict.get("pods"), EVICT_LIMIT)}
+        return any(wait.device not in leaving for part in self.answer.pfs for wait in part.blocked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,7 +329,11 @@ def _on(names: list[str]) -> str:
 
 
 def stand_of(found: Foreseen) -> Stand:
-    """Return how the plan as a whole stands: a node that is not known is worst."""
+    """Return how the plan as a whole stands: a node that is not known is worst.
+
+    The nodes count beside the policies: of what a node gives back, no policy says that it waits.
+    """
     if found.unknown:
         return Stand.UNKNOWN
-    return worst(policy.verdict.stand for policy in found.policies if policy.verdict is not None)
+    policies = (policy.verdict.stand for policy in found.policies if policy.verdict is not None)
+    return worst((*policies, *(Stand.BLOCKED for node in found.nodes if node.held_up)))
