@@ -22,11 +22,11 @@ FAST, SLOW = "virtfn.dev/fast", "virtfn.dev/slow"
 BOOT = "0b7e"
 
 
-def manager_of(kernel: FakeKernel, pools: Path, ledger: Path, kubelet_dir: Path) -> ServerManager:
-    """Return a plugin on a fake kernel's tree."""
+def manager_of(kernel: FakeKernel, pools: Path, ledger: Path, kubelet_dir: Path, **switched_off: None) -> ServerManager:
+    """Return a plugin on a fake kernel's tree; `device_info=None` or `cdi=None`: without that folder."""
     sysfs = Sysfs(kernel.root / "sys", kernel.root / "dev", kernel.root / "proc")
     folders = {"device_info": ledger.with_name("devinfo"), "cdi": ledger.with_name("cdi")}
-    grants = GrantFile(ledger.with_name("grants.json"), **folders)
+    grants = GrantFile(ledger.with_name("grants.json"), **{**folders, **switched_off})
     return ServerManager(
         pool_file=pools, ledger=LedgerFile(ledger), kubelet_dir=kubelet_dir, sysfs=sysfs, grants=grants
     )
@@ -98,9 +98,9 @@ class Node:
         await self.kubelet.until(lambda: not any("Healthy" in self.kubelet.health(name).values() for name in known))
 
     @contextlib.asynccontextmanager
-    async def plugin(self) -> AsyncIterator[ServerManager]:
+    async def plugin(self, **switched_off: None) -> AsyncIterator[ServerManager]:
         """Run another process of the plugin, after the first has ended."""
-        manager = manager_of(self.kernel, self.pools, self.ledger, self.kubelet.folder)
+        manager = manager_of(self.kernel, self.pools, self.ledger, self.kubelet.folder, **switched_off)
         running = asyncio.create_task(manager.run())
         try:
             yield manager

@@ -30,6 +30,11 @@ NO_FOLDER = (
     " devicePlugin.cdi: true, or leave grant.cdi out of the policy"
 )
 
+TAKEN = (
+    "a reboot took its CDI specs, and without a folder for them the device plugin cannot write them again; set the"
+    " chart's value devicePlugin.cdi: true again, or delete the pod"
+)
+
 _CLASS = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
 """Names that CDI takes for a vendor or a class (pkg/parser of the container-device-interface module)."""
 _NO_FILE_NAME = re.compile(r"[^A-Za-z0-9_.-]")

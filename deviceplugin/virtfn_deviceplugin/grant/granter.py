@@ -35,7 +35,7 @@ class Granter:
         self._checkpoint = checkpoint
         self._ledger = ledger
         self._grants = grants
-        infos, self._specs = DeviceInfos(grants), Specs(grants)
+        infos, self._specs = DeviceInfos(grants), Specs(grants, sysfs.boot_id())
         self._effects = Effects(sysfs.boot_id(), ledger, grants, infos, self._specs)
         self._leaving = Leaving(sysfs, ledger, grants, infos, self._specs, checkpoint)
 

@@ -7,6 +7,7 @@ without another Allocate. PreStartContainer compares the grant with the present 
 import logging
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from virtfn_deviceplugin.instances import FileLock
@@ -107,7 +108,8 @@ class GrantFile:
         """
         with self._lock, self._shared.held():
             self._catch_up()
-            fresh = {grant.address: grant for grant in given if self._grants.get(grant.address) != grant}
+            noted = [self._with_files(grant) for grant in given]
+            fresh = {grant.address: grant for grant in noted if self._grants.get(grant.address) != grant}
             before = {address: self._grants.get(address) for address in fresh}
             if fresh:
                 grants = self._with(fresh)
@@ -142,6 +144,15 @@ class GrantFile:
             except PoolFileError as error:
                 self._grants = self._with(before)
                 log.warning("%s", error)
+
+    def _with_files(self, grant: Grant) -> Grant:
+        """Go on noting the files of the earlier grant that stay because there is no folder for them now."""
+        earlier = self._grants.get(grant.address)
+        if earlier is not None and self.cdi is None:
+            grant = replace(grant, specs=earlier.specs)
+        if earlier is not None and self.device_info is None and earlier.resource_name == grant.resource_name:
+            grant = replace(grant, device_info=earlier.device_info)
+        return grant
 
     def _with(self, changed: Mapping[PciAddress, Grant | None]) -> dict[PciAddress, Grant]:
         kept = {address: grant for address, grant in self._grants.items() if address not in changed}

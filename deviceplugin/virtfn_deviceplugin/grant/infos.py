@@ -79,9 +79,10 @@ class DeviceInfos:
             log.warning("%s", error)
 
     def remove(self, grant: Grant) -> bool:
-        """Remove the file of a grant, unless another program wrote it. Return False if that failed, which is logged."""
+        """Remove the file of a grant, unless another program wrote it. Return False if it stays: that is logged, or
+        there is no folder now, and it must stay noted until there is one again."""
         if self._folder is None or not grant.device_info:
-            return True
+            return not grant.device_info
         name = file_name(grant.resource_name, grant.address)
         try:
             with self._lock:

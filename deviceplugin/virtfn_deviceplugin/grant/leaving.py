@@ -16,6 +16,7 @@ from virtfn_deviceplugin.grant.device_info import device_info
 from virtfn_deviceplugin.grant.functions import shown_as_given, used_by
 from virtfn_deviceplugin.grant.grantfile import GrantFile
 from virtfn_deviceplugin.grant.infos import DeviceInfos
+from virtfn_deviceplugin.grant.shared import about
 from virtfn_deviceplugin.grant.specs import Specs
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_host.core.values.address import PciAddress
@@ -85,7 +86,8 @@ class Leaving:
         try:
             now = shown_as_given(self._sysfs, grant)
             if now.driver == grant.driver and now.paths == grant.nodes and now.rdma == grant.rdma:
-                self._specs.restore(grant)
+                with about(grant.address):
+                    self._specs.restore(grant)
         except HostError as error:
             log.warning("%s", error)
 
