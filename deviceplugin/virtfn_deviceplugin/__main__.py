@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtfn_deviceplugin.grant.grantfile import GrantFile
-from virtfn_deviceplugin.kubelet import StaleFolderError
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_host.core.values.fields import PolicyError
 from virtfn_host.core.values.resource_names import Domains, read_domains
 from virtfn_host.health import Health
+from virtfn_host.linux.read.mounted import StaleFolderError
 from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.logs.lines import about
 from virtfn_host.logs.start import LoggedArguments, add_log_options, start_log
@@ -32,7 +32,7 @@ log = logging.getLogger("virtfn.deviceplugin")
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT, or until the kubelet's folder is replaced on the node."""
+    """Serve until SIGTERM or SIGINT, or until a folder that is mounted here is replaced on the node."""
     options = _arguments().parse_args()
     start_log(options)
     with about(node=options.node):

@@ -22,7 +22,7 @@ from virtfn_deviceplugin.grant.granter import Granter
 from virtfn_deviceplugin.grant.grantfile import GrantFile
 from virtfn_deviceplugin.grant.shown import as_promised
 from virtfn_deviceplugin.instances import Presence
-from virtfn_deviceplugin.kubelet import KubeletFolder, StaleFolderError
+from virtfn_deviceplugin.kubelet import KubeletFolder
 from virtfn_deviceplugin.ledger import LedgerFile
 from virtfn_deviceplugin.names import RefusedPool, chosen
 from virtfn_deviceplugin.registration import summary
@@ -35,6 +35,7 @@ from virtfn_host.core.values.resource_names import Domains
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.clock import since_boot
 from virtfn_host.linux.errors import HostError
+from virtfn_host.linux.read.mounted import MountedFolders, StaleFolderError
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
 
@@ -81,7 +82,16 @@ class ServerManager:
         self._pool_file = pool_file
         self._ledger = ledger
         self._grants = grants or GrantFile(ledger.path.with_name("grants.json"))
-        self._kubelet = KubeletFolder(kubelet_dir, sysfs.proc)
+        self._kubelet = KubeletFolder(kubelet_dir)
+        files = (pool_file, ledger.path, self._grants.path)
+        shared = (self._grants.device_info, self._grants.cdi)
+        self._folders = MountedFolders(
+            kubelet_dir,
+            sysfs.dev / "vfio",
+            *(path.parent for path in files),
+            *(path for path in shared if path is not None),
+            proc=sysfs.proc,
+        )
         self._sysfs = sysfs
         self._watching = Watching(sysfs)
         self._events = FileEvents(pool_file, kubelet_dir / "kubelet.sock")
@@ -110,7 +120,7 @@ class ServerManager:
         self._registered = False
         """Whether each resource of it has been registered once."""
         self._stale = ""
-        """Why the kubelet's folder is not the node's any more; empty: it is."""
+        """Why a folder is not the node's any more; empty: all are."""
         self.turned = time.monotonic()
         """When the loop made its last turn, by the monotonic clock; the liveness probe compares it."""
         self._former = 0
@@ -123,7 +133,7 @@ class ServerManager:
 
     @property
     def complaint(self) -> str:
-        """The problem with the folder, the pool file or a pool; empty: there is none."""
+        """The problem with a folder, the pool file or a pool; empty: there is none."""
         return self._stale or self._complaint or (self._refused[0].message if self._refused else "")
 
     @property
@@ -137,7 +147,7 @@ class ServerManager:
 
     @property
     def alive(self) -> bool:
-        """Whether the liveness probe succeeds: the folder is the node's, and a kubelet was there lately."""
+        """Whether the liveness probe succeeds: the folders are the node's, and a kubelet was there lately."""
         return not self._stale and self._kubelet.silent_for < AWAY
 
     @property
@@ -161,7 +171,7 @@ class ServerManager:
         """Serve until cancelled; then stop every server and remove its socket.
 
         Raises:
-            StaleFolderError: the kubelet's folder was replaced on the node; only a new container can see the new one.
+            StaleFolderError: a folder was replaced on the node; only a new container can see the new one.
         """
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "virtfn"))
         await asyncio.to_thread(self._presence.begin)
@@ -192,7 +202,7 @@ class ServerManager:
             await self._stop(*self._tasks)
 
     async def _check(self, fresh: bool) -> None:
-        self._kubelet.expect_fresh()
+        self._folders.expect_fresh()
         true = await asyncio.to_thread(self._look, fresh)  # it waits for sysfs and the disk, and an Allocate must not
         if true is not None:
             await self._serve(true)

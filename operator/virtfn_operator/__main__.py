@@ -64,9 +64,13 @@ def _run(process: str) -> int:
         except hooks.HookFailedError as error:
             raise EndedError(str(error)) from error
     else:
+        from virtfn_host.linux.read.mounted import StaleFolderError
         from virtfn_operator.agent import agent_process as agent
 
-        asyncio.run(agent.run(agent_settings(os.environ)))
+        try:
+            asyncio.run(agent.run(agent_settings(os.environ)))
+        except StaleFolderError as error:
+            raise EndedError(str(error)) from error
     return 0
 
 

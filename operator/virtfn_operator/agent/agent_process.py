@@ -15,6 +15,7 @@ from typing import Any
 
 import kopf
 
+from virtfn_host.linux.read.mounted import MountedFolders
 from virtfn_host.logs.lines import about
 from virtfn_host.ports import ill, open_ports
 from virtfn_host.process.client import HostClient
@@ -36,6 +37,9 @@ CONNECTIONS = 4
 
 HUNG = 600.0
 """Seconds after which the kubelet should restart us if no round and no step has ended; a step may take 120."""
+
+CHECK_EVERY = 2.0
+"""Seconds between two checks of the folders that the node shares with this container."""
 
 GRACE = 12.0
 """Seconds for the current round after SIGTERM; two requests to a silent API server take 10."""
@@ -65,7 +69,11 @@ def watch_registry(
 
 
 async def run(settings: AgentSettings) -> None:
-    """Run until SIGTERM or SIGINT; devices stay as they are, the pool file is removed."""
+    """Run until SIGTERM or SIGINT; devices stay as they are, the pool file is removed.
+
+    Raises:
+        StaleFolderError: a folder was replaced on the node; only a new container can see the new one.
+    """
     with about(node=settings.node):
         await _run(settings)
 
@@ -115,7 +123,9 @@ async def _run(settings: AgentSettings) -> None:
         watching = asyncio.create_task(watch(kube, registry, watch_settings(selectors), sight))
         turns = asyncio.create_task(agent.run())
         wakers = asyncio.create_task(agent.watch_host(host)), asyncio.create_task(agent.watch_ledger(files))
-        tasks = (watching, turns, *wakers, asyncio.create_task(stop.wait()))
+        folders = MountedFolders(*(path.parent for path in (settings.pools, settings.ledger, settings.podresources)))
+        fresh = asyncio.create_task(_expect_fresh(folders))
+        tasks = (watching, turns, *wakers, fresh, asyncio.create_task(stop.wait()))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -126,11 +136,17 @@ async def _run(settings: AgentSettings) -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
             await ports.close()
         if not stop.is_set():
-            for ended in (watching, turns, *wakers):
+            for ended in (watching, turns, *wakers, fresh):
                 if ended.done() and not ended.cancelled():
                     ended.result()
     with contextlib.suppress(OSError):
         files.unpublish()
+
+
+async def _expect_fresh(folders: MountedFolders) -> None:
+    while True:
+        await asyncio.to_thread(folders.expect_fresh)
+        await asyncio.sleep(CHECK_EVERY)
 
 
 def _ailing(last: float, now: float) -> str | None:

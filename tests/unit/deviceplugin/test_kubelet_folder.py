@@ -1,10 +1,8 @@
-"""The kubelet's folder: which kubelet is there, and whether the folder is still the node's."""
+"""The kubelet's folder: which kubelet is there, and what follows where a folder is not the node's any more."""
 
 import asyncio
 import os
-import shutil
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,12 @@ from plugin_node import Node, manager_of
 
 from virtfn_deviceplugin import manager as manager_module
 from virtfn_deviceplugin.__main__ import main
-from virtfn_deviceplugin.kubelet import KubeletFolder, StaleFolderError
+from virtfn_deviceplugin.grant.grantfile import GrantFile
+from virtfn_deviceplugin.kubelet import KubeletFolder
+from virtfn_deviceplugin.ledger import LedgerFile
+from virtfn_deviceplugin.manager import ServerManager
+from virtfn_host.linux.read.mounted import StaleFolderError
+from virtfn_host.linux.read.sysfs import Sysfs
 
 
 class Clock:
@@ -22,60 +25,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.time
-
-
-def mounted(proc: Path, where: Path, root: str) -> None:
-    (proc / "self").mkdir(parents=True, exist_ok=True)
-    other = f"30 20 0:5 / /run rw - tmpfs tmpfs rw\n31 20 8:1 /old {where}/below rw - ext4 /dev/sda1 rw\n"
-    line = f"32 20 8:1 {root} {where} rw,relatime master:1 - ext4 /dev/sda1 rw\n"
-    (proc / "self/mountinfo").write_text(other + line)
-
-
-def test_a_folder_that_stays_is_fresh(tmp_path: Path) -> None:
-    where = tmp_path / "device-plugins"
-    where.mkdir()
-    mounted(tmp_path / "proc", where, "/var/lib/kubelet/device-plugins")
-    folder = KubeletFolder(where, tmp_path / "proc")
-    (where / "x.sock").touch()
-    folder.expect_fresh()
-
-
-@pytest.mark.parametrize(
-    ("root", "said"),
-    [
-        ("/var/lib/kubelet/device-plugins//deleted", "was removed on the node"),
-        ("/var/lib/kubelet/device-plugins.old", "to /var/lib/kubelet/device-plugins.old, so the kubelet's new folder"),
-        ("/var/lib/kubelet.bak/device-plugins", "was moved on the node"),
-    ],
-)  # fmt: skip
-def test_a_mount_whose_folder_was_removed_or_renamed_on_the_node_is_stale(tmp_path: Path, root: str, said: str) -> None:
-    where = tmp_path / "device-plugins"
-    where.mkdir()
-    mounted(tmp_path / "proc", where, "/var/lib/kubelet/device-plugins")
-    folder = KubeletFolder(where, tmp_path / "proc")
-    mounted(tmp_path / "proc", where, root)
-    with pytest.raises(StaleFolderError, match=said) as stale:
-        folder.expect_fresh()
-    assert "this process ends, so that the container is made anew" in str(stale.value)
-
-
-@pytest.mark.parametrize("remove", [shutil.rmtree, os.rmdir])
-def test_a_folder_that_is_removed_while_it_is_held_is_stale(tmp_path: Path, remove: Callable[[Path], None]) -> None:
-    """A mount holds it as an open file does."""
-    where = tmp_path / "device-plugins"
-    where.mkdir()
-    held = os.open(where, os.O_RDONLY)
-    folder = KubeletFolder(Path(f"/proc/self/fd/{held}"), tmp_path)
-    folder.expect_fresh()
-    remove(where)
-    where.mkdir()
-    with pytest.raises(StaleFolderError, match="was removed on the node"):
-        folder.expect_fresh()
-    os.close(held)
-
-
-def test_a_folder_that_is_not_there_yet_is_no_stale_one(tmp_path: Path) -> None:
-    KubeletFolder(tmp_path / "later", tmp_path).expect_fresh()
 
 
 async def test_the_plugin_ends_by_itself_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +44,41 @@ async def test_the_plugin_ends_by_itself_and_says_why(tmp_path: Path, monkeypatc
     assert manager.told == str(running.exception())
     assert not manager.alive
     os.close(held)
+
+
+PATHS = {"kubelet_dir": "", "pool_file": "pools.json", "ledger": "ledger.json", "grants": "grants.json"}
+PATHS |= {"device_info": "", "cdi": "", "dev": "vfio"}
+
+
+@pytest.mark.parametrize("gone", PATHS)
+async def test_it_ends_whichever_of_its_folders_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    """Otherwise it would refuse every pod, or serve the old list for ever."""
+    monkeypatch.setattr(manager_module, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(manager_module, "CHECK_EVERY", 0.01)
+    kernel, paths = FakeKernel(tmp_path / "root"), {name: tmp_path / name / file for name, file in PATHS.items()}
+    folder = paths[gone] if paths[gone].suffix == "" else paths[gone].parent
+    for path in paths.values():
+        (path if path.suffix == "" else path.parent).mkdir(parents=True)
+    mountinfo = kernel.root / "proc/self/mountinfo"
+    mountinfo.parent.mkdir(parents=True, exist_ok=True)
+    mountinfo.write_text(f"32 20 8:1 /on/the/node {folder} rw - ext4 /dev/sda1 rw\n")
+    manager = ServerManager(
+        pool_file=paths["pool_file"],
+        ledger=LedgerFile(paths["ledger"]),
+        kubelet_dir=paths["kubelet_dir"],
+        sysfs=Sysfs(kernel.root / "sys", tmp_path / "dev", kernel.root / "proc"),
+        grants=GrantFile(paths["grants"], device_info=paths["device_info"], cdi=paths["cdi"]),
+    )
+    running = asyncio.create_task(manager.run())
+    await asyncio.sleep(0.1)
+    assert not running.done()
+    mountinfo.write_text(f"32 20 8:1 /on/the/node//deleted {folder} rw - ext4 /dev/sda1 rw\n")
+    with pytest.raises(StaleFolderError, match=f"^{folder} was removed on the node"):
+        async with asyncio.timeout(10):
+            await running
+    assert not manager.alive
 
 
 def test_the_process_ends_with_a_failure_and_its_last_words_say_why(

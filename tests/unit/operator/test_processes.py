@@ -172,6 +172,28 @@ async def test_the_agent_makes_its_object_and_watches_no_other(server: ApiServer
     assert {(path, selector) for path, selector, _ in server.watchers} == {(f"{OURS}/sriovnodes", "metadata.name=n1")}
 
 
+@pytest.mark.parametrize("name", ["VIRTFN_POOLS", "VIRTFN_LEDGER", "VIRTFN_PODRESOURCES"])
+async def test_an_agent_ends_and_says_why_when_a_folder_of_its_files_is_replaced_on_the_node(
+    server: ApiServer, start: Start, tmp_path: Path, name: str
+) -> None:
+    """It would write or read in the old one for ever."""
+    server.put("/api/v1/nodes/n1", {"metadata": {"name": "n1"}})
+    paths = {name: str(tmp_path / name) for name in ("VIRTFN_HOST_SOCKET", "VIRTFN_POOLS", "VIRTFN_LEDGER")}
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    held = os.open(folder, os.O_RDONLY)  # a mount holds it as an open file does
+    process = await start("agent", NODE_NAME="n1", **paths | {name: f"/proc/{os.getpid()}/fd/{held}/file"})
+    await until(lambda: server.objects.get(f"{OURS}/sriovnodes/n1", {}).get("status"))
+    folder.rmdir()
+    folder.mkdir()
+    async with asyncio.timeout(30):
+        _, said = await process.communicate()
+    os.close(held)
+    assert process.returncode == 1
+    assert "was removed on the node, so what is there now cannot be seen" in said.decode().splitlines()[-1]
+    assert "Traceback" not in said.decode()
+
+
 async def test_metrics_are_served_at_a_port_of_their_own(
     server: ApiServer, start: Start, unused_tcp_port_factory: Callable[[], int], tmp_path: Path
 ) -> None:
