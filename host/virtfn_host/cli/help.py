@@ -146,10 +146,10 @@ virtfn bind 0000:3b:10.0 --driver kernel""",
         line="restore the original state of one function, or of all",
         description="""\
 Restore a function to its state before virtfn's first change, as the journal
-has it: driver, driver_override, number of VFs, autoprobe and link settings.
-The address of a PF restores the PF with all its VFs, the address of a VF only
-that VF. A function in use is named and left alone; run restore again when it
-is free.""",
+has it: driver, driver_override, number of VFs, autoprobe, link settings and
+MTUs. The address of a PF restores the PF with all its VFs, the address of a
+VF only that VF. A PF that is again as it was leaves the journal. A function
+in use is named and left alone; run restore again when it is free.""",
         files=f"""{WRITES}
 If the journal cannot be read, it is kept as it is, and nothing is restored
 (JournalUnreadable).""",

@@ -9,9 +9,9 @@ from virtfn_host.core.turn.by_hand import bound, restored
 from virtfn_host.core.turn.plan import plan
 from virtfn_host.core.turn.resolve import Resolution
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.model import InUse, Original, OriginalVf, Unreadable
+from virtfn_host.core.values.model import InUse, Original, OriginalVf, Pf, Unreadable
 from virtfn_host.core.values.reasons import Reason
-from virtfn_host.core.values.steps import describe
+from virtfn_host.core.values.steps import Forget, describe
 
 NOBODY = InUse(holders=())
 PF = a_pf(0, vfs=2, driver="igbvf")
@@ -48,6 +48,36 @@ def test_restore_brings_one_vf_back() -> None:
     assert now.pfs[0].vfs[1].driver == "vfio-pci"
     back = restored(now, (BEFORE,), VF.address)
     assert carried_out(plan(now, back.desired, NOBODY), now) == MACHINE
+
+
+AS_BEFORE = replace(PF, autoprobe=True)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_restore_of_the_last_vf_that_differs_forgets_its_pf(index: int) -> None:
+    machine, vf = an_inventory(AS_BEFORE), PF.vfs[index].address
+    now = carried_out(plan(machine, bound(machine, vf, "vfio-pci").desired, NOBODY), machine)
+    assert isinstance(plan(now, restored(now, (BEFORE,), vf).desired, NOBODY).steps[-1], Forget)
+
+
+@pytest.mark.parametrize(
+    "pf",
+    [
+        replace(AS_BEFORE, autoprobe=False),
+        replace(AS_BEFORE, vfs=(PF.vfs[0], replace(PF.vfs[1], driver_override="vfio-pci"))),
+        replace(AS_BEFORE, vfs=(PF.vfs[0], replace(PF.vfs[1], driver=None))),
+        replace(AS_BEFORE, vfs=(*PF.vfs, a_vf(0, 2))),
+    ],
+)
+def test_restore_of_a_vf_does_nothing_to_the_rest_of_its_pf(pf: Pf) -> None:
+    now = an_inventory(pf)
+    assert plan(now, restored(now, (BEFORE,), PF.vfs[0].address).desired, NOBODY).steps == ()
+
+
+def test_what_cannot_be_read_of_the_rest_is_not_taken_for_restored() -> None:
+    lost = Unreadable(device=PF.vfs[1].address, path="driver_override", error="timed out")
+    back = restored(replace(an_inventory(AS_BEFORE), unreadable=(lost,)), (BEFORE,), PF.vfs[0].address)
+    assert not back.desired.pfs[0].given_back
 
 
 def test_restore_of_a_pf_forgets_it_afterwards() -> None:

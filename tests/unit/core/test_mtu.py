@@ -191,6 +191,22 @@ def test_what_was_noted_is_given_back_vfs_first(
     assert isinstance(found.steps[-1], Forget)
 
 
+@pytest.mark.parametrize(
+    ("driver", "steps"),
+    [("igbvf", [(0, 2000, None)]), ("iavf", [(0, 2000, None)]), ("vfio-pci", []), ("mlx5_vfio_pci", [])],
+)
+def test_a_vf_gets_its_mtu_back_with_the_driver_that_makes_its_netdev(driver: str, steps: list[object]) -> None:
+    """In the same plan, which ends with forgetting the PF: a restore by hand makes no second one."""
+    inventory = machine(1500, None)
+    before = original(inventory.pfs[0], None, 2000)
+    vfs = (replace(before.vfs[0], driver=driver, driver_override=None),)
+    now = replace(inventory.pfs[0].vfs[0], driver="other", vfio_bound=True)
+    inventory = replace(inventory, functions=(replace(inventory.pfs[0], vfs=(now,)),))
+    found = planned(inventory, original=replace(before, vfs=vfs))
+    assert set_mtus(found) == steps
+    assert isinstance(found.steps[-1], Forget)
+
+
 def devices(inventory: Inventory, *policies: PolicyConfig) -> dict[PciAddress, PoolDevice]:
     wanted = resolved(inventory, *policies).desired
     made = pools(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from virtfn_host.core.checks.usable import first, has_vfs, needed, no_iommu, out_of_sight, vf_token
 from virtfn_host.core.checks.whole import whole_pf
 from virtfn_host.core.turn.resolve import Resolution, resolve
+from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.turn.wanted import given_back_vf
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredPf, DesiredVf, NodeConfig, Rejected
@@ -73,11 +74,21 @@ def restored(
         return _not_there(inventory, address, RESTORE, text)
     if not isinstance(vf, Vf):
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
-    if everything.pf(vf.pf) is None:
+    if (whole := everything.pf(vf.pf)) is None:
         text = f"was never touched by virtfn, and neither was its PF {vf.pf}"
         return _refused(RESTORE, address, Reason.NO_MATCHING_DEVICE, text)
     original = next(entry for entry in originals if entry.address == vf.pf)
-    return _only(vf.pf, given_back_vf(vf.index, original), RESTORE)
+    return _with_the_rest(whole, given_back_vf(vf.index, original), inventory)
+
+
+def _with_the_rest(whole: DesiredPf, vf: DesiredVf, inventory: Inventory) -> Resolution:
+    """Return the original state of one VF, and of its PF if that has all the rest of it: the journal then forgets it.
+    Otherwise the entry would outlive what it is for, and a later command undo what the administrator does next."""
+    rest = replace(whole, vfs=tuple(other for other in whole.vfs if other.index != vf.index))
+    if verify(Desired(pfs=(rest,)), inventory):
+        return _only(whole.address, vf, RESTORE)
+    every = tuple(sorted((*rest.vfs, vf), key=lambda one: one.index))
+    return Resolution(desired=Desired(pfs=(replace(rest, vfs=every),)), rejected=())
 
 
 def _only(pf: PciAddress, vf: DesiredVf, who: str) -> Resolution:

@@ -42,12 +42,6 @@ def add_mtu_steps(draft: Draft, pf: Function) -> None:
             _vf(draft, wanted, pf.vf(wanted.index) if kept else None, bound.get(wanted.index))
 
 
-def mtu_to_come(draft: Draft) -> bool:
-    """Return whether VFs that are given back get their netdev only by this plan: their MTU is set by the next one."""
-    bound = {step.function.index for step in draft.binds if isinstance(step, Probe | Bind)}
-    return any(vf.mtu is not None and vf.index in bound for vf in draft.wanted.vfs)
-
-
 def _pf(draft: Draft, pf: Function, value: int) -> None:
     if pf.mtu is None:
         text = f"cannot set mtu {value}: the PF has no netdev in the host's network namespace"
@@ -62,13 +56,19 @@ def _pf(draft: Draft, pf: Function, value: int) -> None:
 
 
 def _vf(draft: Draft, wanted: DesiredVf, vf: Vf | None, bound: Probe | Bind | None) -> None:
-    """Add the step for a VF that has a netdev, or (a probe) gets one by this plan."""
+    """Add the step for a VF that has a netdev, or gets one by this plan."""
     if wanted.mtu is None:
         return
-    if isinstance(bound, Probe):
+    if bound is not None and _makes_netdev(bound):
         draft.mtus.append(SetMtu(function=bound.function, value=wanted.mtu, expects=None))
     elif bound is None and vf is not None and not vf_fits(wanted, vf):
         _existing(draft, vf, wanted.mtu)
+
+
+def _makes_netdev(bound: Probe | Bind) -> bool:
+    """Whether a VF gets a netdev with its driver: it does but from a vfio driver. A driver is known by its name here;
+    where the name misleads, the step that sets the MTU fails and stops nothing."""
+    return isinstance(bound, Probe) or "vfio" not in bound.driver
 
 
 def _existing(draft: Draft, vf: Vf, value: int) -> None:

@@ -23,7 +23,7 @@ from virtfn_host.core.checks.usable import (
     unreadable,
     vf_token,
 )
-from virtfn_host.core.turn.mtu_plan import add_mtu_steps, mtu_to_come
+from virtfn_host.core.turn.mtu_plan import add_mtu_steps
 from virtfn_host.core.turn.noting import noted, only_notes
 from virtfn_host.core.turn.policy import indexes_text
 from virtfn_host.core.values.address import PciAddress
@@ -241,7 +241,7 @@ class _Draft:
     def _finish(self, pf: Function) -> None:
         if isinstance(pf, Pf):
             self._finish_autoprobe(pf)
-        if self.wanted.given_back and not self.blocked_links and not mtu_to_come(self):
+        if self.wanted.given_back and not self.blocked_links:
             self.last.append(Forget(pf=pf.address))
 
     def _finish_autoprobe(self, pf: Pf) -> None:
