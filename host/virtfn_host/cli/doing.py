@@ -7,7 +7,15 @@ from uuid import uuid4
 
 from virtfn_host.cli.boot import BootPatience, make_again, what_is_kept
 from virtfn_host.cli.deciding import complain, concerns_links, resolved, status
-from virtfn_host.cli.machine import asked_to_stop, journal_file, journal_of, look_once, must_be_root, sysfs_of
+from virtfn_host.cli.machine import (
+    asked_to_stop,
+    boot_id_of,
+    journal_file,
+    journal_of,
+    look_once,
+    must_be_root,
+    sysfs_of,
+)
 from virtfn_host.cli.options import BLOCKED, DONE, INTERRUPTED, REFUSED
 from virtfn_host.cli.output import Output
 from virtfn_host.cli.policy import UsageError, read_policies
@@ -44,7 +52,7 @@ def run_apply(options: argparse.Namespace, output: Output) -> int:
 
 def run_boot(options: argparse.Namespace, output: Output) -> int:
     """Make the VFs of the last verified config again."""
-    unit = BootUnit(root=options.root)
+    unit = BootUnit(root=options.root, boot_id=boot_id_of(options))
     if options.as_unit and not unit.disarm():
         unit.remove()
         output.say(f"no pod of virtfn has started since the last boot, so {UNIT} is removed from this node")

@@ -32,11 +32,20 @@ def sysfs_of(options: argparse.Namespace) -> Sysfs:
     Raises:
         UsageError: it has no PCI bus.
     """
-    sysfs = Sysfs(*places(options.root.absolute(), os.environ))  # our child processes have / as working directory
+    sysfs = _sysfs(options)
     devices = sysfs.sys / "bus/pci/devices"
     if sysfs.names(devices) is None:
         raise UsageError(f"there is no {devices}: this machine has no PCI bus, or /sys is not mounted here")
     return sysfs
+
+
+def boot_id_of(options: argparse.Namespace) -> str:
+    """Return the ID of this boot, or UNKNOWN, also of a machine without a PCI bus."""
+    return _sysfs(options).boot_id()
+
+
+def _sysfs(options: argparse.Namespace) -> Sysfs:
+    return Sysfs(*places(options.root.absolute(), os.environ))  # our child processes have / as working directory
 
 
 PLACES = ("VIRTFN_SYS", "VIRTFN_DEV", "VIRTFN_PROC")

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from virtfn_host.linux.act.unit import ARCHIVE, UNIT, BootUnit
+from virtfn_host.linux.read.sysfs import Sysfs
 from virtfn_host.logs.start import LoggedArguments, add_log_options, start_log
 
 PYTHON = re.compile(r"(/[A-Za-z0-9._+-]+)+")
@@ -27,7 +28,8 @@ def main() -> None:
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
-        install(options.files, BootUnit(root=options.root), options.python)
+        boot_id = Sysfs(Path("/sys"), Path("/dev"), Path("/proc")).boot_id()
+        install(options.files, BootUnit(root=options.root, boot_id=boot_id), options.python)
     except (OSError, ValueError) as error:
         log.error("the boot unit is not installed: %s", error)
         sys.exit(1)

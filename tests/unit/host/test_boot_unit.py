@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from virtfn_host.cli.options import DONE
+from virtfn_host.cli.options import DONE, REFUSED
 from virtfn_host.cli.verbs import run
 from virtfn_host.linux.act.unit import BootUnit, started_by
 from virtfn_host.process.boot_unit import install
@@ -91,39 +91,114 @@ def test_a_unit_without_exactly_one_command_is_refused(text: str) -> None:
         started_by(text, "/c")
 
 
+def booted(root: Path, boot_id: str) -> BootUnit:
+    """A boot of the node begins; the unit as a pod sees it then."""
+    file = root / "proc/sys/kernel/random/boot_id"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{boot_id}\n")
+    return BootUnit(root=root, boot_id=boot_id)
+
+
+def started(root: Path) -> int:
+    """The unit starts."""
+    return run(["boot", "--as-unit", "--root", str(root)])
+
+
 def test_each_boot_takes_the_arming_back_and_each_pod_gives_it(root: Path, files: Path) -> None:
-    unit = BootUnit(root=root)
-    install(files, unit, PYTHON)
-    for _ in range(3):
-        assert run(["boot", "--as-unit", "--root", str(root)]) == DONE
+    install(files, booted(root, "b0"), PYTHON)
+    for boot_id in ("b1", "b2", "b3"):
+        unit = booted(root, boot_id)
+        assert started(root) == DONE
         assert (root / OURS[1]).exists()
         install(files, unit, PYTHON)
 
 
+@pytest.mark.parametrize("starts", [1, 2, 3])
 def test_a_boot_without_a_pod_since_the_last_one_removes_it(
-    root: Path, files: Path, capsys: pytest.CaptureFixture[str]
+    root: Path, files: Path, capsys: pytest.CaptureFixture[str], starts: int
 ) -> None:
+    unit = booted(root, "b0")
     before = tree(root)
-    install(files, BootUnit(root=root), PYTHON)
-    assert run(["boot", "--as-unit", "--root", str(root)]) == DONE
-    assert run(["boot", "--as-unit", "--root", str(root)]) == DONE
+    install(files, unit, PYTHON)
+    booted(root, "b1")
+    for _ in range(starts):
+        assert started(root) == DONE
+        assert (root / OURS[1]).exists()
+    booted(root, "b2")
+    assert started(root) == DONE
     assert tree(root) == before
     assert "is removed from this node" in capsys.readouterr().out
     assert not (root / "var/lib/virtfn-boot").exists()
 
 
-def test_a_pod_that_comes_after_all_installs_it_again(root: Path, files: Path) -> None:
-    install(files, BootUnit(root=root), PYTHON)
+@pytest.mark.parametrize("config", ["{", ""])
+def test_a_start_that_failed_is_repeated_in_the_same_boot(root: Path, files: Path, config: str) -> None:
+    install(files, booted(root, "b0"), PYTHON)
+    booted(root, "b1")
+    kept = root / "var/lib/virtfn/config.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(config)
+    assert started(root) == REFUSED
+    kept.unlink()  # an administrator helps
     for _ in range(2):
-        run(["boot", "--as-unit", "--root", str(root)])
-    install(files, BootUnit(root=root), PYTHON)
+        assert started(root) == DONE
+        assert (root / OURS[1]).exists()
+
+
+@pytest.mark.parametrize("starts", [("pod", "unit"), ("unit", "pod", "unit"), ("unit", "unit", "pod", "unit", "unit")])
+def test_a_start_after_the_pod_does_not_use_its_arming_up(root: Path, files: Path, starts: tuple[str, ...]) -> None:
+    install(files, booted(root, "b0"), PYTHON)
+    unit = booted(root, "b1")
+    for what in starts:
+        if what == "pod":
+            install(files, unit, PYTHON)
+        else:
+            started(root)
+    booted(root, "b2")
+    assert started(root) == DONE
+    assert (root / OURS[1]).exists()
+
+
+@pytest.mark.parametrize("armed", ["", "unknown"])
+def test_an_arming_that_names_no_boot_is_taken_back_by_the_first_one(root: Path, files: Path, armed: str) -> None:
+    """An earlier version noted none."""
+    install(files, booted(root, "b0"), PYTHON)
+    (root / OURS[2]).write_text(armed)
+    booted(root, "b1")
+    for _ in range(2):
+        assert started(root) == DONE
+        assert (root / OURS[1]).exists()
+    booted(root, "b2")
+    started(root)
+    assert not (root / OURS[1]).exists()
+
+
+@pytest.mark.parametrize("boot_id", ["", "not an id"])
+def test_in_an_unknown_boot_nothing_is_removed(root: Path, files: Path, boot_id: str) -> None:
+    install(files, booted(root, "b0"), PYTHON)
+    booted(root, boot_id)
+    for _ in range(3):
+        assert started(root) == DONE
+    assert (root / OURS[1]).exists()
+    assert (root / OURS[2]).exists()
+
+
+def test_a_pod_that_comes_after_all_installs_it_again(root: Path, files: Path) -> None:
+    install(files, booted(root, "b0"), PYTHON)
+    for boot_id in ("b1", "b2"):
+        unit = booted(root, boot_id)
+        started(root)
+    assert not (root / OURS[1]).exists()
+    install(files, unit, PYTHON)
     assert (root / OURS[0]).is_symlink()
-    assert run(["boot", "--as-unit", "--root", str(root)]) == DONE
+    booted(root, "b3")
+    assert started(root) == DONE
     assert (root / OURS[1]).exists()
 
 
 def test_run_by_hand_it_removes_nothing(root: Path, files: Path) -> None:
-    install(files, BootUnit(root=root), PYTHON)
-    for _ in range(3):
+    install(files, booted(root, "b0"), PYTHON)
+    for boot_id in ("b1", "b2", "b3"):
+        booted(root, boot_id)
         assert run(["boot", "--root", str(root)]) == DONE
     assert (root / OURS[1]).exists()

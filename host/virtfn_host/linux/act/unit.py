@@ -5,7 +5,8 @@ Only files are written: systemd reads its units at the next boot, so it need not
 An uninstalled chart can run nothing on the nodes any more, so the unit removes itself. Each start of the DaemonSet's
 pod arms it, and each boot takes that back. At a boot where it is not armed, no pod of virtfn started since the boot
 before: it was uninstalled, or switched off, so unit and archive are removed. Should the pod start later after all, it
-installs them again.
+installs them again. Both note the boot, so another start of the unit within it, as by `systemctl restart`, takes
+nothing back and removes nothing.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virtfn_host.linux.files import read_bounded, write_atomically
+from virtfn_host.linux.read.sysfs import UNKNOWN
 
 UNIT = "virtfn-boot.service"
 ARCHIVE = "virtfn.pyz"
@@ -31,6 +33,8 @@ class BootUnit:
     """Where this process sees the node's root; the files name paths without it."""
     state: Path = Path("var/lib/virtfn-boot")
     units: Path = Path("etc/systemd/system")
+    boot_id: str = UNKNOWN
+    """The node's present boot."""
 
     @property
     def archive(self) -> Path:
@@ -39,7 +43,13 @@ class BootUnit:
 
     @property
     def _armed(self) -> Path:
+        """Names the boot in which a pod armed the unit; empty if an earlier version did."""
         return self.root / self.state / "armed"
+
+    @property
+    def _disarmed(self) -> Path:
+        """Names the boot that took the arming back."""
+        return self.root / self.state / "disarmed"
 
     @property
     def _unit(self) -> Path:
@@ -59,15 +69,22 @@ class BootUnit:
         """
         text = started_by(unit, f"{python} -I -B /{self.state / ARCHIVE} boot --as-unit")
         changed = [self._put(self.archive, archive), self._put(self._unit, text.encode()), self._enable()]
-        write_atomically(self._armed, "", 0o644)
+        write_atomically(self._armed, self.boot_id, 0o644)
         return any(changed)
 
     def disarm(self) -> bool:
-        """Take the arming back; return whether the unit was armed."""
-        try:
-            self._armed.unlink()
-        except FileNotFoundError:
+        """Take the arming back, once in each boot; return whether the unit stays.
+
+        Raises:
+            OSError: a file could not be read, written or removed.
+        """
+        armed, disarmed = _text(self._armed), _text(self._disarmed)
+        if self.boot_id in (UNKNOWN, armed, disarmed):
+            return True  # a start after the first one of this boot, or one of which that is unknown
+        if armed is None:
             return False
+        write_atomically(self._disarmed, self.boot_id, 0o644)  # first: a kill in between leaves it armed
+        self._armed.unlink()
         return True
 
     def remove(self) -> None:
@@ -76,7 +93,7 @@ class BootUnit:
         Raises:
             OSError: one of them is there and could not be removed.
         """
-        for path in (self._link, self._unit, self._armed, self.archive):
+        for path in (self._link, self._unit, self._armed, self._disarmed, self.archive):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # something else is in it
             self.archive.parent.rmdir()
@@ -97,6 +114,11 @@ class BootUnit:
         self._link.unlink(missing_ok=True)
         os.symlink(target, self._link)
         return True
+
+
+def _text(path: Path) -> str | None:
+    data = read_bounded(path)
+    return None if data is None else data.decode(errors="replace")
 
 
 def started_by(unit: str, command: str) -> str:
