@@ -1,6 +1,7 @@
 """The output of `virtfn`: results go to stdout, as text or as one JSON document; problems go to stderr.
 
-A closed pipe (`virtfn list | head -1`) is no failure, and must not end an apply between two steps.
+A closed pipe (`virtfn list | head -1`) is no failure. A stdout that cannot be written for another reason, as on a full
+disk or a lost terminal, is one, which is told when the run ends: neither must end an apply between two steps.
 """
 
 import json
@@ -20,6 +21,8 @@ class Output:
         self.as_json = as_json
         self.paint = Paint(False) if as_json else paint_for(sys.stdout, color, environ)
         self._paint_errors = paint_for(sys.stderr, color, environ)
+        self.lost = False
+        """Whether some output for stdout could not be written."""
 
     def say(self, text: str) -> None:
         """Print text for people; nothing with --json."""
@@ -47,18 +50,24 @@ class Output:
             self.document({"error": {"reason": reason.value if reason else None, "message": text}})
 
     def _write(self, text: str) -> None:
-        _print(text, sys.stdout)
+        error = _print(text, sys.stdout)
+        if error is not None and not isinstance(error, BrokenPipeError):
+            self.lost = True
+            self.complain(f"stdout cannot be written, its rest is lost: {error.strerror}", Reason.WRITE_REFUSED)
 
 
-def _print(text: str, stream: TextIO) -> None:
+def _print(text: str, stream: TextIO) -> OSError | None:
+    """Print a line; return why that failed. Later lines then go nowhere without failing."""
     try:
         print(text, file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         _to_nowhere(stream)
+        return error
+    return None
 
 
 def _to_nowhere(stream: TextIO) -> None:
-    """Redirect a closed pipe to /dev/null, so that the interpreter's flush at exit does not fail either."""
+    """Redirect a stream to /dev/null, so that the interpreter's flush at exit does not fail either."""
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

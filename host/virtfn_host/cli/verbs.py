@@ -29,6 +29,11 @@ def run(words: Sequence[str]) -> int:
     """Run a command line and return its exit status. Mistakes of users and faults of machines cause no traceback."""
     options = command(VERBS).parse_args(words)
     output = Output(as_json=options.json, color=options.color, environ=os.environ)
+    status = _status(options, output)
+    return REFUSED if output.lost and status == DONE else status
+
+
+def _status(options: argparse.Namespace, output: Output) -> int:
     verb: Callable[[argparse.Namespace, Output], int] = options.verb
     try:
         return verb(options, output)

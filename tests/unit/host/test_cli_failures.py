@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 from kernel import FakeKernel
 
+from virtfn_host.cli import doing
 from virtfn_host.cli.options import DONE, INTERRUPTED, NOTHING_MATCHES, REFUSED, USAGE
 from virtfn_host.cli.verbs import run
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.linux.act.machine import only_writer
 
 PF, VF = "0000:01:00.0", "0000:01:10.0"
@@ -269,6 +271,47 @@ def test_a_reader_that_leaves_is_no_failure(kernel: FakeKernel) -> None:
     done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, env=ENVIRON, text=True)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (DONE, "")
+
+
+@pytest.fixture(params=["a full disk", "a lost terminal"])
+def lost(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A stdout that cannot be written, and is no closed pipe."""
+    if request.param == "a full disk":
+        number = os.open("/dev/full", os.O_WRONLY)
+    else:
+        terminal, number = os.openpty()
+        os.close(terminal)
+    yield number
+    os.close(number)
+
+
+@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("inventory",)])
+def test_a_stdout_that_cannot_be_written_is_a_failure_that_is_told(
+    kernel: FakeKernel, lost: int, words: tuple[str, ...]
+) -> None:
+    command = [*VIRTFN, *words, "--root", str(kernel.root)]
+    done = subprocess.run(command, stdout=lost, stderr=subprocess.PIPE, env=ENVIRON, text=True)
+    assert done.returncode == REFUSED
+    assert done.stderr.startswith("virtfn: WriteRefused: stdout cannot be written")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("errors_too", [False, True])
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_it_ends_no_apply_between_two_steps(
+    kernel: FakeKernel, lost: int, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], errors_too: bool
+) -> None:
+    monkeypatch.setattr(doing, "machine_of", lambda *_: kernel.machine())
+    policy = policy_in(kernel.root)
+    with os.fdopen(os.dup(lost), "w") as out, os.fdopen(os.dup(lost), "w") as errors:
+        monkeypatch.setattr(sys, "stdout", out)
+        if errors_too:
+            monkeypatch.setattr(sys, "stderr", errors)
+        assert run(["apply", *more, "-f", str(policy), "--root", str(kernel.root)]) == REFUSED
+    vfs = kernel.machine().sysfs.vf_addresses(PciAddress.parse(PF)).values()
+    assert [(kernel.devices / str(vf) / "driver").readlink().name for vf in vfs] == ["vfio-pci"] * 2
+    monkeypatch.undo()
+    assert run(["verify", "-f", str(policy), "--root", str(kernel.root)]) == DONE
 
 
 @pytest.fixture
