@@ -196,7 +196,9 @@ function is in use does not matter.""",
 Print everything that virtfn knows of this machine's PCI functions, the input
 of a plan, as one JSON document. It has addresses, ids, drivers, IOMMU groups,
 names of network devices, mount points that depend on a function, the boot id
-and the kernel's release; no serial numbers and no network addresses.""",
+and the kernel's release; no serial numbers and no network addresses. Each of
+these, also in a name such as enx525400123456, is replaced by a made-up one,
+the same one everywhere. A policy that selects by one matches only with that.""",
         files=READS,
         examples="virtfn inventory > inventory.json",
     ),

@@ -223,6 +223,26 @@ def test_restore_all_of_nothing_is_done(kernel: FakeKernel, capsys: pytest.Captu
     assert "virtfn has changed nothing on this machine" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("serial", ["0102030405060708", "3cfdfeffff123456"])
+def test_an_inventory_has_no_serial_number_and_no_network_address(
+    kernel: FakeKernel, capsys: pytest.CaptureFixture[str], serial: str
+) -> None:
+    config = bytearray(4096)
+    config[0:4], config[6], config[0x100:0x104] = bytes.fromhex("8680c910"), 0x10, bytes.fromhex("03000100")
+    config[0x104:0x10C] = bytes.fromhex(serial)[::-1]
+    (kernel.devices / PF / "config").write_bytes(bytes(config))
+    mac = next((kernel.devices / PF / "net").glob("*/address")).read_text().strip()
+    dashed = "-".join(serial[at : at + 2] for at in range(0, 16, 2))
+    run(["list", "-v", "--json", "--root", str(kernel.root)])
+    assert dashed in (listed := capsys.readouterr().out)
+    assert mac in listed
+    assert run(["inventory", "--root", str(kernel.root)]) == DONE
+    shown = capsys.readouterr().out
+    assert dashed not in shown
+    assert mac not in shown
+    assert json.loads(shown)["functions"][0]["identity"]["serial"] is not None
+
+
 def test_the_domain_0000_may_be_left_out(kernel: FakeKernel, capsys: pytest.CaptureFixture[str]) -> None:
     run(["explain", "01:00.0", "--root", str(kernel.root)])
     assert capsys.readouterr().out.startswith(f"function        {PF}  8086:10c9")
