@@ -49,7 +49,8 @@ NEXT: Mapping[Reason, str] = {
     Reason.NOT_USABLE: f"do what the message says; {RUNBOOK} has each case under NotUsable",
     Reason.LINK_SETTING_REFUSED: "remove the setting if the PF's driver does not support it, or set the PF up",
     Reason.JOURNAL_UNREADABLE: f"restore /var/lib/virtfn/journal.json of that node ({RUNBOOK})",
-    Reason.INVALID_POLICY: "mend the field that the message names, and apply the policy again",
+    Reason.INVALID_POLICY: "mend the field that the message names, and apply the policy again; if an agent cannot read"
+    " it, upgrade that agent",
     Reason.TOO_LARGE: "split the policy, or ask for fewer pools and ranges",
     Reason.NOT_OFFERED: "do what the message says: mostly the device plugin's pod on that node does not run",
     Reason.NAME_TAKEN: "rename one of the two resources",

@@ -2,12 +2,13 @@
 
 The status is read leniently: agent and controller may be of different versions during an upgrade, and the status is not
 trusted. A status that cannot be read, or that `needs` an unknown field, makes the node `unknown`, never "not changing".
-An unknown reason counts as a problem, never as success (decision 0020).
+An unknown reason counts as a problem, never as success (decision 0020). Where an agent cannot read its spec, each
+policy of the spec has failed there.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from virtfn_host.core.values.desired import Rejected
 from virtfn_host.core.values.envelope import expect_known
 from virtfn_host.core.values.reasons import Reason, known_reason
 from virtfn_operator.api.bounds import cut_text
-from virtfn_operator.api.conditions import Condition, read_conditions
+from virtfn_operator.api.conditions import READY, Condition, find, read_conditions
 from virtfn_operator.api.foreign import entries, mapping, number, optional_text, text
 from virtfn_operator.api.node_spec import (
     EVICT_LIMIT,
@@ -215,6 +216,8 @@ def _read_status(name: str, generation: int, spec: AskedSpec | None, status: Map
     if observed is None or not isinstance(disruptive, bool):
         field = "observedGeneration" if observed is None else "plan"
         return unknown_node(name, generation, f"status.{field} cannot be read", spec)
+    conditions = read_conditions(status)
+    told = tuple(_outcome(item) for item in entries(status.get("policies"), POLICIES_LIMIT))
     return NodeState(
         name=name,
         generation=generation,
@@ -223,10 +226,31 @@ def _read_status(name: str, generation: int, spec: AskedSpec | None, status: Map
         disruptive=disruptive,
         left=number(plan.get("steps")) or 0,
         displaced=_displaced(plan.get("evict")),
-        policies=tuple(_outcome(item) for item in entries(status.get("policies"), POLICIES_LIMIT)),
+        policies=told if spec is None or observed < generation else (*told, *_not_read(spec, told, conditions)),
         rejected=tuple(_rejected(item) for item in entries(status.get("rejected"), REJECTED_LIMIT)),
-        conditions=read_conditions(status),
+        conditions=conditions,
     )
+
+
+def _not_read(
+    spec: AskedSpec, told: tuple[PolicyOutcome, ...], conditions: tuple[Condition, ...]
+) -> Iterator[PolicyOutcome]:
+    """Yield a failure for each policy of a spec that the agent cannot read: it leaves all of them as they are, and says
+    that in its Ready condition only."""
+    ready, uids = find(conditions, READY), {outcome.uid for outcome in told}
+    if ready is None or ready.reason != Reason.INVALID_POLICY:
+        return
+    for item in map(mapping, spec.policies):
+        if (uid := text(item.get("uid"), 253)) not in uids:
+            yield PolicyOutcome(
+                name=text(item.get("name"), 253),
+                uid=uid,
+                generation=number(item.get("generation")) or 0,
+                state=State.FAILED,
+                reason=Reason.INVALID_POLICY,
+                message=ready.message,
+                device=None,
+            )
 
 
 def _displaced(value: object) -> Displaced | None:

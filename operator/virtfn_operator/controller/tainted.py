@@ -7,6 +7,7 @@ and the kubelet offers what the agent says is healthy. Its kubelet says which bo
 from collections.abc import Mapping
 from typing import Any
 
+from virtfn_operator.api.conditions import READY, find
 from virtfn_operator.api.foreign import entries, mapping, number
 from virtfn_operator.api.node_resources import allocatable
 from virtfn_operator.api.node_state import NodeState
@@ -24,16 +25,25 @@ _AT_REST = frozenset({State.READY, State.WITHOUT_DEVICE, State.REJECTED})
 def at_rest(state: NodeState) -> bool:
     """Whether a node has carried out what it is asked, as far as its agent says."""
     settled = all(outcome.state in _AT_REST for outcome in state.policies)
-    return state.spec is not None and state.heard and not state.disruptive and settled
+    return state.heard and not state.disruptive and settled and _all_told(state)
+
+
+def _all_told(state: NodeState) -> bool:
+    """Whether its agent says how each policy stands: of an empty report nothing follows."""
+    return state.spec is not None and state.spec.uids <= state.by_uid.keys()
 
 
 def unrest(state: NodeState) -> str:
-    """Return why a node is not at rest: its worst policy, if its agent names one."""
+    """Return why a node is not at rest: its worst policy, if its agent names one, or its Ready condition."""
     for word in (State.FAILED, State.BLOCKED, State.CHANGING):
         for outcome in state.policies:
             if outcome.state is word:
-                return f"policy {outcome.name} is {word} ({outcome.reason})"
-    return "a change is under way" if state.heard else "its agent has not answered yet"
+                return f"policy {outcome.name or '?'} is {word} ({outcome.reason})"
+    if not state.heard:
+        return "its agent has not answered yet"
+    what = "a change is under way" if _all_told(state) else "its agent does not say how each policy stands"
+    ready = find(state.conditions, READY)
+    return what if ready is None else f"{what} (Ready is {ready.status}: {ready.reason})"
 
 
 def boot_of(body: Mapping[str, Any]) -> str:
