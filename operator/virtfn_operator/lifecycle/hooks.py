@@ -82,6 +82,12 @@ async def _upgrade(kube: Kube, name: str, manifest: str) -> None:
     now = await _repeated(partial(_read_or_none, kube, path))
     then = await _repeated(partial(kube.apply, path, manifest, manager=MANAGER, dry_run=True))
     judged = judge(name, now, then)
+    if judged.fate is Fate.CONFLICT:
+        raise HookFailedError(
+            f"the CRD was not upgraded, because that would take something away: {judged.message}. Nothing but CRDs was"
+            " changed. If no object uses what the cluster's one has, apply the chart's folder crds yourself (kubectl"
+            " apply --server-side --force-conflicts -f crds/) and run the upgrade again; else use a chart that has both"
+        )
     logger.info("%s", judged.message)
     if judged.fate is not Fate.APPLY:
         return

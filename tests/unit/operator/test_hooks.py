@@ -87,10 +87,9 @@ def path_of(name: str) -> str:
 @pytest.mark.parametrize(
     ("now", "written", "says"),
     [
-        (("vendor",), True, "is upgraded, with 1 new fields"),
+        (("vendor",), True, "is upgraded, with 1 new fields or wider limits"),
         (("vendor", "device"), False, "is current"),
         (("vendor", "device", "slot"), False, "is newer than the chart's and stays; it has also v1.spec.slot"),
-        (("vendor", "old"), True, "is upgraded"),
     ],
 )
 async def test_a_crd_is_applied_unless_that_would_take_fields_away(
@@ -103,6 +102,19 @@ async def test_a_crd_is_applied_unless_that_would_take_fields_away(
     found = api.objects[path_of("nodes")]["spec"]
     assert (found == crd("nodes", "vendor", "device")["spec"]) is (written or "current" in says)
     assert says in caplog.text
+
+
+@pytest.mark.parametrize("now", [("vendor", "old"), ("old", "older"), ("old",)])
+async def test_where_each_crd_lacks_something_of_the_other_the_upgrade_stops_and_nothing_is_written(
+    api: ApiServer, tmp_path: Path, now: tuple[str, ...]
+) -> None:
+    await api.put(path_of("nodes"), {**crd("nodes", *now), "status": SERVED})
+    api.seen.clear()
+    wanted = r"cluster has also v1\.spec\.old.*the chart's one has also v1\.spec\.device.*--force-conflicts"
+    with pytest.raises(HookFailedError, match=wanted):
+        await upgrade_crds(settings(api, folder(tmp_path, crd("nodes", "vendor", "device"))))
+    assert writes(api) == [("PATCH", path_of("nodes"))], "it only asks"
+    assert api.objects[path_of("nodes")]["spec"] == crd("nodes", *now)["spec"]
 
 
 async def test_a_new_crd_is_waited_for_until_it_is_served(api: ApiServer, tmp_path: Path) -> None:
