@@ -31,7 +31,7 @@ from virtfn_operator.agent.ports import Files, HostProcess, OwnNode, Patience
 from virtfn_operator.agent.progress import telling
 from virtfn_operator.agent.ready import unreachable
 from virtfn_operator.agent.report import StatusFacts, node_status, with_conditions
-from virtfn_operator.api.foreign import mapping, number
+from virtfn_operator.api.foreign import mapping, number, text
 from virtfn_operator.api.node_state import NodeSpec, read_spec
 from virtfn_operator.api.node_status import wire
 from virtfn_operator.api.patch import merge_patch
@@ -56,6 +56,8 @@ class Agent:
         self._given: object = None
         """The spec as the API server gave it."""
         self._generation = 0
+        self._uid = ""
+        """Of the object that the spec is of."""
         self._woken = asyncio.Event()
         self._stopping = False
         self._backoff = Backoff(first=patience.retry, limit=patience.retry_limit)
@@ -84,16 +86,22 @@ class Agent:
         """The Ready condition that was last told, or could not be told."""
 
     def see(self, body: Mapping[str, Any]) -> None:
-        """Take over the spec of the own SriovNode; a change of its status alone does not wake the loop."""
+        """Take over the spec of the own SriovNode; a change of its status alone does not wake the loop.
+
+        A watch may be behind a read: an older generation of the same object is ignored, or a turn that was taken back
+        would begin again. Only a read tells that the API server's store went back.
+        """
         try:
-            if self._adopt(body):
+            uid, generation = _which(body)
+            late = uid == self._uid and generation < self._generation
+            if not late and self._adopt(body):
                 self._woken.set()
         except Exception:  # an unexpected object must not end the watch; it is read again later
             logger.exception("cannot read the SriovNode that the watch shows")
 
     def _adopt(self, body: Mapping[str, Any]) -> bool:
         """Take over the spec; return whether it asks for something new."""
-        given, generation = body.get("spec") or {}, number(mapping(body.get("metadata")).get("generation")) or 0
+        given, (self._uid, generation) = body.get("spec") or {}, _which(body)
         if (given, generation) == (self._given, self._generation):
             return False  # before parsing, which may take a second: our own status writes arrive here too
         self._given, spec = given, read_spec(given, self._domains)
@@ -310,3 +318,9 @@ class Agent:
                 logger.warning("cannot %s the SriovNode, will try again: %s", what, text)
             return False
         return True
+
+
+def _which(body: Mapping[str, Any]) -> tuple[str, int]:
+    """Return uid and generation of an object."""
+    metadata = mapping(body.get("metadata"))
+    return text(metadata.get("uid"), 253), number(metadata.get("generation")) or 0
