@@ -158,6 +158,7 @@ def named(api: ApiServer) -> dict[str, Fault]:
         "503": status(503),
         "302 to nowhere": status(302, Location="http://127.0.0.1:1/"),
         "403 for writes": writes(403),
+        "404 for writes": writes(404),
         "409 for writes": writes(409),
         "422 for writes": writes(422),
         "500 for writes": writes(500),

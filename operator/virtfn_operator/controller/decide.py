@@ -135,7 +135,7 @@ def decide_all(
     """Decide as `decide` does, from what is read already."""
     unreadable = [policy.why for policy in seen.policies if policy.why]
     unreadable += [line for node in seen.nodes if (line := label_trouble(node))]
-    policies = [(seen_one.policy, seen_one.body) for seen_one in seen.policies if seen_one.policy is not None]
+    policies = [(seen_one.policy, seen_one) for seen_one in seen.policies if seen_one.policy is not None]
     labels = {node.name: node.labels for node in seen.nodes if node.name and node.labels is not None}
     states = [state for state in seen.states if state.name in labels]
     unreadable += [line for state in states if (line := state_trouble(state))]
@@ -165,8 +165,8 @@ def decide_all(
     writes = [
         *(guarded(one.body, partial(spec_write, one, grants, merged, moment), unreadable) for one in seats),
         *(
-            guarded(body, partial(status_write, policy, body, asked, beside, now), unreadable)
-            for policy, body in policies
+            guarded(one.body, partial(status_write, policy, one, asked, beside, now), unreadable)
+            for policy, one in policies
         ),
     ]
     return Decision(
@@ -282,24 +282,29 @@ def spec_write(one: Seat, grants: Mapping[str, bool], merged: Merged, moment: Mo
 
 def status_write(
     policy: Policy,
-    body: Body,
+    seen: SeenPolicy,
     asked: Mapping[str, Sequence[NodeState]],
     beside: Beside,
     now: str,
     calm: Calm = NO_MORE,
 ) -> Write | None:
-    """Return what to write to the status of a policy, if anything; `calm` as in `policy_status`."""
-    old = mapping(body.get("status"))
+    """Return what to write to the status of a policy, if anything; `calm` as in `policy_status`.
+
+    It is good only for the version decided from: the policy may be another one of this name by now. A uid would not
+    help, because the API server ignores it in a write of a custom resource's status.
+    """
+    old = mapping(seen.body.get("status"))
     status = policy_status(policy, asked.get(policy.uid, ()), old, now, beside, calm)
     patch = merge_patch(old, status)
     if not patch:
         return None
     changed = transitions(read_conditions(old), read_conditions(status))
+    version = {"metadata": {"resourceVersion": seen.version}} if seen.version else {}
     return Write(
         plural=POLICIES,
         name=policy.name,
         subresource="status",
-        patch={"status": patch},
-        about=body,
+        patch={"status": patch, **version},
+        about=seen.body,
         transitions=changed,
     )

@@ -315,7 +315,7 @@ class Decider:
             rollouts=self._rollouts,
         )
         calm = self._calm[policy.name]
-        return status_write(policy, seen.body, {policy.uid: tuple(told.values())}, beside, now, calm)
+        return status_write(policy, seen, {policy.uid: tuple(told.values())}, beside, now, calm)
 
     def _note_trouble(self, key: tuple[str, str], lines: list[str]) -> None:
         if lines:

@@ -9,7 +9,7 @@ restored from a copy: then the list counts.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from virtfn_operator.controller.see import Body, SeenObject, SeenState, name_of, version_of
+from virtfn_operator.controller.see import Body, SeenObject, SeenPolicy, SeenState, name_of, version_of
 
 REMEMBERED_DELETIONS = 4096
 
@@ -71,7 +71,7 @@ class OneKind:
             return False
         self.known[name] = new
         same = old is not None and old.seen == new.seen
-        if not same or isinstance(new.seen, SeenState):  # of a SriovNode, the version is decided from, too
+        if not same or isinstance(new.seen, SeenState | SeenPolicy):  # writes to these name the version
             self.changed[name] = None
         return not same
 

@@ -321,15 +321,19 @@ class Reconciler:
             await asyncio.sleep(min(wait, TRIAL))
 
     async def _write(self, write: Write) -> bool:
-        objects = self._picture.objects[ObjectKind(write.plural)]
+        kind = ObjectKind(write.plural)
+        objects = self._picture.objects[kind]
         fields = {"policy" if write.plural == POLICIES else "node": write.name}
         before = objects.known.get(write.name)
         try:
             answer = await self._patch(write)
         except KubeError as error:
+            if error.absent and write.name not in objects.known:
+                return True  # a watch told of its deletion: nothing is left to write
             if error.absent:
-                objects.drop(write.name)
-                return True  # deleted meanwhile: nothing is left to write
+                # The answer may be wrong, or late where the object was made again. A list tells, and has a version.
+                self._picture.gaps[kind] = None
+                return False
             if write.turn and not error.held and _may_be_written(error.status):
                 objects.promise(write.name)
             if error.status == HTTPStatus.TOO_MANY_REQUESTS:
