@@ -5,7 +5,7 @@ the way). Here they are applied to one node.
 """
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -103,6 +103,8 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
     # A node's word alone ends no pod: one of its policies must ask for it.
     asks = any(policy.when_in_use is WhenInUse.EVICT for policy in config.policies)
     out = evicting(state, moment.facts) if asks else Evicting()
+    # What these pods hold may be asked for no more; it is asked anew first, and that write may fail.
+    out = out if _same(state, config, moment.wires) else replace(out, now=())
     # Without an answer yet, a new controller does not forget since when the one before it was refused.
     refused = out.why is not None or (out.untold and kept.refused is not None)
     kept = turns.with_refusal(kept, moment.clock, refused=refused)
