@@ -31,12 +31,12 @@ class Fleet:
         for name in nodes:
             self.says(name)
 
-    def look(self, seconds: float = 0.0) -> Decision:
+    def look(self, seconds: float = 0.0, *, jumped: bool = False) -> Decision:
         self.now += timedelta(seconds=seconds)
         labels = [{"metadata": {"name": name, "labels": found}} for name, found in self.labels.items()]
         world = World(policies=list(self.policies.values()), states=list(self.nodes.values()), nodes=labels)
         facts = Facts(cordoned=self.cordoned, pods=self.pods, answers=self.answers)
-        decision = decide(world, self.now.strftime("%Y-%m-%dT%H:%M:%SZ"), RULES, facts=facts)
+        decision = decide(world, self.now.strftime("%Y-%m-%dT%H:%M:%SZ"), RULES, jumped=jumped, facts=facts)
         assert not decision.unreadable
         for write in decision.writes:
             objects = self.policies if write.plural == "sriovpolicies" else self.nodes

@@ -20,6 +20,7 @@ from rollout_calm import becomes_calm
 from rollout_nodes import OF_SLOT, SLOTS, Body, Node, Part, Pod, generations
 
 from virtfn_host.core.values.desired import PolicyConfig
+from virtfn_operator.api.node_state import read_node
 from virtfn_operator.api.policy import read_policy
 from virtfn_operator.controller import turns
 from virtfn_operator.controller.decide import Decision, Rules, World, Write, decide
@@ -88,6 +89,8 @@ class Cluster:
         decision = decide(world, text, RULES, facts=facts)
         assert not decision.unreadable, decision.unreadable
         self.check(world, facts, decision)
+        for node in filter(self.silent, self.nodes.values()):  # from now on its place is another node's
+            node.excused = node.body["metadata"]["generation"]
         self.check_refusals(world, facts, text, decision)
         self.failures = {name: self.failing(node) for name, node in self.nodes.items()}
         self.pending = [lambda write=write: self.write(write) for write in decision.writes]  # type: ignore[misc]
@@ -235,11 +238,14 @@ class Cluster:
             assert len(busy) <= limit, f"{name} allows {limit}, and these are in a change: {busy}"
 
     def silent(self, node: Node) -> bool:
-        """Whether a node has not answered for `turn_timeout` seconds that its turn has ended: it is not waited for."""
+        """Whether a node has not answered for too long that its turn has ended: it is not waited for."""
         note = turns.read_note(node.body)
         if note is None or note.closes is None or node.answered >= note.closes:
             return False
-        return (self.now - note.heard).total_seconds() >= RULES.turn_timeout
+        if self.now - note.granted >= timedelta(seconds=turns.MOST * RULES.turn_timeout):
+            return True
+        late = self.now - note.heard >= timedelta(seconds=RULES.turn_timeout)
+        return late and read_node(node.body).word == note.word
 
     # --- the nodes ----------------------------------------------------------------------------------------------------
 

@@ -159,9 +159,9 @@ class Decider:
         )
 
     def _look(self, moment: Moment) -> None:
-        """Have nodes merged anew that are cordoned or not any more; all of them if the clock was set back."""
+        """Have nodes merged anew that are cordoned or not any more; all of them if the clock was set."""
         self._stale |= (self._cordoned ^ moment.facts.cordoned) & self._states.keys()
-        if self._clock is not None and moment.clock < self._clock:
+        if moment.jumped or (self._clock is not None and moment.clock < self._clock):
             self._stale |= self._states.keys()
         self._cordoned, self._clock = moment.facts.cordoned, moment.clock
 

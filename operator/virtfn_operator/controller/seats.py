@@ -82,6 +82,7 @@ def seat(seen: SeenState, config: NodeConfig, moment: Moment) -> Seat:
     before = turns.rested(note) if note is not None and anew else note
     if not (seen.promised or state.has_turn):
         kept = turns.settled(before, state) if before is not None and _quiet(state) else before
+        kept = kept and turns.closing(kept, state, moment.clock, jumped=moment.jumped)
         failed = _failed(kept, frozenset(), state, config, moment)
         kept = kept and turns.with_failure(kept, failed)
         turn = _turn(state, config, kept, moment, granted=False, settled=_quiet(state), failed=_names(failed))

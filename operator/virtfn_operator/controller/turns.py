@@ -187,6 +187,18 @@ def heard(note: Note | None, state: NodeState, now: datetime, *, jumped: bool = 
     """
     if note is None or note.over:
         return fresh(state, now, note)
+    return _heard(note, state, now, jumped=jumped)
+
+
+def closing(note: Note, state: NodeState, now: datetime, *, jumped: bool = False) -> Note:
+    """Return the updated note of a node without a turn: until it has answered that, its time goes on as in its turn.
+
+    Arguments are those of `heard`.
+    """
+    return _heard(note, state, now, jumped=jumped) if _unanswered(note, state) else note
+
+
+def _heard(note: Note, state: NodeState, now: datetime, *, jumped: bool) -> Note:
     if jumped:
         note = replace(note, granted=now, heard=now, refused=note.refused and now)
     note = replace(note, granted=min(note.granted, now), heard=min(note.heard, now))
@@ -202,8 +214,16 @@ def is_lost(note: Note, state: NodeState, now: datetime, timeout: float) -> bool
     """Whether the node loses its turn now. While evictions are refused its silence says nothing: see `gives_up`. One on
     which nothing goes on has nothing new to say: a holder may keep its function for hours."""
     waits = state.heard and bool(state.policies) and all(outcome.state in _STANDS for outcome in state.policies)
-    silent = not waits and note.refused is None and (now - note.heard).total_seconds() >= timeout
-    return silent or (now - note.granted).total_seconds() >= MOST * timeout
+    silent = not waits and note.refused is None and _is_silent(note, now, timeout)
+    return silent or _lasts_too_long(note, now, timeout)
+
+
+def _is_silent(note: Note, now: datetime, timeout: float) -> bool:
+    return (now - note.heard).total_seconds() >= timeout
+
+
+def _lasts_too_long(note: Note, now: datetime, timeout: float) -> bool:
+    return (now - note.granted).total_seconds() >= MOST * timeout
 
 
 def taken(note: Note, state: NodeState, now: datetime, number: int) -> Note:
@@ -231,10 +251,14 @@ def ended(note: Note, number: int, *, now: datetime, closes: int, gave_up: bool 
 
 
 def is_closing(note: Note, state: NodeState, now: datetime, timeout: float) -> bool:
-    """Whether a node may not know yet that its turn has ended. One that is silent is waited for `timeout` seconds."""
-    if note.closes is None or note.lost or state.observed_generation >= note.closes:
-        return False
-    return abs((now - note.heard).total_seconds()) < timeout
+    """Whether a node may not know yet that its turn has ended. It is waited for as long as it could have kept it."""
+    waits = not (_is_silent(note, now, timeout) or _lasts_too_long(note, now, timeout))
+    return waits and _unanswered(note, state)
+
+
+def _unanswered(note: Note, state: NodeState) -> bool:
+    """Whether a node has not answered yet that its turn has ended; one that lost it is not waited for."""
+    return note.closes is not None and note.lost is None and state.observed_generation < note.closes
 
 
 def mark(policy: PolicyConfig) -> str:
