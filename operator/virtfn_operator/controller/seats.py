@@ -22,6 +22,7 @@ from virtfn_operator.controller.see import SeenState
 AGAIN = "the pods that hold what is to be changed were not evicted; it is being tried again"
 
 _DONE = frozenset({State.READY, State.WITHOUT_DEVICE, State.REJECTED})
+_FAILED = frozenset({State.FAILED})
 
 WaitsFor = tuple[State, Reason, str]
 """State, reason and message of a policy on one node, where the controller knows more than the agent."""
@@ -177,19 +178,19 @@ def _busy(state: NodeState) -> bool:
 
 def _pending(state: NodeState, config: NodeConfig) -> frozenset[str]:
     """The policies that are not carried out there yet."""
-    asked = {policy.name: policy.generation for policy in config.policies}
-    done = (o.name for o in state.policies if o.state in _DONE and o.generation >= asked.get(o.name, 0))
-    return frozenset(asked).difference(done if state.heard else ())
+    return frozenset(p.name for p in config.policies if not (state.heard and _stands(state, p, _DONE)))
 
 
-def _failing(state: NodeState, config: NodeConfig) -> set[str]:
+def _failing(state: NodeState, config: NodeConfig) -> frozenset[str]:
     """The policies that failed as they are asked now."""
-    asked = {policy.name: policy.generation for policy in config.policies}
-    return {
-        outcome.name
-        for outcome in state.policies
-        if outcome.state is State.FAILED and outcome.name in asked and outcome.generation >= asked[outcome.name]
-    }
+    return frozenset(p.name for p in config.policies if _stands(state, p, _FAILED))
+
+
+def _stands(state: NodeState, policy: PolicyConfig, states: Set[State]) -> bool:
+    """Whether the node says that this policy, as it is asked now, is in one of these states. Its uid is compared,
+    because a policy that was deleted and made again has the same name, and may have the same generation."""
+    found = state.by_uid.get(policy.uid)
+    return found is not None and found.state in states and found.generation >= policy.generation
 
 
 def _failed(

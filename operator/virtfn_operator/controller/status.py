@@ -230,8 +230,13 @@ def _said(policy: Policy, state: State, reason: Reason, message: str) -> PolicyO
 
 
 def _rejections(policy: Policy, node: NodeState, outcome: PolicyOutcome) -> list[Rejected]:
-    """What is refused of the policy there. An agent lists some rejections only, but says how every policy stands."""
-    said = [r for r in node.refusals.get(policy.name, ()) if r.reason != Reason.NO_MATCHING_DEVICE]
+    """What is refused of the policy there. An agent lists some rejections only, but says how every policy stands.
+
+    It lists them by name. While it knows another policy of this name only, they are that one's.
+    """
+    of_another = policy.uid not in node.by_uid and any(o.name == policy.name for o in node.policies)
+    named = () if of_another else node.refusals.get(policy.name, ())
+    said = [r for r in named if r.reason != Reason.NO_MATCHING_DEVICE]
     if outcome.state is State.REJECTED and (not said or outcome.reason == Reason.TOO_LARGE):
         message = outcome.message or outcome.reason  # a shortened status has no message
         reason = Reason(outcome.reason or Reason.UNREADABLE)

@@ -279,8 +279,8 @@ def still_failed(
         state: what the node reports.
         asked: the policies that it is asked to carry out and that stop after a failure.
     """
-    well = {outcome.name for outcome in state.policies if outcome.state not in _NOT_WELL} if state.heard else set()
-    return tuple(p for p in asked if p.name in failing or (p.name not in well and failed_in(note, p)))
+    well = {outcome.uid for outcome in state.policies if outcome.state not in _NOT_WELL} if state.heard else set()
+    return tuple(p for p in asked if p.name in failing or (p.uid not in well and failed_in(note, p)))
 
 
 def with_failure(note: Note, failed: Iterable[PolicyConfig]) -> Note:

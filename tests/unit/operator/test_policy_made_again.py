@@ -1,13 +1,19 @@
 """A policy that is deleted and made again under its name is another one: nothing of the old one is said of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from aiohttp import web
 from api_server import OURS
 from controller_at_work import SPEC, Controller, at_work
+from fleet_of_policies import Fleet, a_policy
+
+from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
+from virtfn_operator.api.node_state import read_node
+from virtfn_operator.api.policy import read_policy
+from virtfn_operator.controller.seats import _pending
 
 POLICY = f"{OURS}/sriovpolicies/p"
 
@@ -73,3 +79,102 @@ async def test_a_change_that_nothing_is_decided_from_holds_up_no_status(
     for node in ("n1", "n2"):
         await answer(controller, node, "Ready", "Converged")
     await controller.until(lambda: ("Ready", "Converged") in told(controller.api.objects[POLICY]))
+
+
+def made_again(fleet: Fleet) -> None:
+    fleet.policies["a"] = a_policy("a", maxUnavailable=2)
+    fleet.policies["a"]["metadata"]["uid"] = "u-a-again"  # and its generation is 1
+
+
+def edited(fleet: Fleet) -> None:
+    fleet.edit("a")
+
+
+NEW = [edited, made_again]
+
+
+def failed(state: str) -> Fleet:
+    """Return a fleet whose first node has its turn and says this of `a`."""
+    fleet = Fleet({"n1": "a", "n2": "a", "n3": "a"}, a={"maxUnavailable": 2})
+    fleet.edit("a")
+    fleet.look()
+    for node in fleet.nodes:
+        fleet.says(node, disruptive=True, a="Changing")
+    fleet.look()
+    fleet.says("n1", disruptive=True, a=state)
+    fleet.says("n2")
+    for _ in range(2):
+        fleet.look(1)
+        fleet.says("n2")
+    fleet.look(1)
+    return fleet
+
+
+@pytest.mark.parametrize("new", NEW)
+@pytest.mark.parametrize("then", ["Blocked", "Changing", "Ready"])
+def test_its_rollout_is_not_stopped_by_the_failure_of_the_old_one(new: Callable[[Fleet], None], then: str) -> None:
+    fleet = failed("Failed")
+    assert fleet.rollout("a")["stoppedBy"] == "n1"
+    new(fleet)
+    fleet.look(1)
+    assert "stoppedBy" not in fleet.rollout("a")
+    for node in fleet.nodes:
+        fleet.says(node, disruptive=node != "n1" or then == "Changing", a=then if node == "n1" else "Changing")
+    for _ in range(2):
+        fleet.look(1)
+    assert "stoppedBy" not in fleet.rollout("a")
+    assert "failed=" not in fleet.note("n1")
+    assert "n3" in fleet.turns
+
+
+def test_its_own_failure_stops_it() -> None:
+    fleet = failed("Failed")
+    made_again(fleet)
+    fleet.look(1)
+    fleet.says("n1", disruptive=True, a="Failed")
+    fleet.look(1)
+    assert fleet.rollout("a")["stoppedBy"] == "n1"
+
+
+@pytest.mark.parametrize("new", NEW)
+def test_what_the_old_one_has_done_is_still_to_be_done_for_it(new: Callable[[Fleet], None]) -> None:
+    """Also a node that failed gets no turn for a policy that has stopped elsewhere, where it has to carry it out."""
+    fleet = Fleet({"n1": "ab", "n2": "a"}, a={"maxUnavailable": 2})
+    state = read_node(fleet.nodes["n1"])
+    assert _pending(state, config(fleet)) == frozenset()
+    new(fleet)
+    assert _pending(state, config(fleet)) == {"a"}
+
+
+def config(fleet: Fleet) -> NodeConfig:
+    found = [read_policy(body).config for body in fleet.policies.values()]
+    return NodeConfig(policies=tuple(one for one in found if isinstance(one, PolicyConfig)))
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_what_was_rejected_of_the_old_one_is_not_rejected_of_it(heard: bool) -> None:
+    fleet = Fleet({"n1": "a"})
+    reject(fleet)
+    fleet.look()
+    assert accepted(fleet) == ("False", "CountConflict")
+    made_again(fleet)
+    if heard:  # the node has its spec, and has not answered it
+        fleet.look()
+    fleet.look()
+    assert accepted(fleet) == ("True", "Converged")
+    fleet.says("n1", a="Changing")
+    reject(fleet)
+    fleet.look()
+    assert accepted(fleet) == ("False", "CountConflict")
+
+
+def reject(fleet: Fleet) -> None:
+    """The node lists a rejection, which names the policy and no uid."""
+    body = fleet.nodes["n1"]
+    rejected = [{"policy": "a", "device": "0000:01:00.0", "reason": "CountConflict", "message": "z has 2"}]
+    fleet.nodes["n1"] = {**body, "status": {**body["status"], "rejected": rejected}}
+
+
+def accepted(fleet: Fleet) -> tuple[str, str]:
+    conditions = fleet.policies["a"]["status"]["conditions"]
+    return next((one["status"], one["reason"]) for one in conditions if one["type"] == "Accepted")
