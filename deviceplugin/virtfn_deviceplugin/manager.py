@@ -8,8 +8,10 @@ unhealthy without the agent, and healthy again when it is back.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from virtfn_deviceplugin.events import FileEvents
 from virtfn_deviceplugin.grant.functions import shown
 from virtfn_deviceplugin.grant.granter import Granter
 from virtfn_deviceplugin.grant.grantfile import GrantFile
+from virtfn_deviceplugin.grant.offer import PoolOffer
 from virtfn_deviceplugin.grant.shown import as_promised
 from virtfn_deviceplugin.instances import Presence
 from virtfn_deviceplugin.kubelet import KubeletFolder
@@ -35,6 +38,7 @@ from virtfn_host.core.values.resource_names import Domains
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.clock import since_boot
 from virtfn_host.linux.errors import HostError
+from virtfn_host.linux.files import stamp_of
 from virtfn_host.linux.read.mounted import MountedFolders, StaleFolderError
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -99,7 +103,7 @@ class ServerManager:
         """Number of checks since the last look at every function."""
         self._drifted = False
         """Whether that look found a function that is not as promised."""
-        self._granting = Granter(sysfs, ledger, self._grants, kubelet_dir / CHECKPOINT)
+        self._granting = Granter(sysfs, ledger, self._grants, kubelet_dir / CHECKPOINT, self._offer_now)
         self._boot_id = sysfs.boot_id()
         self._domains = domains
         self._refused: tuple[RefusedPool, ...] = ()
@@ -107,6 +111,8 @@ class ServerManager:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._published = PoolSet(boot_id=self._boot_id, pools=())
         self._seen: tuple[int, ...] | None = None
+        self._known: tuple[tuple[int, ...] | None, Mapping[str, PoolOffer]] = (None, {})
+        """The pool file that was read last, and what it offers; replaced as a whole, because threads look at it."""
         self._read = 0.0
         """When the pool file was last read, by the monotonic clock."""
         self._complaint = ""
@@ -249,11 +255,24 @@ class ServerManager:
             self._complain(f"{self._pool_file} is of another boot ({pools.boot_id}); waiting for the agent")
             return False
         self._complain("")
+        self._known = (identity, _offers(pools))
         choice = chosen(pools, self._servers.keys(), self._domains, cdi=self._grants.cdi is not None)
         for refused in choice.refused if choice.refused != self._refused else ():
             log.warning("%s: %s", refused.reason, refused.message)
         self._published, self._refused, self._was_read = choice.pools, choice.refused, True
         return True
+
+    def _offer_now(self, name: str) -> PoolOffer | None:
+        """Return what the pool file offers now of a resource; None: nothing. Requests call it from their threads.
+
+        It is read only if it is not the file that was read last. While it is missing or bad, the old list is in force.
+        """
+        if stamp_of(self._pool_file) != self._known[0]:
+            with contextlib.suppress(HostError):
+                pools = poolfile.read(self._pool_file)
+                if pools is not None and pools.boot_id == self._boot_id:
+                    return _offers(pools).get(name)
+        return self._known[1].get(name)
 
     def _complain(self, text: str) -> None:
         if text and text != self._complaint:
@@ -291,6 +310,11 @@ class ServerManager:
             if not task.cancelled():
                 task.result()
             log.info("%s: not offered any more", name)
+
+
+def _offers(pools: PoolSet) -> Mapping[str, PoolOffer]:
+    # Of two with the same name the first one is served (`names.py`).
+    return {pool.resource_name: PoolOffer.of(pool) for pool in reversed(pools.pools)}
 
 
 def _checked(look: Sysfs, pool: DevicePool) -> DevicePool:

@@ -59,8 +59,9 @@ class Granting(Protocol):
     def allocate(self, offer: PoolOffer, containers: Sequence[Sequence[str]]) -> Sequence[Granted]:
         """Give the containers of one request all that they ask for, or raise and leave nothing behind."""
 
-    def expect_still_granted(self, ids: Sequence[str]) -> None:
-        """Refuse the start of a container whose device nodes no longer lead to its own functions."""
+    def expect_still_granted(self, resource_name: str, ids: Sequence[str]) -> None:
+        """Refuse the start of a container that was given these functions of a resource, if its device nodes no longer
+        lead to them or another pod has them."""
 
     def offered(self, pool: DevicePool) -> None:
         """Hear that these functions are on offer now: files about functions that left are removed. Raises nothing."""
@@ -213,7 +214,7 @@ class PoolServer:
 
     def expect_still_granted(self, ids: Sequence[str]) -> None:
         """See `Granting`."""
-        self._granting.expect_still_granted(ids)
+        self._granting.expect_still_granted(self.pool.resource_name, ids)
 
     async def serve(self) -> None:
         """Register and serve again and again, until cancelled."""

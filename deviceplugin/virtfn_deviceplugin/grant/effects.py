@@ -8,16 +8,25 @@ It is not enough to undo nothing that a later request noted: if that one fails, 
 Requests about other functions do not wait, so they share a sync of the ledger (decision 0032). sysfs, whose reads may
 hang, is read before. What is waited for is only the disk, and a disk that hangs holds up every request anyway. Requests
 to another process of the plugin, in an upgrade (decision 0040), are not waited for.
+
+While a request waits for the disk, the agent may withdraw its function, see that the kubelet does not offer it any
+more, and find it free, because the ledger does not have it yet (the two beats). So the request looks at the offer again
+after its ledger entry is written. The agent writes the pool file before it reads the ledger: either it finds the entry,
+or this look finds the withdrawal, and the request is refused. The pool file as it is now counts: in an upgrade the
+kubelet may hear of a withdrawal from the other process before this one has read it. While the file is the one that was
+read last, this costs one lstat. The entry of a refused request stays and counts for a minute. A function that was made
+anew meanwhile and is on offer as before passes; `prestart.py` compares its device nodes.
 """
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 
-from virtfn_deviceplugin.grant.granted import Granted
+from virtfn_deviceplugin.grant.granted import Granted, expect_on_offer
 from virtfn_deviceplugin.grant.grantfile import GrantFile
 from virtfn_deviceplugin.grant.infos import DeviceInfos
+from virtfn_deviceplugin.grant.offer import PoolOffer
 from virtfn_deviceplugin.grant.shared import about
 from virtfn_deviceplugin.grant.shown import GrantedFunction
 from virtfn_deviceplugin.grant.specs import Specs
@@ -31,22 +40,34 @@ log = logging.getLogger("virtfn.deviceplugin")
 class Effects:
     """The effects of grants; safe to use from several threads."""
 
-    def __init__(self, boot_id: str, ledger: LedgerFile, grants: GrantFile, infos: DeviceInfos, specs: Specs) -> None:
+    def __init__(
+        self,
+        boot_id: str,
+        ledger: LedgerFile,
+        grants: GrantFile,
+        infos: DeviceInfos,
+        specs: Specs,
+        offer_now: Callable[[str], PoolOffer | None],
+    ) -> None:
+        """Wire it up. `offer_now` returns what the pool file has now of a resource."""
         self._boot_id = boot_id
         self._ledger = ledger
         self._grants = grants
         self._infos = infos
         self._specs = specs
+        self._offer_now = offer_now
         self._at_work: set[PciAddress] = set()
         """The functions of the requests that are carried out now."""
         self._ended = threading.Condition()
 
-    def carry_out(self, pool: DevicePool, granted: Sequence[Granted]) -> None:
+    def carry_out(self, offer: PoolOffer, granted: Sequence[Granted]) -> None:
         """Write down what the containers of one request get. The ledger is last: an entry in it cannot be taken back.
 
         Raises:
+            AllocateRefusedError: a function was withdrawn meanwhile; all but the ledger entry is undone.
             HostError: something cannot be written, so nothing may be handed out; what was written is undone.
         """
+        pool = offer.pool
         addresses = [address for one in granted for address in one.addresses]
         with self._alone(frozenset(addresses)):
             with ExitStack() as undo:
@@ -54,6 +75,7 @@ class Effects:
                 before = self._grants.note(notes)
                 undo.callback(self._grants.put_back, before)
                 self._ledger.note(self._boot_id, pool.resource_name, addresses)
+                expect_on_offer(offer, self._offer_now(pool.resource_name), granted)
                 undo.pop_all()
             self._remove_earlier(pool, granted, before)
         log.info("%s: %s handed out", pool.resource_name, ", ".join(map(str, addresses)))

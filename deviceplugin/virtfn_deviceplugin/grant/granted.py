@@ -1,6 +1,6 @@
 """Decides what the containers of one request get: everything that they ask for, or a refusal. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from virtfn_deviceplugin.grant import cdi
@@ -106,13 +106,7 @@ def grant(offer: PoolOffer, ids: Sequence[str], shown: Callable[[PciAddress], Sh
         raise AllocateRefusedError(f"{pool.resource_name}: asked for a device twice: {_short(', '.join(ids))}")
     now: dict[PciAddress, Shown] = {}
     for name in ids:
-        device = offer.devices.get(name)
-        if device is None:
-            raise AllocateRefusedError(f"{_short(name)} is not in {pool.resource_name}")
-        if not device.healthy:
-            why = f": {device.message}" if device.message else ""
-            text = f"is withdrawn: {device.reason or 'unhealthy'}{why}"
-            raise AllocateRefusedError(f"{name} of {pool.resource_name} {text}")
+        device = _on_offer(offer, name)
         now[device.address] = shown(device.address)
         _expect_usable(pool, device, now[device.address])
     functions = tuple(_granted(pool, offer.devices[str(address)], now[address]) for address in sorted(now))
@@ -123,6 +117,33 @@ def grant(offer: PoolOffer, ids: Sequence[str], shown: Callable[[PciAddress], Sh
         beside=paths_beside(pool.extras),
         by_cdi=pool.extras.cdi is not None,
     )
+
+
+def expect_on_offer(offer: PoolOffer, now: PoolOffer | None, granted: Iterable[Granted]) -> None:
+    """Compare the offer by which a request was decided with the present one (`effects.py`).
+
+    Raises:
+        AllocateRefusedError: a function was withdrawn meanwhile, or is offered otherwise.
+    """
+    name = offer.pool.resource_name
+    if now is None:
+        raise AllocateRefusedError(f"{name} is withdrawn: it is not on offer any more")
+    for address in (address for one in granted for address in one.addresses):
+        if _on_offer(now, str(address)) != offer.devices[str(address)]:
+            text = f"{address} of {name} is withdrawn: it was changed while it was handed out"
+            raise AllocateRefusedError(f"{text}; delete the pod that was refused, its owner makes another one")
+
+
+def _on_offer(offer: PoolOffer, name: str) -> PoolDevice:
+    """Return the device with this id of the kubelet; refuse one that is not on offer."""
+    pool, device = offer.pool, offer.devices.get(name)
+    if device is None:
+        raise AllocateRefusedError(f"{_short(name)} is not in {pool.resource_name}")
+    if not device.healthy:
+        why = f": {device.message}" if device.message else ""
+        text = f"is withdrawn: {device.reason or 'unhealthy'}{why}"
+        raise AllocateRefusedError(f"{name} of {pool.resource_name} {text}")
+    return device
 
 
 def _granted(pool: DevicePool, device: PoolDevice, now: Shown) -> GrantedFunction:

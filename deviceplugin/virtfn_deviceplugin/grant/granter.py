@@ -1,7 +1,7 @@
 """Answers a server's requests for containers: look (`functions.py`), decide (`granted.py`, `prestart.py`), write down
 (`effects.py`)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,21 +29,28 @@ from virtfn_host.linux.read.sysfs import Sysfs
 class Granter:
     """Grants functions and checks grants; safe to use from several threads."""
 
-    def __init__(self, sysfs: Sysfs, ledger: LedgerFile, grants: GrantFile, checkpoint: Path) -> None:
-        """Wire it up. `checkpoint` is the path of the kubelet's checkpoint file."""
+    def __init__(
+        self,
+        sysfs: Sysfs,
+        ledger: LedgerFile,
+        grants: GrantFile,
+        checkpoint: Path,
+        offer_now: Callable[[str], PoolOffer | None],
+    ) -> None:
+        """Wire it up. `checkpoint` is the path of the kubelet's checkpoint file; for `offer_now` see `effects.py`."""
         self._sysfs = sysfs
         self._checkpoint = checkpoint
         self._ledger = ledger
         self._grants = grants
         infos, self._specs = DeviceInfos(grants), Specs(grants, sysfs.boot_id())
-        self._effects = Effects(sysfs.boot_id(), ledger, grants, infos, self._specs)
+        self._effects = Effects(sysfs.boot_id(), ledger, grants, infos, self._specs, offer_now)
         self._leaving = Leaving(sysfs, ledger, grants, infos, self._specs, checkpoint)
 
     def allocate(self, offer: PoolOffer, containers: Sequence[Sequence[str]]) -> Sequence[Granted]:
         """See `server.Granting`. Nothing is written down before every container of the request is decided."""
         now = OneLook(self._sysfs)  # each file once for a request
         granted = grant_all(offer, containers, lambda address: self._look(now, offer, address))
-        self._effects.carry_out(offer.pool, granted)
+        self._effects.carry_out(offer, granted)
         return granted
 
     def published(self, names: Iterable[str]) -> None:
@@ -68,9 +75,10 @@ class Granter:
             network=now.hex_digits(address, "class").startswith(NETWORK_CLASS),
         )
 
-    def expect_still_granted(self, ids: Sequence[str]) -> None:
+    def expect_still_granted(self, resource_name: str, ids: Sequence[str]) -> None:
         """See `server.Granting`."""
         expect_still_granted(
+            resource_name,
             ids,
             self._grants.of,
             self._shown_as_given,

@@ -1,7 +1,8 @@
-"""Checks, before a container starts, that its device nodes still lead to its own functions. Pure.
+"""Checks, before a container starts, that its functions are still its own and its device nodes lead to them. Pure.
 
 The kernel numbers IOMMU groups, and with them /dev/vfio/N, anew in each boot and whenever VFs are made anew. The
 kubelet repeats its first answer to a container. So a container may get a node that now leads to another pod's function.
+A function whose last grant is of another resource belongs to the pod that got it there.
 """
 
 from collections.abc import Callable, Sequence, Set
@@ -18,6 +19,7 @@ WHAT_TO_DO = "delete the pod: its owner makes another one, which is given a func
 
 
 def expect_still_granted(
+    resource_name: str,
     ids: Sequence[str],
     granted: Callable[[PciAddress], Grant | None],
     shown: Callable[[PciAddress], Shown],
@@ -27,6 +29,7 @@ def expect_still_granted(
     """Compare the device nodes that a container was given with those that its functions need now.
 
     Args:
+        resource_name: the resource of which the container was given functions.
         ids: the device ids that the kubelet names.
         granted: returns the last grant of a function.
         shown: returns what sysfs shows of a function now.
@@ -34,10 +37,15 @@ def expect_still_granted(
         remembered: returns the device nodes in the kubelet's checkpoint for these ids; used where a grant is missing.
 
     Raises:
-        AllocateRefusedError: they differ, or the nodes that the container was given are unknown.
+        AllocateRefusedError: they differ, the nodes that the container was given are unknown, or a function was handed
+            out as another resource since.
     """
     addresses = [_address(name) for name in ids]
     grants = [grant for address in addresses if (grant := granted(address)) is not None]
+    other = next((grant for grant in grants if grant.resource_name != resource_name), None)
+    if other is not None:
+        text = f"{other.address}: the container was given it as {resource_name}, but its last grant is of"
+        raise AllocateRefusedError(f"{text} {other.resource_name}, so another pod may have it; {WHAT_TO_DO}")
     if len(grants) < len(addresses):
         known = {grant.address for grant in grants}
         _expect_remembered(addresses, next(a for a in addresses if a not in known), remembered(ids), shown)

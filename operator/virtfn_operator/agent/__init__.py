@@ -22,8 +22,9 @@ One round of the loop is `Agent.turn` (a node's turn, `spec.mayChange`, is somet
    none of them is listed. A kubelet that does not answer counts as still offering them.
 5. *Second beat.* `look` again and plan again. The second plan alone is applied (`_apply`), and only if everything that
    it displaces was withdrawn and nothing halts the node. A function that a pod got in the meantime shows as in use now,
-   and the plan leaves it alone. Beyond that, the host process takes the in-use lock itself and refuses a step on a
-   function that is in use, whatever the plan says.
+   and the plan leaves it alone. A request that is not in the ledger by then is refused: the device plugin looks at the
+   pool file after it has written the ledger (its `grant/effects.py`). Beyond that, the host process takes the in-use
+   lock itself and refuses a step on a function that is in use, whatever the plan says.
 6. *Look once more.* `Agent.turn` looks again after any change or attempt (`Done.stale`), publishes without withdrawals,
    and writes the status from this last look: a withdrawn function is offered again as soon as its driver is as asked.
    A function whose pool changes takes two rounds for the same reason: it stays in the old pool, unhealthy, until a look

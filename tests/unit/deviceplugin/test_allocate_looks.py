@@ -46,9 +46,8 @@ def kernel(tmp_path: Path) -> FakeKernel:
 @pytest.fixture
 def granter(kernel: FakeKernel, tmp_path: Path) -> Granter:
     sysfs = Sysfs(kernel.root / "sys", kernel.root / "dev", kernel.root / "proc")
-    made = Granter(
-        sysfs, LedgerFile(tmp_path / "ledger.json"), GrantFile(tmp_path / "grants.json"), tmp_path / "checkpoint"
-    )
+    ledger, grants = LedgerFile(tmp_path / "ledger.json"), GrantFile(tmp_path / "grants.json")
+    made = Granter(sysfs, ledger, grants, tmp_path / "checkpoint", lambda _: OFFER)
     made.allocate(OFFER, [[str(vf)] for vf in VFS])  # the grants are written
     return made
 

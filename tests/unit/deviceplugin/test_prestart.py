@@ -38,7 +38,7 @@ def now(group: str = "", cdev: str | None = None, driver: str | None = "vfio-pci
 
 
 def ask(given: Grant | None, found: Shown, name: str = str(VF)) -> None:
-    expect_still_granted([name], lambda _: given, lambda _: found, lambda node: f"belongs to {OTHER} now")
+    expect_still_granted(FAST, [name], lambda _: given, lambda _: found, lambda node: f"belongs to {OTHER} now")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,18 @@ def test_what_is_no_address_is_refused_in_a_line(name: str) -> None:
         ask(GROUP_12, now("12"), name)
     assert len(str(refused.value)) < 300
     assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("last", ["virtfn.dev/slow", "virtfn.dev/fas", "example.com/fast"])
+@pytest.mark.parametrize("grants", [("last",), ("own", "last"), ("last", "own"), ("none", "last"), ("last", "none")])
+def test_what_was_handed_out_as_another_resource_since_is_refused(last: str, grants: tuple[str, ...]) -> None:
+    """Though its nodes are as they were given: another pod may have it."""
+    given = dict(zip(map(str, (VF, OTHER)), grants, strict=False))
+    of = {"own": GROUP_12, "last": replace(GROUP_12, resource_name=last), "none": None}
+    with pytest.raises(AllocateRefusedError) as refused:
+        expect_still_granted(FAST, list(given), lambda a: of[given[str(a)]], lambda _: now("12"), str)
+    said = f"the container was given it as {FAST}, but its last grant is of {last}, so another pod may have it; delete"
+    assert said in str(refused.value)
 
 
 MLX = RdmaDevice(name="mlx5_3", nodes=("/dev/infiniband/umad3", "/dev/infiniband/uverbs3"))

@@ -123,7 +123,7 @@ def machine(tmp_path: Path) -> Machine:
     ledger = SlowLedger(tmp_path / "ledger.json")
     ledger.load(sysfs.boot_id())
     grants = GrantFile(tmp_path / "grants.json", device_info=tmp_path / "devinfo", cdi=tmp_path / "cdi")
-    return Machine(Granter(sysfs, ledger, grants, tmp_path / "checkpoint"), ledger, grants)
+    return Machine(Granter(sysfs, ledger, grants, tmp_path / "checkpoint", offer), ledger, grants)
 
 
 each_kind_of_file = pytest.mark.parametrize("asked", [offer(), offer(cdi=True)], ids=["device-info", "and CDI"])

@@ -77,8 +77,9 @@ def loses_its_pool(node: Node) -> None:
     node.publish()
 
 
-@pytest.mark.parametrize("end", [stops, loses_its_pool])
-@pytest.mark.parametrize("name", REQUESTS)
+@pytest.mark.parametrize(
+    ("name", "end"), [("Allocate", stops), *(("PreStartContainer", end) for end in (stops, loses_its_pool))]
+)
 async def test_what_was_asked_before_is_answered(
     node: Node, monkeypatch: pytest.MonkeyPatch, name: str, end: Callable[[Node], None]
 ) -> None:
@@ -89,6 +90,20 @@ async def test_what_was_asked_before_is_answered(
     await stopping.wait()
     slow.go_on.set()
     assert await answer is not None
+
+
+async def test_a_function_whose_pool_ends_is_refused_and_not_broken_off(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent takes a pool away when it has found the functions free."""
+    slow, stopping = Slow(node, "Allocate"), begins_to_stop(monkeypatch)
+    answer = await asked(node, "Allocate")
+    await slow.begun.wait()
+    loses_its_pool(node)
+    await stopping.wait()
+    slow.go_on.set()
+    with pytest.raises(grpc.aio.AioRpcError, match="is withdrawn: it is not on offer any more"):
+        await answer
 
 
 async def test_one_that_is_not_answered_is_broken_off_after_a_while(

@@ -95,7 +95,8 @@ def granter(tmp_path: Path, clock: Clock) -> Granter:
     sysfs = Sysfs(kernel.root / "sys", kernel.root / "dev", kernel.root / "proc")
     assert not shown(sysfs, VFS[0]).lacks
     ledger = LedgerFile(tmp_path / "ledger.json", clock)
-    return Granter(sysfs, ledger, GrantFile(tmp_path / "grants.json"), tmp_path / "checkpoint")
+    grants = GrantFile(tmp_path / "grants.json")
+    return Granter(sysfs, ledger, grants, tmp_path / "checkpoint", lambda _: PoolOffer.of(pool()))
 
 
 def given(granter: Granter, *indexes: int) -> Sequence[Granted]:
