@@ -23,12 +23,15 @@ from virtfn_host.core.values.strict_json import CodecError, parse_json
 from virtfn_host.linux.files import LIMIT, read_bounded
 
 NAME = "kubelet_internal_checkpoint"
+_UNKNOWN = (frozenset[str](), frozenset([""]))
+"""Two different results, so that none counts."""
 
 
 def remembered(path: Path, ids: Sequence[str]) -> frozenset[str] | None:
     """Return the device nodes (paths on the host) that the kubelet gives to a container with exactly these device ids.
 
-    None: no container has these ids, two such containers have different nodes, or the checkpoint cannot be read.
+    None: no container has these ids, two such containers have different nodes, the nodes are not in the answer because
+    they came by CDI, or the checkpoint cannot be read.
     """
     try:
         data = read_bounded(path)
@@ -59,12 +62,13 @@ def held(path: Path) -> frozenset[tuple[str, str]] | None:
 
 
 def _given(found: Any, ids: frozenset[str]) -> Iterator[frozenset[str]]:
-    """Yield the device nodes of each entry with these ids. An entry of another form makes the result ambiguous."""
+    """Yield the device nodes of each entry with these ids. One by CDI or of another form makes the result ambiguous."""
     try:
         entries = found["Data"]["PodDeviceEntries"]
         for entry in entries:
             if frozenset(name for names in entry["DeviceIDs"].values() for name in names) == ids:
                 answer = wire.ContainerAllocateResponse.FromString(base64.b64decode(entry["AllocResp"], validate=True))
-                yield frozenset(device.host_path for device in answer.devices)
+                nodes = frozenset(device.host_path for device in answer.devices)
+                yield from _UNKNOWN if answer.cdi_devices else (nodes,)
     except (KeyError, TypeError, AttributeError, binascii.Error, ValueError, DecodeError):
-        yield from (frozenset(), frozenset([""]))  # two different results, so the caller ignores the file
+        yield from _UNKNOWN

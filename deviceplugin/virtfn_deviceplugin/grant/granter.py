@@ -93,7 +93,7 @@ class Granter:
 
     def _shown_as_given(self, address: PciAddress) -> Shown:
         given = self._grants.of(address)
-        return shown(self._sysfs, address) if given is None else shown_as_given(self._sysfs, given)
+        return shown(self._sysfs, address, both=True) if given is None else shown_as_given(self._sysfs, given)
 
     def _behind(self, node: str) -> str:
         """Return to which functions a group's device node leads now: `belongs to 0000:01:10.2 now`."""

@@ -6,13 +6,15 @@ A function whose last grant is of another resource belongs to the pod that got i
 """
 
 from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
 
 from virtfn_deviceplugin.grant.granted import AllocateRefusedError
 from virtfn_deviceplugin.grant.shown import Shown
 from virtfn_host.core.checks.beside import TUN, VHOST_NET
+from virtfn_host.core.checks.vfio_nodes import IOMMUFD, VFIO_CONTAINER
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.offered import Grant
-from virtfn_host.core.values.rdma import RDMA_CM, nodes_of
+from virtfn_host.core.values.rdma import nodes_of
 from virtfn_host.core.values.strict_json import clipped
 
 WHAT_TO_DO = "delete the pod: its owner makes another one, which is given a function anew"
@@ -32,7 +34,7 @@ def expect_still_granted(
         resource_name: the resource of which the container was given functions.
         ids: the device ids that the kubelet names.
         granted: returns the last grant of a function.
-        shown: returns what sysfs shows of a function now.
+        shown: returns what sysfs shows of a function now; of one without a grant the cdev, too, if it has one.
         behind: returns to which functions a device node leads now, in words.
         remembered: returns the device nodes in the kubelet's checkpoint for these ids; used where a grant is missing.
 
@@ -70,14 +72,20 @@ def _expect_remembered(
     if given is None:
         text = f"{unknown}: virtfn has no note of the device nodes that this container was given"
         raise AllocateRefusedError(f"{text}, so they may be another function's; {WHAT_TO_DO}")
-    given = given - {VHOST_NET, TUN, RDMA_CM}
-    now = [shown(address) for address in addresses]
-    found = {path for one in now for path in one.paths}
-    if given == found and not any(one.lacks for one in now):
-        return
     names = ", ".join(map(str, addresses))
-    text = f"{names}: the container was given {_named(sorted(given))}, but needs {_named(sorted(found))} now"
-    raise AllocateRefusedError(f"{text}; {WHAT_TO_DO}")
+    # Which RDMA device they are of was in the grant only.
+    if rdma := sorted(path for path in given if path.startswith("/dev/infiniband/")):
+        text = f"{names}: the container was given {' and '.join(rdma)}, and virtfn has no note of the RDMA device"
+        raise AllocateRefusedError(f"{text}, so it cannot be checked; {WHAT_TO_DO}")
+    given = given - {VHOST_NET, TUN}
+    both = {VFIO_CONTAINER, IOMMUFD} <= given  # by `grant.iommufd`
+    now = {address: replace(shown(address), both=both) for address in addresses}
+    found = {path for one in now.values() for path in one.paths}
+    lacking = next((f"{address} has {one.lacks}" for address, one in now.items() if one.lacks), "")
+    if given == found and not lacking:
+        return
+    text = f"{names}: the container was given {_named(sorted(given))}, but"
+    raise AllocateRefusedError(f"{text} {lacking or f'needs {_named(sorted(found))}'} now; {WHAT_TO_DO}")
 
 
 def _expect(grant: Grant, now: Shown, behind: Callable[[str], str]) -> None:
@@ -102,5 +110,5 @@ def _expect(grant: Grant, now: Shown, behind: Callable[[str], str]) -> None:
 
 def _named(paths: Sequence[str]) -> str:
     """Name the nodes by which functions differ. `/dev/vfio/vfio` and `/dev/iommu` are the same for all."""
-    own = [path for path in paths if path not in ("/dev/vfio/vfio", "/dev/iommu")]
+    own = [path for path in paths if path not in (VFIO_CONTAINER, IOMMUFD)]
     return " and ".join(own or paths) or "no device node"
