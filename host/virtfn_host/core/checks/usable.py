@@ -9,6 +9,7 @@ The checks and their callers, in the order of the remedies (first the problems t
     its VFs              offers_no_vfs, no_pf_driver, behind_port        resolve, explain
     vfio as such         no_iommu, vf_token                              all, also the preflight of a node
     reading the machine  unreadable                                      plan, verify, explain
+                         netdev_unread                                   plan, verify
                          out_of_sight                                    resolve, plan, verify, by_hand
     the kernel           drivers.driver_trouble                          plan, explain, preflight of a node
     its group            shared_group                                    plan, verify, pools, explain
@@ -27,6 +28,7 @@ from virtfn_host.core.checks.groups import HARMLESS_DRIVERS, spoilers
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.holders import Cause, Holder, holder_text
 from virtfn_host.core.values.model import Function, Inventory, IommuGroup, Unreadable, Vf
+from virtfn_host.core.values.parts import Part
 from virtfn_host.core.values.reasons import Reason
 
 SWITCH_ON = "switch the IOMMU on in the firmware, and on the kernel command line if it needs it"
@@ -203,6 +205,12 @@ def unreadable(inventory: Inventory, function: Function) -> Iterator[tuple[Unrea
     for lost in inventory.unreadable:
         if lost.device in family and lost.part is None:
             yield lost, _unread(lost)
+
+
+def netdev_unread(inventory: Inventory, vf: Vf) -> Hindrance | None:
+    """Check that the netdev of a VF could be read: its link settings are not known otherwise."""
+    lost = next((it for it in inventory.unreadable if it.device == vf.address and it.part is Part.NETDEV), None)
+    return None if lost is None else _unread(lost)
 
 
 def out_of_sight(inventory: Inventory) -> dict[PciAddress, Hindrance]:

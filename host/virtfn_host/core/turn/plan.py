@@ -17,6 +17,7 @@ from virtfn_host.core.checks.usable import (
     first,
     held,
     names_of,
+    netdev_unread,
     no_iommu,
     out_of_sight,
     shared_group,
@@ -261,7 +262,10 @@ class _Draft:
             # A PF that is given back from vfio gets its netdev with its driver, before these steps.
             shown = vf.link if vf is not None else self._returns or pf.netdev_up
             if shown is None:
-                unseen.append(wanted.index)
+                if vf is not None and (lost := netdev_unread(self.inventory, vf)) is not None:
+                    self.block_link(vf.address, lost.reason, lost.text)
+                else:
+                    unseen.append(wanted.index)
                 continue
             groups = self._to_set(wanted.link, vf)
             # A PF that is down refuses a rate (measured: tests/contract/test_links.py). A new VF has no rate anyway.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Set
 
 from virtfn_host.core.checks.healthy import in_place, nvme_hint, usable
 from virtfn_host.core.checks.mtu import pf_fits, vf_fits
-from virtfn_host.core.checks.usable import out_of_sight, unreadable
+from virtfn_host.core.checks.usable import netdev_unread, out_of_sight, unreadable
 from virtfn_host.core.values.desired import Desired, DesiredFunction, DesiredPf, DesiredVf, Mismatch
 from virtfn_host.core.values.link import differing, link_text, mentioned
 from virtfn_host.core.values.model import Function, Inventory, Pf, Vf
@@ -42,7 +42,7 @@ def _pf(wanted: DesiredPf, inventory: Inventory) -> Iterator[Mismatch]:
         there = pf.vf(vf.index) if isinstance(pf, Pf) else None
         if there is not None:
             yield from _function(vf, there, inventory, told)
-            yield from _link(vf, there)
+            yield from _link(vf, there, inventory)
             if not vf_fits(vf, there):
                 yield _differs(there, f"has {_mtu(there)}, wanted {vf.mtu}")
 
@@ -67,11 +67,15 @@ def _function(wanted: DesiredFunction, function: Function, inventory: Inventory,
                 yield Mismatch(device=address, reason=hindrance.reason, message=f"{address}: {hindrance.text}")
 
 
-def _link(wanted: DesiredVf, vf: Vf) -> Iterator[Mismatch]:
+def _link(wanted: DesiredVf, vf: Vf, inventory: Inventory) -> Iterator[Mismatch]:
     if wanted.link is None:
         return
     if vf.link is None:
-        yield _differs(vf, f"its PF shows no link settings of it, wanted {link_text(wanted.link)}")
+        lost = netdev_unread(inventory, vf)
+        if lost is None:
+            yield _differs(vf, f"its PF shows no link settings of it, wanted {link_text(wanted.link)}")
+        elif wanted.policy is None:  # of the others `usable` tells it
+            yield Mismatch(device=str(vf.address), reason=lost.reason, message=f"{vf.address}: {lost.text}")
         return
     if groups := differing(wanted.link, vf.link):
         now = ", ".join(link_text(mentioned(vf.link, group)) for group in groups)

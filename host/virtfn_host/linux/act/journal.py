@@ -74,7 +74,8 @@ class Journal:
         return replace(found, originals=tuple(o for o in found.originals if known is None or o.boot_id in known))
 
     def remember(self, pf: Function, *, whole: bool = False) -> None:
-        """Note how a PF is, unless the journal already has an entry for this very card.
+        """Note how a PF is, unless the journal already has an entry for this very card. Link settings that this entry
+        lacks are noted of VFs that are still as they were.
 
         Args:
             whole: the function itself is about to be touched, not only its VFs.
@@ -88,10 +89,12 @@ class Journal:
         if entry is None:
             _expect_no_gap(pf)
             entry = original_of(pf, whole=whole)
-        elif whole and entry.own is None:
-            entry = replace(entry, own=original_of(pf, whole=True).own)
         else:
-            return
+            before, entry = entry, _with_links(entry, pf)
+            if whole and entry.own is None:
+                entry = replace(entry, own=original_of(pf, whole=True).own)
+            if entry == before:
+                return
         others = (original for original in known.originals if original.address != pf.address)
         self._write([*others, entry], known.claims)
 
@@ -239,6 +242,15 @@ def original_of(pf: Function, *, whole: bool = False) -> Original:
         identity=pf.identity,
         number_untouched=isinstance(pf, Pf),
     )
+
+
+def _with_links(entry: Original, pf: Function) -> Original:
+    """The entry with the link settings that it lacks, of VFs that are still as they were."""
+    if not entry.number_untouched:  # the VFs may be others
+        return entry
+    now = {vf.index: vf for vf in original_of(pf).vfs}
+    vfs = (now[vf.index] if vf.index in now and replace(now[vf.index], link=None) == vf else vf for vf in entry.vfs)
+    return replace(entry, vfs=tuple(vfs))
 
 
 def _with_mtu(entry: Original, index: int | None, now: int) -> Original:

@@ -17,7 +17,7 @@ from virtfn_host.linux.act.standing import standings
 from virtfn_host.linux.act.tries import PfTries, TriesFile
 from virtfn_host.linux.act.wall import Wall
 from virtfn_host.linux.clock import since_boot
-from virtfn_host.linux.errors import AnotherWriterError, NetlinkError, StaleSnapshotError
+from virtfn_host.linux.errors import AnotherWriterError, NetlinkError, StaleSnapshotError, SysfsReadError
 from virtfn_host.linux.look.identity import card_of
 from virtfn_host.linux.look.inventory import read_one
 from virtfn_host.linux.look.other_names import with_every_name
@@ -97,25 +97,31 @@ def remember(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bo
     Args:
         whole: the function itself is about to be touched.
         ends_vfs: the step ends the VFs, and their link settings with them. Only then it fails where these settings
-            cannot be read.
+            cannot be read; otherwise a later touch of the PF notes those of VFs that are still as they were.
     """
     if whole in work.remembered:
         return
     machine = work.machine
-    # A look at 127 VFs, for an entry that exists already, would take longer than ten unbinds.
-    if (known := machine.journal.entry(card_of(machine.sysfs, pf, machine.reader))) is None or whole:
+    # A look at 127 VFs, for an entry that exists already and lacks nothing, would take longer than ten unbinds.
+    known = machine.journal.entry(card_of(machine.sysfs, pf, machine.reader))
+    lacks_links = known is None or (known.number_untouched and any(vf.link is None for vf in known.vfs))
+    if lacks_links or whole:
         found = look_at(machine.sysfs, pf, reader=machine.reader)
         if whole and machine.netlink is not None:
             found = with_every_name(found, machine.netlink)  # a policy may know it by one, and its netdev ends now
-        if isinstance(found, Pf) and found.vfs and machine.netlink is not None and known is None:
+        if isinstance(found, Pf) and found.vfs and machine.netlink is not None and lacks_links:
             found = _seen_links(found, machine.sysfs, machine.netlink, needed=ends_vfs)
         machine.journal.remember(found, whole=whole)
     work.remembered.update({whole, False})
 
 
 def _seen_links(pf: Pf, sysfs: Sysfs, netlink: Netlink, *, needed: bool) -> Pf:
+    def lost(_: PciAddress, error: SysfsReadError) -> None:
+        if needed:
+            raise error
+
     try:
-        return with_links(pf, sysfs, netlink)
+        return with_links(pf, sysfs, netlink, lost)
     except NetlinkError:
         if needed:
             raise

@@ -108,8 +108,14 @@ class _Look:
         try:
             return vf_netdevs(self.sysfs, vf)
         except SysfsReadError as error:
-            self.unreadable.append(Unreadable(device=vf, path=error.path, error=error.answer, part=Part.NETDEV))
+            self.lose_netdev(vf, error)
             return ()
+
+    def lose_netdev(self, vf: PciAddress, error: SysfsReadError) -> None:
+        """Note once that the netdev of a VF could not be read."""
+        lost = Unreadable(device=vf, path=error.path, error=error.answer, part=Part.NETDEV)
+        if lost not in self.unreadable:
+            self.unreadable.append(lost)
 
     def links(self, pf: Pf) -> Pf:
         """Return the PF with the link settings of its VFs, if this look asks for them, or needs their GUIDs."""
@@ -118,7 +124,7 @@ class _Look:
         if netlink is None:
             return pf
         try:
-            return with_links(pf, self.sysfs, netlink)
+            return with_links(pf, self.sysfs, netlink, self.lose_netdev)
         except NetlinkError as error:
             path, part = self.sysfs.device(pf.address, "net"), Part.GUID if self.netlink is None else None
             self.unreadable.append(Unreadable(device=pf.address, path=path, error=str(error), part=part))
@@ -321,11 +327,14 @@ def read_one(
 ) -> Function | None:
     """Read one function, and its VFs if it is a PF, as they are now, but not its link; None where there is none.
 
+    Parts that only tell whether a container could use a function need not be known. A VF whose netdev is not known
+    shows no link settings.
+
     Raises:
-        SysfsReadError: something of it cannot be read.
+        SysfsReadError: something else of it cannot be read.
     """
     look = _Look(OneLook(sysfs), reader, False, netlink)
     found = _function(look, address)
-    if look.unreadable:
-        raise SysfsReadError(look.unreadable[0].path, OSError(look.unreadable[0].error))
+    if (lost := next((it for it in look.unreadable if it.part is None), None)) is not None:
+        raise SysfsReadError(lost.path, OSError(lost.error))
     return found
