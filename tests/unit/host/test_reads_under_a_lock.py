@@ -37,11 +37,11 @@ Hang = Callable[..., Path]
 
 
 class Guarded(FakeSysfs):
-    """Fails a test that reads such an attribute of a PF without a deadline."""
+    """Fails a test that reads such an attribute of a netdev without a deadline."""
 
     def read(self, path: str | Path) -> str | None:
         """See Sysfs."""
-        if Path(path).name in UNDER_A_LOCK and any(f"{pf}/net/" in str(path) for pf in (PF, OTHER)):
+        if Path(path).name in UNDER_A_LOCK and "/net/" in str(path):
             pytest.fail(f"{path} was read without a deadline")
         return super().read(path)
 
@@ -66,7 +66,7 @@ def machine(kernel: FakeKernel) -> Iterator[Machine]:
 
 @pytest.fixture
 def hang(kernel: FakeKernel, machine: Machine) -> Iterator[Hang]:
-    """Let the reads of an attribute of a PF's netdev hang."""
+    """Let the reads of an attribute of a netdev hang."""
     paths: list[Path] = []
 
     def begin(name: str, pf: PciAddress = PF) -> Path:
@@ -145,6 +145,20 @@ def test_an_address_that_does_not_read_is_none(machine: Machine, hang: Hang) -> 
     assert [pf.identity.mac for pf in found.pfs] == ["52:54:00:00:01:00", None]
 
 
+@pytest.mark.parametrize(("index", "unknown"), [(0, [True, True]), (1, [False, True])])
+def test_an_address_of_a_vf_that_does_not_read_hides_no_pf(
+    machine: Machine, hang: Hang, index: int, unknown: list[bool]
+) -> None:
+    vfs = machine.sysfs.vf_addresses(PF)
+    hang("address", vfs[index])
+    found = read_inventory(machine.sysfs, machine.reader, machine.netlink)
+    addresses = {(vfs[n], Part.NETDEV, "address") for n in (0, 1) if unknown[n]}
+    assert lost(found) == addresses | {(pf, Part.UP, "carrier") for pf in (PF, OTHER)}
+    pf = found.pf(PF)
+    assert pf is not None
+    assert [vf.link is None for vf in pf.vfs] == unknown
+
+
 def test_all_carriers_are_read_in_one_message(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     messages: list[list[str]] = []
     read_each = Reader.read_each
@@ -221,6 +235,18 @@ def test_an_mtu_of_a_pf_is_given_back_where_its_address_does_not_read(machine: M
 
 def rate(value: int) -> SetLink:
     return SetLink(function=VF, value=VfLink(max_tx_rate=value), expects=VfLink(max_tx_rate=0))
+
+
+@pytest.mark.parametrize("value", [VfLink(vlan=100), VfLink(trust=True), VfLink(max_tx_rate=100)])
+def test_a_setting_fails_where_the_address_of_its_vf_does_not_read(
+    kernel: FakeKernel, machine: Machine, hang: Hang, value: VfLink
+) -> None:
+    carried_out(machine, NOTE)
+    hang("address", machine.sysfs.vf_addresses(PF)[0])
+    result = carried_out(machine, SetLink(function=VF, value=value, expects=None))
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.UNREADABLE)
+    assert "address could not be read: no answer" in result.message
+    assert [what for what, _ in kernel.writes if "rtnetlink" in what] == []
 
 
 def test_a_rate_fails_where_the_carrier_does_not_read(kernel: FakeKernel, machine: Machine, hang: Hang) -> None:

@@ -20,6 +20,7 @@ from virtfn_host.linux.errors import (
     LinkSettingRefusedError,
     NetlinkRefusedError,
     StaleSnapshotError,
+    SysfsReadError,
     errno_text,
 )
 from virtfn_host.linux.netlink.asks import Netlink, PfLinks
@@ -83,7 +84,9 @@ def _set_vf(
     index = function.index
     try:
         address = expect_place(function, None if index is None else sysfs.vf_address(function.pf, index))
-        link = None if index is None else administrative(sysfs, address, index, shown)
+        link = None if index is None else administrative(sysfs, [(index, address)], shown, hands.reader)[index]
+        if isinstance(link, SysfsReadError):
+            raise link
         if index is None or link is None:
             raise LinkSettingRefusedError(f"{name} shows nothing of VF {index}; does its driver know link settings?")
         if any(is_rate(step.value) for step in steps):

@@ -110,18 +110,18 @@ def remember(work: PfApply, pf: PciAddress, *, whole: bool = False, ends_vfs: bo
         if whole and machine.netlink is not None:
             found = with_every_name(found, machine.netlink)  # a policy may know it by one, and its netdev ends now
         if isinstance(found, Pf) and found.vfs and machine.netlink is not None and lacks_links:
-            found = _seen_links(found, machine.sysfs, machine.netlink, needed=ends_vfs)
+            found = _seen_links(found, machine, machine.netlink, needed=ends_vfs)
         machine.journal.remember(found, whole=whole)
     work.remembered.update({whole, False})
 
 
-def _seen_links(pf: Pf, sysfs: Sysfs, netlink: Netlink, *, needed: bool) -> Pf:
+def _seen_links(pf: Pf, machine: Machine, netlink: Netlink, *, needed: bool) -> Pf:
     def lost(_: PciAddress, error: SysfsReadError) -> None:
         if needed:
             raise error
 
     try:
-        return with_links(pf, sysfs, netlink, lost)
+        return with_links(pf, machine.sysfs, netlink, machine.reader, lost)
     except NetlinkError:
         if needed:
             raise

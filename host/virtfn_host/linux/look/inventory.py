@@ -124,7 +124,7 @@ class _Look:
         if netlink is None:
             return pf
         try:
-            return with_links(pf, self.sysfs, netlink, self.lose_netdev)
+            return with_links(pf, self.sysfs, netlink, self.reader, self.lose_netdev)
         except NetlinkError as error:
             path, part = self.sysfs.device(pf.address, "net"), Part.GUID if self.netlink is None else None
             self.unreadable.append(Unreadable(device=pf.address, path=path, error=str(error), part=part))

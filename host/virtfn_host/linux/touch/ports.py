@@ -86,6 +86,16 @@ def carriers(sysfs: Sysfs, folders: Sequence[str], reader: Reader | None) -> dic
     return dict(zip(folders, _read_each(sysfs, paths, reader, CARRIER), strict=True))
 
 
+def macs(sysfs: Sysfs, folders: Sequence[str], reader: Reader | None) -> dict[str, ReadAnswer]:
+    """Return what `address` of each netdev of VFs answers, by the netdev's folder; all are asked for in one message.
+
+    Not among the ports: one that hangs would hide the ports of other PFs, and so these PFs. With it `carrier` hangs
+    anyway, because a driver sets a MAC under rtnetlink's lock.
+    """
+    paths = [f"{folder}/address" for folder in folders]
+    return dict(zip(folders, _read_each(sysfs, paths, reader, CARRIER), strict=True))
+
+
 def _port(sysfs: Sysfs, folder: str, name: str, port: str | None, mac: ReadAnswer) -> Port:
     numbers = [_number(sysfs.read(f"{folder}/{name}/{attribute}")) for attribute in ("dev_port", "dev_id")]
     return Port(netdev=name, port=port or None, number=max(numbers), mac=mac if isinstance(mac, str) else "")
