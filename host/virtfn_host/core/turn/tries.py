@@ -5,8 +5,8 @@ that its pools name are there, and one at least of each other pool. Then the num
 nothing of the policy is offered on this PF, and the PF waits: a minute after the first try, twice as long after each
 further one, an hour at most. The VFs that are there now are judged: what comes or goes between two tries ends no pause,
 unless there are as many as asked then. A destructive step is in no plan any more after it was carried out `MOST` times.
-A link setting or MTU that is not as asked makes only the settings of its PF wait, with the same pauses. All this ends
-when policy, card, PF or boot changes: then there are no tries for the wish.
+A link setting or MTU that is not as asked makes only the settings of its PF and of VFs that are there wait, with the
+same pauses. All this ends when policy, card, PF or boot changes: then there are no tries for the wish.
 """
 
 import hashlib
@@ -209,13 +209,16 @@ def _waits(part: PfPlan, tried: Tried | None, unknown: str | None, now: float) -
 def _settings_wait(part: PfPlan, tried: Tried | None, now: float) -> _Waits | None:
     """Return why the link settings and MTUs of a PF are not set now; None where they are, or there are none to set."""
     other = None if tried is None else tried.setting
-    if other is None or not any(isinstance(step, _SETTINGS) for step in part.steps):
+    if other is None or not any(map(_may_wait, part.steps)):
         return None
     due = other.at + pause_after(other.times)
     return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=_pause_text(other), due=due) if now < due else None
 
 
-_SETTINGS = SetLink | SetMtu
+def _may_wait(step: Step) -> bool:
+    """Whether a step sets something of a function that is there. A VF that this plan makes or binds is set with it: its
+    netdev takes a MAC only at the bind."""
+    return isinstance(step, SetLink | SetMtu) and step.expects is not None
 
 
 def _without_settings(asked: Plan, waits: Mapping[PciAddress, _Waits]) -> Plan:
@@ -224,7 +227,7 @@ def _without_settings(asked: Plan, waits: Mapping[PciAddress, _Waits]) -> Plan:
 
 
 def _settings_left(part: PfPlan, wait: _Waits) -> PfPlan:
-    steps = tuple(step for step in part.steps if not isinstance(step, _SETTINGS | Forget))
+    steps = tuple(step for step in part.steps if not (_may_wait(step) or isinstance(step, Forget)))
     blocked = Blocked(device=part.pf, reason=wait.reason, message=wait.text, holders=(), only_links=True)
     return replace(part, steps=steps, blocked=(*part.blocked, blocked))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from virtfn_host.core.turn.tries import Key, destruction
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.report import Outcome, StepResult
 from virtfn_host.core.values.steps import (
     Bind,
@@ -174,7 +175,8 @@ class PfTries:
             return
         settings = [result.outcome for result in results if not holds_up_others(result.step)]
         left = tried
-        if settings and all(outcome is Outcome.DONE for outcome in settings):
+        withheld = any(one.only_links and one.reason is Reason.DRIVER_MADE_OTHER for one in self._part.blocked)
+        if settings and not withheld and all(outcome is Outcome.DONE for outcome in settings):
             left = replace(left, setting=None)
         done = all(result.outcome is Outcome.DONE for result in results if holds_up_others(result.step))
         left = self._fulfilled(left) if done else _more(left, self._noted, -1)
