@@ -222,12 +222,15 @@ def _may_wait(step: Step) -> bool:
 
 
 def _without_settings(asked: Plan, waits: Mapping[PciAddress, _Waits]) -> Plan:
-    """Return the plan without the settings that wait. Nor is a PF forgotten that lacks some of its own."""
+    """Return the plan without the settings that wait. Nor is a PF forgotten that lacks some of its own, and claims that
+    only end stay noted, as on every PF of which something waits (`noting.py`)."""
     return Plan(pfs=tuple(_settings_left(part, waits[part.pf]) if part.pf in waits else part for part in asked.pfs))
 
 
 def _settings_left(part: PfPlan, wait: _Waits) -> PfPlan:
-    steps = tuple(step for step in part.steps if not (_may_wait(step) or isinstance(step, Forget)))
+    ends = isinstance(part.steps[-1], NoteClaims)  # new claims are noted first
+    steps = part.steps[:-1] if ends else part.steps
+    steps = tuple(step for step in steps if not (_may_wait(step) or isinstance(step, Forget)))
     blocked = Blocked(device=part.pf, reason=wait.reason, message=wait.text, holders=(), only_links=True)
     return replace(part, steps=steps, blocked=(*part.blocked, blocked))
 
