@@ -100,7 +100,11 @@ def judged(config: NodeConfig, seen: Observation, desired: Desired, in_use: InUs
     for part in asked.pfs:
         if part.pf not in waits and (wait := _waits(part, tried.get(part.pf), seen.tries_error, now)) is not None:
             waits[part.pf] = wait
-    settings = {part.pf: wait for part in asked.pfs if (wait := _settings_wait(part, tried.get(part.pf), now))}
+    settings = {
+        part.pf: wait
+        for part in asked.pfs
+        if part.pf not in waits and (wait := _settings_wait(part, tried.get(part.pf), seen.tries_error, now))
+    }
     dues = [wait.due for wait in (*waits.values(), *settings.values())] + [it.due for it in used.values()]
     due = [at for at in dues if at is not None]
     return Judged(
@@ -206,10 +210,13 @@ def _waits(part: PfPlan, tried: Tried | None, unknown: str | None, now: float) -
     return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=_pause_text(tried.binding), due=due)
 
 
-def _settings_wait(part: PfPlan, tried: Tried | None, now: float) -> _Waits | None:
+def _settings_wait(part: PfPlan, tried: Tried | None, unknown: str | None, now: float) -> _Waits | None:
     """Return why the link settings and MTUs of a PF are not set now; None where they are, or there are none to set."""
-    other = None if tried is None else tried.setting
-    if other is None or not any(map(_may_wait, part.steps)):
+    if not any(map(_may_wait, part.steps)):
+        return None
+    if unknown is not None:
+        return _Waits(reason=Reason.UNREADABLE, text=f"{part.pf}: {unknown}", due=None)
+    if tried is None or (other := tried.setting) is None:
         return None
     due = other.at + pause_after(other.times)
     return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=_pause_text(other), due=due) if now < due else None

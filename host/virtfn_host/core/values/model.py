@@ -382,7 +382,8 @@ class Observation:
     tries: tuple[Tried, ...] = ()
     """What was tried on PFs that are still as they were then."""
     tries_error: str | None = None
-    """Why the tries cannot be read; while they cannot, no VF is made, taken away or unbound."""
+    """Why the tries cannot be read; while they cannot, no VF is made, taken away or unbound, and no link setting or MTU
+    is set."""
     claims: tuple[Claim, ...] = ()
     """Which policies have claimed which functions, as the journal has it."""
 

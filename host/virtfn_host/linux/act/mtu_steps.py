@@ -79,6 +79,7 @@ def _set(step: SetMtu, name: str, shown: ShownMtu, netlink: Netlink, work: PfApp
         raise StaleSnapshotError(f"{text}; look and plan again")
     pf, index = step.function.pf, step.function.index
     remember(work, pf)
+    work.tries.begin_settings()
     card = card_of(work.machine.sysfs, pf, work.machine.reader)
     if index is None and step.value < now:
         _expect_given_back(step, name, work, card)

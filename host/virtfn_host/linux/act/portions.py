@@ -154,6 +154,7 @@ def set_links(steps: Sequence[SetLink], work: PfApply) -> list[StepResult]:
     errors: Sequence[HostError | None]
     try:
         remember(work, steps[0].function.pf)
+        work.tries.begin_settings()
         hands = link_steps.Hands(
             work.machine.sysfs, work.machine.netlink, work.wall.look, work.unwanted, work.machine.reader
         )

@@ -2,7 +2,7 @@
 
 A destructive step is noted before it is carried out, and taken back if the kernel refused it and nothing has changed.
 So a process that is killed in between leaves one too many, never one too few. A file that cannot be read or written
-stops every step that makes, takes away or unbinds VFs (docs/decisions/0024).
+stops every step that makes, takes away or unbinds VFs, or sets a link setting or MTU (docs/decisions/0024).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -90,7 +90,8 @@ class TriesFile:
 
 def _unreadable(error: Exception) -> TriesUnreadableError:
     text = f"how often it was tried is not known: {error}"
-    return TriesUnreadableError(f"{text}; no VF is made, taken away or unbound until it is mended or removed")
+    stopped = "no VF is made, taken away or unbound, and no link setting or MTU is set"
+    return TriesUnreadableError(f"{text}; {stopped} until it is mended or removed")
 
 
 class PfTries:
@@ -107,6 +108,7 @@ class PfTries:
         """Destructive steps that the file has and that may not have happened yet."""
         self._other: set[str] = set()
         """Kinds of other results that this apply has noted: names of fields of `Tried`."""
+        self._settings_begun = False
 
     def begin(self, step: SetNumVfs | Unbind) -> None:
         """Note a step before it is carried out.
@@ -126,6 +128,16 @@ class PfTries:
             self._noted |= set(keys)
             tried = _more(tried, keys, 1)
         self._file.replace(self._part.pf, tried)
+
+    def begin_settings(self) -> None:
+        """Write the file once before the first link setting or MTU: a result other than asked can be noted then.
+
+        Raises:
+            TriesUnreadableError: it cannot be.
+        """
+        if not self._settings_begun:
+            self._file.replace(self._part.pf, self._present())
+            self._settings_begun = True
 
     @contextmanager
     def counted(self, step: SetNumVfs | Unbind, unchanged: Callable[[], bool]) -> Iterator[None]:
@@ -180,8 +192,8 @@ class PfTries:
             left = replace(left, setting=None)
         done = all(result.outcome is Outcome.DONE for result in results if holds_up_others(result.step))
         left = self._fulfilled(left) if done else _more(left, self._noted, -1)
-        if left != tried:
-            something = left.repeats or left.number or left.binding or left.setting
+        something = left.repeats or left.number or left.binding or left.setting
+        if left != tried or not something:
             self._file.replace(self._part.pf, left if something else None)
 
     def _fulfilled(self, tried: Tried) -> Tried:
