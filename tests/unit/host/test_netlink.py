@@ -53,7 +53,13 @@ def test_a_question_that_makes_no_sense_is_refused_by_the_process_that_lives_on(
     netlink.links("lo")
     assert netlink._child is not None
     pid = netlink._child._process.pid
-    for question in ({}, {"links": 1}, {"set": {"ifindex": 1, "index": 0, "setting": {}}}, {"addresses": 1}):
+    for question in (
+        {},
+        {"links": None},
+        {"mtu": [1]},
+        {"set": {"ifindex": 1, "index": 0, "setting": {}}},
+        {"addresses": 1},
+    ):
         with pytest.raises(NetlinkRefusedError, match="EINVAL"):
             netlink._ask(question)
     assert netlink.links("lo").vfs == ()

@@ -50,4 +50,4 @@ def test_a_careless_controller_is_noticed(
 ) -> None:
     monkeypatch.setattr(where, name, careless)
     with pytest.raises((ViolatedError, KeyError)):
-        run(range(200))
+        run(range(800))  # the last of them shows in one history of several hundred
