@@ -5,7 +5,7 @@ LAB := PYTHONPATH=lab $(PY) -m virtfn_lab
 RELEASE := PYTHONPATH=lab:release $(PY) -m virtfn_release
 DOCS := PYTHONPATH=lab:release $(PY) -m virtfn_release.docs
 
-.PHONY: help setup test lint unit kernel cluster pressure second-cluster lifecycle consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard chart-readme chart-goldens
+.PHONY: help setup test lint rooms unit kernel cluster pressure second-cluster lifecycle consumers conformance stubs crds clean lab-up lab-down bench prove demo bench-fleet kubectl lock archive images sbom licences changelog dashboard chart-readme chart-goldens
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -18,11 +18,14 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt
 
 test: lint unit kernel cluster ## everything that must pass, cheap tests first
 
-lint: setup ## style, types, import contracts
+lint: setup rooms ## style, types, import contracts
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+rooms: setup
+	@PYTHONPATH=release $(PY) -m virtfn_release.rooms
 
 unit: setup ## unit tests and scenarios; contract and faults on the fake kernel
 	$(PY) -m pytest -n auto --dist worksteal tests/unit tests/scenarios tests/contract tests/faults tests/test_house.py
