@@ -94,7 +94,7 @@ def test_a_pod_that_has_not_opened_its_vf_is_in_the_way(node: Node, plan: Planne
     assert "default/held" in device["waits"][0]["message"]
     assert any("sriov_numvfs" in step for step in device["stepsWithoutHolders"])
     status, told = plan(None, "--delete", "left")
-    assert (status, told["policies"][0]["change"]) == (0, "deleted")
+    assert (status, told["policies"][0]["change"]) == (3, "deleted")
 
 
 @pytest.mark.parametrize(("field", "value"), [("device", "10c9"), ("priority", 5000)])
