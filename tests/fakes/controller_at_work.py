@@ -19,6 +19,7 @@ from virtfn_operator.settings import ApiServer as Where
 
 PACE = Pace(quiet=0.001, share=0.0, rewrite=0.01, retry=0.01)
 PATHS = frozenset(source.path for source in SOURCES.values())
+POLICY = f"{OURS}/sriovpolicies/p"
 SPEC = {"devices": [{"vendor": "8086"}], "virtualFunctions": {"count": 1, "pools": [{"resourceName": "fast"}]}}
 
 
@@ -94,3 +95,13 @@ async def at_work(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Controller]:
         yield found
         await found.end()
     await api.stop()
+
+
+@asynccontextmanager
+async def with_a_policy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Controller]:
+    """Start it with two nodes that are asked for one policy, `POLICY`, whose status is written."""
+    async with at_work(monkeypatch) as found:
+        await found.put("p")
+        await found.until(lambda: found.asked("n1") == found.asked("n2") == ["p"])
+        await found.until(lambda: "status" in found.api.objects[POLICY])
+        yield found

@@ -9,19 +9,14 @@ import api_faults
 import pytest
 from aiohttp import web
 from api_server import OURS, ApiServer, Fault, refusal
-from controller_at_work import SPEC, Controller, at_work
+from controller_at_work import POLICY, SPEC, Controller, with_a_policy
 
 from virtfn_operator.controller.picture import ObjectKind
-
-POLICY = f"{OURS}/sriovpolicies/p"
 
 
 @pytest.fixture
 async def controller(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Controller]:
-    async with at_work(monkeypatch) as found:
-        await found.put("p")
-        await found.until(lambda: found.asked("n1") == found.asked("n2") == ["p"])
-        await found.until(lambda: "status" in found.api.objects[POLICY])
+    async with with_a_policy(monkeypatch) as found:
         yield found
 
 

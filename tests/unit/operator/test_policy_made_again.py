@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from api_server import OURS
-from controller_at_work import SPEC, Controller, at_work
+from controller_at_work import POLICY, SPEC, Controller, with_a_policy
 from fleet_of_policies import Fleet, a_policy
 
 from virtfn_host.core.values.desired import NodeConfig, PolicyConfig
@@ -15,15 +15,10 @@ from virtfn_operator.api.node_state import read_node
 from virtfn_operator.api.policy import read_policy
 from virtfn_operator.controller.seats import _pending
 
-POLICY = f"{OURS}/sriovpolicies/p"
-
 
 @pytest.fixture
 async def controller(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Controller]:
-    async with at_work(monkeypatch) as found:
-        await found.put("p")
-        await found.until(lambda: found.asked("n1") == found.asked("n2") == ["p"])
-        await found.until(lambda: "status" in found.api.objects[POLICY])
+    async with with_a_policy(monkeypatch) as found:
         yield found
 
 
