@@ -361,14 +361,11 @@ def _only_wants(place: _Place) -> bool:
 
 
 def _timed(found: Seat, moment: Moment) -> bool:
-    """Whether the note has a time at which something begins or ends; also one in the future, of a clock set back."""
+    """Whether the note has a rest that ends, or begins: of a clock set back it may be in the future."""
     note = found.kept
-    if note is None:
+    if note is None or note.gave_up is None:
         return False
-    rest, patience = turns.rest_of(note, found.state, moment.pause), moment.turn_timeout
-    rests = note.gave_up is not None and (moment.clock - note.gave_up).total_seconds() < rest
-    unheard = note.closes is not None and found.state.observed_generation < note.closes and not note.lost
-    return rests or (unheard and (moment.clock - note.heard).total_seconds() < patience)
+    return (moment.clock - note.gave_up).total_seconds() < turns.rest_of(note, found.state, moment.pause)
 
 
 def _differing(old: Mapping[str, T], new: Mapping[str, T]) -> set[str]:
