@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.identity import UNKNOWN
-from virtfn_host.core.values.model import Original
+from virtfn_host.core.values.model import Original, OriginalVf
 from virtfn_host.linux.act.journal import original_of
 from virtfn_host.linux.act.machine import Machine
 from virtfn_host.linux.look.inventory import read_one
@@ -57,11 +57,16 @@ class JournalLaw:
 
     def turn_of(self, pfs: Iterable[PciAddress]) -> None:
         """Note that a turn of ours begins, which may touch these PFs."""
-        self._before = {pf: self._now(pf) for pf in pfs if not self._is_remembered(pf, whole=True)}
+        self._before = {pf: self._now(pf) for pf in pfs if not self._is_remembered(pf, whole=True) or self._lacks(pf)}
 
     def others_did(self) -> None:
-        """Note that others changed something in the middle of the turn: PFs without an entry are read again."""
-        self._before |= {pf: self._now(pf) for pf in self._before if not self._is_remembered(pf)}
+        """Note that others changed something in the middle of the turn: PFs without an entry, and link settings that an
+        entry lacks, are read again."""
+        for pf, before in self._before.items():
+            if before is None or not self._is_remembered(pf):
+                self._before[pf] = self._now(pf)
+            elif self._lacks(pf) and (now := self._now(pf)) is not None:
+                self._before[pf] = replace(before, vfs=now.vfs)
 
     def check(self) -> None:
         """Check the entries that came to the journal since the last check, and those that went."""
@@ -100,8 +105,8 @@ class JournalLaw:
         assert not any(self._is_in(entry) for entry in self._expected.values())
 
     def _check_entry(self, known: Original | None, entry: Original) -> None:
-        """Check a new entry, one that gained the function's own state before the function is handed out whole, or one
-        whose number of VFs we begin to set, or did not set after all."""
+        """Check a new entry, one that gained the function's own state before the function is handed out whole, or link
+        settings that it lacked, or one whose number of VFs we begin to set, or did not set after all."""
         if known is not None and entry == replace(known, number_untouched=not known.number_untouched):
             self._seen["numbers noted"] += 1
             return
@@ -112,8 +117,9 @@ class JournalLaw:
             was = replace(before, own=before.own if entry.own else None, number_untouched=entry.number_untouched)
             assert entry == was, f"noted as {entry}, and was {was}"
         else:
-            self._seen["whole functions"] += 1
-            assert entry == replace(known, own=before.own), (entry, known, before)
+            self._seen["whole functions"] += known.own is None and entry.own is not None
+            own = known.own or (before.own if entry.own else None)
+            assert entry == replace(known, own=own, vfs=_gained(known, entry, before)), (entry, known, before)
 
     def numbered(self, pf: PciAddress) -> None:
         """Check the entry of a PF of which we have just set the number of VFs."""
@@ -132,6 +138,10 @@ class JournalLaw:
 
         return cut(entry), cut(now)
 
+    def _lacks(self, pf: PciAddress) -> bool:
+        """Whether the entry of a PF lacks link settings, which a later touch may note."""
+        return any(vf.link is None for vf in self.originals()[pf].vfs)
+
     def _is_remembered(self, pf: PciAddress, *, whole: bool = False) -> bool:
         entry = self.originals().get(pf)
         return entry is not None and self._is_in(entry) and (entry.own is not None or not whole)
@@ -143,6 +153,19 @@ class JournalLaw:
     def _now(self, address: PciAddress) -> Original | None:
         pf = read_one(self.machine.sysfs, address, self.machine.netlink)
         return None if pf is None else _plain(original_of(pf, whole=True))
+
+
+def _gained(known: Original, entry: Original, before: Original) -> tuple[OriginalVf, ...]:
+    """The VFs of a known entry with the link settings that the entry has now, and that were there before this touch.
+    Only VFs that are still as they were, where virtfn has not set their number, may gain some."""
+    there = {vf.index: vf for vf in before.vfs if known.number_untouched}
+    gaining = {vf.index for vf in entry.vfs if vf.link is not None}
+
+    def with_link(vf: OriginalVf) -> OriginalVf:
+        now = there.get(vf.index)
+        return now if now is not None and vf.index in gaining and replace(now, link=None) == vf else vf
+
+    return tuple(map(with_link, known.vfs))
 
 
 def _plain(entry: Original) -> Original:
