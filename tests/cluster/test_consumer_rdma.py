@@ -1,10 +1,18 @@
-"""Two pods with a VF's RDMA device each, made by rdma_rxe over the VF's netdev, send messages to each other."""
+"""Two pods with a VF's RDMA device each, made by rdma_rxe over the VF's netdev, send messages to each other.
+
+`ibv_rc_pingpong` exchanges addresses over the pods' own network. `rping` does so by the RDMA connection manager, which
+finds the device by the route to an IP address, so its pods are in the network namespace that has the VFs' netdevs.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import pytest
+import yaml
 
 from virtfn_lab.cluster import LabError
 from virtfn_lab.consumers import example, link_up, netdev, vf
@@ -12,6 +20,7 @@ from virtfn_lab.node import Node
 from virtfn_lab.product import allocatable
 
 ADDRESSES = ("192.0.2.1", "192.0.2.2")
+PINGS = 100
 RULES = 10
 """Preference of the rules by which a node sends to its own addresses by wire."""
 
@@ -49,23 +58,55 @@ def rxe(node: Node) -> Iterator[None]:
         node.shell("; ".join(lines))
 
 
-def test_messages_go_both_ways(node: Node) -> None:
+@pytest.fixture
+def rdma(node: Node) -> Iterator[Node]:
+    """A node with two VFs whose RDMA devices are offered."""
     node.apply(example("rdma/policy.yaml"))
     node.until("both VFs are there", lambda: node.shell("ls /sys/bus/pci/devices").count("0000:01:1") == 2)
     with link_up(node), rxe(node):
         node.until("both are allocatable", lambda: [_offered(node, name) for name in "ab"] == [1, 1])
         node.converged()
-        node.apply(example("rdma/server.yaml"))
-        node.until("the server runs", lambda: _field(node, "rdma-server", "phase") == "Running")
-        node.apply(example("rdma/client.yaml").replace("IP-OF-SERVER", _field(node, "rdma-server", "podIP")))
-        try:
-            node.until("the client has ended well", lambda: _field(node, "rdma-client", "phase") == "Succeeded", 90)
-        except LabError as error:
-            raise LabError("\n".join([str(error), node.log("rdma-server"), node.log("rdma-client")])) from error
-        for name in ("rdma-server", "rdma-client"):
-            print(f"{name}:\n{node.log(name)}")
-            assert re.search(r"^8192000 bytes in ", node.log(name), re.M)
+        yield node
         node.cluster.kubectl("delete", "pods", "--all", "--wait=true")
+
+
+def test_messages_go_both_ways(rdma: Node) -> None:
+    rdma.apply(example("rdma/server.yaml"))
+    rdma.until("the server runs", lambda: _field(rdma, "rdma-server", "phase") == "Running")
+    client = example("rdma/client.yaml").replace("IP-OF-SERVER", _field(rdma, "rdma-server", "podIP"))
+    for log in _talked(rdma, client, ("rdma-server", "rdma-client")):
+        assert re.search(r"^8192000 bytes in ", log, re.M)
+
+
+def test_the_connection_manager_finds_the_devices_of_its_pods(rdma: Node) -> None:
+    there, here = ADDRESSES
+    rdma.apply(_rping("server", f"exec rping -s -a {there} -C {PINGS} -v"))
+    rdma.until("the server runs", lambda: _field(rdma, "rping-server", "phase") == "Running")
+    client = _rping("client", f"exec rping -c -a {there} -I {here} -C {PINGS} -v")
+    for log in _talked(rdma, client, ("rping-server", "rping-client")):
+        assert f"rdma-ping-{PINGS - 1}: " in log
+
+
+def _rping(side: str, command: str) -> str:
+    """Return the pod of an example with another program."""
+    body = yaml.safe_load(example(f"rdma/{side}.yaml"))
+    body["metadata"]["name"] = f"rping-{side}"
+    body["spec"]["hostNetwork"] = True
+    body["spec"]["containers"][0]["command"] = ["sh", "-ec", command]
+    return json.dumps(body)
+
+
+def _talked(node: Node, client: str, names: tuple[str, str]) -> list[str]:
+    """Start the client and return both logs when both pods have ended well; then the pods are gone."""
+    node.apply(client)
+    try:
+        node.until("both have ended well", lambda: {_field(node, name, "phase") for name in names} == {"Succeeded"}, 90)
+    except LabError as error:
+        raise LabError("\n".join([str(error), *map(node.log, names)])) from error
+    logs = [node.log(name) for name in names]
+    print(*(f"{name}:\n{log}" for name, log in zip(names, logs, strict=True)), sep="\n")
+    node.cluster.kubectl("delete", "pods", *names, "--wait=true")
+    return logs
 
 
 def _offered(node: Node, name: str) -> int:
