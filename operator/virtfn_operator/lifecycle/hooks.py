@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from virtfn_operator.api import NODES
 from virtfn_operator.api.bounds import cut_text
 from virtfn_operator.api.foreign import mapping, text
 from virtfn_operator.api.lease import RENEW_DEADLINE
+from virtfn_operator.apiserver.gate import UNANSWERED
 from virtfn_operator.apiserver.kube import Kube, ours
 from virtfn_operator.apiserver.kube_error import KubeError
 from virtfn_operator.clock import micro_timestamp
@@ -35,6 +37,9 @@ TRIES = 60.0
 LOOK = 2.0
 """Seconds between two looks at the nodes, or as many as a look takes, times four."""
 
+ABSENT_LOOKS, ABSENT_PAUSE = 3, 5.0
+"""Answers 404 in a row after which something does not exist, and the seconds between two of them."""
+
 ESTABLISHED = 30.0
 """Seconds until the API server must serve a new CRD."""
 
@@ -53,6 +58,33 @@ logger = logging.getLogger(__name__)
 
 class HookFailedError(Exception):
     """A hook could not do its work; the message says what to do next."""
+
+
+@dataclass(slots=True)
+class _Absence:
+    """Whether something does not exist. One answer 404 does not say so, because it may be wrong or late: then nothing
+    would be given back. It is believed when it is repeated, and never of what was seen before."""
+
+    seen: bool = False
+    looks: int = 0
+
+    async def unless_absent(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """Return the answer; None: it does not exist.
+
+        Raises:
+            KubeError: as `ask`; for a 404 that is not believed yet, one after which `_repeated` asks again.
+        """
+        try:
+            found = await ask()
+        except KubeError as error:
+            self.looks = self.looks + 1 if error.absent else 0
+            if not error.absent:
+                raise
+            if self.looks >= ABSENT_LOOKS and not self.seen:
+                return None
+            raise KubeError(UNANSWERED, str(error), retry_in=max(ABSENT_PAUSE, error.retry_in)) from error
+        self.looks = 0
+        return found
 
 
 async def upgrade_crds(settings: HookSettings) -> None:
@@ -79,7 +111,7 @@ async def upgrade_crds(settings: HookSettings) -> None:
 
 async def _upgrade(kube: Kube, name: str, manifest: str) -> None:
     path = f"{CRDS}/{name}"
-    now = await _repeated(partial(_read_or_none, kube, path))
+    now = await _repeated(partial(_Absence().unless_absent, partial(kube.read, path)))
     then = await _repeated(partial(kube.apply, path, manifest, manager=MANAGER, dry_run=True))
     judged = judge(name, now, then)
     if judged.fate is Fate.CONFLICT:
@@ -128,9 +160,10 @@ async def give_back(settings: HookSettings) -> None:
 async def _given_back(kube: Kube, until: float) -> list[NodeLeft]:
     told: dict[str, NodeLeft] = {}
     refused: dict[str, str] = {}
+    absence = _Absence()
     while True:
         began = time.monotonic()
-        found = await _repeated(partial(_ask, kube, refused))
+        found = await _repeated(partial(_ask, kube, refused, absence))
         for one in found:
             if told.get(one.node) != one and one.left is not Left.NOTHING and one.lines != (NOT_ASKED,):
                 logger.info("node %s: %s", one.node, cut_text("; ".join(one.lines), 500))
@@ -140,11 +173,12 @@ async def _given_back(kube: Kube, until: float) -> list[NodeLeft]:
         await asyncio.sleep(max(LOOK, 4 * (time.monotonic() - began)))
 
 
-async def _ask(kube: Kube, refused: dict[str, str]) -> list[NodeLeft]:
+async def _ask(kube: Kube, refused: dict[str, str], absence: _Absence) -> list[NodeLeft]:
     """Look at every node once, and ask those that were not asked; there may be thousands, so only a page is kept.
 
     Args:
         refused: why nodes could not be asked, by node, from this look and earlier ones.
+        absence: of SriovNodes, from earlier looks.
     """
     found: list[NodeLeft] = []
     patches: dict[str, Mapping[str, Any]] = {}
@@ -153,7 +187,7 @@ async def _ask(kube: Kube, refused: dict[str, str]) -> list[NodeLeft]:
         found.extend(left_on(body) for body in items)
         patches.update({text(body["metadata"]["name"]): patch for body in items if (patch := giving_up(body))})
 
-    await _each_node(kube, take)
+    await _each_node(kube, take, absence)
     await _side_by_side(partial(_asked, kube, name, patch, refused) for name, patch in patches.items())
     return [
         NodeLeft(node=one.node, left=Left.SOMETHING, lines=(refused[one.node],)) if one.node in refused else one
@@ -210,7 +244,7 @@ async def clean_up(settings: HookSettings) -> None:
     async with Kube(settings.api, connections=PARALLEL) as kube:
         try:
             nodes = await _cleaned(kube, settings, time.monotonic() + settings.timeout)
-            found = await _repeated(partial(_nodes_left, kube))
+            found = await _repeated(partial(_nodes_left, kube, _Absence()))
             gone = [one.node for one in found if one.left is Left.NOTHING]
             await _side_by_side(partial(_repeated, partial(_delete, kube, ours(NODES, name))) for name in gone)
             lease = f"/apis/coordination.k8s.io/v1/namespaces/{settings.namespace}/leases/{settings.lease}"
@@ -247,25 +281,27 @@ async def _cleaned(kube: Kube, settings: HookSettings, until: float) -> Cleaned:
     query = {"labelSelector": f"app.kubernetes.io/name=virtfn,app.kubernetes.io/instance={settings.release}"}
     while True:
         there = await _repeated(partial(kube.list, pods, query=query))
-        found = cleaned(there, CLEANER, await _repeated(partial(_read_or_none, kube, cleaners)))
+        cleaner = await _repeated(partial(_Absence().unless_absent, partial(kube.read, cleaners)))
+        found = cleaned(there, CLEANER, cleaner)
         if found.done or time.monotonic() >= until:
             return found
         await asyncio.sleep(LOOK)
 
 
-async def _nodes_left(kube: Kube) -> list[NodeLeft]:
+async def _nodes_left(kube: Kube, absence: _Absence) -> list[NodeLeft]:
     found: list[NodeLeft] = []
-    await _each_node(kube, lambda items: found.extend(map(left_on, items)))
+    await _each_node(kube, lambda items: found.extend(map(left_on, items)), absence)
     return found
 
 
-async def _each_node(kube: Kube, take: Callable[[list[dict[str, Any]]], None]) -> None:
+async def _each_node(kube: Kube, take: Callable[[list[dict[str, Any]]], None], absence: _Absence) -> None:
     """Pass on all SriovNodes, page by page; there are none where their CRD was deleted."""
-    try:
-        await kube.each_page(ours(NODES), take, size=PAGE)
-    except KubeError as error:
-        if not error.absent:
-            raise
+
+    def page(items: list[dict[str, Any]]) -> None:
+        absence.seen = absence.seen or bool(items)
+        take(items)
+
+    await absence.unless_absent(partial(kube.each_page, ours(NODES), page, size=PAGE))
 
 
 async def _read_or_none(kube: Kube, path: str) -> dict[str, Any] | None:

@@ -31,6 +31,7 @@ HELD = {"device": "0000:01:00.0", "reason": "VfsInUse", "message": "in use", "po
 async def api(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> AsyncIterator[ApiServer]:
     for name, seconds in {"LOOK": 0.01, "RENEW_DEADLINE": 0.05, "TRIES": 0.5, "ESTABLISHED": 0.2}.items():
         monkeypatch.setattr(hooks, name, seconds)
+    monkeypatch.setattr(hooks, "ABSENT_LOOKS", 1)  # how 404 is doubted: test_hooks_and_wrong_answers.py
     caplog.set_level(logging.INFO)
     found = ApiServer()
     await found.start()
