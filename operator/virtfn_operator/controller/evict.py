@@ -157,7 +157,8 @@ def evicting(state: NodeState, facts: Facts) -> Evicting:
         return Evicting(ask=asked, untold=True)
     if isinstance(found, str):
         why = Reason.EVICTION_BLOCKED, f"cannot read the pods of the node: {found}"
-        return Evicting(ask=asked, why=why, hopeless=True)
+        # Where this turn had pods evicted, a 403 may be of one API server that is not well.
+        return Evicting(ask=asked, why=why, hopeless=not asked)
     return _evicting(state.displaced.pods, found, asked, facts.answers)
 
 

@@ -108,7 +108,7 @@ class Evictions:
                 await self._kube.list(PODS_PATH, accept=METADATA_ONLY, query=query), self._spared
             )
         except KubeError as error:
-            if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
+            if error.status != HTTPStatus.FORBIDDEN:  # a 401 tells of a server that is not well, not of a right
                 logger.warning("cannot list the pods of node %s, will try again: %s", node, error)
                 return None
             found = f"{error}; see the chart's value eviction.enabled"

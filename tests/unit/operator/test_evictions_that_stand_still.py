@@ -130,6 +130,29 @@ def test_a_look_that_tells_nothing_does_not_begin_the_ten_minutes_anew(look: str
     assert fleet.turns == []
 
 
+@pytest.mark.parametrize("looks", [1, 2, 30])
+@pytest.mark.parametrize("pod", ["as it is", "ending"])
+def test_a_list_of_pods_that_is_refused_for_a_while_does_not_end_a_turn_that_evicts(pod: str, looks: int) -> None:
+    fleet = evicting()
+    fleet.answers = {"u-n1": DONE}
+    before = fleet.pods["n1"] if pod == "as it is" else ending(fleet, 30)
+    for number in range(60):
+        fleet.pods["n1"] = "403: pods is forbidden" if number < looks else before
+        fleet.look(10)
+        assert fleet.turns == ["n1"]
+        assert (fleet.problem("a", "n1") == "EvictionBlocked") is (number < looks)
+
+
+def test_a_list_of_pods_that_is_refused_on_and_on_ends_a_turn_that_evicts_after_ten_minutes() -> None:
+    fleet = evicting()
+    fleet.pods["n1"] = "403: pods is forbidden"
+    pass_by(fleet, 600)
+    assert fleet.turns == ["n1"]
+    pass_by(fleet, 60)
+    assert fleet.turns == []
+    assert "gaveup=" in fleet.note("n1")
+
+
 def test_an_eviction_that_is_allowed_after_a_while_leaves_the_node_its_time() -> None:
     fleet = evicting()
     fleet.answers["u-n1"] = REFUSED

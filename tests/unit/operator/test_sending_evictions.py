@@ -308,7 +308,11 @@ async def test_pods_that_may_not_be_listed_are_told_with_the_value_that_helps(se
     assert "eviction.enabled" in str(facts.pods["n1"])
 
 
-async def test_no_answer_about_pods_is_neither_none_nor_a_refusal(server: Server) -> None:
-    server.pods = status(503)
+@pytest.mark.parametrize("code", [401, 404, 408, 429, 500, 503])
+async def test_no_answer_about_pods_is_neither_none_nor_a_refusal(
+    server: Server, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.pods = status(code)
     async with kube(server) as client:
         assert "n1" not in (await look(client)).pods
+    assert "cannot list the pods of node n1, will try again" in caplog.text
