@@ -67,6 +67,8 @@ _NOTE = re.compile(
     r"granted=(\S{1,40}) heard=(\S{1,40}) word=([0-9a-f]{1,16})(?: lost=(\S{1,40}))?(?: ended=([0-9]{1,15}))?"
     r"(?: closes=([0-9]{1,15}))?(?: failed=([0-9a-f]{8}(?:\.[0-9a-f]{8}){0,7}))?(?: refused=(\S{1,40}))?"
     r"(?: gaveup=(\S{1,40}))?(?: times=([0-9]{1,2}))?"
+    # Fields of a newer version come last and are ignored. What looks like a known one is damaged.
+    r"(?: (?!(?:lost|ended|closes|failed|refused|gaveup|times)=)[a-z]{1,16}=\S{1,128}){0,8}"
 )
 _STANDS = frozenset({State.FAILED, State.BLOCKED})
 _NOT_WELL = frozenset({State.FAILED, State.CHANGING, State.BLOCKED})
@@ -126,7 +128,7 @@ def fresh(state: NodeState, now: datetime, before: Note | None = None) -> Note:
 
 
 def read_note(body: object) -> Note | None:
-    """Read the note on a SriovNode; None where there is none, or an invalid one."""
+    """Read the note on a SriovNode, as far as its fields are known; None where there is none, or an invalid one."""
     text = mapping(mapping(mapping(body).get("metadata")).get("annotations")).get(ANNOTATION)
     match = _NOTE.fullmatch(text) if isinstance(text, str) and len(text) < LIMIT else None
     if match is None:

@@ -68,7 +68,17 @@ def test_a_note_of_an_earlier_version_is_read() -> None:
 
 @pytest.mark.parametrize(
     "more",
-    ["closes=-1", "closes=x", "failed=xyz", "failed=0123456789", "refused=now", "gaveup=", "times=100", "later=1"],
+    [
+        "closes=-1",
+        "closes=x",
+        "failed=xyz",
+        "failed=0123456789",
+        "refused=now",
+        "gaveup=",
+        "times=100",
+        "later",
+        "later=",
+    ],
 )
 def test_a_note_with_a_field_that_is_none_is_none(more: str) -> None:
     assert read_note(body(f"granted=2026-01-01T00:00:00Z heard=2026-01-01T00:00:00Z word=0 {more}")) is None
