@@ -87,6 +87,79 @@ def test_what_does_not_fit_the_schema_is_refused(value: str, where: str) -> None
     assert where in done.stderr
 
 
+MONITOR = ("metrics.enabled=true", "metrics.podMonitor.enabled=true")
+
+
+@pytest.mark.parametrize(
+    ("timeout", "interval"), [("1m", ""), ("31s", ""), ("61s", "1m"), ("1h", "59m"), ("2h", "7199s"), ("20s", "10s")]
+)
+def test_a_scrape_timeout_longer_than_the_interval_is_refused(timeout: str, interval: str) -> None:
+    values = [f"metrics.podMonitor.scrapeTimeout={timeout}", f"metrics.podMonitor.interval={interval or '30s'}"]
+    done = template(REGISTRY, *MONITOR, *values[: 2 if interval else 1])
+    assert done.returncode != 0
+    says = f"scrapeTimeout is {timeout}, longer than metrics.podMonitor.interval, {interval or '30s'}"
+    assert says in done.stderr
+    assert template(REGISTRY, "metrics.enabled=true", *values).returncode == 0, "without a PodMonitor it does not count"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "interval"), [("", "5s"), ("30s", "30s"), ("60s", "1m"), ("1m", "60s"), ("99999s", "28h"), ("1s", "1h")]
+)
+def test_a_scrape_timeout_within_the_interval_is_taken(timeout: str, interval: str) -> None:
+    podmonitor = {"scrapeTimeout": timeout, "interval": interval}
+    found = render(*MONITOR, *(f"metrics.podMonitor.{name}={value}" for name, value in podmonitor.items()))
+    (endpoint,) = found["PodMonitor", "virtfn"]["spec"]["podMetricsEndpoints"]
+    assert (endpoint.get("scrapeTimeout", ""), endpoint["interval"]) == (timeout, interval)
+
+
+@pytest.mark.parametrize("duration", ["1m30s", "500ms", "0s", "1d", "30"])
+def test_a_duration_of_another_kind_is_refused(duration: str) -> None:
+    for name in ("scrapeTimeout", "interval"):
+        done = template(REGISTRY, f"metrics.podMonitor.{name}={duration}")
+        assert done.returncode != 0
+        assert "a duration like" in done.stderr or "want string" in done.stderr
+
+
+LONG = "x" * 64
+
+
+@pytest.mark.parametrize("where", ["commonLabels", "agent.podLabels", "metrics.rules.labels", "nodes.nodeSelector"])
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ("a/b/c=x", "a key of a label"),
+        ("with space=x", "a key of a label"),
+        ("-a=x", "a key of a label"),
+        ("a_b/c=x", "a key of a label"),
+        ("Example\\.com/c=x", "a key of a label"),
+        (f"{LONG}=x", "a key of a label"),
+        ("team=with space", "a value of a label"),
+        ("team=a/b", "a value of a label"),
+        ("team=a.", "a value of a label"),
+        (f"team={LONG}", "a value of a label"),
+    ],
+)
+def test_what_is_no_label_is_refused(where: str, label: str, says: str) -> None:
+    done = template(REGISTRY, f"{where}.{label}")
+    assert done.returncode != 0
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("where", ["commonAnnotations", "controller.podAnnotations"])
+@pytest.mark.parametrize("key", ["a/b/c", "with space", "a_b/c", "/a", "a/", LONG])
+def test_what_is_no_key_of_an_annotation_is_refused(where: str, key: str) -> None:
+    done = template(REGISTRY, f"{where}.{key}=x")
+    assert done.returncode != 0
+    assert "a key of an annotation" in done.stderr
+
+
+@pytest.mark.parametrize("key", ["a", "A\\.b_c-d", "example\\.com/A\\.b", "a-b\\.c/d", LONG[1:]])
+def test_labels_and_annotations_of_kubernetes_are_taken(key: str) -> None:
+    for value in ("", "a", "A.b_c-d", LONG[1:]):
+        assert template(REGISTRY, f"commonLabels.{key}={value}").returncode == 0
+    assert template(REGISTRY, f"commonAnnotations.{key}=any text / with: signs").returncode == 0
+
+
 def places(objects: Objects) -> list[tuple[object, object]]:
     specs = [pod(objects, component) for component in ("agent", "deviceplugin")]
     return [(spec.get("nodeSelector"), spec.get("tolerations")) for spec in specs]

@@ -198,6 +198,11 @@ readOnly: true{{ if semverCompare ">=1.31.0-0" .Capabilities.KubeVersion.Version
 {name: {{ . }}, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
 {{- end }}
 
+{{/* The seconds of a duration of one unit, like 30s or 1m. */}}
+{{- define "virtfn.seconds" -}}
+{{- mul (trimSuffix (regexFind ".$" .) .) (get (dict "s" 1 "m" 60 "h" 3600) (regexFind ".$" .)) }}
+{{- end }}
+
 {{/* The options of one process for its log, where they are not the defaults: (list $ "agent"). */}}
 {{- define "virtfn.logArgs" -}}
 {{- $values := (index . 0).Values -}}
