@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
+from virtfn_kubectl.read.printable import is_printable, printable
 from virtfn_operator.api import GROUP, NODES, POLICIES, VERSION
 
 POLICIES_PATH = f"/apis/{GROUP}/{VERSION}/{POLICIES}"
@@ -28,10 +29,10 @@ PATIENCE = 60
 _REASON = re.compile(r"Error from server \((\w+)\): (.*)", re.DOTALL)
 _MAY = re.compile(r"^(yes|no)(?: -(.*))?\Z", re.DOTALL | re.MULTILINE)
 """kubectl's answer, with the reasons of those who decide; a reason may have several lines."""
-_SIGNS = re.compile(r"\\u(?:00[0189]|007f|20[026])|[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
-"""A control character in JSON, as it is or escaped; also those that turn the direction of text or do not show."""
-_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
-_COLOR = re.compile(r"\033\[[0-9;]{0,16}m")
+_ESCAPED = re.compile(r"\\(?:[bfr]|u(?!00(?:[2-6]|7[0-9a-eA-E])))")
+"""An escape of JSON that may be a control character; those of printable ASCII, like `<`, are not."""
+_COLOR = re.compile(r"\033\[(?:[01]|3[123])m")
+"""A colour of `virtfn` (`cli/paint.py`), and no other sequence: one of them hides what follows."""
 
 
 class AskError(Exception):
@@ -92,16 +93,19 @@ class Cluster:
             AskError: there is none.
         """
         try:
-            return parsed(self.text(path, **query))
+            return parsed(self._raw(path, **query))
         except (ValueError, RecursionError) as error:
             raise AskError(f"{path}: the answer is not JSON: {error}") from error
 
     def text(self, path: str, **query: str | int) -> str:
-        """Return what a path answers, not parsed.
+        """Return what a path answers, not parsed, without control characters.
 
         Raises:
             AskError: it answers with an error.
         """
+        return fit(self._raw(path, **query))
+
+    def _raw(self, path: str, **query: str | int) -> str:
         asked = f"{path}?{urlencode(query, quote_via=quote)}" if query else path
         done = self._kubectl("get", f"--request-timeout={PATIENCE}s", "--raw", asked)
         if done.status:
@@ -225,8 +229,8 @@ class Cluster:
         done = self._kubectl("exec", "--stdin", *where, "--", *words, given=given, seconds=seconds)
         return Ran(status=done.status, out=fit(done.out), err=fit(done.err))
 
-    def execute(self, namespace: str, pod: str, container: str, words: Sequence[str]) -> Ran:
-        """Run a command in a container; its exit status is that of the command.
+    def execute(self, namespace: str, pod: str, container: str, words: Sequence[str], *, painted: bool = False) -> Ran:
+        """Run a command in a container; its exit status is that of the command. `painted` keeps colours of `virtfn`.
 
         Raises:
             AskError: kubectl cannot be run, the API server refuses, or the command does not end.
@@ -234,7 +238,7 @@ class Cluster:
         done = self._kubectl("exec", f"--namespace={namespace}", pod, f"--container={container}", "--", *words)
         if done.status and not done.out and _REASON.search(done.err) is not None:
             raise _error(done.err, f"exec in {namespace}/{pod}")
-        return Ran(status=done.status, out=fit(done.out), err=fit(done.err))
+        return Ran(status=done.status, out=fit(done.out, painted=painted), err=fit(done.err))
 
     def _kubectl(self, *words: str, given: str | None = None, seconds: float = PATIENCE * 2) -> Ran:
         # kubectl's own deadline comes first, because it says more of what is wrong.
@@ -265,13 +269,14 @@ def _page(answer: object) -> tuple[list[Any], str]:
 def parsed(text: str) -> Any:
     """Return the value of a JSON text, its strings without control characters."""
     value = json.loads(text)
-    return _fit(value) if _SIGNS.search(text) else value  # walking 50 MB of strings for nothing would take seconds
+    odd = _ESCAPED.search(text) is not None or not is_printable(text)
+    return _fit(value) if odd else value  # walking 50 MB of strings for nothing would take seconds
 
 
 def _fit(value: Any) -> Any:
     match value:
         case str():
-            return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", value)
+            return printable(value)
         case list():
             return [_fit(item) for item in value]
         case dict():
@@ -279,7 +284,9 @@ def _fit(value: Any) -> Any:
     return value
 
 
-def fit(text: str) -> str:
-    """Return the output of a program, its control characters replaced except for line ends and colours."""
+def fit(text: str, *, painted: bool = False) -> str:
+    """Return the output of a program, its control characters replaced; `painted` keeps the colours of `virtfn`."""
+    if not painted:
+        return printable(text)
     parts = zip(_COLOR.split(text), [*_COLOR.findall(text), ""], strict=True)
-    return "".join(_UNFIT.sub("\N{REPLACEMENT CHARACTER}", plain) + color for plain, color in parts)
+    return "".join(printable(plain) + color for plain, color in parts)

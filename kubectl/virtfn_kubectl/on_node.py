@@ -40,7 +40,7 @@ def show_explain(options: argparse.Namespace, cluster: Cluster, screen: Screen) 
 def _on_node(words: Sequence[str], options: argparse.Namespace, cluster: Cluster, screen: Screen) -> int:
     pod = agent_pod(options.node, options.namespace, cluster)
     how = ["--json"] if options.json else [f"--color={'always' if screen.paint.on else 'never'}"]
-    done = _answer(["virtfn", *words, *how], pod, cluster, as_json=options.json)
+    done = _answer(["virtfn", *words, *how], pod, cluster, as_json=options.json, painted=screen.paint.on)
     if _has_no_program(done):
         older = f"{pod.words} has no `virtfn` on its PATH: it is of an older version"
         screen.failed(f"{older}; upgrade virtfn on {options.node}")
@@ -52,7 +52,7 @@ def _on_node(words: Sequence[str], options: argparse.Namespace, cluster: Cluster
     return done.status
 
 
-def _answer(words: Sequence[str], pod: PodSeen, cluster: Cluster, *, as_json: bool) -> Ran:
+def _answer(words: Sequence[str], pod: PodSeen, cluster: Cluster, *, as_json: bool, painted: bool) -> Ran:
     """Run a command in the container until its answer comes back.
 
     `kubectl exec` loses output now and then, and may say that all went well (kubernetes/kubernetes#124571, #73056). Of
@@ -62,7 +62,7 @@ def _answer(words: Sequence[str], pod: PodSeen, cluster: Cluster, *, as_json: bo
         AskError: there was no answer.
     """
     for _ in range(TRIES):
-        done = cluster.execute(pod.namespace, pod.name, CONTAINER, words)
+        done = cluster.execute(pod.namespace, pod.name, CONTAINER, words, painted=painted)
         if _has_no_program(done) or (_is_document(done.out) if as_json else _is_text(done)):
             return done
     said = "; ".join(_said(done)) or "no error"

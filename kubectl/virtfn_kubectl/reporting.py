@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import json
 import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from virtfn_kubectl.asked import MEMBERS_PATH, OURS, pods_path
 from virtfn_kubectl.bundle.redacted import Collected, redacted
-from virtfn_kubectl.cluster import NODES_PATH, POLICIES_PATH, AskError, Cluster
+from virtfn_kubectl.cluster import NODES_PATH, POLICIES_PATH, AskError, Cluster, parsed
 from virtfn_kubectl.judge.overview import overview
 from virtfn_kubectl.read.fleet import read_each
 from virtfn_kubectl.read.members import PodSeen, read_pod
@@ -164,7 +163,7 @@ def _values(reader: _Reader, pods: Sequence[Any]) -> Any:
         if release:
             namespace = text(metadata.get("namespace"), 253)
             told = reader.text(partial(reader.cluster.helm_values, namespace, release))
-            return json.loads(told) if told else None
+            return parsed(told) if told else None
     return None
 
 

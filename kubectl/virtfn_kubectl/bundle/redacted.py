@@ -10,6 +10,7 @@ from virtfn_kubectl.bundle.kept import EVENT, MEMBER, NODE, POD, POLICY, VALUES,
 from virtfn_kubectl.bundle.pseudonyms import Pseudonyms
 from virtfn_kubectl.bundle.scrubbed import scrubbed
 from virtfn_kubectl.bundle.sentences import named_in, without_cut
+from virtfn_kubectl.read.printable import printable
 from virtfn_operator.api.bounds import MARK
 from virtfn_operator.api.foreign import mapping, text
 
@@ -92,7 +93,7 @@ def _image(value: Any, names: Pseudonyms) -> Any:
 
 
 def _text(text_: str, names: Pseudonyms) -> str:
-    return names.replaced(scrubbed(_COMMAND.sub(r"process \1", without_cut(text_))))
+    return names.replaced(scrubbed(_COMMAND.sub(r"process \1", without_cut(printable(text_)))))
 
 
 def _file(name: str) -> str:

@@ -42,7 +42,7 @@ def test_a_list_is_read_page_by_page(number: int) -> None:
         ("Error from server (Forbidden): no", "Forbidden", "/p: no"),
         ("error: context was not found\n", "", "error: context was not found"),
         ("", "", "kubectl failed without a word"),
-        ("\x1b[31mred", "", "\x1b[31mred"),
+        ("\x1b[31mred", "", "\N{REPLACEMENT CHARACTER}[31mred"),
     ],
 )
 def test_an_error_has_the_words_of_the_api(err: str, reason: str, message: str) -> None:
@@ -95,5 +95,5 @@ def test_control_characters_of_json_are_replaced(text: str, value: Any) -> None:
         ("a\033[2Jb\tc", "a\N{REPLACEMENT CHARACTER}[2Jb\tc"),
     ],
 )
-def test_output_of_programs_keeps_colours_only(text: str, shown: str) -> None:
-    assert fit(text) == shown
+def test_painted_output_of_programs_keeps_colours_only(text: str, shown: str) -> None:
+    assert fit(text, painted=True) == shown

@@ -80,7 +80,8 @@ def test_of_an_old_and_a_new_pod_the_one_that_runs_is_taken(ask: Ask) -> None:
 
 
 def test_escape_sequences_of_a_node_do_not_reach_the_terminal(ask: Ask) -> None:
-    out = ask(cluster(out="\x1b[32mgood\x1b[0m \x1b]0;title\x07 \x1b[2J"), "list", "node-1").out
+    out = "\x1b[32mgood\x1b[0m \x1b]0;title\x07 \x1b[2J"
+    out = ask(cluster(out=out), "list", "node-1", "--color", "always").out
     assert "\x1b[32mgood\x1b[0m" in out
     assert out.count("\x1b") == 2
 
