@@ -137,6 +137,15 @@ class Cluster:
             complain(str(error))
             return None
 
+    def first(self, path: str, **query: str | int) -> Any:
+        """Return the first object of a list, or None if it is empty.
+
+        Raises:
+            AskError: the list cannot be read.
+        """
+        items, _ = _page(self.get(path, **query, limit=1))
+        return items[0] if items else None
+
     def namespace(self) -> str:
         """Return the namespace of the present context, as kubectl would use it.
 

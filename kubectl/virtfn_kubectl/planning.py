@@ -36,6 +36,9 @@ from virtfn_operator.api.foreign import entries, mapping
 from virtfn_operator.controller.decide import Rules, World
 from virtfn_operator.controller.evict import Facts
 
+Pods = list[Mapping[str, Any]]
+"""Virtfn's pods, as the API server has them."""
+
 CONTAINER = "agent"
 WORDS = ("/opt/virtfn/bin/virtfn-operator", "preview", "--log-level=error")
 """By its path, because the agent's image has no PATH of its own."""
@@ -63,8 +66,9 @@ def show_plan(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> 
     """Print what a change of policies would do."""
     if not options.file and not options.delete:
         raise MistakeError("plan: name a file with -f, or a policy with --delete")
-    wanted = _asked(options, cluster, screen)
-    found = foreseen(wanted, _answers(wanted, options.namespace, cluster))
+    pods = _pods(cluster, options.namespace)
+    wanted = _asked(options, pods, cluster, screen)
+    found = foreseen(wanted, _answers(wanted, pods, cluster))
     screen.document(foreseen_document(found))
     screen.say(foreseen_text(found, screen.paint))
     for line in found.unread:
@@ -72,7 +76,7 @@ def show_plan(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> 
     return status_of(stand_of(found))
 
 
-def _asked(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> AskedFleet:
+def _asked(options: argparse.Namespace, pods: Pods, cluster: Cluster, screen: Screen) -> AskedFleet:
     try:
         policies, states = cluster.items(POLICIES_PATH), cluster.items(NODES_PATH)
     except AskError as error:
@@ -91,7 +95,7 @@ def _asked(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> Ask
         World(policies=policies, states=states, nodes=members),
         given,
         deleted,
-        rules=_rules(cluster, options.namespace, screen),
+        rules=_rules(pods, screen),
         facts=Facts(cordoned=cordoned),
         now=screen.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
@@ -157,11 +161,9 @@ def _text(path: Path) -> str:
 # --- the settings of the installation -------------------------------------------------------------------------------
 
 
-def _rules(cluster: Cluster, namespace: str | None, screen: Screen) -> Rules:
+def _rules(pods: Pods, screen: Screen) -> Rules:
     """Return the controller's settings, from the environment that its pod was given."""
-    environment = next(
-        (_environment(body) for body in _pods(cluster, namespace) if read_pod(body).component == "controller"), None
-    )
+    environment = next((_environment(body) for body in pods if read_pod(body).component == "controller"), None)
     if environment is None:
         screen.complain("no pod of the controller is there, so its settings are taken to be the defaults")
         return Rules()
@@ -183,18 +185,19 @@ def _environment(body: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _pods(cluster: Cluster, namespace: str | None) -> list[Mapping[str, Any]]:
-    return [body for body in cluster.items(pods_path(namespace), labelSelector=OURS) if isinstance(body, Mapping)]
+def _pods(cluster: Cluster, namespace: str | None) -> Pods:
+    path = pods_path(cluster, namespace)
+    return [body for body in cluster.items(path, labelSelector=OURS) if isinstance(body, Mapping)]
 
 
 # --- the nodes -------------------------------------------------------------------------------------------------------
 
 
-def _answers(wanted: AskedFleet, namespace: str | None, cluster: Cluster) -> dict[str, NodeAnswer | str]:
+def _answers(wanted: AskedFleet, pods: Pods, cluster: Cluster) -> dict[str, NodeAnswer | str]:
     """Ask every node that is concerned; the answer of one that gives none is the reason why."""
     if not wanted.requests:
         return {}
-    agents = _agents(read_each(_pods(cluster, namespace), "Pod", read_pod)[0])
+    agents = _agents(read_each(pods, "Pod", read_pod)[0])
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = pool.map(lambda it: _answer(it[0], agents.get(it[0]), it[1], cluster), wanted.requests.items())
         return dict(zip(wanted.requests, found, strict=True))

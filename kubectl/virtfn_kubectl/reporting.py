@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from virtfn_kubectl.asked import MEMBERS_PATH, OURS, pods_path
+from virtfn_kubectl.asked import MEMBERS_PATH, OURS, pods_in, pods_path
 from virtfn_kubectl.bundle.redacted import Collected, redacted
 from virtfn_kubectl.cluster import NODES_PATH, POLICIES_PATH, AskError, Cluster, parsed
 from virtfn_kubectl.judge.overview import overview
@@ -56,6 +56,13 @@ class _Reader:
     def items(self, path: str, **query: str | int) -> list[Any]:
         return self.cluster.items_or_none(path, self.missing.append, **query) or []
 
+    def pods(self, namespace: str | None) -> list[Any]:
+        try:
+            return self.items(pods_path(self.cluster, namespace), labelSelector=OURS)
+        except AskError as error:
+            self.missing.append(str(error))
+            return []
+
     def text(self, ask: Callable[[], str]) -> str:
         try:
             return ask()
@@ -84,11 +91,12 @@ def show_report(options: argparse.Namespace, cluster: Cluster, screen: Screen) -
 
 def _collected(reader: _Reader, namespace: str | None, screen: Screen) -> Collected:
     policies, nodes = reader.items(POLICIES_PATH), reader.items(NODES_PATH)
-    pods = reader.items(pods_path(namespace), labelSelector=OURS)
-    where = f"/namespaces/{namespace}" if namespace else ""
+    pods = reader.pods(namespace)
+    seen, _ = read_each(pods, "Pod", read_pod)
+    own = namespace or next((pod.namespace for pod in seen), "")
+    where = f"/namespaces/{own}" if own else ""
     workloads = [it for kind in ("daemonsets", "deployments") for it in _workloads(reader, where, kind)]
     fleet = read_fleet(policies, nodes)
-    seen, _ = read_each(pods, "Pod", read_pod)
     logs = dict(_logs(reader, _first(seen)))
     if len(seen) > PODS:
         reader.missing.append(f"the logs of {len(seen) - PODS} more pods")
@@ -100,7 +108,7 @@ def _collected(reader: _Reader, namespace: str | None, screen: Screen) -> Collec
         members=reader.items(MEMBERS_PATH),
         pods=pods,
         workloads=workloads,
-        events=[it for it in events if _is_ours(it, {pod.name for pod in seen})],
+        events=[it for it in events if _is_ours(it, {pod.words for pod in seen})],
         values=values,
         logs=logs,
         versions=_versions(reader),
@@ -132,13 +140,15 @@ def _places(pods: Sequence[PodSeen], namespace: str | None) -> list[str]:
 
 def _is_ours(event: object, pods: set[str]) -> bool:
     about = mapping(mapping(event).get("involvedObject"))
-    return about.get("apiVersion") == API_VERSION or (about.get("kind") == "Pod" and about.get("name") in pods)
+    return about.get("apiVersion") == API_VERSION or (
+        about.get("kind") == "Pod" and f"{about.get('namespace')}/{about.get('name')}" in pods
+    )
 
 
 def _logs(reader: _Reader, pods: Sequence[PodSeen]) -> Iterator[tuple[tuple[str, str], str]]:
     for pod in pods:
         for container in pod.containers:
-            path = f"{pods_path(pod.namespace)}/{pod.name}/log"
+            path = f"{pods_in(pod.namespace)}/{pod.name}/log"
             yield (pod.name, container), reader.text(partial(_log, reader.cluster, path, container))
 
 

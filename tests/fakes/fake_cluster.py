@@ -6,6 +6,7 @@ It knows the paths of the API server as kubectl gives them to `get --raw`, and a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,9 +125,9 @@ def _selected(body: Any, query: dict[str, str]) -> bool:
         return True
     labels = body.get("metadata", {}).get("labels", {}) if "labelSelector" in query else {}
     pairs = [part.split("=") for part in query.get("labelSelector", "").split(",") if part]
-    fields = [part.split("=") for part in query.get("fieldSelector", "").split(",") if part]
+    fields = [re.split("(!?=)", part) for part in query.get("fieldSelector", "").split(",") if part]
     return all(labels.get(key) == value for key, value in pairs) and all(
-        _field(body, path) == value for path, value in fields if _field(body, path) is not None
+        (_field(body, path) == value) is (sign == "=") for path, sign, value in fields if _field(body, path) is not None
     )
 
 

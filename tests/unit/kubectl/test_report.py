@@ -277,6 +277,9 @@ def test_depth_and_length_of_an_object_are_bounded() -> None:
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
+WORKLOADS = "/apis/apps/v1/namespaces/virtfn-system"
+
+
 def installed(**more: Any) -> FakeCluster:
     fleet = private("blocked")
     labels = {
@@ -290,7 +293,7 @@ def installed(**more: Any) -> FakeCluster:
         "status": {"phase": "Running"},
     }
     found = cluster_of({**fleet, "pods": [pod]}, **more)
-    found.lists |= {"/apis/apps/v1/daemonsets": [], "/apis/apps/v1/deployments": []}
+    found.lists |= {f"{WORKLOADS}/daemonsets": [], f"{WORKLOADS}/deployments": []}
     log = "/api/v1/namespaces/virtfn-system/pods/virtfn-agent-q7x/log"
     found.answers = {"/version": '{"gitVersion": "v1.31.4"}', log: f"INFO node gpu-rack7 token={JWT}\n"}
     return found
@@ -326,7 +329,7 @@ def test_only_its_owner_may_read_it_even_if_the_file_was_there(ask: Ask, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/nodes", "/apis/apps/v1/daemonsets", "/version", "/api/v1/namespaces/default/events"]
+    "path", ["/api/v1/nodes", f"{WORKLOADS}/daemonsets", "/version", "/api/v1/namespaces/default/events"]
 )
 def test_what_may_not_be_read_is_left_out_and_said(ask: Ask, tmp_path: Path, path: str) -> None:
     cluster = installed()
