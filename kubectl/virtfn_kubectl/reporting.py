@@ -31,8 +31,8 @@ A report of `kubectl virtfn report`, for people who help.
 
 Names of nodes, namespaces, pods, their owners and budgets, policies and resources are replaced, each by the same word
 everywhere. Of each object only fields that are known to be harmless are here. Tokens, passwords, users and their home
-folders, hosts in URLs, addresses of networks, MACs, GUIDs, serial numbers and UUIDs are taken out. A program cannot
-know every secret: read it before you pass it on.
+folders, hosts in URLs and in errors of connections, names of a kubeconfig, addresses of networks, MACs, GUIDs, serial
+numbers and UUIDs are taken out. A program cannot know every secret: read it before you pass it on.
 
 status.txt      what `kubectl virtfn status` printed
 policies.json   SriovPolicies

@@ -27,9 +27,10 @@ _CHOSEN = re.compile(r'"(?:registry|imageRegistry)": "([^"\\]{1,512})"')
 PUBLIC = frozenset(
     {"virtfn.dev", "intel.com", "nvidia.com", "amd.com", "mellanox.com", "openshift.io", "kubernetes.io"}
     | {"docker.io", "ghcr.io", "quay.io", "gcr.io", "registry.k8s.io", "nvcr.io", "public.ecr.aws", "mcr.microsoft.com"}
-    | {"index.docker.io", "library"}
+    | {"index.docker.io", "library", "api", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"}
+    | {"kubernetes.default.svc.cluster.local"}
 )
-"""Domains of resource names, and registries, that tell nothing of who uses them."""
+"""Domains of resource names, registries and hosts that tell nothing of who uses them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,8 @@ def _names(found: Collected) -> Pseudonyms:
     domains = [*(name.partition("/")[0] for name in resources), *sorted(_strings(_allowed(found)))]
     names.add("domain", [domain for domain in domains if domain not in PUBLIC])
     names.add("registry", [name for name in sorted(set(_registries(found))) if name.lower() not in PUBLIC])
+    hosts = sorted(_strings(name for kind, name in every if kind == "host"))
+    names.add("host", [name for name in hosts if name.lower() not in PUBLIC and any(map(str.isalpha, name))])
     return names
 
 

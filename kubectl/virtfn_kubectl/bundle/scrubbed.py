@@ -33,6 +33,14 @@ _RULES: tuple[tuple[re.Pattern[str], _Replace], ...] = (
         re.compile(rf"\b(User {_QUOTE})(?!{_OWN_ACCOUNT})[^\n]{{1,512}}?\2(?=[\s.,:;]|\Z)", re.IGNORECASE),
         r"\1(user)\2",
     ),
+    (re.compile(r"(\bserver \()(?!the server )[^()\n]{1,253}?(?= has asked )"), r"\1(user)"),
+    # Names of a kubeconfig, and of who signed a certificate, in kubectl's words.
+    (re.compile(rf"\b((?:context|cluster|auth info|authority certificate) {_QUOTE})[^\n]{{1,512}}?\2"), r"\1(name)\2"),
+    (re.compile(r"(\bspecified context: )[^\s\"'\\]+"), r"\1(name)"),
+    (
+        re.compile(r"(\b(?:client-cert|client-key|certificate-authority) \S{1,512} for )\S{1,512}(?= due to )"),
+        r"\1(name)",
+    ),
     (
         re.compile(r"((?:/home|/Users|\b[A-Z]:\\+Users)[/\\]+)(?:[^/\\\n:\"']{1,64}(?=[/\\])|[^/\\\s:\"']+)"),
         r"\1(user)",
