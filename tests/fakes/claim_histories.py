@@ -32,7 +32,6 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig
 from virtfn_host.core.values.report import Outcome, StepResult
 from virtfn_host.core.values.steps import Forget, NoteClaims, Plan, pf_of
-from virtfn_host.linux.read.sysfs import UNKNOWN
 
 NAMES = ("eth1v00", "eth2v00", "x0", "x1")
 """Names that netdevs of PFs get; the first two are those of the drivers."""
@@ -274,7 +273,7 @@ def without_claims() -> Iterator[None]:
 @contextmanager
 def without_age() -> Iterator[None]:
     """Mutation that the laws must catch: entries of the journal have no boot."""
-    with patch.object(FakeSysfs, "boot_id", lambda _: UNKNOWN):
+    with patch.object(FakeSysfs, "boot_id", lambda _: "every"):
         yield
 
 

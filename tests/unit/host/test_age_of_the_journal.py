@@ -12,8 +12,9 @@ from virtfn_host.core.values.desired import NodeConfig
 from virtfn_host.core.values.identity import Claim, Identity
 from virtfn_host.linux import documents
 from virtfn_host.linux.act.journal import MOST_CLAIMS, Journal, _Entries, original_of
-from virtfn_host.linux.errors import StaleSnapshotError
+from virtfn_host.linux.errors import JournalUnreadableError, StaleSnapshotError
 from virtfn_host.linux.files import write_atomically
+from virtfn_host.linux.read.sysfs import UNKNOWN
 
 PF, SECOND = a_pf(0), a_pf(1)
 
@@ -59,11 +60,27 @@ def test_the_next_write_drops_what_an_earlier_boot_noted(path: Path) -> None:
     assert "b1" not in path.read_text()
 
 
-def test_a_boot_that_cannot_be_told_reads_every_entry(path: Path) -> None:
+def test_where_boots_are_not_told_apart_every_entry_counts(path: Path) -> None:
     in_boot(path, "b1").remember(PF)
     assert [entry.address for entry in Journal(path).originals()] == [PF.address]
     Journal(path).remember(SECOND)
     assert [entry.boot_id for entry in Journal(path).originals()] == ["b1", ""]
+
+
+def test_where_the_boot_cannot_be_read_no_entry_is_taken_for_one_of_this_boot(path: Path) -> None:
+    in_boot(path, "b1").remember(PF)
+    with pytest.raises(JournalUnreadableError, match="boot_id"):
+        in_boot(path, UNKNOWN).originals()
+    assert [entry.boot_id for entry in in_boot(path, "b1").originals()] == ["b1"]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_where_the_boot_cannot_be_read_nothing_is_noted_that_would_outlive_it(path: Path, earlier: bool) -> None:
+    if earlier:
+        in_boot(path, "b1").remember(PF)
+    with pytest.raises(JournalUnreadableError, match="nothing is touched"):
+        in_boot(path, UNKNOWN).remember(SECOND)
+    assert [entry.address for entry in Journal(path).originals()] == [PF.address] * earlier
 
 
 def test_an_entry_of_an_earlier_version_counts_as_of_this_boot_and_gets_it_with_the_next_write(path: Path) -> None:

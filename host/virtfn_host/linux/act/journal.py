@@ -33,6 +33,9 @@ MOST_BYTES = 1 << 20
 about 400."""
 
 
+_NO_BOOT = "which boot this is cannot be read (/proc/sys/kernel/random/boot_id); nothing is touched until it can be"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entries:
     originals: tuple[Original, ...]
@@ -42,8 +45,9 @@ class _Entries:
 class Journal:
     """The journal file. Every call reads it again, so two processes never disagree."""
 
-    def __init__(self, path: Path, boot_id: Callable[[], str] = lambda: UNKNOWN) -> None:
-        """`boot_id` returns the ID of this boot, or UNKNOWN; then entries of every boot are read."""
+    def __init__(self, path: Path, boot_id: Callable[[], str] = lambda: "") -> None:
+        """`boot_id` returns the ID of this boot, or UNKNOWN, or "" where boots are not told apart: every entry counts
+        then."""
         self.path = path
         self._boot_id = boot_id
 
@@ -51,7 +55,8 @@ class Journal:
         """Return the original state of every PF that was touched in this boot, by address.
 
         Raises:
-            JournalUnreadableError: the file exists and cannot be read or understood.
+            JournalUnreadableError: the file exists and cannot be read or understood, or has entries of a boot, and
+                which boot this is cannot be read.
         """
         return self._read().originals
 
@@ -70,8 +75,11 @@ class Journal:
             raise JournalUnreadableError(f"the journal {error}; {_next_step(error)}") from error
         if found is None:
             return _Entries(originals=())
-        known = ("", UNKNOWN, boot) if (boot := self._boot_id()) != UNKNOWN else None
-        return replace(found, originals=tuple(o for o in found.originals if known is None or o.boot_id in known))
+        if not (boot := self._boot_id()):
+            return found
+        if boot == UNKNOWN and any(original.boot_id for original in found.originals):
+            raise JournalUnreadableError(f"the journal {self.path} has entries of a boot, and {_NO_BOOT}")
+        return replace(found, originals=tuple(o for o in found.originals if o.boot_id in ("", boot)))
 
     def remember(self, pf: Function, *, whole: bool = False) -> None:
         """Note how a PF is, unless the journal already has an entry for this very card. Link settings that this entry
@@ -192,8 +200,9 @@ class Journal:
         self._write(known.originals, (*others, *claims))
 
     def _write(self, originals: Iterable[Original], claims: Iterable[Claim] = ()) -> None:
-        boot = self._boot_id()
-        stamped = (one if one.boot_id or boot == UNKNOWN else replace(one, boot_id=boot) for one in originals)
+        if (boot := self._boot_id()) == UNKNOWN:
+            raise JournalUnreadableError(f"the journal {self.path} is not written: {_NO_BOOT}")
+        stamped = (one if one.boot_id else replace(one, boot_id=boot) for one in originals)
         entries = _Entries(
             originals=tuple(sorted(stamped, key=lambda original: original.address)),
             claims=tuple(sorted(claims, key=lambda claim: claim.seen.address)),

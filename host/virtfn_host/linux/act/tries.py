@@ -36,6 +36,7 @@ from virtfn_host.linux.errors import (
     TriedEnoughError,
     TriesUnreadableError,
 )
+from virtfn_host.linux.read.sysfs import UNKNOWN
 
 NAME = "tries.json"
 """Beside the journal: whoever has that folder locked is the one writer of both."""
@@ -55,12 +56,14 @@ class TriesFile:
         """Return what was tried in this boot, by address.
 
         Raises:
-            TriesUnreadableError: the file exists and cannot be read or understood.
+            TriesUnreadableError: the file exists and cannot be read or understood, or which boot this is cannot be read.
         """
         try:
             found = documents.read(Tries, self._path)
         except DocumentError as error:
             raise _unreadable(error) from error
+        if found is not None:
+            self._expect_boot()
         return found.tried if found is not None and found.boot_id == self._boot_id else ()
 
     def of(self, pf: PciAddress) -> Tried | None:
@@ -79,6 +82,8 @@ class TriesFile:
         """
         others = [it for it in self.tried() if it.pf != pf]
         left = sorted([*others, *([tried] if tried else [])], key=lambda it: it.pf)
+        if left:
+            self._expect_boot()
         try:
             if left:
                 documents.write(self._path, Tries(boot_id=self._boot_id, tried=tuple(left)), 0o600)
@@ -88,10 +93,18 @@ class TriesFile:
             raise _unreadable(error) from error
 
 
+    def _expect_boot(self) -> None:
+        if self._boot_id == UNKNOWN:
+            text = "which boot this is cannot be read (/proc/sys/kernel/random/boot_id)"
+            raise TriesUnreadableError(f"{_NOT_KNOWN}: {text}; {_STOPPED} until it can be")
+
+
+_NOT_KNOWN = "how often it was tried is not known"
+_STOPPED = "no VF is made, taken away or unbound, and no link setting or MTU is set"
+
+
 def _unreadable(error: Exception) -> TriesUnreadableError:
-    text = f"how often it was tried is not known: {error}"
-    stopped = "no VF is made, taken away or unbound, and no link setting or MTU is set"
-    return TriesUnreadableError(f"{text}; {stopped} until it is mended or removed")
+    return TriesUnreadableError(f"{_NOT_KNOWN}: {error}; {_STOPPED} until it is mended or removed")
 
 
 class PfTries:
