@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from itertools import groupby
 from pathlib import Path
 
+from virtfn_host.core.turn.claims import may_be_proven
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.kept import KeptConfig
 from virtfn_host.core.values.model import Observation, Stuck
@@ -31,6 +32,7 @@ from virtfn_host.linux.act.standing import still_so
 from virtfn_host.linux.errors import BusyError, HostError, JournalUnreadableError, TriesUnreadableError
 from virtfn_host.linux.look.inventory import read_inventory
 from virtfn_host.linux.look.other_names import asked_names
+from virtfn_host.linux.look.permanent import with_every_mac
 from virtfn_host.linux.look.preflight import read_preflight
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -112,6 +114,8 @@ class Host:
         with in_turn(self._looking, WAIT):
             macs = machine.netlink if look.macs else None
             inventory = read_inventory(sysfs, self._reader, netlink, asked=asked, guids=machine.netlink, macs=macs)
+            if machine.netlink is not None and macs is None and may_be_proven(claims, inventory):
+                inventory = with_every_mac(inventory, sysfs, machine.netlink)
             tries, tries_error = _tried(machine, self._reader)
         return Observation(
             inventory=inventory,

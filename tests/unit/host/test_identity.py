@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -176,3 +177,39 @@ def test_permanent_macs_that_sysfs_does_not_show_are_asked_of_netlink(kernel: Fa
     found = read_inventory(machine.sysfs, macs=machine.netlink).find(PF)
     assert found is not None
     assert found.identity.mac == "52:54:00:00:01:00"
+
+
+def second_netdev(kernel: FakeKernel, name: str, number: int) -> None:
+    """Give the function another netdev of its own, with a MAC that ends with `fe`."""
+    first = netdev(kernel)
+    shutil.copytree(first, first.with_name(name))
+    (first.with_name(name) / "dev_port").write_text(f"{number}\n")
+    (first.with_name(name) / "address").write_text("52:54:00:00:01:fe\n")
+
+
+def test_of_two_ports_the_first_one_gives_the_mac_and_the_second_none_when_it_is_alone(kernel: FakeKernel) -> None:
+    first = netdev(kernel)
+    second_netdev(kernel, "second0", 1)
+    assert known(kernel).mac == "52:54:00:00:01:00"
+    shutil.rmtree(first)
+    assert known(kernel).mac is None
+
+
+def test_ports_that_their_driver_does_not_number_give_no_mac(kernel: FakeKernel) -> None:
+    second_netdev(kernel, "x", 0)  # a shorter name comes first
+    assert known(kernel).mac is None
+
+
+def test_the_only_port_of_a_second_function_may_have_its_number(kernel: FakeKernel) -> None:
+    there = PciAddress(0, 3, 0, 1)
+    kernel.add_pf(there, mac="52:54:00:00:03:01")
+    (folder,) = (kernel.devices / str(there) / "net").iterdir()
+    (folder / "dev_port").write_text("1\n")
+    assert known(kernel, there).mac == "52:54:00:00:03:01"
+
+
+def test_beside_a_serial_number_the_first_port_that_is_there_gives_the_mac(kernel: FakeKernel) -> None:
+    kernel.give_serial(PF, SERIAL)
+    second_netdev(kernel, "second0", 1)
+    shutil.rmtree(kernel.devices / str(PF) / "net" / "eth1v00")
+    assert known(kernel).mac == "52:54:00:00:01:fe"

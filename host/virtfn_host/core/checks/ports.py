@@ -41,6 +41,18 @@ def own_ports(found: Iterable[Port]) -> tuple[Port, ...]:
     return tuple(sorted((port for port in found if not is_representor(port.port)), key=_rank))
 
 
+def lasting_port(ports: Iterable[Port], function: int, *, serial: bool) -> Port | None:
+    """The port whose permanent MAC stands for the function; None where it may be that of another port.
+
+    With a serial number the first port does, because the number tells cards apart. Without one, the first of several
+    netdevs may be in another namespace, or have a longer name than yesterday, and the MAC of the next would make the
+    card another one. Drivers number the ports of a function from 0 (mlx4, cxgb4), or by the function (ixgbe, bnxt_en).
+    """
+    ports = list(ports)
+    sure = ports[:1] if serial else [port for port in ports if port.number in (0, function)]
+    return sure[0] if len(sure) == 1 else None
+
+
 def _rank(port: Port) -> tuple[bool, int, int, str]:
     unsaid = port.port is None or _PHYSICAL.fullmatch(port.port) is None
     return unsaid, port.number, len(port.netdev), port.netdev

@@ -256,6 +256,15 @@ def is_proven(seen: Seen, now: Seen) -> bool:
     return is_one(seen, now) and proves(seen.identity, now.identity)
 
 
+def may_be_proven(claims: Iterable[Claim], inventory: Inventory) -> bool:
+    """Whether permanent MACs that this look does not have may tell where a claimed function went."""
+    return any(
+        claim.seen.identity.mac is not None
+        and ((here := inventory.find(claim.seen.address)) is None or not is_one(claim.seen, seen_of(here, None)))
+        for claim in claims
+    )
+
+
 def _noted_on(claim: Claim, now: Seen) -> Claim:
     """Return a noted claim at the present place of its function, with what became known of the card."""
     looked = _as_claimed(claim.seen, now)
@@ -283,9 +292,12 @@ def _same_ids(one: Seen, other: Seen) -> bool:
 
 
 def _moved(seen: Seen, now: Seen) -> bool:
-    """Return whether a function at another address is this one. Functions of one card share its serial number."""
+    """Return whether a function at another address is this one. Functions of one card share its serial number, those
+    behind two slots of the machine (Socket Direct) even the function number. So where one of both has a permanent MAC,
+    it decides: a MAC that does not show proves nothing."""
     by_mac = seen.identity.mac is not None and seen.identity.mac == now.identity.mac
-    same_part = by_mac or seen.address.function == now.address.function
+    no_macs = seen.identity.mac is None and now.identity.mac is None
+    same_part = by_mac or (no_macs and seen.address.function == now.address.function)
     return same_part and _same_ids(seen, now) and proves(seen.identity, now.identity)
 
 

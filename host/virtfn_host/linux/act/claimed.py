@@ -85,4 +85,4 @@ def _shown(machine: Machine, function: Function) -> Iterator[Function]:
     if machine.netlink is not None:
         named = with_every_name(function, machine.netlink)
         yield named
-        yield from with_permanent_macs([function, named], machine.netlink, [])
+        yield from with_permanent_macs([function, named], machine.sysfs, machine.netlink, [])

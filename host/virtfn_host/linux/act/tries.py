@@ -56,7 +56,7 @@ class TriesFile:
         """Return what was tried in this boot, by address.
 
         Raises:
-            TriesUnreadableError: the file exists and cannot be read or understood, or which boot this is cannot be read.
+            TriesUnreadableError: the file exists and cannot be read or understood, or the boot is not known.
         """
         try:
             found = documents.read(Tries, self._path)
@@ -91,7 +91,6 @@ class TriesFile:
                 self._path.unlink(missing_ok=True)
         except (DocumentError, OSError) as error:
             raise _unreadable(error) from error
-
 
     def _expect_boot(self) -> None:
         if self._boot_id == UNKNOWN:

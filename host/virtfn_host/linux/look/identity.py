@@ -6,7 +6,7 @@ Each is read where it is there; one that cannot be read is absent, because nothi
 import os
 from collections.abc import Callable, Mapping
 
-from virtfn_host.core.checks.ports import Port
+from virtfn_host.core.checks.ports import Port, lasting_port
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.identity import Identity
 from virtfn_host.core.values.model import Card
@@ -48,10 +48,12 @@ def identity_of(sysfs: OneLook, address: PciAddress, ports: tuple[Port, ...]) ->
         address: of the function.
         ports: its own netdevs, the first port first.
     """
+    serial = _serial(sysfs.device(address, "config"))
+    port = lasting_port(ports, address.function, serial=serial is not None)
     return Identity(
         subsystem=_subsystem(sysfs, address),
-        serial=_serial(sysfs.device(address, "config")),
-        mac=_permanent_mac(sysfs, address, ports[0]) if ports else None,
+        serial=serial,
+        mac=None if port is None else _permanent_mac(sysfs, address, port),
         slot=sysfs.once(_slots).get(str(address).rpartition(".")[0]),
     )
 

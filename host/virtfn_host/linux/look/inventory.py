@@ -169,7 +169,7 @@ def read_inventory(
     if asked is not None:
         functions = with_other_names(functions, asked, look.unreadable)
     if macs is not None:
-        functions = with_permanent_macs(functions, macs, look.unreadable)
+        functions = with_permanent_macs(functions, sysfs, macs, look.unreadable)
     groups = tuple(_groups(look, functions))
     return Inventory(
         boot_id=sysfs.boot_id(),

@@ -9,8 +9,9 @@ reading these does not wait for the lock.
 
 from collections.abc import Sequence
 
-from virtfn_host.core.checks.ports import Port, own_ports
+from virtfn_host.core.checks.ports import Port, lasting_port, own_ports
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import Function
 from virtfn_host.core.values.names import netdev_name
 from virtfn_host.linux.errors import StaleSnapshotError, SysfsReadError
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -44,6 +45,19 @@ def own_netdevs(sysfs: Sysfs, address: PciAddress, reader: Reader | None = None)
         SysfsReadError: as above.
     """
     return tuple(port.netdev for port in ports_of(sysfs, address, reader))
+
+
+def lasting_netdev(sysfs: Sysfs, function: Function) -> str | None:
+    """Return the netdev whose permanent MAC stands for a function (`lasting_port`); None where none surely does."""
+    folder = sysfs.net_folder(function.address)
+    try:
+        there = sysfs.names(folder) or ()
+        # Alternative names are not in sysfs.
+        found = [_port(sysfs, folder, name, None, None) for name in function.netdevs if name in there]
+    except SysfsReadError:
+        return None
+    port = lasting_port(found, function.address.function, serial=function.identity.serial is not None)
+    return None if port is None else port.netdev
 
 
 def own_netdev(sysfs: Sysfs, address: PciAddress, reader: Reader | None = None) -> str | None:
