@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import other_results
 import pytest
@@ -16,6 +17,7 @@ from virtfn_host.core.values.report import Outcome, StepResult
 from virtfn_host.core.values.steps import (
     Bind,
     FunctionRef,
+    NoteClaims,
     Plan,
     SetDriverOverride,
     SetNumVfs,
@@ -26,7 +28,7 @@ from virtfn_host.core.values.steps import (
 )
 from virtfn_host.core.values.tries import MOST, Destruction
 from virtfn_host.executor import Executor
-from virtfn_host.linux.act import made
+from virtfn_host.linux.act import made, standing
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.errors import SysfsReadError, TriesUnreadableError
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -147,6 +149,79 @@ def test_vfs_that_are_bound_do_not_fulfil_the_wish_for_their_number(kernel: Fake
     assert tried.number.num_vfs == 7
 
 
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_vf_that_another_one_was_repaired_beside_stays_counted(kernel: FakeKernel, index: int) -> None:
+    again(kernel)
+    vfs = kernel.machine().sysfs.vf_addresses(PF)
+    kernel.instead.ends_on[vfs[index]] = "igbvf"
+    for _ in range(4):
+        for _ in range(4):
+            rebound(kernel, index)
+        kernel._unbind(vfs[1 - index])  # by another program
+        assert rebound(kernel, 1 - index)[-1].outcome is Outcome.DONE
+    (tried,) = kernel.machine().tries.tried()
+    assert tried.times(UNBIND, index) == MOST
+    assert tried.binding is not None
+
+
+def test_the_note_of_a_claim_fulfils_nothing(kernel: FakeKernel) -> None:
+    again(kernel)
+    kernel.instead.ends_on[kernel.machine().sysfs.vf_addresses(PF)[0]] = "igbvf"
+    for _ in range(4):
+        rebound(kernel)
+    apply(wished("a", NoteClaims(pf=PF, claims=())), kernel.machine())
+    (tried,) = kernel.machine().tries.tried()
+    assert (tried.times(UNBIND, 0), tried.binding is None) == (MOST, False)
+
+
+def test_a_netdev_that_flaps_with_its_vfs_does_not_begin_anew(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver sets it down when it makes VFs, and the network manager sets it up again."""
+    kernel.instead.makes[PF] = other_results.FEWER
+    write = kernel._set_num_vfs
+
+    def makes(pf: PciAddress, number: int) -> None:
+        write(pf, number)
+        if number:
+            set_flags(kernel, "0x1002")
+
+    monkeypatch.setattr(kernel, "_set_num_vfs", makes)
+    for turn in range(12):
+        if turn % 3:  # a turn may come before the network manager
+            set_up(kernel)
+        again(kernel)
+    assert destroyed(kernel) == MOST
+
+
+def test_a_state_of_the_netdev_that_cannot_be_read_does_not_begin_anew(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel.instead.makes[PF] = other_results.FEWER
+    for turn in range(8):
+        with monkeypatch.context() as patched:
+            if turn in (1, 3):
+                patched.setattr(standing, "own_netdev", Mock(side_effect=SysfsReadError("net", OSError(5, "x"))))
+            again(kernel)
+    assert destroyed(kernel) == MOST
+
+
+@pytest.mark.parametrize("text", ["", "no id\n"])
+def test_while_the_boot_cannot_be_read_nothing_is_destroyed_and_nothing_forgotten(
+    kernel: FakeKernel, text: str
+) -> None:
+    kernel.instead.makes[PF] = other_results.FEWER
+    for _ in range(6):
+        again(kernel)
+    boot_id = kernel.root / "proc/sys/kernel/random/boot_id"
+    before = boot_id.read_text()
+    boot_id.write_text(text)
+    assert again(kernel)[0].outcome is Outcome.FAILED
+    boot_id.write_text(before)
+    again(kernel)
+    assert destroyed(kernel) == MOST
+
+
 def test_another_boot_begins_anew(kernel: FakeKernel) -> None:
     kernel.instead.makes[PF] = other_results.FEWER
     for boot in ("0b7e", "0b7f", "0b80"):
@@ -165,8 +240,12 @@ def driver_reloaded(kernel: FakeKernel) -> None:
 
 
 def set_up(kernel: FakeKernel) -> None:
+    set_flags(kernel, "0x1003")
+
+
+def set_flags(kernel: FakeKernel, flags: str) -> None:
     (netdev,) = (kernel.devices / str(PF) / "net").iterdir()
-    (netdev / "flags").write_text("0x1003\n")
+    (netdev / "flags").write_text(f"{flags}\n")
 
 
 def other_card(kernel: FakeKernel) -> None:

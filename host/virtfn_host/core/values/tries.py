@@ -64,6 +64,8 @@ class Tried:
     """The last result about drivers and overrides."""
     setting: Other | None = field(default=None, metadata=SPARSE)
     """The last result about link settings and MTUs, for which nothing else of the PF waits."""
+    after: Sentence = field(default="", metadata=SPARSE)
+    """How the PF was after the last try, where that is not `standing`."""
 
     def times(self, kind: Destruction, index: int | None) -> int:
         """Return how often a destructive step was carried out."""

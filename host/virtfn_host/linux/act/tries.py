@@ -28,6 +28,7 @@ from virtfn_host.core.values.steps import (
 )
 from virtfn_host.core.values.tries import MOST, Destruction, Other, Repeat, Tried, Tries
 from virtfn_host.linux import documents
+from virtfn_host.linux.act.standing import stands
 from virtfn_host.linux.errors import (
     DocumentError,
     DriverMadeOtherError,
@@ -121,6 +122,8 @@ class PfTries:
         self._other: set[str] = set()
         """Kinds of other results that this apply has noted: names of fields of `Tried`."""
         self._settings_begun = False
+        self._at_first: tuple[str, str] | None = None
+        """How the PF stood before the first of these steps."""
 
     def begin(self, step: SetNumVfs | Unbind) -> None:
         """Note a step before it is carried out.
@@ -189,7 +192,8 @@ class PfTries:
         self._file.replace(self._part.pf, replace(tried, **noted))
 
     def ended(self, results: Sequence[StepResult]) -> None:
-        """Note the end of the PF's steps: the wish is fulfilled if all are done.
+        """Note the end of the PF's steps. What is done begins anew: a VF whose steps are all done, or all after the
+        number of VFs was set. What waits for a holder is not among the steps, so it stays counted.
 
         Raises:
             TriesUnreadableError: it cannot be noted.
@@ -202,24 +206,34 @@ class PfTries:
         withheld = any(one.only_links and one.reason is Reason.DRIVER_MADE_OTHER for one in self._part.blocked)
         if settings and not withheld and all(outcome is Outcome.DONE for outcome in settings):
             left = replace(left, setting=None)
-        done = all(result.outcome is Outcome.DONE for result in results if holds_up_others(result.step))
-        left = self._fulfilled(left) if done else _more(left, self._noted, -1)
+        left = _more(left, self._noted, -1)
+        if all(result.outcome is Outcome.DONE for result in results if holds_up_others(result.step)):
+            left = self._fulfilled(left)
         something = left.repeats or left.number or left.binding or left.setting
+        if something and (now := self._standings()[0]) != left.standing:
+            left = replace(left, after=now)
         if left != tried or not something:
             self._file.replace(self._part.pf, left if something else None)
 
     def _fulfilled(self, tried: Tried) -> Tried:
         """What is left of the tries. VFs that were bound do not change that there are not as many as asked for, nor
-        does all this change a setting that is not as asked."""
-        if tried.number is None or any(isinstance(step, SetNumVfs) for step in self._part.steps):
+        that another VF is on another driver, nor does all this change a setting that is not as asked."""
+        if any(isinstance(step, SetNumVfs) for step in self._part.steps):
             return replace(tried, repeats=(), number=None, binding=None)
-        resizes = tuple(it for it in tried.repeats if it.kind is Destruction.RESIZE)
-        return replace(tried, repeats=resizes, binding=None)
+        bound = {step.function.index for step in self._part.steps if isinstance(step, Unbind | Bind | Probe)}
+        kept = (
+            it.index not in bound if it.kind is Destruction.UNBIND else tried.number is not None for it in tried.repeats
+        )
+        repeats = tuple(it for it, keep in zip(tried.repeats, kept, strict=True) if keep)
+        waits = not bound or any(it.kind is Destruction.UNBIND for it in repeats)
+        return replace(tried, repeats=repeats, binding=tried.binding if waits else None)
 
     def _present(self) -> Tried:
         """The tries of this wish; without any for another wish, or where the PF was otherwise."""
-        known, (whole_pf, card) = self._file.of(self._part.pf), self._standings()
-        if known is not None and known.wish == self._part.wish and known.standing in (whole_pf, card):
+        if self._at_first is None:  # afterwards our own steps change it
+            self._at_first = self._standings()
+        known, (whole_pf, card) = self._file.of(self._part.pf), self._at_first
+        if known is not None and known.wish == self._part.wish and stands(known, whole_pf, card):
             return known
         rebound = any(_is_of_the_pf(step) for step in self._part.steps)
         return Tried(pf=self._part.pf, wish=self._part.wish, standing=card if rebound else whole_pf)
