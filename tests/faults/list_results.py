@@ -88,7 +88,7 @@ FAULTS = (
         after=ALONE,
         words=DO,
         reason=OTHER,
-        message="^{other}: wait for 1 VFs: asked for 1, the driver made 7; .* ask for 7",
+        message="^{other}: wait for 1 VFs: asked for 1, the driver made 7; .* count: 7",
         fake_only=IN_TIME,
     ),
     Fault(

@@ -63,8 +63,8 @@ class SysfsWriteError(HostError):
     """The kernel refused a write."""
 
     def __init__(self, path: str, value: str, errno: int) -> None:
-        write = write_of(path)
-        if errno == errnos.ENOENT and write is Attempt.NUM_VFS:
+        write = write_of(path, value)
+        if errno == errnos.ENOENT and write in (Attempt.NUM_VFS, Attempt.NO_VFS):
             self.reason = Reason.SRIOV_UNSUPPORTED
         super().__init__(f"writing {value!r} to {path}: {errno_text(errno)}; {way_out(write, errno)}")
         self.path, self.value, self.errno = path, value, errno

@@ -32,7 +32,12 @@ PF = "/sys/bus/pci/devices/0000:01:00.0"
     ],
 )
 def test_a_path_tells_what_it_takes(path: str, write: Attempt) -> None:
-    assert write_of(path) is write
+    assert write_of(path, "4") is write
+
+
+def test_vfs_that_are_taken_away_are_a_write_of_their_own() -> None:
+    assert write_of(f"{PF}/sriov_numvfs", "0") is Attempt.NO_VFS
+    assert write_of(f"{PF}/sriov_drivers_autoprobe", "0") is Attempt.AUTOPROBE
 
 
 @pytest.mark.parametrize(
@@ -66,6 +71,24 @@ def test_known_causes_and_the_way_out_are_named(write: Attempt, number: int, wor
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOMEM, errno.EAGAIN, errno.EPERM, ENOTSUPP, errno.EBUSY])
 def test_a_number_of_vfs_is_never_left_to_the_kernel_log_alone(number: int) -> None:
     assert way_out(Attempt.NUM_VFS, number) != LOG
+
+
+@pytest.mark.parametrize("number", [n for n in errno.errorcode if n < 135])
+def test_who_takes_all_vfs_away_is_not_told_to_ask_for_fewer(number: int) -> None:
+    assert "fewer" not in way_out(Attempt.NO_VFS, number)
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EPERM, errno.EINVAL])
+def test_a_vf_that_a_virtual_machine_has_is_named_where_vfs_stay(number: int) -> None:
+    assert "virtual machine" in way_out(Attempt.NO_VFS, number)
+
+
+@pytest.mark.parametrize(
+    ("state", "word"), [(PfState(netdev="x", switchdev=True), "switchdev"), (PfState(answers=False), "recovery")]
+)
+def test_the_pfs_state_explains_why_vfs_stay(state: PfState, word: str) -> None:
+    assert word in (pf_trouble(Attempt.NO_VFS, errno.EINVAL, state) or "")
+    assert pf_trouble(Attempt.NO_VFS, errno.EINVAL, PfState(netdev="x", up=False)) is None
 
 
 def test_an_errno_that_nobody_knows_is_for_the_kernel_log() -> None:

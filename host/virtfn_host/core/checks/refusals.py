@@ -19,6 +19,8 @@ class Attempt(StrEnum):
     """The kind of a write."""
 
     NUM_VFS = "sriov_numvfs"
+    NO_VFS = "0 to sriov_numvfs"
+    """The write that takes all VFs away."""
     AUTOPROBE = "sriov_drivers_autoprobe"
     OVERRIDE = "driver_override"
     BIND = "bind"
@@ -33,9 +35,11 @@ class Attempt(StrEnum):
     OTHER = "other"
 
 
-def write_of(path: str) -> Attempt:
-    """Return the kind of a write to this path of sysfs."""
+def write_of(path: str, value: str) -> Attempt:
+    """Return the kind of a write of this value to this path of sysfs."""
     name = path.rpartition("/")[2]
+    if name == Attempt.NUM_VFS and value == "0":
+        return Attempt.NO_VFS
     return Attempt(name) if name in _FILES else Attempt.OTHER
 
 
@@ -43,6 +47,8 @@ _FILES = frozenset({Attempt.NUM_VFS, Attempt.AUTOPROBE, Attempt.OVERRIDE, Attemp
 
 _RIGHTS = "run as root, in a privileged container or in none"
 _LOCKDOWN = "the kernel is locked down (/sys/kernel/security/lockdown)"
+
+_KEPT = "a VF is in a virtual machine (Xen's pciback), or the driver keeps its VFs in its present mode; end that first"
 
 ANYWHERE: Mapping[int, str] = {
     errno.EACCES: "run as root",
@@ -91,6 +97,16 @@ TABLE: Mapping[Attempt, Mapping[int, str]] = {
         ENOTSUPP: "the driver cannot make VFs as it is: SR-IOV is off in its firmware or e-switch",
         errno.ENOSYS: "this kernel was built without SR-IOV (CONFIG_PCI_IOV)",
         errno.ETIMEDOUT: "the card's firmware has not answered in time; it may be in recovery",
+    },
+    # igb_main.c: igb_disable_sriov, ixgbe_sriov.c and i40e_virtchnl_pf.c: "Unable to free VFs because some are assigned
+    # to VMs" (pci_vfs_assigned: Xen's pciback); others alike.
+    Attempt.NO_VFS: {
+        errno.ENOENT: "the driver that the PF is on cannot take VFs away; bind its own",
+        errno.EBUSY: f"{_KEPT}; or the PF is being reset",
+        errno.EPERM: f"{_KEPT}; else {_LOCKDOWN}",
+        errno.EINVAL: f"{_KEPT}; {LOG} for the driver's word",
+        errno.EAGAIN: "the PF's driver has another operation on its VFs pending; it is tried again",
+        errno.ENODEV: "the PF is gone, or is being reset",
     },
     # drivers/base/bus.c: bind_store; drivers/vfio: vfio_pci_core_register_device, iommu_device_claim_dma_owner.
     # Measured (tests/contract/test_writes.py): EINVAL without an IOMMU, EBUSY, ENODEV, ENOENT.
@@ -220,11 +236,11 @@ def pf_trouble(write: Attempt, number: int | None, state: PfState) -> str | None
     Args:
         number: the errno; None: the kernel reported success and did nothing.
     """
-    if write not in (Attempt.NUM_VFS, Attempt.BIND, Attempt.LINK, Attempt.RATE):
+    if write not in (Attempt.NUM_VFS, Attempt.NO_VFS, Attempt.BIND, Attempt.LINK, Attempt.RATE):
         return None
     if not state.answers:
         return "the PF does not answer on the bus: it is being reset or in recovery, or it has failed or lost power"
-    if state.switchdev and write is Attempt.NUM_VFS:
+    if state.switchdev and write in (Attempt.NUM_VFS, Attempt.NO_VFS):
         text = "in which some drivers change no number of VFs (devlink dev eswitch)"
         return f"{state.netdev} is in switchdev mode, {text}"
     if state.switchdev and write in (Attempt.LINK, Attempt.RATE) and number != errno.ENODEV:

@@ -32,12 +32,12 @@ from virtfn_host.core.values.steps import (
     Step,
     Unbind,
 )
-from virtfn_host.core.values.tries import MOST, Destruction, Other, Tried
+from virtfn_host.core.values.tries import GIVE_BACK, MOST, Destruction, Other, Tried
 
 FIRST, LIMIT = 60.0, 3600.0
 """Seconds until the next try after the first result other than asked, and at most."""
 
-WAY_OUT = "edit the policy or load the PF's driver anew"
+NO_POLICY = "load the PF's driver anew, or write what is asked for to sysfs by hand"
 
 Key: TypeAlias = tuple[Destruction, int | None]
 
@@ -61,7 +61,7 @@ def wish_of(config: NodeConfig, wanted: DesiredPf) -> str:
     """Return the name of what is wanted of a PF: who wants it, and in which edit. The host process adds the card."""
     claims = sorted((p.uid, p.generation) for p in config.policies if p.name in wanted.policies)
     said = ";".join(f"{uid}/{generation}" for uid, generation in claims)
-    return hashlib.sha256(said.encode()).hexdigest()[:32] if said else "give-back"
+    return hashlib.sha256(said.encode()).hexdigest()[:32] if said else GIVE_BACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ def _came(
     if (changed or not served) and due is not None and now >= due:
         return None
     if not served:
-        text = _spent_text(other) if spent else _pause_text(other)
+        text = _spent_text(other, tried) if spent else _pause_text(other, tried)
         kept = replace(wanted, num_vfs=None, vfs=()) if wanted.policies else wanted
         return _Came(desired=kept, waits=_Waits(reason=Reason.DRIVER_MADE_OTHER, text=text, due=due))
     vfs = tuple(vf for vf in wanted.vfs if vf.index < pf.num_vfs and (vf.policy is None or vf.policy in served))
@@ -203,11 +203,11 @@ def _waits(part: PfPlan, tried: Tried | None, unknown: str | None, now: float) -
         return None
     other = tried.binding or tried.number
     if _spent(part, tried):
-        text = _spent_text(other) if other else f"{part.pf}: {_SPENT}"
+        text = _spent_text(other, tried) if other else f"{part.pf}: {_spent_by(tried)}"
         return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=text, due=None)
     if tried.binding is None or now >= (due := tried.binding.at + pause_after(tried.binding.times)):
         return None
-    return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=_pause_text(tried.binding), due=due)
+    return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=_pause_text(tried.binding, tried), due=due)
 
 
 def _settings_wait(part: PfPlan, tried: Tried | None, unknown: str | None, now: float) -> _Waits | None:
@@ -219,7 +219,7 @@ def _settings_wait(part: PfPlan, tried: Tried | None, unknown: str | None, now: 
     if tried is None or (other := tried.setting) is None:
         return None
     due = other.at + pause_after(other.times)
-    return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=_pause_text(other), due=due) if now < due else None
+    return _Waits(reason=Reason.DRIVER_MADE_OTHER, text=_pause_text(other, tried), due=due) if now < due else None
 
 
 def _may_wait(step: Step) -> bool:
@@ -247,17 +247,23 @@ def _spent(part: PfPlan, tried: Tried) -> bool:
     return any((key := destruction(step)) is not None and tried.times(*key) >= MOST for step in part.steps)
 
 
-_SPENT = f"taken away or unbound {MOST} times for this, and never as asked afterwards; left alone now: {WAY_OUT}"
+def _way_out(tried: Tried) -> str:
+    return NO_POLICY if tried.wish == GIVE_BACK else "edit the policy or load the PF's driver anew"
 
 
-def _spent_text(other: Other) -> str:
-    return f"{other.text}; {_SPENT}"
+def _spent_by(tried: Tried) -> str:
+    times = f"taken away or unbound {MOST} times for this, and never as asked afterwards"
+    return f"{times}; left alone now: {_way_out(tried)}"
 
 
-def _pause_text(other: Other) -> str:
+def _spent_text(other: Other, tried: Tried) -> str:
+    return f"{other.text}; {_spent_by(tried)}"
+
+
+def _pause_text(other: Other, tried: Tried) -> str:
     times = "once" if other.times == 1 else f"{other.times} times"
     after = f"{pause_after(other.times):.0f} s after the last try"
-    return f"{other.text}; tried {times}, again {after}, or at once when you {WAY_OUT}"
+    return f"{other.text}; tried {times}, again {after}, or at once when you {_way_out(tried)}"
 
 
 def _without(asked: Plan, waits: Mapping[PciAddress, _Waits], wishes: Mapping[PciAddress, str]) -> Plan:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from virtfn_host.core.checks.aliases import VFIO_PCI
 from virtfn_host.core.checks.whole import given_back_own, whole_pf, with_terms
 from virtfn_host.core.turn.claims import UNNOTED
+from virtfn_host.core.turn.policy import indexes_text
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import KERNEL_DRIVER, DesiredPf, DesiredVf, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.core.values.extras import NOTHING, Extras
@@ -44,7 +45,7 @@ def desired_pf(
     """
     ended = why_ended is not None and (None if refused else True)
     made = _desired_pf(pf, claims, refused, original)
-    return _with_cause(replace(made, ended=ended), why_ended)
+    return _with_cause(replace(made, ended=ended), pf, why_ended)
 
 
 def _desired_pf(pf: Function, claims: PfClaims, refused: list[str], original: Original | None) -> DesiredPf:
@@ -67,13 +68,23 @@ def left_alone(pf: PciAddress, policies: Sequence[str]) -> DesiredPf:
     return DesiredPf(address=pf, num_vfs=None, autoprobe=None, vfs=(), policies=tuple(policies), refused=True)
 
 
-def _with_cause(wanted: DesiredPf, ended: str | None) -> DesiredPf:
+def _with_cause(wanted: DesiredPf, pf: Function, ended: str | None) -> DesiredPf:
     """Return the desired state of a PF with the cause for which all or some of it is given back."""
     if wanted.given_back:
         return replace(wanted, cause=ended or UNNOTED)
     if any(vf.policy is None for vf in wanted.vfs) or (wanted.own is not None and wanted.own.policy is None):
-        return replace(wanted, cause=ended)
+        return replace(wanted, cause=ended or _edited(wanted, pf))
     return wanted
+
+
+def _edited(wanted: DesiredPf, pf: Function) -> str | None:
+    """Return why something is given back though every policy goes on: it names other indexes, or VFs and no whole
+    function, or another policy's `count` came to stand."""
+    own = wanted.own is not None and wanted.own.policy is None and wanted.own.driver != pf.driver
+    indexes = [vf.index for vf in wanted.vfs if vf.policy is None]
+    what = [*(["the whole function"] if own else []), *([f"VF {indexes_text(indexes)}"] if indexes else [])]
+    who = f"policy {wanted.policies[0]} does not ask" if len(wanted.policies) == 1 else "no policy asks"
+    return f"{who} for {' or '.join(what)} any more" if what else None
 
 
 def with_extras(wanted: DesiredPf, extras: Mapping[str, Extras]) -> DesiredPf:

@@ -12,6 +12,9 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import SPARSE
 from virtfn_host.core.values.names import AtMost, Sentence, VfCount, VfIndex, WishName, Within
 
+GIVE_BACK = "give-back"
+"""The wish of a PF that no policy claims any more."""
+
 MOST = 3
 """Times that one destructive step is carried out for one wish."""
 

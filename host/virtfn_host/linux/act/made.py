@@ -104,7 +104,7 @@ def _shown(value: object) -> object:
 def _number(sysfs: Sysfs, pf: PciAddress, asked: int, made: int) -> str:
     text = f"asked for {asked}, the driver made {made}"
     if made > asked:
-        return f"{text}; {sysfs.bound_driver(pf)} makes them in other numbers: ask for {made} (count: {made})"
+        return f"{text}; {sysfs.bound_driver(pf)} makes them in other numbers; a policy gets these with count: {made}"
     if made:
         return f"{text}; its resources may be short: ask for {made}, or free some (the kernel log may say which)"
     return f"{text} though the write succeeded; see the kernel log"

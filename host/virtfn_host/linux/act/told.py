@@ -61,7 +61,7 @@ def pf_state(machine: Machine, pf: PciAddress) -> PfState:
 def _write(step: Step) -> Attempt | None:
     match step:
         case SetNumVfs(value=value):
-            return Attempt.NUM_VFS if value else None
+            return Attempt.NUM_VFS if value else Attempt.NO_VFS
         case Settle():
             return Attempt.NUM_VFS
         case Bind():
