@@ -9,8 +9,8 @@ of an outsider, blocks. The laws:
 - While a write of ours is blocked, nothing is written. A blocked write of an outsider is seen, and a turn that begins
   behind it writes nothing.
 - Once no function is in use, a few turns bring the node to what the policies ask.
-- When no policy is left, the node is exactly as it was before the first touch, but for numbers of VFs that others set
-  and we did not.
+- When no policy is left, the node is exactly as it was before the first touch, but for numbers of VFs and link settings
+  that others set and we did not.
 - No destructive step is carried out more than three times for one wish, whatever drivers make instead of what is asked:
   more, fewer or no VFs, another driver, an override that does not take.
 """
@@ -42,13 +42,14 @@ from virtfn_host.core.turn import tries as judging
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.desired import DeviceMatcher, NodeConfig, PolicyConfig, PoolRequest, WholeRequest
 from virtfn_host.core.values.envelope import loads
-from virtfn_host.core.values.model import Lasting, LinkRequest, VfLink
+from virtfn_host.core.values.model import Lasting, LinkRequest, Original, VfLink
 from virtfn_host.core.values.report import StepResult
 from virtfn_host.linux import documents
 from virtfn_host.linux.act import apply as applying
 from virtfn_host.linux.act import link_steps as linking
 from virtfn_host.linux.act import made, portions
 from virtfn_host.linux.act import tries as counting
+from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.machine import PfApply, remember
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
@@ -159,12 +160,28 @@ def without_a_count_that_lasts() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_the_note_of_settings() -> Iterator[None]:
+    """Mutation that the laws must catch: it is not noted what link settings were before virtfn sets them."""
+    with patch.object(Journal, "note_links", lambda *_: {}):
+        yield
+
+
+@contextmanager
+def without_asking_whose_settings() -> Iterator[None]:
+    """Mutation that the laws must catch: every link setting that was noted is given back, whoever set it since."""
+    with patch.object(Original, "link_back", lambda _, vf: vf.link):
+        yield
+
+
 MUTATIONS = {
     "the in-use lock": without_the_lock,
     "the question before a plan": without_the_question,
     "the note before the first touch": without_the_note_in_time,
     "the count of tries": without_the_count,
     "a count that lasts": without_a_count_that_lasts,
+    "the note of link settings": without_the_note_of_settings,
+    "the question whose link settings": without_asking_whose_settings,
 }
 """The mutations by the safety that each drops; each must break a law."""
 

@@ -30,7 +30,7 @@ from virtfn_host.core.values.desired import Desired, NodeConfig
 from virtfn_host.core.values.model import InUse, VfLink
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.report import Outcome, StepResult
-from virtfn_host.core.values.steps import Plan, SetNumVfs, pf_of
+from virtfn_host.core.values.steps import Plan, SetLink, SetNumVfs, pf_of
 from virtfn_host.executor import Executor
 from virtfn_host.linux.act.machine import Machine
 from virtfn_host.linux.act.tries import NAME
@@ -274,6 +274,8 @@ class HistoryNode:
         in_use = InUse(holders=(*found.evidence.holders, *given))
         desired = resolve(self.config, inventory, found.originals, found.claims).desired
         self.desired = desired
+        for wanted in desired.pfs:
+            self.journal.planned(wanted)
         tried = judged(self.config, found, desired, in_use, self.clock)
         made = tried.plan
         if not made.steps and not made.blocked:
@@ -318,6 +320,8 @@ class HistoryNode:
                 seen[f"refused: {result.reason}"] += 1
                 self.failures.append(result.message)
             self.journal.check()
+            if isinstance(result.step, SetLink) and result.outcome is Outcome.DONE:
+                self.journal.linked(result.step)
             on_result(result)
 
         try:

@@ -29,6 +29,7 @@ WHOLE = _Entries(
                     driver="igbvf",
                     driver_override=None,
                     link=VfLink(mac="02:00:00:00:00:01", node_guid=GUID, port_guid=GUID, vlan=5),
+                    link_before=VfLink(mac="02:00:00:00:00:01", node_guid=GUID, port_guid=GUID, vlan=5),
                     mtu=1500,
                 ),
             ),

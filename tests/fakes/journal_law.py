@@ -1,5 +1,6 @@
 """The law of the journal: a new entry is how its PF was before the first touch; when it goes, the PF is so again. A
-number of VFs that we never set is as others left it; VFs that they made since have no override.
+number of VFs that we never set is as others left it; VFs that they made since have no override. Then no link setting is
+given back but those that we set; what each was is noted before, and goes when the VF has it again.
 
 `history_node.py` uses it; it says what our process is about to touch and what others did meanwhile.
 """
@@ -9,8 +10,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import DesiredPf
 from virtfn_host.core.values.identity import UNKNOWN
-from virtfn_host.core.values.model import Original, OriginalVf
+from virtfn_host.core.values.link import link_text, mentioned, unmentioned
+from virtfn_host.core.values.mac import ZERO_MAC
+from virtfn_host.core.values.model import Original, OriginalVf, VfLink, of_index
+from virtfn_host.core.values.steps import SetLink
 from virtfn_host.linux.act.journal import original_of
 from virtfn_host.linux.act.machine import Machine
 from virtfn_host.linux.look.inventory import read_one
@@ -33,6 +38,8 @@ class JournalLaw:
         self._known: dict[PciAddress, Original] = {}
         """The journal at the last check."""
         self._read: tuple[str, dict[PciAddress, Original]] = ("", {})
+        self._returned: dict[tuple[PciAddress, int], list[VfLink]] = {}
+        """What was noted of link settings and went in this turn, by PF and index."""
         self._others: set[PciAddress] = set()
         """Places of cards that took another's since its entry was noted."""
 
@@ -57,15 +64,16 @@ class JournalLaw:
 
     def turn_of(self, pfs: Iterable[PciAddress]) -> None:
         """Note that a turn of ours begins, which may touch these PFs."""
-        self._before = {pf: self._now(pf) for pf in pfs if not self._is_remembered(pf, whole=True) or self._lacks(pf)}
+        self._returned.clear()
+        self._before = {pf: self._now(pf) for pf in pfs if not self._is_remembered(pf, whole=True) or self._gains(pf)}
 
     def others_did(self) -> None:
         """Note that others changed something in the middle of the turn: PFs without an entry, and link settings that an
-        entry lacks, are read again."""
+        entry may gain, are read again."""
         for pf, before in self._before.items():
             if before is None or not self._is_remembered(pf):
                 self._before[pf] = self._now(pf)
-            elif self._lacks(pf) and (now := self._now(pf)) is not None:
+            elif self._gains(pf) and (now := self._now(pf)) is not None:
                 self._before[pf] = replace(before, vfs=now.vfs)
 
     def check(self) -> None:
@@ -90,8 +98,9 @@ class JournalLaw:
             assert found is not None
             own = None if entry.own is None or found.own is None else replace(found.own, netdevs=entry.own.netdevs)
             # Link settings are not noted while the PF's netdev is away.
-            bare = {vf.index for vf in entry.vfs if vf.link is None}
-            vfs = tuple(replace(vf, link=None) if vf.index in bare else vf for vf in found.vfs)
+            back = {vf.index: vf.link_before if entry.number_untouched else vf.link for vf in entry.vfs}
+            entry = replace(entry, vfs=tuple(replace(vf, link=back[vf.index], link_before=None) for vf in entry.vfs))
+            vfs = tuple(replace(vf, link=_part(vf.link, back.get(vf.index))) for vf in found.vfs)
             now_again = replace(found, own=own, vfs=vfs, number_untouched=entry.number_untouched)
             if entry.number_untouched:
                 self._seen["numbers of others left alone"] += entry.num_vfs != found.num_vfs
@@ -106,7 +115,12 @@ class JournalLaw:
 
     def _check_entry(self, known: Original | None, entry: Original) -> None:
         """Check a new entry, one that gained the function's own state before the function is handed out whole, or link
-        settings that it lacked, or one whose number of VFs we begin to set, or did not set after all."""
+        settings that it lacked or that we are about to set, or one whose number of VFs we begin to set, or did not set
+        after all."""
+        self._check_settings(known if known is not None and self._is_in(known) else None, entry)
+        known, entry = known and _unset(known), _unset(entry)
+        if known == entry:
+            return
         if known is not None and entry == replace(known, number_untouched=not known.number_untouched):
             self._seen["numbers noted"] += 1
             return
@@ -126,6 +140,48 @@ class JournalLaw:
         entry = self.originals().get(pf)
         assert entry is None or not self._is_in(entry) or not entry.number_untouched, f"{pf}: the number is not noted"
 
+    def _check_settings(self, known: Original | None, entry: Original) -> None:
+        """Check what is noted of link settings that we are about to set, and that what is no longer noted is there."""
+        pf, now = entry.address, None
+        for vf in entry.vfs:
+            there = None if known is None else of_index(known.vfs, vf.index)
+            was, has = (there and there.link_before) or VfLink(), vf.link_before or VfLink()
+            assert mentioned(was, has) == mentioned(has, was), f"noted as {was}, then as {has}"
+            if (gained := unmentioned(has, was)) != VfLink():
+                before = self._before.get(pf)
+                shown = None if before is None else of_index(before.vfs, vf.index)
+                assert shown is not None, f"VF {vf.index} was not there"
+                assert _part(shown.link, gained) == gained, f"VF {vf.index}: noted as {gained}, was {shown}"
+                self._seen["link settings noted"] += 1
+            if (gone := unmentioned(was, has)) != VfLink():
+                self._returned.setdefault((pf, vf.index), []).append(gone)
+                now = now or self._now(pf)
+                again = now and of_index(now.vfs, vf.index)
+                gone = replace(gone, mac=None if gone.mac == ZERO_MAC else gone.mac)  # its driver makes up another
+                assert not again or _part(again.link, gone) in (None, gone), f"VF {vf.index}: is {again}, was {gone}"
+                self._seen["link settings given back"] += 1
+
+    def linked(self, step: SetLink) -> None:
+        """Check that what we have just set is noted, unless it was given back or all settings will be."""
+        pf, index = step.function.pf, step.function.index
+        entry = self.originals().get(pf)
+        vf = None if entry is None or index is None or not self._is_in(entry) else of_index(entry.vfs, index)
+        if entry is None or index is None or vf is None or not entry.number_untouched or step.expects is None:
+            return
+        noted = mentioned(step.value, vf.link_before or VfLink()) == step.value
+        back = any(mentioned(gone, step.value) == step.value for gone in self._returned.get((pf, index), ()))
+        assert noted or back, f"{pf}: {link_text(step.value)} of VF {index} is set and not noted"
+
+    def planned(self, wanted: DesiredPf) -> None:
+        """Check that no link setting is to be given back that we neither set nor lost."""
+        entry = self.originals().get(wanted.address)
+        for vf in wanted.vfs:
+            if vf.policy is None and vf.link is not None:
+                assert entry is not None
+                noted = of_index(entry.vfs, vf.index)
+                ours = noted and _part(noted.link_before, vf.link) == vf.link
+                assert ours or not entry.number_untouched, f"gives back {vf.link} of VF {vf.index}, which we never set"
+
     @staticmethod
     def _of_both(entry: Original, now: Original) -> tuple[Original, Original]:
         """Both without their numbers of VFs, and without the VFs that only one of them has."""
@@ -138,9 +194,10 @@ class JournalLaw:
 
         return cut(entry), cut(now)
 
-    def _lacks(self, pf: PciAddress) -> bool:
-        """Whether the entry of a PF lacks link settings, which a later touch may note."""
-        return any(vf.link is None for vf in self.originals()[pf].vfs)
+    def _gains(self, pf: PciAddress) -> bool:
+        """Whether the entry of a PF lacks link settings, which a later touch may note, or those that we may set."""
+        entry = self.originals()[pf]
+        return entry.number_untouched or any(vf.link is None for vf in entry.vfs)
 
     def _is_remembered(self, pf: PciAddress, *, whole: bool = False) -> bool:
         entry = self.originals().get(pf)
@@ -166,6 +223,15 @@ def _gained(known: Original, entry: Original, before: Original) -> tuple[Origina
         return now if now is not None and vf.index in gaining and replace(now, link=None) == vf else vf
 
     return tuple(map(with_link, known.vfs))
+
+
+def _part(link: VfLink | None, of: VfLink | None) -> VfLink | None:
+    return None if link is None or of is None else mentioned(link, of)
+
+
+def _unset(entry: Original) -> Original:
+    """An entry without what is noted of link settings that we set."""
+    return replace(entry, vfs=tuple(replace(vf, link_before=None) for vf in entry.vfs))
 
 
 def _plain(entry: Original) -> Original:

@@ -282,7 +282,12 @@ def write(folder: Path) -> None:
         if "number_untouched" in of_values("Original", "model").__dataclass_fields__:
             later.path = folder / "journal.number-untouched.json"
             first, second = originals()
-            later._write([replace(first, boot_id=BOOT, number_untouched=True), replace(second, boot_id=BOOT)])
+            first = replace(first, boot_id=BOOT, number_untouched=True)
+            later._write([first, replace(second, boot_id=BOOT)])
+            if "link_before" in of_values("OriginalVf", "model").__dataclass_fields__:
+                later.path = folder / "journal.link-before.json"
+                before = replace(first.vfs[0], link_before=first.vfs[0].link)
+                later._write([replace(first, vfs=(before, *first.vfs[1:]))])
     wire = the("wire", "virtfn_operator.api.node_status")
     for name, value in (("spec", state.write_spec(node_config(), True)), ("status", wire(node_status()))):
         (folder / f"node-{name}.json").write_text(json.dumps(value, indent=1) + "\n")

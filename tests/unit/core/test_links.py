@@ -15,13 +15,15 @@ from virtfn_host.core.turn.resolve import resolve
 from virtfn_host.core.turn.verify import verify
 from virtfn_host.core.values.desired import Desired, NodeConfig, PolicyConfig
 from virtfn_host.core.values.envelope import loads
-from virtfn_host.core.values.mac import ZERO_MAC, stable_mac
+from virtfn_host.core.values.link import groups_of
+from virtfn_host.core.values.mac import ZERO_GUID, ZERO_MAC, stable_mac
 from virtfn_host.core.values.model import InUse, Inventory, Lasting, LinkState, Original, OriginalVf, VfLink
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.steps import Bind, Forget, Plan, SetLink, Settle, Unbind, describe
 
 FREE = InUse(holders=())
+GUID = "02:00:00:00:00:00:00:08"
 MACS = st.integers(0, 2**48 - 1).map(lambda number: ":".join(f"{number:012x}"[n : n + 2] for n in range(0, 12, 2)))
 REQUESTS = st.fixed_dictionaries(
     {},
@@ -174,6 +176,32 @@ def test_a_vf_whose_settings_were_never_noted_keeps_them() -> None:
     inventory = an_inventory(a_linked_pf(0, 1, autoprobe=False, link=replace(NEW_LINK, vlan=5)))
     made = plan(inventory, desired(inventory, originals=(an_original(None),)), FREE)
     assert [type(step) for step in made.steps] == [Forget]
+
+
+@pytest.mark.parametrize("group", list(groups_of(replace(NEW_LINK, node_guid=GUID, port_guid=GUID))))
+@pytest.mark.parametrize("ours", [False, True])
+def test_where_virtfn_set_no_number_only_the_settings_that_it_set_are_given_back(group: VfLink, ours: bool) -> None:
+    entry = an_original(replace(NEW_LINK, node_guid=GUID, port_guid=GUID))
+    noted = tuple(replace(vf, link_before=group if ours else None) for vf in entry.vfs)
+    entry = replace(entry, vfs=noted, number_untouched=True)
+    others = VfLink(
+        vlan=5,
+        vlan_qos=1,
+        trust=True,
+        spoof_check=False,
+        min_tx_rate=1,
+        max_tx_rate=7,
+        mac="02:00:00:00:00:01",
+        node_guid=ZERO_GUID,
+        port_guid=ZERO_GUID,
+        link_state=LinkState.DISABLE,
+    )
+    inventory = an_inventory(a_linked_pf(0, 1, autoprobe=False, link=others))
+    wanted = desired(inventory, originals=(entry,))
+    made = plan(inventory, wanted, FREE)
+    assert [step.value for step in made.steps if isinstance(step, SetLink)] == ([group] if ours else [])
+    assert isinstance(made.steps[-1], Forget)
+    assert bool(verify(wanted, inventory)) is ours
 
 
 def test_a_pf_that_is_given_back_is_not_forgotten_while_a_setting_waits() -> None:

@@ -11,6 +11,8 @@ BROKEN = {
     "the note before the first touch": "^noted as",
     "the count of tries": "^for one wish 4 times",
     "a count that lasts": "^for one wish 4 times",
+    "the note of link settings": "is set and not noted",
+    "the question whose link settings": "which we never set",
 }
 """The violation that each removed safety must cause."""
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from inventories import a_pf, a_plain, a_vf
+from inventories import NEW_LINK, a_linked_pf, a_pf, a_plain, a_vf
 
-from virtfn_host.core.values.model import Vf
+from virtfn_host.core.values.link import GROUPS
+from virtfn_host.core.values.model import LinkState, Pf, Vf, VfLink
 from virtfn_host.linux.act.journal import Journal, original_of
 from virtfn_host.linux.errors import JournalUnreadableError, StaleSnapshotError
 
@@ -180,3 +181,94 @@ def test_a_pf_is_forgotten_only_when_each_mtu_is_as_noted(
         return
     with pytest.raises(StaleSnapshotError, match="not as it was before the first touch"):
         journal.forget(now)
+
+
+LINKED = a_linked_pf(0, 2, autoprobe=True)
+NOTED = {0: VfLink(vlan=0, vlan_qos=0, trust=False), 1: VfLink(mac="02:00:00:00:00:07")}
+
+
+def before(journal: Journal) -> list[VfLink | None]:
+    (entry,) = journal.originals()
+    return [vf.link_before for vf in entry.vfs]
+
+
+def test_link_settings_are_noted_once_before_they_are_set(journal: Journal) -> None:
+    assert journal.note_links(LINKED.card, NOTED) == {}  # nothing is noted of a card that was never touched
+    journal.remember(LINKED)
+    assert journal.note_links(LINKED.card, {**NOTED, 7: VfLink(vlan=1)}) == NOTED
+    again = journal.note_links(LINKED.card, {0: VfLink(vlan=9, vlan_qos=0, spoof_check=True)})
+    assert again == {0: VfLink(spoof_check=True)}
+    assert before(journal) == [replace(NOTED[0], spoof_check=True), NOTED[1]]
+    assert '"needs":["originals.numberUntouched","originals.vfs.linkBefore"]' in journal.path.read_text()
+
+
+def test_no_link_settings_are_noted_once_the_number_is(journal: Journal) -> None:
+    journal.remember(LINKED)
+    journal.note_number(LINKED.card)
+    assert journal.note_links(LINKED.card, NOTED) == {}
+    assert before(journal) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("again", "left"),
+    [
+        ([NOTED[0]], None),
+        ([VfLink(trust=False)], VfLink(vlan=0, vlan_qos=0)),
+        ([VfLink(trust=False), VfLink(vlan=0, vlan_qos=0)], None),
+        ([VfLink(vlan=5, vlan_qos=0)], NOTED[0]),
+        ([VfLink(trust=True)], NOTED[0]),
+        ([VfLink()], NOTED[0]),
+        ([], NOTED[0]),
+    ],
+)
+def test_a_setting_that_is_again_as_noted_is_dropped_whole(
+    journal: Journal, again: list[VfLink], left: VfLink | None
+) -> None:
+    journal.remember(LINKED)
+    journal.note_links(LINKED.card, NOTED)
+    journal.drop_links(LINKED.card, {0: again})
+    assert before(journal) == [left, NOTED[1]]
+
+
+GUID = "02:00:00:00:00:00:00:08"
+FIRST = replace(NEW_LINK, node_guid=GUID, port_guid=GUID)
+LATER = VfLink(
+    vlan=9,
+    vlan_qos=1,
+    trust=True,
+    spoof_check=False,
+    min_tx_rate=1,
+    max_tx_rate=9,
+    link_state=LinkState.ENABLE,
+    mac="02:00:00:00:00:09",
+    node_guid="02:00:00:00:00:00:00:09",
+    port_guid="02:00:00:00:00:00:00:09",
+)
+"""Another value of every setting."""
+
+
+def shows(link: VfLink) -> Pf:
+    return replace(LINKED, vfs=(replace(LINKED.vfs[0], link=link), LINKED.vfs[1]))
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(
+    ("ours", "forgotten"), [("not set", True), ("another set", True), ("set", False), ("lost", False)]
+)
+def test_a_pf_is_forgotten_only_when_each_setting_that_virtfn_set_or_lost_is_as_noted(
+    journal: Journal, group: tuple[str, ...], ours: str, forgotten: bool
+) -> None:
+    journal.remember(shows(FIRST))
+    if ours == "lost":
+        journal.note_number(LINKED.card)
+    elif ours != "not set":
+        names = [one for one in GROUPS if (one == group) == (ours == "set")]
+        journal.note_links(LINKED.card, {0: VfLink(**{name: getattr(FIRST, name) for each in names for name in each})})
+    now = shows(replace(FIRST, **{name: getattr(LATER, name) for name in group}))
+    if forgotten:
+        journal.forget(now)
+        assert journal.originals() == ()
+        return
+    for wrong in (now, replace(now, vfs=tuple(replace(vf, link=None) for vf in now.vfs))):
+        with pytest.raises(StaleSnapshotError, match="not as it was before the first touch"):
+            journal.forget(wrong)

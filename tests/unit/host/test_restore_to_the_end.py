@@ -10,6 +10,7 @@ from kernel import FakeKernel
 from virtfn_host.cli import doing as cli
 from virtfn_host.cli.options import DONE
 from virtfn_host.cli.verbs import run
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.model import Original
 from virtfn_host.linux.act.journal import Journal
 
@@ -141,3 +142,28 @@ def test_a_pf_that_differs_elsewhere_is_not_forgotten_with_its_vf(kernel: FakeKe
     assert virtfn(kernel, "restore", VFS[0]) == DONE
     assert len(left(kernel)) == 1
     assert (kernel.devices / PF / "sriov_drivers_autoprobe").read_text().strip() == "0"
+
+
+@pytest.mark.parametrize("restored", [PF, VFS[0], "--all"])
+def test_link_settings_that_virtfn_never_set_are_not_restored(kernel: FakeKernel, restored: str) -> None:
+    first = PciAddress.parse(VFS[0])
+    assert applied(kernel, POLICY.format(mtu=1500, driver="vfio-pci")) == DONE
+    theirs = replace(kernel.links[first], vlan=100, mac="52:54:00:aa:bb:cc", spoof_check=False)
+    kernel.links[first] = theirs
+    kernel.made_up.discard(first)
+    assert virtfn(kernel, "restore", restored) == DONE
+    assert driver(kernel, VFS[0]) == "igbvf"
+    assert kernel.links[first] == theirs
+
+
+@pytest.mark.parametrize("restored", [PF, VFS[0], "--all"])
+def test_link_settings_that_virtfn_set_are_restored_and_no_others(kernel: FakeKernel, restored: str) -> None:
+    first = PciAddress.parse(VFS[0])
+    before = kernel.links[first]
+    with_link = POLICY.replace("driver: {driver}", "driver: {driver}, link: {{vlan: 5}}")
+    assert applied(kernel, with_link.format(mtu=1500, driver="vfio-pci")) == DONE
+    kernel.links[first] = replace(kernel.links[first], spoof_check=False)
+    assert kernel.links[first].vlan == 5
+    assert virtfn(kernel, "restore", restored) == DONE
+    now = kernel.links[first]
+    assert (now.vlan, now.vlan_qos, now.spoof_check) == (before.vlan, before.vlan_qos, False)

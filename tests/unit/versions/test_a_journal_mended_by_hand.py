@@ -30,7 +30,8 @@ def of_default(value: object, path: str) -> Iterator[str]:
 
 
 def test_the_journal_of_this_test_has_every_field() -> None:
-    links = {f".originals.vfs.link.{one.name}" for one in dataclasses.fields(LinkSettings)}  # always written
+    names = [one.name for one in dataclasses.fields(LinkSettings)]  # always written
+    links = {f".originals.vfs.{link}.{name}" for link in ("link", "link_before") for name in names}
     assert set(of_default(WHOLE, "")) <= links
 
 
@@ -55,8 +56,14 @@ def test_the_next_change_seals_it_again(tmp_path: Path) -> None:
     mend(path)
     assert Journal(path).note_number(WHOLE.originals[0].card)
     after = json.loads(path.read_text())
-    assert (after["version"], after["needs"], "checksum" in after) == (2, ["originals.mtu", "originals.vfs.mtu"], True)
-    assert before["needs"] == ["originals.mtu", "originals.numberUntouched", "originals.vfs.mtu"]
+    assert (after["version"], "checksum" in after) == (2, True)
+    assert after["needs"] == ["originals.mtu", "originals.vfs.linkBefore", "originals.vfs.mtu"]
+    assert before["needs"] == [
+        "originals.mtu",
+        "originals.numberUntouched",
+        "originals.vfs.linkBefore",
+        "originals.vfs.mtu",
+    ]
 
 
 def test_for_an_earlier_version_the_number_is_given_back_and_no_mtu(tmp_path: Path) -> None:
@@ -66,6 +73,6 @@ def test_for_an_earlier_version_the_number_is_given_back_and_no_mtu(tmp_path: Pa
     found = read(_Entries, path)
     assert found is not None
     ((original,), (vf,)) = found.originals, found.originals[0].vfs
-    assert (original.number_untouched, original.mtu, vf.mtu) == (False, None, None)
+    assert (original.number_untouched, original.mtu, vf.mtu, vf.link_before) == (False, None, None, None)
     assert (original.boot_id, original.identity, found.claims) == ("", UNKNOWN, ())
     assert (original.num_vfs, vf.driver, original.own) == (1, "igbvf", WHOLE.originals[0].own)

@@ -154,7 +154,7 @@ def given_back_vf(index: int, original: Original) -> DesiredVf:
         driver_override=before.driver_override if before else None,
         resource_name=None,
         policy=None,
-        link=before.link if before else None,
+        link=original.link_back(before) if before else None,
         mtu=before.mtu if before else None,
     )
 

@@ -98,6 +98,16 @@ def mentioned(link: VfLink, by: VfLink) -> VfLink:
     return replace(link, **{name: None for name in _WORDS if getattr(by, name) is None})
 
 
+def unmentioned(link: VfLink, by: VfLink) -> VfLink:
+    """Return `link` without the fields that are set in `by`."""
+    return replace(link, **{name: None for name in _WORDS if getattr(by, name) is not None})
+
+
+def joined(link: VfLink, more: VfLink) -> VfLink:
+    """Return `link` with the fields that are set in `more`."""
+    return replace(link, **{name: value for name in _WORDS if (value := getattr(more, name)) is not None})
+
+
 def differing(wanted: VfLink, shown: VfLink) -> tuple[VfLink, ...]:
     """Return the groups of `wanted` that differ in `shown`. A setting that the driver does not show differs."""
     return tuple(group for group in groups_of(wanted) if mentioned(shown, group) != group)

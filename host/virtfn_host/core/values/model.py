@@ -285,7 +285,11 @@ class OriginalVf:
     driver: str | None
     driver_override: str | None
     link: VfLink | None = None
-    """None: not recorded (an earlier version, or not a network PF), so no link settings are given back."""
+    """None: not recorded (an earlier version, or not a network PF), so no link settings are given back after virtfn has
+    set the number of VFs."""
+    link_before: VfLink | None = field(default=None, metadata={**SPARSE, **NEEDED})
+    """The link settings that virtfn has set, as they were right before; None: it has set none, or an earlier version
+    made the entry, which did not note this."""
     mtu: AnyMtu | None = field(default=None, metadata={**SPARSE, **NEEDED})
     """Of its netdev, before virtfn set it for the first time; None: it never did."""
 
@@ -324,6 +328,11 @@ class Original:
     def card(self) -> Card:
         """The card that it was on."""
         return Card(address=self.address, vendor=self.vendor, device=self.device, identity=self.identity)
+
+    def link_back(self, vf: OriginalVf) -> VfLink | None:
+        """Return the link settings of a VF that are given back: all that were noted, where virtfn has set the number of
+        VFs and they were lost; otherwise only those that virtfn has set itself (docs/decisions/0010)."""
+        return vf.link_before if self.number_untouched else vf.link
 
 
 # --- what must not be touched ----------------------------------------------------------------------------------------

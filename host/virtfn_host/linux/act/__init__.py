@@ -35,12 +35,13 @@ the machine shows what the claim says of the function (`claimed.py`), and within
 (measured: tests/unit/host/test_claims_that_are_made_up.py). The journal has one entry for each card that was touched:
 number of VFs, autoprobe, and driver, override and link settings of each VF. The function's own driver is added when the
 function itself is touched first, and an MTU right before virtfn sets it for the first time (`mtu_steps.py`). Right
-before the first write to `sriov_numvfs` it notes that the number of VFs is virtfn's: only then it is given back
-(docs/decisions/0046). An entry is written before the touch and not overwritten while the card is there, so a kill at
-any moment loses nothing (measured: tests/kernel/guest/test_killed.py). `Forget` drops it, but only if the machine is
-again as it says, or another card is there. Link settings end with the VFs: where they cannot be read, only the step
-that ends the VFs is refused. A journal that cannot be read stops every step that changes something, and is never
-replaced.
+before the first write to `sriov_numvfs` it notes that the number of VFs is virtfn's: only then it is given back, and
+with it all link settings, which were lost (docs/decisions/0046). Otherwise only link settings that virtfn has set are
+given back: they are noted right before, too (`link_steps.py`, docs/decisions/0010). An entry is written before the
+touch and not overwritten while the card is there, so a kill at any moment loses nothing (measured:
+tests/kernel/guest/test_killed.py). `Forget` drops it, but only if the machine is again as it says, or another card is
+there. Link settings end with the VFs: where they cannot be read, only the step that ends the VFs is refused. A journal
+that cannot be read stops every step that changes something, and is never replaced.
 
 What the wall refuses, whatever the plan says (docs/decisions/0013):
 

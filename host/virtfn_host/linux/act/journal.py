@@ -11,7 +11,7 @@ what becomes of the machine.
 import errno
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.codec import SPARSE, CodecError, encode
 from virtfn_host.core.values.envelope import loads
 from virtfn_host.core.values.identity import Claim
-from virtfn_host.core.values.model import Card, Function, Original, OriginalOwn, OriginalVf, Pf, vfs_of
+from virtfn_host.core.values.link import joined, mentioned, unmentioned
+from virtfn_host.core.values.model import Card, Function, Original, OriginalOwn, OriginalVf, Pf, VfLink, vfs_of
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError, JournalUnreadableError, StaleSnapshotError
 from virtfn_host.linux.files import write_atomically
@@ -131,6 +132,30 @@ class Journal:
             JournalUnreadableError: see `remember`.
         """
         self._replace(card, lambda entry: _without_mtu(entry, index))
+
+    def note_links(self, card: Card, shown: Mapping[int, VfLink]) -> Mapping[int, VfLink]:
+        """Note link settings of VFs, by index, that are about to be set, unless they are noted already; return those
+        that were not. Nothing is noted of a VF that was not there at the first touch, nor after virtfn has set the
+        number of VFs: then all that the first touch noted is given back (docs/decisions/0010).
+
+        Raises:
+            JournalUnreadableError: see `remember`.
+        """
+        entry = self.entry(card)
+        if entry is None or not entry.number_untouched:
+            return {}
+        known = {vf.index: vf.link_before or VfLink() for vf in entry.vfs}
+        added = {index: unmentioned(shown[index], known[index]) for index in shown.keys() & known.keys()}
+        self._replace(card, lambda entry: _with_before(entry, added))
+        return added
+
+    def drop_links(self, card: Card, again: Mapping[int, Sequence[VfLink]]) -> None:
+        """Drop what `note_links` noted of settings that VFs have again, or still: nothing of them is to be given back.
+
+        Raises:
+            JournalUnreadableError: see `remember`.
+        """
+        self._replace(card, lambda entry: _without_before(entry, again))
 
     def note_number(self, card: Card) -> bool:
         """Note that virtfn sets the number of VFs; return whether this is the first time.
@@ -276,6 +301,26 @@ def _without_mtu(entry: Original, index: int | None) -> Original:
     return replace(entry, vfs=tuple(vfs))
 
 
+def _with_before(entry: Original, added: Mapping[int, VfLink]) -> Original:
+    vfs = (_before(vf, joined(vf.link_before or VfLink(), added.get(vf.index, VfLink()))) for vf in entry.vfs)
+    return replace(entry, vfs=tuple(vfs))
+
+
+def _without_before(entry: Original, again: Mapping[int, Sequence[VfLink]]) -> Original:
+    def without(vf: OriginalVf) -> OriginalVf:
+        left = vf.link_before or VfLink()
+        for setting in again.get(vf.index, ()):
+            # A whole setting or nothing: one half of a VLAN with its priority is set together with the other.
+            left = unmentioned(left, setting) if mentioned(left, setting) == setting else left
+        return _before(vf, left)
+
+    return replace(entry, vfs=tuple(map(without, entry.vfs)))
+
+
+def _before(vf: OriginalVf, link: VfLink) -> OriginalVf:
+    return replace(vf, link_before=None if link == VfLink() else link)
+
+
 def _mtus(entry: Original, pf: Function) -> bool:
     """Whether each MTU that the entry has is there again. A VF without a netdev here has none."""
     now = {vf.index: vf.mtu for vf in vfs_of(pf)}
@@ -297,12 +342,14 @@ def _expect_no_gap(pf: Function) -> None:
 
 def _as_before(entry: Original, now: Original) -> bool:
     """Whether a PF is as its entry says. Not compared: names of netdevs, which udev gives, what its card is known by,
-    which a driver may not show, link settings that the entry does not have (an earlier version wrote it, or they could
-    not be read), and a number of VFs that virtfn has not set: VFs that came later only have no override."""
+    which a driver may not show, link settings that are not given back, and a number of VFs that virtfn has not set: VFs
+    that came later only have no override."""
     own = replace(now.own, netdevs=entry.own.netdevs) if now.own and entry.own else now.own
-    noted = {vf.index for vf in entry.vfs if vf.link is not None}
-    vfs = tuple(vf if vf.index in noted else replace(vf, link=None) for vf in now.vfs)
-    same = replace(entry, mtu=None, vfs=tuple(replace(vf, mtu=None) for vf in entry.vfs))
+    back = {vf.index: entry.link_back(vf) for vf in entry.vfs}
+    vfs = tuple(replace(vf, link=_part(vf.link, back.get(vf.index))) for vf in now.vfs)
+    same = replace(
+        entry, mtu=None, vfs=tuple(replace(vf, mtu=None, link=back[vf.index], link_before=None) for vf in entry.vfs)
+    )
     if entry.number_untouched:
         before, there = {vf.index for vf in entry.vfs}, {vf.index for vf in vfs}
         if any(vf.driver_override is not None for vf in vfs if vf.index not in before):
@@ -313,6 +360,10 @@ def _as_before(entry: Original, now: Original) -> bool:
     return same == replace(again, number_untouched=entry.number_untouched)
 
 
+def _part(link: VfLink | None, back: VfLink | None) -> VfLink | None:
+    return None if link is None or back is None else mentioned(link, back)
+
+
 def has_links(originals: Iterable[Original]) -> bool:
     """Whether an entry has link settings to give back."""
-    return any(vf.link is not None for original in originals for vf in original.vfs)
+    return any(original.link_back(vf) is not None for original in originals for vf in original.vfs)

@@ -1,28 +1,33 @@
-"""Sets link settings of VFs, each after a new look and under the in-use lock of its VF."""
+"""Sets link settings of VFs, each after a new look and under the in-use lock of its VF. Notes before what they were."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
 from virtfn_host.core.checks.refusals import Attempt, way_out
 from virtfn_host.core.values.address import PciAddress
-from virtfn_host.core.values.link import groups_of, is_rate, link_text, mentioned
+from virtfn_host.core.values.link import groups_of, is_rate, joined, link_text, mentioned
 from virtfn_host.core.values.mac import ZERO_MAC
 from virtfn_host.core.values.model import VfLink
 from virtfn_host.core.values.parts import Part
 from virtfn_host.core.values.steps import SetLink, patience
 from virtfn_host.linux.act.expect import expect_place
+from virtfn_host.linux.act.journal import Journal
 from virtfn_host.linux.act.made import expect_set
 from virtfn_host.linux.errors import (
     HostError,
     LinkSettingRefusedError,
+    NetlinkError,
     NetlinkRefusedError,
+    SettingMadeOtherError,
     StaleSnapshotError,
     SysfsReadError,
     errno_text,
 )
+from virtfn_host.linux.look.identity import card_of
 from virtfn_host.linux.netlink.asks import Netlink, PfLinks
 from virtfn_host.linux.netlink.shown import administrative
 from virtfn_host.linux.read.onelook import OneLook
@@ -42,6 +47,7 @@ class Hands:
 
     sysfs: Sysfs
     netlink: Netlink | None
+    journal: Journal
     look: Callable[[], OneLook]
     """Takes a new look that knows what this machine needs."""
     unwanted: Callable[[], bool]
@@ -61,22 +67,72 @@ def set_links(steps: Sequence[SetLink], hands: Hands) -> list[HostError | None]:
     try:
         shown = netlink.links(name)
         expect_own(sysfs, pf, name, shown.ifindex)
+        places = sysfs.vf_addresses(pf)
+        asked = {step.function.index for step in steps}
+        links = administrative(sysfs, [one for one in places.items() if one[0] in asked], shown, hands.reader)
+        # Once for all steps: the journal is written whole, and takes longer than a setting.
+        card = card_of(sysfs, pf, hands.reader)
+        noted = hands.journal.note_links(card, _about_to_be_set(steps, links))
     except HostError as error:
         return [error for _ in steps]
     answers: list[HostError | None] = []
-    for _, its in groupby(steps, key=lambda step: step.function):
-        answers += _set_vf(list(its), name, shown, hands, netlink)
-    if None not in answers:
-        return answers
-    try:
-        made = netlink.links(shown.ifindex)
-    except HostError as error:
-        return [answer or error for answer in answers]
-    return [answer or _other(step, name, made) for step, answer in zip(steps, answers, strict=True)]
+    for function, its in groupby(steps, key=lambda step: step.function):
+        link = None if function.index is None else links.get(function.index)
+        answers += _set_vf(list(its), name, shown, link, hands, netlink)
+    made = shown
+    if None in answers:
+        try:
+            made = netlink.links(shown.ifindex)
+            answers = [answer or _other(step, name, made) for step, answer in zip(steps, answers, strict=True)]
+        except HostError as error:
+            answers = [answer or error for answer in answers]
+    hands.journal.drop_links(card, _as_noted(steps, answers, noted, shown, made))
+    return answers
+
+
+def _about_to_be_set(
+    steps: Sequence[SetLink], links: Mapping[int, VfLink | SysfsReadError | None]
+) -> dict[int, VfLink]:
+    """What the PF shows now of the settings of these steps, by VF."""
+    found: dict[int, VfLink] = {}
+    for step in steps:
+        index = step.function.index
+        if index is not None and isinstance(link := links.get(index), VfLink):
+            found[index] = joined(found.get(index, VfLink()), mentioned(link, step.value))
+    return found
+
+
+def _as_noted(
+    steps: Sequence[SetLink],
+    answers: Sequence[HostError | None],
+    noted: Mapping[int, VfLink],
+    shown: PfLinks,
+    made: PfLinks,
+) -> dict[int, list[VfLink]]:
+    """The settings by VF that were made now, which may be as noted, and those of `noted` that were not made after all:
+    refused, or dropped by the driver in silence. Where netlink did not answer, the kernel may still make a setting."""
+    again: dict[int, list[VfLink]] = defaultdict(list)
+    for step, answer in zip(steps, answers, strict=True):
+        index = step.function.index
+        if index is None or isinstance(answer, NetlinkError):
+            continue
+        if answer is None:
+            again[index].append(step.value)
+        before, after = shown.vf(index), made.vf(index)
+        still = before and after and mentioned(before, step.value) == mentioned(after, step.value)
+        refused = answer is not None and not isinstance(answer, SettingMadeOtherError)
+        if index in noted and (still or refused):
+            again[index].append(mentioned(noted[index], step.value))
+    return again
 
 
 def _set_vf(
-    steps: Sequence[SetLink], name: str, shown: PfLinks, hands: Hands, netlink: Netlink
+    steps: Sequence[SetLink],
+    name: str,
+    shown: PfLinks,
+    link: VfLink | SysfsReadError | None,
+    hands: Hands,
+    netlink: Netlink,
 ) -> list[HostError | None]:
     """Carry out all steps of one VF under one lock, so that no pod gets the VF with half of its settings."""
     sysfs = hands.sysfs
@@ -84,7 +140,6 @@ def _set_vf(
     index = function.index
     try:
         address = expect_place(function, None if index is None else sysfs.vf_address(function.pf, index))
-        link = None if index is None else administrative(sysfs, [(index, address)], shown, hands.reader)[index]
         if isinstance(link, SysfsReadError):
             raise link
         if index is None or link is None:

@@ -156,7 +156,12 @@ def set_links(steps: Sequence[SetLink], work: PfApply) -> list[StepResult]:
         remember(work, steps[0].function.pf)
         work.tries.begin_settings()
         hands = link_steps.Hands(
-            work.machine.sysfs, work.machine.netlink, work.wall.look, work.unwanted, work.machine.reader
+            work.machine.sysfs,
+            work.machine.netlink,
+            work.machine.journal,
+            work.wall.look,
+            work.unwanted,
+            work.machine.reader,
         )
         errors = link_steps.set_links(steps, hands)
     except HostError as error:
