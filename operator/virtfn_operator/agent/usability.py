@@ -106,5 +106,5 @@ def notes(function: Function, wanted: DesiredPf | None, inventory: Inventory) ->
         return ()
     found = [UNSAFE] if any(inventory.unprotected(member) for member in function.family) else []
     if (trouble := link_trouble(function)) is not None:
-        found.append(f"{'its VFs have' if function.num_vfs else 'it has'} no link: netdev {'; '.join(trouble)}")
+        found.append(f"{'its VFs have' if function.num_vfs else 'it has'} no link: {'; '.join(trouble)}")
     return tuple(found)

@@ -146,7 +146,12 @@ def test_a_netdev_in_another_namespace_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "text"), [(Part.UP, "netdev eth0 is down"), (Part.CARRIER, "netdev eth0 has no carrier")]
+    ("part", "text"),
+    [
+        (Part.UP, "netdev eth0 is down"),
+        (Part.CARRIER, "netdev eth0 has no carrier"),
+        (Part.PORT, "no InfiniBand port of it is active"),
+    ],
 )
 @pytest.mark.parametrize("driver", ["vfio-pci", KERNEL_DRIVER])
 def test_without_a_link_a_vf_is_usable_unless_its_policy_requires_one(part: Part, text: str, driver: str) -> None:

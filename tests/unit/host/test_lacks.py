@@ -69,23 +69,36 @@ def test_an_empty_folder_means_another_namespace(kernel: FakeKernel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "instead", "lacks"),
+    ("code", "instead", "link_layer", "lacks"),
     [
-        ("020700", "infiniband/mlx5_2", ()),
-        ("020000", "infiniband/mlx5_2", (Part.NETDEV,)),
-        ("020000", "vdpa0", ()),
-        ("120000", "accel", ()),
+        ("020700", "infiniband/mlx5_2", "InfiniBand", ()),
+        ("020000", "infiniband/mlx5_2", "Ethernet", (Part.NETDEV,)),
+        ("020700", "infiniband/mlx5_2", "Ethernet", (Part.NETDEV,)),
+        ("020000", "infiniband/efa_0", "Unknown", ()),
+        ("020800", "infiniband/hfi1_0", "InfiniBand", ()),
+        ("028000", "infiniband/mlx4_0", "InfiniBand", ()),
+        ("020000", "vdpa0", None, ()),
+        ("120000", "accel", None, ()),
     ],
 )
 def test_infiniband_vdpa_and_other_devices_need_none(
-    kernel: FakeKernel, code: str, instead: str, lacks: tuple[Part, ...]
+    kernel: FakeKernel, code: str, instead: str, link_layer: str | None, lacks: tuple[Part, ...]
 ) -> None:
     of_class(kernel, code)
     shutil.rmtree(folder(kernel) / "net")
     (folder(kernel) / instead).mkdir(parents=True)
-    if "infiniband" in instead:
+    if link_layer is not None:
         (folder(kernel) / instead / "node_guid").write_text("0002:c903:00a1:b2c3\n")
+        port(kernel, VF, instead, link_layer, "4: ACTIVE")
     assert seen(kernel).lacks == lacks
+
+
+def port(kernel: FakeKernel, address: PciAddress, device: str, link_layer: str, state: str, number: int = 1) -> Path:
+    made = folder(kernel, address) / device / "ports" / str(number)
+    made.mkdir(parents=True)
+    (made / "link_layer").write_text(f"{link_layer}\n")
+    (made / "state").write_text(f"{state}\n")
+    return made
 
 
 def test_a_vf_without_a_driver_lacks_nothing(kernel: FakeKernel) -> None:
@@ -121,6 +134,47 @@ def test_the_best_of_several_ports_counts(kernel: FakeKernel) -> None:
     assert seen(kernel, PF).lacks == ()
     (folder(kernel, PF) / "net/eth9/carrier").write_text("0\n")
     assert seen(kernel, PF).lacks == (Part.CARRIER,)
+
+
+@pytest.mark.parametrize("code", ["020700", "020000", "028000"])
+@pytest.mark.parametrize("flags", ["0x1002", "0x1003"])
+@pytest.mark.parametrize(
+    ("states", "lacks"),
+    [
+        (("4: ACTIVE",), ()),
+        (("1: DOWN",), (Part.PORT,)),
+        (("2: INIT",), (Part.PORT,)),
+        (("1: DOWN", "4: ACTIVE"), ()),
+        (("1: DOWN", "3: ARMED"), (Part.PORT,)),
+    ],
+)
+def test_on_infiniband_the_ports_are_the_link_and_not_the_netdev(
+    kernel: FakeKernel, code: str, flags: str, states: tuple[str, ...], lacks: tuple[Part, ...]
+) -> None:
+    of_class(kernel, code)
+    (netdev,) = (folder(kernel, PF) / "net").iterdir()
+    (netdev / "flags").write_text(f"{flags}\n")
+    for number, state in enumerate(states, start=1):
+        port(kernel, PF, "infiniband/mlx5_0", "InfiniBand", state, number)
+    (folder(kernel, PF) / "infiniband/mlx5_0/node_guid").write_text("0002:c903:00a1:b2c3\n")
+    assert seen(kernel, PF).lacks == lacks
+
+
+def test_an_rdma_device_on_ethernet_leaves_the_link_to_the_netdev(kernel: FakeKernel) -> None:
+    port(kernel, PF, "infiniband/mlx5_0", "Ethernet", "1: DOWN")
+    (folder(kernel, PF) / "infiniband/mlx5_0/node_guid").write_text("0002:c903:00a1:b2c3\n")
+    (netdev,) = (folder(kernel, PF) / "net").iterdir()
+    (netdev / "flags").write_text("0x1003\n")
+    (netdev / "carrier").write_text("1\n")
+    assert seen(kernel, PF).lacks == ()
+
+
+def test_a_port_that_cannot_be_read_is_an_unknown_link(kernel: FakeKernel) -> None:
+    found = port(kernel, PF, "infiniband/mlx5_0", "InfiniBand", "1: DOWN")
+    (folder(kernel, PF) / "infiniband/mlx5_0/node_guid").write_text("0002:c903:00a1:b2c3\n")
+    unreadable(found / "state")
+    (lost,) = [it for it in look(kernel).unreadable if it.device == PF]
+    assert (lost.part, lost.path) == (Part.UP, str(found / "state"))
 
 
 def test_a_vf_has_its_pfs_link_and_none_of_its_own(kernel: FakeKernel) -> None:

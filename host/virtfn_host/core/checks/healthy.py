@@ -16,7 +16,7 @@ from virtfn_host.core.checks.rdma import missing_rdma
 from virtfn_host.core.checks.usable import Hindrance, no_iommu, shared_group, vf_token
 from virtfn_host.core.checks.vfio_nodes import MISSING
 from virtfn_host.core.values.desired import KERNEL_DRIVER, DesiredFunction
-from virtfn_host.core.values.link import on_infiniband
+from virtfn_host.core.values.link import INFINIBAND_CLASS, on_infiniband
 from virtfn_host.core.values.mac import ZERO_GUID
 from virtfn_host.core.values.model import Function, Inventory, Unreadable, Vf
 from virtfn_host.core.values.parts import OF_VFIO, Part
@@ -31,6 +31,7 @@ NOT_NETWORK = frozenset({"uio_pci_generic", "igb_uio", "pci-stub", "pci-pf-stub"
 VIRT_MGMT = "an NVMe VF is offline until its PF says otherwise: `nvme virt-mgmt` (docs/runbook.md)"
 
 _LOOK = "unknown counts as not usable"
+_LEAVE_OUT = "leave allocation.requireLink out"
 
 
 def in_place(wanted: DesiredFunction, function: Function) -> bool:
@@ -166,12 +167,15 @@ def link_down(function: Function, inventory: Inventory) -> Hindrance | None:
     card = _card(function, inventory)
     whose = "" if card is function else f"its PF {card.address}: "
     found = link_trouble(card)
-    return None if found is None else _not_usable(f"has no link: {whose}netdev {found[0]}", found[1])
+    return None if found is None else _not_usable(f"has no link: {whose}{found[0]}", found[1])
 
 
 def link_trouble(card: Function) -> tuple[str, str] | None:
-    """Return what is wrong with the link that the netdev of this very function shows, and the remedy."""
-    netdev = card.netdevs[0] if card.netdevs else ""
+    """Return what is wrong with the link that this very function shows by its netdev, or on InfiniBand by its ports,
+    and the remedy."""
+    if Part.PORT in card.lacks:
+        return "no InfiniBand port of it is active", "look at the cable and the subnet manager"
+    netdev = f"netdev {card.netdevs[0]}" if card.netdevs else ""
     if Part.UP in card.lacks:
         return f"{netdev} is down", f"`ip link set {netdev} up`"
     if Part.CARRIER in card.lacks:
@@ -185,8 +189,10 @@ def _link_unknown(function: Function, inventory: Inventory) -> Hindrance | None:
         return _unread(lost)
     if card.netdevs and card.class_code.startswith(NETWORK_CLASS):
         return None
+    if card.rdma and card.class_code.startswith(INFINIBAND_CLASS):
+        return None
     text = f"shows no link: {card.address} has no netdev in the host's network namespace"
-    return _not_usable(text, f"{_LOOK}; leave allocation.requireLink out")
+    return _not_usable(text, f"{_LOOK}; {_LEAVE_OUT}")
 
 
 def _card(function: Function, inventory: Inventory) -> Function:

@@ -13,10 +13,11 @@ class Part(StrEnum):
     NETDEV = "netdev"  # of a network function on a network driver, in whatever network namespace
     UP = "up"  # a netdev of it that is set up
     CARRIER = "carrier"  # the carrier of that netdev
+    PORT = "port"  # an InfiniBand port of it that is active
     GUID = "guid"  # of its InfiniBand device: not zero
     RDMA = "rdma"  # an RDMA device and its nodes, where grant.rdma asks for them
     CONTROLLER = "controller"  # of an NVMe function on the nvme driver: live
 
 
 OF_VFIO = (Part.NODE, Part.CONTAINER, Part.IOMMUFD)
-OF_LINK = (Part.UP, Part.CARRIER)
+OF_LINK = (Part.UP, Part.CARRIER, Part.PORT)

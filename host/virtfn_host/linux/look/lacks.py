@@ -22,12 +22,14 @@ from virtfn_host.linux.read.parts import (
     has_guid,
     has_live_controller,
     has_netdev,
+    infiniband_ports,
     is_node,
     missing_of_link,
+    missing_of_ports,
     vfio_nodes,
 )
 from virtfn_host.linux.read.sysfs import Sysfs
-from virtfn_host.linux.touch.ports import ReadAnswer, carriers
+from virtfn_host.linux.touch.ports import ReadAnswer, carriers, states
 from virtfn_host.linux.touch.reader import Reader
 
 _Read = Callable[[], Part | None]
@@ -72,7 +74,7 @@ def with_links_seen(
     folders = {function.address: _link_folders(sysfs, function) for function in functions}
     told = carriers(sysfs, [folder for some in folders.values() for folder in some], reader)
     return [
-        _with_link(sysfs, function, {folder: told[folder] for folder in folders[function.address]}, unreadable)
+        _with_link(sysfs, function, {folder: told[folder] for folder in folders[function.address]}, reader, unreadable)
         for function in functions
     ]
 
@@ -88,9 +90,17 @@ def _is_on_network_driver(function: Function) -> bool:
     return function.driver is not None and not function.vfio_bound and function.class_code.startswith(NETWORK_CLASS)
 
 
-def _with_link(sysfs: Sysfs, function: Function, told: dict[str, ReadAnswer], unreadable: list[Unreadable]) -> Function:
+def _with_link(
+    sysfs: Sysfs,
+    function: Function,
+    told: dict[str, ReadAnswer],
+    reader: Reader | None,
+    unreadable: list[Unreadable],
+) -> Function:
+    """A netdev of IP over InfiniBand does not show the link, which is up without it: the ports do."""
     try:
-        part = missing_of_link(sysfs, told)
+        ports = infiniband_ports(sysfs, function.address) if _is_on_network_driver(function) else ()
+        part = missing_of_ports(states(sysfs, ports, reader)) if ports else missing_of_link(sysfs, told)
     except SysfsReadError as error:
         lost = Unreadable(device=function.address, path=error.path, error=error.answer, part=Part.UP)
         unreadable.append(lost)

@@ -7,7 +7,7 @@ pod that starts at that moment, and an open cdev blocks writes (docs/architectur
 import errno
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from virtfn_host.core.checks.vfio_nodes import VfioNodes
 from virtfn_host.core.values.address import PciAddress
@@ -16,8 +16,9 @@ from virtfn_host.linux.errors import SysfsReadError
 from virtfn_host.linux.read.onelook import OneLook
 from virtfn_host.linux.read.sysfs import Sysfs
 
-INFINIBAND = "0207"
-"""Beginning of the PCI class code of InfiniBand controllers."""
+ACTIVE = "4: ACTIVE"
+"""State of an InfiniBand port that has a link and an address of the subnet manager (ib_port_state in <rdma/ib_verbs.h>;
+Documentation/ABI/stable/sysfs-class-infiniband)."""
 
 LIVE = "live"
 """State of an NVMe controller that works (nvme_state_show in drivers/nvme/host/sysfs.c)."""
@@ -106,18 +107,19 @@ def is_node(path: str, number: str | None = None) -> bool:
 def has_netdev(sysfs: Sysfs, address: PciAddress) -> bool:
     """Return whether a network function on its driver has a netdev, in whatever network namespace, or needs none.
 
-    The folder is empty where its netdev is in another namespace (measured: tests/contract/test_netdev_names.py). On
-    InfiniBand netdevs are made by another module (ib_ipoib), and a vDPA device takes the netdev's place.
+    The folder is empty where its netdev is in another namespace (measured: tests/contract/test_netdev_names.py). A vDPA
+    device takes the netdev's place. A function with an RDMA device that is not on Ethernet needs none: on InfiniBand
+    another module makes them (ib_ipoib), and some have none by design (efa, hfi1), whatever their class says.
 
     Raises:
         SysfsReadError: it cannot be listed.
     """
     if sysfs.names(sysfs.net_folder(address)) is not None:
         return True
-    names = sysfs.names(sysfs.device(address)) or ()
-    if any(name.startswith("vdpa") for name in names):
+    if any(name.startswith("vdpa") for name in sysfs.names(sysfs.device(address)) or ()):
         return True
-    return sysfs.hex_digits(address, "class").startswith(INFINIBAND) and "infiniband" in names
+    folder = sysfs.device(address, "infiniband")
+    return any(not _on_ethernet(sysfs, f"{folder}/{name}/ports/1") for name in sysfs.names(folder) or ())
 
 
 def missing_of_link(sysfs: Sysfs, carriers: Mapping[str, str | SysfsReadError | None]) -> Part | None:
@@ -132,6 +134,34 @@ def missing_of_link(sysfs: Sysfs, carriers: Mapping[str, str | SysfsReadError | 
     """
     found = [_missing_of_netdev(sysfs, folder, carrier) for folder, carrier in carriers.items()]
     return None if not found or None in found else max(found, key=(Part.UP, Part.CARRIER).index)
+
+
+def infiniband_ports(sysfs: Sysfs, address: PciAddress) -> list[str]:
+    """Return the folders of a function's ports that are on InfiniBand. The PCI class does not tell: some cards share it
+    for both networks.
+
+    Raises:
+        SysfsReadError: they cannot be read.
+    """
+    folder = sysfs.device(address, "infiniband")
+    devices = [f"{folder}/{name}/ports" for name in sysfs.names(folder) or ()]
+    ports = [f"{ports}/{number}" for ports in devices for number in sysfs.names(ports) or ()]
+    return [port for port in ports if sysfs.read(f"{port}/link_layer") == "InfiniBand"]
+
+
+def missing_of_ports(states: Iterable[str | SysfsReadError | None]) -> Part | None:
+    """Return what the link of an InfiniBand function lacks, from what `state` of its ports answered: its best port
+    counts. None: nothing, or it shows no port.
+
+    Raises:
+        SysfsReadError: no port is known to be active, and one cannot be read.
+    """
+    found = list(states)
+    if not found or ACTIVE in found:
+        return None
+    if (lost := next((one for one in found if isinstance(one, SysfsReadError)), None)) is not None:
+        raise lost
+    return Part.PORT
 
 
 def _missing_of_netdev(sysfs: Sysfs, folder: str, carrier: str | SysfsReadError | None) -> Part | None:

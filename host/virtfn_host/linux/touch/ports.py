@@ -100,6 +100,11 @@ def carriers(sysfs: Sysfs, folders: Sequence[str], reader: Reader | None) -> dic
     return dict(zip(folders, _read_each(sysfs, paths, reader, CARRIER), strict=True))
 
 
+def states(sysfs: Sysfs, ports: Sequence[str], reader: Reader | None) -> list[ReadAnswer]:
+    """Return what `state` of each InfiniBand port answers; all are asked for in one message. Drivers ask firmware."""
+    return _read_each(sysfs, [f"{port}/state" for port in ports], reader, CARRIER)
+
+
 def macs(sysfs: Sysfs, folders: Sequence[str], reader: Reader | None) -> dict[str, ReadAnswer]:
     """Return what `address` of each netdev of VFs answers, by the netdev's folder; all are asked for in one message.
 
