@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from virtfn_host.core.values.resource_names import Domains
-from virtfn_operator.api.foreign import ERRORS, entries, mapping, number
+from virtfn_operator.api.foreign import ERRORS, entries, mapping, number, optional_text
 from virtfn_operator.api.node_state import NodeState, read_node, unknown_node
 from virtfn_operator.api.policy import Policy, read_policy
 from virtfn_operator.controller import turns
@@ -20,8 +20,9 @@ from virtfn_operator.controller.tainted import POOLS_LIMIT
 Body = Mapping[str, Any]
 T = TypeVar("T")
 
-MOST_SHARED = 16384
-"""Values that are remembered to be shared; beyond that all are forgotten: this shares less, and keeps no old ones."""
+MOST_SHARED, MOST_CHARACTERS = 16384, 4 << 20
+"""Values that are remembered to be shared, and their characters; beyond that all are forgotten: this shares less, and
+keeps no old ones. Both are bounded: a few values may be as large as thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +81,24 @@ class Once:
 
     def __init__(self) -> None:
         self._known: dict[Any, Any] = {}
+        self.characters = 0
 
     def one(self, value: T) -> T:
         """Return the first value that was equal to this one; values must be hashable."""
-        if len(self._known) >= MOST_SHARED:
-            self._known.clear()
-        known: T = self._known.setdefault(value, value)
-        return known
+        return self._first(value, value)
 
     def document(self, value: T) -> T:
         """Return the first JSON value that was written like this one."""
-        if len(self._known) >= MOST_SHARED:
-            self._known.clear()
-        known: T = self._known.setdefault(("", json.dumps(value)), value)
+        return self._first(("", json.dumps(value)), value)
+
+    def _first(self, key: Any, value: T) -> T:
+        if key not in self._known:
+            size = len(repr(key))
+            if len(self._known) >= MOST_SHARED or self.characters + size > MOST_CHARACTERS:
+                self._known.clear()
+                self.characters = 0
+            self.characters += size
+        known: T = self._known.setdefault(key, value)
         return known
 
 
@@ -173,7 +179,9 @@ def _shared(state: NodeState, shared: Once) -> NodeState:
 def _boot(status: Body, shared: Once) -> Body:
     """Return what the start-up taint depends on."""
     listed = entries(status.get("pools"), POOLS_LIMIT)
-    pools = [{"resourceName": p.get("resourceName"), "healthy": number(p.get("healthy"))} for p in listed]
+    pools = [
+        {"resourceName": optional_text(p.get("resourceName"), 317), "healthy": number(p.get("healthy"))} for p in listed
+    ]
     boot = status.get("bootId")
     return {"bootId": boot if isinstance(boot, str) else "", "pools": shared.document(pools)}
 
