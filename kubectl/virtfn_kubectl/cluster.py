@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
+from virtfn_host.core.values.strict_json import parse_json
 from virtfn_kubectl.read.printable import is_printable, printable
 from virtfn_operator.api import GROUP, NODES, POLICIES, VERSION
 
@@ -25,6 +26,9 @@ PAGES = 1000
 
 PATIENCE = 60
 """Seconds for one request."""
+
+ANSWER_BYTES = 16 << 20
+"""What a command in a pod may print: a plan of 4,096 VFs has some 4 MB."""
 
 _REASON = re.compile(r"Error from server \((\w+)\): (.*)", re.DOTALL)
 _MAY = re.compile(r"^(yes|no)(?: -(.*))?\Z", re.DOTALL | re.MULTILINE)
@@ -280,6 +284,16 @@ def parsed(text: str) -> Any:
     value = json.loads(text)
     odd = _ESCAPED.search(text) is not None or not is_printable(text)
     return _fit(value) if odd else value  # walking 50 MB of strings for nothing would take seconds
+
+
+def parsed_strictly(text: str) -> Any:
+    """Return the same of a text that a pod printed. The API server gives JSON that it made itself; a pod may print what
+    no JSON is made of afterwards, such as NaN or half of a surrogate pair.
+
+    Raises:
+        ValueError: it is refused.
+    """
+    return _fit(parse_json(text, limit=ANSWER_BYTES))
 
 
 def _fit(value: Any) -> Any:

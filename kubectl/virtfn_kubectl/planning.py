@@ -18,7 +18,7 @@ from typing import Any
 from virtfn_host.core.values.fields import PolicyError
 from virtfn_host.core.values.resource_names import read_domains
 from virtfn_kubectl.asked import MEMBERS_PATH, NOT_INSTALLED, OURS, pods_path
-from virtfn_kubectl.cluster import NODES_PATH, POLICIES_PATH, AskError, Cluster, parsed
+from virtfn_kubectl.cluster import NODES_PATH, POLICIES_PATH, AskError, Cluster, parsed_strictly
 from virtfn_kubectl.errors import MistakeError, NotThereError
 from virtfn_kubectl.judge.explained import some
 from virtfn_kubectl.judge.foreseen import AskedFleet, asked, foreseen, stand_of
@@ -233,6 +233,6 @@ def _answer(node: str, pod: PodSeen | None, request: Mapping[str, Any], cluster:
 
 def _whole(out: str, generation: int) -> NodeAnswer | str | None:
     try:
-        return read_answer(parsed(out), generation)
-    except (ValueError, RecursionError):
+        return read_answer(parsed_strictly(out), generation)
+    except ValueError:
         return None

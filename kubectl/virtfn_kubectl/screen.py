@@ -44,8 +44,9 @@ class Screen:
 
 
 def _print(text: str, stream: TextIO) -> None:
+    encoding = stream.encoding or "utf-8"
     try:
-        print(text, file=stream, flush=True)
+        print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
     except BrokenPipeError:  # `kubectl virtfn status | head -1` is no failure, nor is the flush at exit
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         os.dup2(nowhere, stream.fileno())

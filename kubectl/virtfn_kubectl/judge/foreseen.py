@@ -26,8 +26,8 @@ from virtfn_kubectl.read.fleet import PolicySeen, name_of, read_each
 from virtfn_kubectl.read.policies import read_policy_seen
 from virtfn_kubectl.read.preview import NodeAnswer
 from virtfn_operator.api import NODES, POLICIES, POLICY_KIND
-from virtfn_operator.api.conditions import ACCEPTED, FALSE, find
-from virtfn_operator.api.foreign import entries, mapping, number
+from virtfn_operator.api.conditions import ACCEPTED, FALSE, MESSAGE_LIMIT, find
+from virtfn_operator.api.foreign import entries, mapping, number, text
 from virtfn_operator.api.node_spec import EVICT_LIMIT
 from virtfn_operator.api.node_state import REJECTED_LIMIT
 from virtfn_operator.api.patch import patched
@@ -98,7 +98,7 @@ class NodeForeseen:
         if self.answer is None:
             return False
         evict = mapping(mapping(self.answer.status.get("plan")).get("evict"))
-        leaving = {item.get("device") for item in entries(evict.get("pods"), EVICT_LIMIT)}
+        leaving = {text(item.get("device"), 256) for item in entries(evict.get("pods"), EVICT_LIMIT)}
         return any(wait.device not in leaving for part in self.answer.pfs for wait in part.blocked)
 
 
@@ -131,7 +131,7 @@ class Foreseen:
     @property
     def unknown(self) -> tuple[str, ...]:
         """The nodes of which it is not known what they would do."""
-        return tuple(node.name for node in self.nodes if node.unknown)
+        return tuple(node.name for node in self.nodes if node.answer is None)
 
 
 def asked(
@@ -315,7 +315,8 @@ def _rejections(told: Mapping[str, NodeAnswer], before: Mapping[str, Mapping[str
         known = entries(mapping(before.get(name)).get("rejected"), REJECTED_LIMIT)
         for item in entries(answer.status.get("rejected"), REJECTED_LIMIT):
             if item not in known:
-                key = (str(item.get("policy")), str(item.get("reason")), str(item.get("message")))
+                policy, reason = text(item.get("policy"), 253), text(item.get("reason"), 253)
+                key = (policy, reason, text(item.get("message"), MESSAGE_LIMIT))
                 where.setdefault(key, []).append(name)
     found: dict[str, list[str]] = defaultdict(list)
     for (policy, reason, message), names in where.items():

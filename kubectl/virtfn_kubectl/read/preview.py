@@ -6,9 +6,11 @@ from typing import Any
 
 from virtfn_operator.api.conditions import MESSAGE_LIMIT
 from virtfn_operator.api.foreign import entries, mapping, number, text
+from virtfn_operator.api.node_state import read_node
 
 VERSION = 1
 PFS_LIMIT, LIST_LIMIT = 1024, 32768
+WORDLESS = "the node gives no reason"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +62,17 @@ def read_answer(body: object, generation: int) -> NodeAnswer | str | None:
         return None
     if isinstance(error := found.get("error"), Mapping):
         reason, message = text(error.get("reason"), 253), text(error.get("message"), MESSAGE_LIMIT)
-        return f"{reason}: {message}" if reason else message
-    status = found.get("status")
-    if found.get("generation") != generation or not isinstance(status, Mapping) or not isinstance(found["pfs"], list):
+        return ": ".join(it for it in (reason.strip(), message.strip()) if it) or WORDLESS
+    status, pfs = found.get("status"), found.get("pfs")
+    if found.get("generation") != generation or not isinstance(status, Mapping) or not isinstance(pfs, list):
         return None
     if number(status.get("observedGeneration")) != generation:
         return None
+    if (state := read_node({"metadata": {"name": ""}, "status": status})).unknown:
+        return f"its answer cannot be read: {state.unreadable}"
     return NodeAnswer(
         status=status,
-        pfs=tuple(_pf(item) for item in entries(found["pfs"], PFS_LIMIT)),
+        pfs=tuple(_pf(item) for item in entries(pfs, PFS_LIMIT)),
         evict=_texts(found.get("evict")),
         hindered=text(found.get("hindered"), MESSAGE_LIMIT),
     )

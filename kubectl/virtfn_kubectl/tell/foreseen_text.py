@@ -8,6 +8,8 @@ from virtfn_kubectl.judge.foreseen import DELETED, Foreseen, NodeForeseen, Polic
 from virtfn_kubectl.judge.verdict import Stand
 from virtfn_kubectl.read.preview import PfSeen
 from virtfn_kubectl.tell.words import painted, table, wrapped
+from virtfn_operator.api.conditions import MESSAGE_LIMIT
+from virtfn_operator.api.foreign import text
 from virtfn_operator.controller.rollout import Rollout
 
 POINTS_LIMIT = 20
@@ -147,5 +149,5 @@ def _ready(node: NodeForeseen) -> str:
     conditions = node.answer.status.get("conditions") if node.answer else None
     for item in conditions if isinstance(conditions, list) else ():
         if isinstance(item, dict) and item.get("type") == "Ready" and item.get("status") != "True":
-            return f"{item.get('reason')}: {item.get('message')}"
+            return f"{text(item.get('reason'), 253)}: {text(item.get('message'), MESSAGE_LIMIT)}"
     return ""
