@@ -32,7 +32,7 @@ from virtfn_kubectl.statuses import status_of
 from virtfn_kubectl.tell.foreseen_document import foreseen_document
 from virtfn_kubectl.tell.foreseen_text import foreseen_text
 from virtfn_operator.api import POLICY_KIND
-from virtfn_operator.api.foreign import entries, mapping
+from virtfn_operator.api.foreign import entries, mapping, text
 from virtfn_operator.controller.decide import Rules, World
 from virtfn_operator.controller.evict import Facts
 
@@ -87,7 +87,8 @@ def _asked(options: argparse.Namespace, pods: Pods, cluster: Cluster, screen: Sc
     names = [name_of(body) for body in policies]
     if missing := [name for name in deleted if name not in names]:
         raise NotThereError(f"there is no policy {missing[0]}; there are policies {some(names) or 'none'}")
-    given = [body for path in options.file for body in _stored(path, cluster, screen)]
+    stored = [body for path in options.file for body in _stored(path, cluster, screen)]
+    given = _made_at_once(stored, names)
     _expect_each_once([*map(name_of, given), *deleted])
     members = cluster.items(MEMBERS_PATH)  # without their labels it is not known which nodes a policy selects
     cordoned = frozenset(it.name for it in read_each(members, "Node", read_member)[0] if it.cordoned)
@@ -99,6 +100,14 @@ def _asked(options: argparse.Namespace, pods: Pods, cluster: Cluster, screen: Sc
         facts=Facts(cordoned=cordoned),
         now=screen.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
+
+
+def _made_at_once(given: list[Mapping[str, Any]], there: list[str]) -> list[Mapping[str, Any]]:
+    """Give new policies one creation time, as one `kubectl apply` does. Each dry run was a process of its own, so their
+    times differ by seconds, and the order in the file would decide between policies of one priority."""
+    made = [text(mapping(it.get("metadata")).get("creationTimestamp")) for it in given if name_of(it) not in there]
+    once = {"creationTimestamp": max(made, default="")}
+    return [it if name_of(it) in there else {**it, "metadata": {**mapping(it.get("metadata")), **once}} for it in given]
 
 
 def _expect_each_once(names: list[str]) -> None:

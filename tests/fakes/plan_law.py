@@ -311,6 +311,7 @@ class PlanCluster(FakeCluster):
     def __init__(self, fleet: PlanFleet, document: str) -> None:
         super().__init__(lists=fleet.lists)
         self.fleet, self.document = fleet, document
+        self.dry_runs = 0
 
     def __call__(self, words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
         """Answer like kubectl."""
@@ -320,7 +321,11 @@ class PlanCluster(FakeCluster):
             old = next(
                 (it for it in self.fleet.lists[POLICIES] if it["metadata"]["name"] == body["metadata"]["name"]), None
             )
-            stored = {"kind": "SriovPolicy", **self.fleet.stored(body, old)}
+            self.dry_runs += 1  # each is a process of its own: one second later, and another uid
+            made = (START + timedelta(seconds=self.fleet.seconds + self.dry_runs)).strftime("%Y-%m-%dT%H:%M:%SZ")
+            more = {"creationTimestamp": made, "uid": f"uid-of-dry-run-{self.dry_runs}"}
+            asked = {**body, "metadata": {**more, **body["metadata"]}}
+            stored = {"kind": "SriovPolicy", **self.fleet.stored(asked, old)}
             return Ran(status=0, out=json.dumps(stored), err="")
         if verb == "exec":
             name = next(word for word in words if word.startswith("virtfn-agent-")).removeprefix("virtfn-agent-")
