@@ -33,6 +33,7 @@ from virtfn_kubectl.tell.foreseen_document import foreseen_document
 from virtfn_kubectl.tell.foreseen_text import foreseen_text
 from virtfn_operator.api import POLICY_KIND
 from virtfn_operator.api.foreign import entries, mapping, text
+from virtfn_operator.api.policy import why_ending
 from virtfn_operator.controller.decide import Rules, World
 from virtfn_operator.controller.evict import Facts
 
@@ -89,6 +90,7 @@ def _asked(options: argparse.Namespace, pods: Pods, cluster: Cluster, screen: Sc
         raise NotThereError(f"there is no policy {missing[0]}; there are policies {some(names) or 'none'}")
     stored = [body for path in options.file for body in _stored(path, cluster, screen)]
     given = _made_at_once(stored, names)
+    _expect_to_stay(given)
     _expect_each_once([*map(name_of, given), *deleted])
     members = cluster.items(MEMBERS_PATH)  # without their labels it is not known which nodes a policy selects
     cordoned = frozenset(it.name for it in read_each(members, "Node", read_member)[0] if it.cordoned)
@@ -108,6 +110,13 @@ def _made_at_once(given: list[Mapping[str, Any]], there: list[str]) -> list[Mapp
     made = [text(mapping(it.get("metadata")).get("creationTimestamp")) for it in given if name_of(it) not in there]
     once = {"creationTimestamp": max(made, default="")}
     return [it if name_of(it) in there else {**it, "metadata": {**mapping(it.get("metadata")), **once}} for it in given]
+
+
+def _expect_to_stay(given: list[Mapping[str, Any]]) -> None:
+    """Refuse to plan an edit of a deleted policy: nodes are asked for nothing of it."""
+    for body in given:
+        if ending := why_ending(mapping(body.get("metadata"))):
+            raise MistakeError(f"policy {name_of(body)} cannot be edited any more: {ending}")
 
 
 def _expect_each_once(names: list[str]) -> None:

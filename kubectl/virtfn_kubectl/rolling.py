@@ -6,9 +6,10 @@ A pause is an annotation of the policy (decision 0038). It is written by a patch
 import argparse
 
 from virtfn_host.core.values.codec import encode
+from virtfn_host.core.values.reasons import Reason
 from virtfn_kubectl.asked import fleet_of, policy_in
 from virtfn_kubectl.cluster import AskError, Cluster
-from virtfn_kubectl.errors import NotThereError
+from virtfn_kubectl.errors import MistakeError, NotThereError
 from virtfn_kubectl.judge.rollout import PolicyRollout, rollout_of
 from virtfn_kubectl.names import policy_name
 from virtfn_kubectl.screen import Screen
@@ -30,6 +31,8 @@ def rollout(options: argparse.Namespace, cluster: Cluster, screen: Screen) -> in
 
 
 def _let(found: PolicyRollout, cluster: Cluster, screen: Screen, *, paused: bool) -> int:
+    if found.verdict.reason == Reason.BEING_DELETED:
+        raise MistakeError(f"policy {found.policy} has no rollout to pause or resume: {found.verdict.message}")
     changed = found.paused != paused
     if changed:
         _write(found.policy, cluster, paused=paused)

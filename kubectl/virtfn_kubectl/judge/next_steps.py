@@ -54,6 +54,7 @@ NEXT: Mapping[Reason, str] = {
     Reason.TOO_LARGE: "split the policy, or ask for fewer pools and ranges",
     Reason.NOT_OFFERED: "do what the message says: mostly the device plugin's pod on that node does not run",
     Reason.NAME_TAKEN: "rename one of the two resources",
+    Reason.BEING_DELETED: "let the program that set the finalizers remove them; if it is gone, remove them by hand",
     Reason.TURN_LOST: "look at that node and its agent's pod: the agent was silent in its turn",
     Reason.UNREADABLE: "look at the file or object that the message names",
     Reason.HOST_UNREACHABLE: "read the log of the container `host` of that node's agent pod",

@@ -66,6 +66,8 @@ class Verdict:
 
 def policy_verdict(seen: PolicySeen) -> Verdict:
     """Return how a policy stands, all nodes together."""
+    if seen.policy.ending:
+        return _of(seen.ready, Stand.BLOCKED, Reason.BEING_DELETED, seen.policy.ending)
     if isinstance(seen.policy.config, Rejected):
         return _of(
             find(seen.conditions, ACCEPTED), Stand.REJECTED, seen.policy.config.reason, seen.policy.config.message

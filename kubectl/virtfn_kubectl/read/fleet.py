@@ -72,7 +72,7 @@ class PolicySeen:
     def resources(self) -> tuple[str, ...]:
         """The full resource names that it offers."""
         config = self.policy.config
-        if not isinstance(config, PolicyConfig):
+        if self.policy.ending or not isinstance(config, PolicyConfig):
             return ()
         return tuple(sorted(set(config.resource_names)))
 

@@ -21,6 +21,8 @@ generation, which every node must be asked for and has to answer, in the very mo
 a repository of manifests says of the spec would end the pause at its next sync."""
 
 NAME_LIMIT = 253
+FINALIZERS_LIMIT = 16
+"""Finalizers that are named."""
 MOST_NODES = 2**31 - 1
 
 
@@ -58,6 +60,8 @@ class Policy:
     on_failure: OnFailure = OnFailure.STOP
     paused: bool = False
     """Whether no node may begin a disruptive change for it; those that have begun go on to their end."""
+    ending: str = ""
+    """Why it asks nothing of nodes any more: it was deleted, and another program's finalizers keep the object."""
     config: PolicyConfig | Rejected
 
     @property
@@ -85,6 +89,7 @@ def read_policy(body: Mapping[str, Any], domains: Domains | None = None) -> Poli
         "generation": number(metadata.get("generation")) or 0,
         "created": created,
         "paused": _paused(metadata.get("annotations")),
+        "ending": why_ending(metadata),
     }
     given = mapping(spec)
     try:
@@ -128,6 +133,16 @@ def _paused(annotations: object) -> bool:
     """Any text but `false` pauses: after a typing error the rollout must not go on."""
     value = mapping(annotations).get(PAUSED)
     return value is not None and value != "false"
+
+
+def why_ending(metadata: Mapping[str, Any]) -> str:
+    """Return `Policy.ending` of an object with this metadata."""
+    if not metadata.get("deletionTimestamp"):
+        return ""
+    listed = metadata.get("finalizers")
+    names = [text(it, NAME_LIMIT) for it in listed[:FINALIZERS_LIMIT]] if isinstance(listed, list) else []
+    words = "it was deleted, and what it had is given back; the object goes when its finalizers are removed"
+    return f"{words}: {', '.join(filter(None, names)) or 'none is left'}"
 
 
 def _on_failure(spec: Mapping[str, Any]) -> OnFailure:

@@ -136,13 +136,14 @@ def decide_all(
     unreadable = [policy.why for policy in seen.policies if policy.why]
     unreadable += [line for node in seen.nodes if (line := label_trouble(node))]
     policies = [(seen_one.policy, seen_one) for seen_one in seen.policies if seen_one.policy is not None]
+    asking = [policy for policy, _ in policies if not policy.ending]
     labels = {node.name: node.labels for node in seen.nodes if node.name and node.labels is not None}
     states = [state for state in seen.states if state.name in labels]
     unreadable += [line for state in states if (line := state_trouble(state))]
     wires = Wires()
     nodes = [merging(state, labels[state.name]) for state in states]
     # A policy that cannot be read is not deleted: its functions are not given back.
-    merged = merge([p for p, _ in policies], nodes, wires=wires, lost=len(policies) < len(seen.policies))
+    merged = merge(asking, nodes, wires=wires, lost=len(policies) < len(seen.policies))
     unreadable += [kept_trouble(name) for name in merged.untouched]
     moment = Moment(
         clock=read_time(now),
@@ -151,15 +152,15 @@ def decide_all(
         grace=rules.grace,
         pause=rules.pause,
         number=turns.following(state.last for state in seen.states),
-        policies={p.name: p for p, _ in policies},
+        policies={p.name: p for p in asking},
         wires=wires,
         facts=facts,
     )
     seats = [seat(state, merged.configs[state.name], moment) for state in states]
     grants = may_change(
         [one.turn for one in seats],
-        {p.name: p.max_unavailable for p, _ in policies},
-        paused={p.name for p, _ in policies if p.paused},
+        {p.name: p.max_unavailable for p in asking},
+        paused={p.name for p in asking if p.paused},
     )
     asked, beside = _asked(seats, merged), _beside(seats, merged, grants, moment)
     writes = [

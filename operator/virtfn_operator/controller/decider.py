@@ -171,9 +171,10 @@ class Decider:
             return
         self._all_stale = False
         policies = [seen.policy for seen in self._policies.values() if seen.policy is not None]
-        self._ranked = sorted(policies, key=lambda policy: policy.rank)
+        asking = [policy for policy in policies if not policy.ending]
+        self._ranked = sorted(asking, key=lambda policy: policy.rank)
         self._by_uid = {}
-        self._by_name = {policy.name: policy for policy in policies}
+        self._by_name = {policy.name: policy for policy in asking}
         for policy in policies:
             self._by_uid.setdefault(policy.uid, []).append(policy)
         self._stale |= self._states.keys()
@@ -195,7 +196,7 @@ class Decider:
             self._ranked,
             [merging(self._states[name], self._labels(name) or {}) for name in present],
             wires=moment.wires,
-            lost=len(self._ranked) < len(self._policies),
+            lost=any(seen.policy is None for seen in self._policies.values()),
         )
         for name in stale:
             old = self._places.pop(name, None)

@@ -21,7 +21,7 @@ class Latest:
     version: int
     """0 where it cannot be compared."""
     seen: SeenObject | None
-    """None for a policy that is being deleted."""
+    """None for a policy that is being deleted and cannot be read."""
 
     def since(self, version: int) -> bool:
         """Whether it is known from after this version."""

@@ -27,7 +27,7 @@ keeps no old ones. Both are bounded: a few values may be as large as thousands."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenPolicy:
-    """A SriovPolicy that is not being deleted."""
+    """A SriovPolicy."""
 
     name: str
     policy: Policy | None
@@ -115,13 +115,13 @@ def version_of(body: object) -> str:
 
 
 def see_policy(body: object, domains: Domains | None) -> SeenPolicy | None:
-    """Read a SriovPolicy; None where it is being deleted."""
-    if _metadata(body).get("deletionTimestamp"):
-        return None
+    """Read a SriovPolicy; None where it is being deleted and cannot be read: it asks for nothing any more."""
     name, kept = name_of(body), {"metadata": _some(_metadata(body), "name", "uid"), **_some(mapping(body), "status")}
     try:
         policy, why = read_policy(mapping(body), domains), ""
     except ERRORS as error:
+        if _metadata(body).get("deletionTimestamp"):
+            return None
         policy, why = None, f"SriovPolicy {name[:253]} is left out, it cannot be read: {error!r:.200}"
     return SeenPolicy(name=name, policy=policy, why=why, body=kept, version=version_of(body))
 

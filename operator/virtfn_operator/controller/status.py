@@ -283,6 +283,8 @@ def _problems(
 
 
 def _accepted(policy: Policy, rejections: Sequence[tuple[str, Rejected]]) -> Condition:
+    if policy.ending:
+        return _condition(policy, ACCEPTED, FALSE, Reason.BEING_DELETED, policy.ending)
     if isinstance(policy.config, Rejected):
         text = f"{policy.config.message}; nodes keep what this policy asked of them before"
         return _condition(policy, ACCEPTED, FALSE, policy.config.reason, text)

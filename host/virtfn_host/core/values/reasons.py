@@ -48,6 +48,7 @@ class Reason(StrEnum):
     TOO_LARGE = "TooLarge"  # a policy, or all policies of a node together, exceed a size limit
     NOT_OFFERED = "NotOffered"  # the kubelet does not offer what was published
     NAME_TAKEN = "NameTaken"  # two resource names become one environment variable
+    BEING_DELETED = "BeingDeleted"  # the policy was deleted, and finalizers of another program keep the object
     TURN_LOST = "TurnLost"  # the node was silent in its turn, so the next node has it
     UNREADABLE = "Unreadable"  # a file could not be read, or another version reports an unknown reason
     HOST_UNREACHABLE = "HostUnreachable"  # the host process does not answer
