@@ -12,7 +12,19 @@ from pathlib import Path
 from virtfn_release.boot_archive import TIME, main_of, metadata, write_zipapp
 
 PROGRAM = "kubectl-virtfn"
-DECIDING = ("__init__", "decide", "evict", "merge", "rollout", "seats", "see", "status", "tainted", "turns")
+DECIDING = (
+    "__init__",
+    "decide",
+    "evict",
+    "merge",
+    "remembered",
+    "rollout",
+    "seats",
+    "see",
+    "status",
+    "tainted",
+    "turns",
+)
 """What the controller decides by; `plan` decides by the same."""
 ROOTS: Mapping[str, tuple[str, ...]] = {
     "kubectl": ("virtfn_kubectl/**/*.py",),

@@ -53,10 +53,19 @@ def _clear(cluster: Cluster) -> None:
     cluster.finish()
     cluster.calm = True
     cluster.pods = {uid: pod for uid, pod in cluster.pods.items() if not (pod.daemon or pod.budget or pod.hangs)}
-    for policy in cluster.policies.values():
-        policy["metadata"].pop("annotations", None)
+    _resume(cluster)
     for node in cluster.nodes.values():
         node.cordoned, node.process, node.dead = False, "", False
+
+
+def _resume(cluster: Cluster) -> None:
+    """Pause and resume every rollout: a failure of a node that has left the policy is believed no more."""
+    for policy in cluster.policies.values():
+        policy["metadata"]["annotations"] = {"virtfn.dev/paused": "true"}
+    while not all(it.get("status", {}).get("rollout", {}).get("paused") for it in cluster.policies.values()):
+        cluster.reconcile()
+    for policy in cluster.policies.values():
+        policy["metadata"].pop("annotations")
 
 
 def waiting(cluster: Cluster, culprit: str, wrong: str) -> list[tuple[str, str]]:

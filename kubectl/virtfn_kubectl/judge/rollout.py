@@ -43,6 +43,11 @@ class PolicyRollout:
         return self.verdict.stand in (Stand.READY, Stand.WITHOUT_DEVICE) and self.done == self.matching
 
     @property
+    def stopped_by_absent(self) -> bool:
+        """Whether the node that failed is not asked to carry it out now: its Node or its labels have gone."""
+        return bool(self.stopped_by) and self.stopped_by not in (it.name for it in self.nodes)
+
+    @property
     def with_turn(self) -> tuple[str, ...]:
         """The nodes that have the turn and are not done."""
         return tuple(it.name for it in self.nodes if it.turn and it.stand is not Stand.READY)

@@ -20,6 +20,8 @@ def rollout_text(found: PolicyRollout, paint: Paint = PLAIN) -> str:
         )
     if found.stopped_by:
         lines += wrapped(f"stopped: node {found.stopped_by} failed in its turn, so no further node gets one")
+    if found.stopped_by_absent and not found.paused:
+        lines += wrapped(f"{found.stopped_by} is not there now; to go on without it, pause the rollout, then resume it")
     if found.verdict.stand not in WELL:
         lines += wrapped(found.verdict.message)
     if found.nodes:
@@ -53,7 +55,9 @@ def paused_text(found: PolicyRollout, *, paused: bool, changed: bool) -> str:
         lines += wrapped(
             f"{'waits until it is resumed' if paused else 'waiting for a turn'}: {some(list(found.waiting))}"
         )
-    if not paused and found.stopped_by:
+    if not paused and found.stopped_by_absent:
+        lines += wrapped(f"goes on without node {found.stopped_by}, which failed in its turn and is not there now")
+    elif not paused and found.stopped_by:
         lines += wrapped(
             f"still stopped: node {found.stopped_by} failed in its turn; kubectl virtfn why node/{found.stopped_by}"
         )

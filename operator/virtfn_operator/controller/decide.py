@@ -24,6 +24,7 @@ from virtfn_operator.api.policy import Policy
 from virtfn_operator.controller import turns
 from virtfn_operator.controller.evict import NO_FACTS, Eviction, Facts
 from virtfn_operator.controller.merge import Merged, Node, merge
+from virtfn_operator.controller.remembered import Remembered, remembered
 from virtfn_operator.controller.rollout import Rollout, may_change, rollouts_of
 from virtfn_operator.controller.seats import Moment, Seat, note, said, seat
 from virtfn_operator.controller.see import (
@@ -157,12 +158,14 @@ def decide_all(
         facts=facts,
     )
     seats = [seat(state, merged.configs[state.name], moment) for state in states]
+    told = remembered(seen.policies, {state.name: state for state in states}.get, labels.get)
     grants = may_change(
         [one.turn for one in seats],
         {p.name: p.max_unavailable for p in asking},
         paused={p.name for p in asking if p.paused},
+        told=told,
     )
-    asked, beside = _asked(seats, merged), _beside(seats, merged, grants, moment)
+    asked, beside = _asked(seats, merged), _beside(seats, merged, grants, moment, told)
     writes = [
         *(guarded(one.body, partial(spec_write, one, grants, merged, moment), unreadable) for one in seats),
         *(
@@ -245,12 +248,14 @@ def uids_of(one: Seat, merged: Merged) -> frozenset[str]:
     return frozenset(uids | kept)
 
 
-def _beside(seats: Sequence[Seat], merged: Merged, grants: Mapping[str, bool], moment: Moment) -> Beside:
+def _beside(
+    seats: Sequence[Seat], merged: Merged, grants: Mapping[str, bool], moment: Moment, told: Remembered
+) -> Beside:
     """What nodes do not report themselves: lost turns, why they wait, and policies that were left out."""
     lost = {one.state.name: why for one in seats if (why := lost_turn(one))}
     words = ((one.state.name, said(one, moment, granted=grants[one.state.name])) for one in seats)
     known = {name: found for name, found in words if found is not None}
-    rollouts = rollouts_of([one.turn for one in seats], grants, moment.policies)
+    rollouts = rollouts_of([one.turn for one in seats], grants, moment.policies, told)
     return Beside(lost=lost, left_out=merged.left_out, known=known, rollouts=rollouts)
 
 

@@ -43,6 +43,7 @@ from virtfn_operator.controller.decide import (
 from virtfn_operator.controller.evict import NO_FACTS, Facts
 from virtfn_operator.controller.merge import Merged, merge
 from virtfn_operator.controller.picture import Change, ObjectKind
+from virtfn_operator.controller.remembered import Remembered, remembered
 from virtfn_operator.controller.rollout import Rollout, Turn, may_change, rollouts_of
 from virtfn_operator.controller.seats import Moment, Seat, WaitsFor, said, seat
 from virtfn_operator.controller.see import SeenNode, SeenObject, SeenPolicy, SeenState
@@ -134,8 +135,9 @@ class Decider:
         moment = self._moment(now, jumped, facts)
         self._look(moment)
         self._place(moment)
-        grants = self._grants()
-        self._tell(grants, moment)
+        told = remembered(self._policies.values(), self._known_state, self._labels)
+        grants = self._grants(told)
+        self._tell(grants, moment, told)
         seats = [self._places[name].seat for name in self._active]
         writes = [*self._spec_writes(grants, moment), *self._status_writes(now)]
         return Decision(
@@ -205,6 +207,9 @@ class Decider:
         self._nodes_due |= set(present)
         self._nodes_due -= set(stale) - set(present)
 
+    def _known_state(self, name: str) -> SeenState | None:
+        return self._states.get(name) if self._labels(name) is not None else None
+
     def _labels(self, name: str) -> Mapping[str, str] | None:
         node = self._nodes.get(name)
         return None if node is None else node.labels
@@ -249,7 +254,7 @@ class Decider:
             else:
                 self._told[policy].pop(name, None)
 
-    def _grants(self) -> dict[str, bool]:
+    def _grants(self, told: Remembered) -> dict[str, bool]:
         """Return the turns of all nodes that are active; the others have none.
 
         A limit in percent is of all nodes of a policy, and `may_change` sees the active ones only: so it gets numbers.
@@ -261,11 +266,11 @@ class Decider:
             for policy in concerned
         }
         paused = {name for name, policy in self._by_name.items() if policy.paused}
-        return may_change(self._active.values(), numbers, paused)
+        return may_change(self._active.values(), numbers, paused, told)
 
-    def _tell(self, grants: Mapping[str, bool], moment: Moment) -> None:
+    def _tell(self, grants: Mapping[str, bool], moment: Moment, told: Remembered) -> None:
         """Note how rollouts stand and why nodes wait; the statuses that say it otherwise are due."""
-        rollouts = rollouts_of(list(self._active.values()), grants, self._by_name)
+        rollouts = rollouts_of(list(self._active.values()), grants, self._by_name, told)
         words = ((name, said(self._places[name].seat, moment, granted=grants[name])) for name in self._active)
         known = {name: found for name, found in words if found is not None}
         self._policies_due |= _differing(self._rollouts, rollouts)

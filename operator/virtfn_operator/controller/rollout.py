@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from virtfn_operator.api.policy import MaxUnavailable, Policy
+from virtfn_operator.controller.remembered import NOTHING, Remembered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,10 @@ class Turn:
 
 
 def may_change(
-    turns: Iterable[Turn], limits: Mapping[str, MaxUnavailable], paused: Set[str] = frozenset()
+    turns: Iterable[Turn],
+    limits: Mapping[str, MaxUnavailable],
+    paused: Set[str] = frozenset(),
+    told: Remembered = NOTHING,
 ) -> dict[str, bool]:
     """Return for every node whether it may change.
 
@@ -61,11 +65,14 @@ def may_change(
         turns: the nodes.
         limits: how many nodes of each policy may change; a policy without an entry has the default limit.
         paused: policies whose nodes get no new turn.
+        told: what only the statuses of the policies say.
     """
     ordered = sorted(turns, key=_place)
     matching = Counter(policy for turn in ordered for policy in turn.policies)
     room = {policy: limits.get(policy, MaxUnavailable()).of(number) for policy, number in matching.items()}
     stops = stopped(ordered).keys()
+    for policy in room.keys() & told.turns.keys():
+        room[policy] -= len(told.turns[policy])
     answer = {turn.node: _keeps(turn) for turn in ordered}
     for turn in ordered:
         # Also one whose turn ends now: until it has answered that, it may change. A silent one is not waited for. Its
@@ -73,14 +80,14 @@ def may_change(
         if turn.granted or turn.unknown or turn.closing:
             _take(room, turn)
     for turn in ordered:
-        closed = paused | (stops - turn.failed)
+        closed = (stops | told.stopped_for(turn.node)) - turn.failed
         # A turn that was given for other work carries no edit that would get none.
-        if not closed.isdisjoint(turn.brings) or any(room[policy] < 0 for policy in turn.brings):
+        if not (paused | closed).isdisjoint(turn.brings) or any(room[policy] < 0 for policy in turn.brings):
             answer[turn.node] = False
         free = _waits(turn) and not turn.barred and paused.isdisjoint(turn.policies)
         # The node that failed may try again, though a policy that is carried out there has stopped elsewhere: two nodes
         # that failed for different policies would wait for each other.
-        free = free and (stops - turn.failed).isdisjoint(turn.pending if turn.failed else turn.policies)
+        free = free and closed.isdisjoint(turn.pending if turn.failed else turn.policies)
         if free and all(room[policy] > 0 for policy in turn.policies):
             answer[turn.node] = True
             _take(room, turn)
@@ -106,10 +113,10 @@ class Rollout:
 
 
 def rollouts_of(
-    turns: Sequence[Turn], answer: Mapping[str, bool], policies: Mapping[str, Policy]
+    turns: Sequence[Turn], answer: Mapping[str, bool], policies: Mapping[str, Policy], told: Remembered = NOTHING
 ) -> dict[str, Rollout]:
     """Return how the rollout of each policy stands where nodes have or want a turn, or where it is paused."""
-    having: dict[str, list[str]] = {}
+    having = {policy: list(nodes) for policy, nodes in told.turns.items()}
     waiting: dict[str, list[str]] = {}
     for turn in sorted(turns, key=lambda turn: turn.node):
         for policy in turn.policies if answer[turn.node] else ():
@@ -117,11 +124,11 @@ def rollouts_of(
     for turn in queue(turns, answer):
         for policy in turn.policies:
             waiting.setdefault(policy, []).append(turn.node)
-    stops = stopped(turns)
+    stops = {**stopped(turns), **told.stopped_by}
     paused = {name for name, policy in policies.items() if policy.paused}
     return {
         name: Rollout(
-            turns=tuple(having.get(name, ())),
+            turns=tuple(sorted(having.get(name, ()))),
             waiting=tuple(waiting.get(name, ())),
             paused=name in paused,
             stopped_by=stops.get(name, ""),

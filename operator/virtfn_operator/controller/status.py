@@ -21,12 +21,11 @@ from virtfn_operator.api.conditions import (
 from virtfn_operator.api.node_state import NodeState
 from virtfn_operator.api.node_status import PolicyOutcome, State, wire
 from virtfn_operator.api.policy import Policy
+from virtfn_operator.controller.remembered import NODES_LIMIT
 from virtfn_operator.controller.rollout import Rollout
 from virtfn_operator.controller.seats import WaitsFor
 
 PROBLEM_LIMIT = 20
-NODES_LIMIT = 20
-"""Nodes that are named of those that have a turn, and of those that wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

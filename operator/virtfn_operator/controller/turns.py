@@ -281,8 +281,14 @@ def still_failed(
         state: what the node reports.
         asked: the policies that it is asked to carry out and that stop after a failure.
     """
-    well = {outcome.uid for outcome in state.policies if outcome.state not in _NOT_WELL} if state.heard else set()
-    return tuple(p for p in asked if p.name in failing or (p.uid not in well and failed_in(note, p)))
+    fine = well(state)
+    return tuple(p for p in asked if p.name in failing or (p.uid not in fine and failed_in(note, p)))
+
+
+def well(state: NodeState) -> frozenset[str]:
+    """Return the uids of the policies that a node reports to be well."""
+    found = (outcome.uid for outcome in state.policies if outcome.state not in _NOT_WELL)
+    return frozenset(found) if state.heard else frozenset()
 
 
 def with_failure(note: Note, failed: Iterable[PolicyConfig]) -> Note:

@@ -60,3 +60,17 @@ def test_nodes_that_wait_are_in_the_order_in_which_they_get_a_turn(ask: Ask) -> 
 
 def test_another_action_is_a_usage_error(ask: Ask) -> None:
     assert ask("healthy", "rollout", "undo", "fast").status == 2
+
+
+@pytest.mark.parametrize(("node", "there"), [("node-2", True), ("node-9", False)])
+def test_a_failed_node_that_is_not_there_is_told_with_the_way_to_go_on(ask: Ask, node: str, there: bool) -> None:
+    fleet = recorded("changing")
+    fleet["policies"][0]["status"]["rollout"] = {"turns": [], "waiting": 1, "stoppedBy": node}
+    out = ask(cluster_of(fleet), "rollout", "status", "fast").out
+    assert (f"stopped: node {node} failed in its turn" in out, "pause the rollout, then resume it" in out) == (
+        True,
+        not there,
+    )
+    fleet["policies"][0]["metadata"]["annotations"] = {"virtfn.dev/paused": "true"}
+    out = ask(cluster_of(fleet), "rollout", "resume", "fast").out
+    assert (f"still stopped: node {node}" in out, f"goes on without node {node}" in out) == (there, not there)

@@ -8,6 +8,7 @@ from picture_law import ViolatedError, history
 
 from virtfn_operator.controller import decider
 from virtfn_operator.controller.known import OneKind
+from virtfn_operator.controller.remembered import NOTHING
 
 SAMPLE, PORTIONS = 900, 3
 
@@ -43,6 +44,7 @@ def nothing(*_: object) -> set[str]:
         (decider, "_differing", nothing),  # statuses do not follow the rollout
         (decider, "_only_wants", lambda place: not place.seat.turn.granted),  # a rest does not end
         (decider, "_timed", lambda *_: False),  # a time in the future does not come
+        (decider, "remembered", lambda *_: NOTHING),  # a status is not believed
     ],
 )
 def test_a_careless_controller_is_noticed(
