@@ -23,6 +23,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 
+from virtfn_deviceplugin.grant.device_info import file_name
 from virtfn_deviceplugin.grant.granted import Granted, expect_on_offer
 from virtfn_deviceplugin.grant.grantfile import GrantFile
 from virtfn_deviceplugin.grant.infos import DeviceInfos
@@ -100,10 +101,12 @@ class Effects:
         """Remove the files that functions have of another pool, or of this one before it was changed."""
         for function in (function for one in granted for function in one.functions):
             earlier = before.get(function.address)
-            if earlier is not None and earlier.resource_name != pool.resource_name:
+            if earlier is None:
+                continue
+            # Not the resource names: `a-b/c` and `a/b-c` have one file, which is the new one by now.
+            if file_name(earlier.resource_name, earlier.address) != file_name(pool.resource_name, earlier.address):
                 self._infos.remove(earlier)
-            if earlier is not None:
-                self._specs.remove(earlier, keep=function.specs)
+            self._specs.remove(earlier, keep=function.specs)
 
     def _written(self, pool: DevicePool, function: GrantedFunction, undo: ExitStack) -> Grant:
         """Write the files of one function, and return the grant to note."""

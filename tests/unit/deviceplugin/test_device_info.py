@@ -185,6 +185,20 @@ async def test_a_function_in_another_pool_has_only_the_file_of_that(node: Node) 
     assert [path.name for path in node.device_infos.iterdir()] == [file_of(node, first, SLOW).name]
 
 
+ONE_FILE = [("example.com/x-fast", "example.com-x/fast"), ("a-b/c", "a/b-c"), ("a/b-c-d", "a-b-c/d")]
+"""Resource names whose files have one name: the specification writes `-` for `/`."""
+
+
+@pytest.mark.parametrize(("before", "now"), [*ONE_FILE, *(pair[::-1] for pair in ONE_FILE)])
+async def test_a_rename_that_keeps_the_name_of_the_file_keeps_the_file(node: Node, before: str, now: str) -> None:
+    first, *_ = node.vfs()
+    for name in (before, now, now, before):
+        node.publish(node.pool(name))
+        await node.all_healthy(name)
+        await node.kubelet.allocate(name, str(first))
+        assert about(file_of(node, first, name)) == str(first)
+
+
 # --- another program's file, and a folder that cannot be written ---------------------------------------------------
 
 
