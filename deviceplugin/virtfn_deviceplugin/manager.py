@@ -217,6 +217,7 @@ class ServerManager:
     def _look(self, fresh: bool) -> PoolSet | None:
         """Return the pools as they are now; None: nothing has moved, and no look at every function is due."""
         self._ledger.look_after(self._boot_id)
+        self._grants.look_after()
         drivers = {device.driver for pool in self._published.pools for device in pool.devices}
         self._unlooked += 1
         due = DRIFTED_LOOK if self._drifted else WHOLE_LOOK

@@ -2,6 +2,9 @@
 
 The kubelet asks once and saves the answer. At each start, also after a reboot, the container gets the same device nodes
 without another Allocate. PreStartContainer compares the grant with the present nodes (`prestart.py`).
+
+If another program changes or removes the file, it is written anew from memory, before the next answer or at the next
+check, whichever is first.
 """
 
 import logging
@@ -17,6 +20,7 @@ from virtfn_host.core.values.appended import line_of
 from virtfn_host.core.values.offered import Grant, Grants, MoreGrants, check_grants
 from virtfn_host.linux import poolfile
 from virtfn_host.linux.appended import GrowingFile
+from virtfn_host.linux.files import stamp_of
 from virtfn_host.linux.poolfile import PoolFileError, TornGrantsError, writing
 
 log = logging.getLogger("virtfn.deviceplugin")
@@ -43,6 +47,9 @@ class GrantFile:
         self._lock = threading.Lock()
         self._shared = FileLock(path.with_name(f"{path.name}.lock"))
         self._grants: dict[PciAddress, Grant] = {}
+        self._not_put_back = False
+        """Whether the file has grants that were put back in memory only."""
+        self._complaint = ""
 
     def load(self) -> None:
         """Load the grants of earlier processes. An unreadable file is set aside, and no grant is known."""
@@ -82,6 +89,28 @@ class GrantFile:
             self._grants = {grant.address: grant for grant in found.grants}
             self._file.adopt()
 
+    @property
+    def _behind(self) -> bool:
+        """Whether the file may not say what this process knows."""
+        there = self._file.intact and stamp_of(self.path) is not None
+        return self._not_put_back or (bool(self._grants) and not there)
+
+    def look_after(self) -> None:
+        """Write the file anew if it does not say what this process knows: after a restart only the file counts."""
+        if not self._behind:
+            return
+        try:
+            with self._lock, self._shared.held():
+                self._catch_up()
+                if self._behind:
+                    self._write(self._grants, {})
+        except PoolFileError as error:
+            if str(error) != self._complaint:
+                log.warning("%s", error)
+            self._complaint = str(error)
+        else:
+            self._complaint = ""
+
     def _now(self) -> Mapping[PciAddress, Grant]:
         if not self._file.intact:
             try:
@@ -100,8 +129,8 @@ class GrantFile:
         return tuple(self._now().values())
 
     def note(self, given: Iterable[Grant]) -> Mapping[PciAddress, Grant | None]:
-        """Write down new grants, and return what was there before them, for `put_back`. If none has changed, nothing is
-        written.
+        """Write down new grants, and return what was there before them, for `put_back`. If the file has them already,
+        nothing is written.
 
         Raises:
             PoolFileError: the file cannot be written, so the functions must not be given; the earlier grants are kept.
@@ -111,7 +140,7 @@ class GrantFile:
             noted = [self._with_files(grant) for grant in given]
             fresh = {grant.address: grant for grant in noted if self._grants.get(grant.address) != grant}
             before = {address: self._grants.get(address) for address in fresh}
-            if fresh:
+            if fresh or self._behind:
                 grants = self._with(fresh)
                 self._write(grants, fresh)
                 self._grants = grants
@@ -133,7 +162,7 @@ class GrantFile:
 
     def put_back(self, before: Mapping[PciAddress, Grant | None]) -> None:
         """Undo a `note` whose request is refused after all. If the file cannot be written, that is logged, and the file
-        has grants that no container got; the next grants of these functions replace them.
+        has grants that no container got, until it can be written (`look_after`).
         """
         with self._lock:
             try:
@@ -142,7 +171,7 @@ class GrantFile:
                     self._grants = self._with(before)
                     self._write(self._grants, before)
             except PoolFileError as error:
-                self._grants = self._with(before)
+                self._grants, self._not_put_back = self._with(before), True
                 log.warning("%s", error)
 
     def _with_files(self, grant: Grant) -> Grant:
@@ -160,11 +189,16 @@ class GrantFile:
         return dict(tuple(kept.items())[-KEPT:])
 
     def _write(self, grants: Mapping[PciAddress, Grant], changed: Mapping[PciAddress, Grant | None]) -> None:
-        """Append what has changed. Once in a while, and where grants are left out, the file is written anew."""
+        """Append what has changed. Once in a while, and where grants are left out or the file is behind, it is written
+        anew."""
         fresh = tuple(grant for grant in changed.values() if grant is not None)
         gone = tuple(address for address, grant in changed.items() if grant is None)
+        spoiled = bool(self._grants) and not self._file.intact
         with writing(self.path):
             check_grants(Grants(grants=fresh))
-            few = self._file.records < MANY_RECORDS and len(grants) < KEPT
+            few = self._file.records < MANY_RECORDS and len(grants) < KEPT and not self._behind
             if not few or not self._file.append(lambda line: MoreGrants(follows=line, grants=fresh, gone=gone)):
                 self._file.replace(line_of(Grants(grants=tuple(grants.values()))))
+        self._not_put_back = False
+        if spoiled:
+            log.warning("%s was changed or removed by another program; it is written anew", self.path)
