@@ -23,7 +23,7 @@ from virtfn_deviceplugin.grant.functions import shown
 from virtfn_deviceplugin.grant.granter import Granter
 from virtfn_deviceplugin.grant.grantfile import GrantFile
 from virtfn_deviceplugin.grant.offer import PoolOffer
-from virtfn_deviceplugin.grant.shown import as_promised
+from virtfn_deviceplugin.grant.shown import not_as_promised
 from virtfn_deviceplugin.instances import Presence
 from virtfn_deviceplugin.kubelet import KubeletFolder
 from virtfn_deviceplugin.ledger import LedgerFile
@@ -32,7 +32,8 @@ from virtfn_deviceplugin.registration import summary
 from virtfn_deviceplugin.server import PoolServer, to_its_end
 from virtfn_deviceplugin.telling import Telling
 from virtfn_deviceplugin.watching import Watching
-from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet
+from virtfn_deviceplugin.withheld import Withheld
+from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet, with_reason
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.resource_names import Domains
 from virtfn_host.linux import poolfile
@@ -103,6 +104,7 @@ class ServerManager:
         """Number of checks since the last look at every function."""
         self._drifted = False
         """Whether that look found a function that is not as promised."""
+        self._withheld = Withheld()
         self._granting = Granter(sysfs, ledger, self._grants, kubelet_dir / CHECKPOINT, self._offer_now)
         self._boot_id = sysfs.boot_id()
         self._domains = domains
@@ -229,6 +231,7 @@ class ServerManager:
             self._granting.published(served | {pool.resource_name for pool in self._refused})
         true = self._true_now(self._published)
         self._drifted = true != self._published
+        self._withheld.tell(self._published, true)
         return true
 
     def _look_at_pool_file(self) -> bool:
@@ -329,7 +332,7 @@ def _checked_device(look: Sysfs, device: PoolDevice, *, both: bool) -> PoolDevic
     if not device.healthy:
         return device
     try:
-        there = as_promised(device, shown(look, device.address, both=both))
-    except HostError:
-        there = False
-    return device if there else replace(device, healthy=False, reason=Reason.DRIFTED)
+        why = not_as_promised(device, shown(look, device.address, both=both))
+    except HostError as error:
+        why = f"cannot be looked at: {error}"
+    return with_reason(device, Reason.DRIFTED, why) if why else device

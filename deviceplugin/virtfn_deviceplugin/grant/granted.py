@@ -7,7 +7,7 @@ from virtfn_deviceplugin.grant import cdi
 from virtfn_deviceplugin.grant.device_info import device_info
 from virtfn_deviceplugin.grant.environment import environment
 from virtfn_deviceplugin.grant.offer import PoolOffer
-from virtfn_deviceplugin.grant.shown import GrantedFunction, Shown, as_promised
+from virtfn_deviceplugin.grant.shown import GrantedFunction, Shown, not_as_promised
 from virtfn_host.core.checks.beside import paths_beside
 from virtfn_host.core.checks.vfio_nodes import in_container
 from virtfn_host.core.values.address import PciAddress
@@ -162,14 +162,8 @@ def _expect_usable(pool: DevicePool, device: PoolDevice, found: Shown) -> None:
     name = f"{device.address} of {pool.resource_name}"
     if pool.extras.rdma and not device.rdma:
         raise AllocateRefusedError(f"{name} has no RDMA device, which grant.rdma asks for")
-    if found.unprotected and not device.no_iommu:
-        text = f"{name} is on vfio without an IOMMU, which protects nothing"
-        raise AllocateRefusedError(f"{text}; only a policy with allowUnsafeNoIommu: true hands it out")
-    if not as_promised(device, found):
-        lacks = found.lacks or ("" if found.netdev else "no netdev") or found.without_verbs
-        missing = f" and has {lacks}" if lacks else ""
-        text = f"{name} should be on {device.driver}, but it is on {found.driver or 'no driver'}{missing}"
-        raise AllocateRefusedError(text)
+    if text := not_as_promised(device, found):
+        raise AllocateRefusedError(f"{name} {text}")
     if (member := found.open_member) is not None:
         who = "it" if member == device.address else f"{member} of its IOMMU group"
         text = f"{name} is in use: a program on this node has {who} open, so another pod has it already"

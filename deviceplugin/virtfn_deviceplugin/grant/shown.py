@@ -32,13 +32,19 @@ class Shown(VfioNodes):
         return f"no uverbs node of RDMA device {names}" if names else ""
 
 
-def as_promised(device: PoolDevice, now: Shown) -> bool:
-    """Return whether a function is on its promised driver and has its netdev or, on a vfio driver, every node.
-
-    A node without an IOMMU is given only where the policy accepts that.
+def not_as_promised(device: PoolDevice, now: Shown) -> str:
+    """Return how a function is not as its pool promises, without a subject; empty: it is on the promised driver and has
+    its netdev or, on a vfio driver, every node. A node without an IOMMU is given only where the policy accepts that.
     """
-    whole = now.driver == device.driver and now.netdev and not now.lacks and not now.without_verbs
-    return whole and (device.no_iommu or not now.unprotected)
+    if now.unprotected and not device.no_iommu:
+        text = "is on vfio without an IOMMU, which protects nothing"
+        return f"{text}; only a policy with allowUnsafeNoIommu: true hands it out"
+    lacks = now.lacks or ("" if now.netdev else "no netdev") or now.without_verbs
+    right = now.driver == device.driver
+    if right and not lacks:
+        return ""
+    text = f"is on {now.driver or 'no driver'}" + (f" and has {lacks}" if lacks else "")
+    return text if right else f"should be on {device.driver}, but it {text}"
 
 
 LONGEST_FILE = 1 << 16

@@ -13,7 +13,7 @@ from virtfn_deviceplugin.grant.granted import AllocateRefusedError, Granted, gra
 from virtfn_deviceplugin.grant.granter import Granter
 from virtfn_deviceplugin.grant.grantfile import GrantFile
 from virtfn_deviceplugin.grant.offer import PoolOffer
-from virtfn_deviceplugin.grant.shown import Shown, as_promised
+from virtfn_deviceplugin.grant.shown import Shown, not_as_promised
 from virtfn_deviceplugin.ledger import COUNTS_SECONDS, LedgerFile
 from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.offered import DevicePool, PoolDevice
@@ -35,9 +35,9 @@ def test_a_node_without_an_iommu_is_given_only_where_the_policy_accepts_it(node:
     now = replace(UNSAFE, group_node=node)
     with pytest.raises(AllocateRefusedError, match=r"0000:01:10.0 of virtfn.dev/fast .* allowUnsafeNoIommu: true"):
         grant(PoolOffer.of(pool()), [str(VFS[0])], lambda _: now)
-    assert not as_promised(pool().devices[0], now)
+    assert not_as_promised(pool().devices[0], now)
     accepted = pool(no_iommu=True)
-    assert as_promised(accepted.devices[0], now)
+    assert not not_as_promised(accepted.devices[0], now)
     given = grant(PoolOffer.of(accepted), [str(VFS[0])], lambda _: now).nodes[1]
     assert given.container_path == given.host_path.replace("noiommu-", "")
 
@@ -53,9 +53,9 @@ def test_a_network_function_without_a_netdev_is_not_as_promised(tmp_path: Path) 
     kernel.write(kernel.devices / "0000:01:00.0/sriov_numvfs", "1")
     sysfs = Sysfs(kernel.root / "sys", kernel.root / "dev", kernel.root / "proc")
     device = replace(pool().devices[0], driver="igbvf")
-    assert as_promised(device, shown(sysfs, VFS[0]))
+    assert not not_as_promised(device, shown(sysfs, VFS[0]))
     shutil.rmtree(kernel.devices / str(VFS[0]) / "net")
-    assert not as_promised(device, shown(sysfs, VFS[0]))
+    assert not_as_promised(device, shown(sysfs, VFS[0]))
     with pytest.raises(AllocateRefusedError, match=f"{VFS[0]} .* and has no netdev"):
         grant(PoolOffer.of(replace(pool(), devices=(device,))), [str(VFS[0])], lambda address: shown(sysfs, address))
 
