@@ -13,12 +13,10 @@ from virtfn_host.core.values.codec import CodecError
 from virtfn_host.core.values.desired import PolicyConfig, Rejected
 from virtfn_host.core.values.identity import Claim
 from virtfn_host.core.values.resource_names import MAX_NAME, is_object_name
-from virtfn_host.core.values.strict_json import DEPTH_LIMIT, NotJsonError, clipped, parse_json
+from virtfn_host.core.values.strict_json import NotJsonError, clipped, parse_json
 
 LIMIT = 1 << 20
 """Longest file, in bytes; the API server accepts no longer object."""
-MOST_VALUES = 100_000
-"""Most values in one file, those inside objects and lists counted."""
 
 ATTACHMENT, ATTACHMENTS = "NetworkAttachmentDefinition", "k8s.cni.cncf.io/"
 """Kind and API group of what `virtfn import sno` prints beside policies, so that one file can be applied."""
@@ -146,39 +144,13 @@ def _yaml(path: Path, text: str) -> list[Any]:
             f"{path}: reading YAML needs PyYAML (pip install 'virtfn[cli]'); JSON works without it"
         ) from error
 
-    class Strict(yaml.SafeLoader):
-        """A loader that refuses a key that is there twice, as our JSON reader and the API server do."""
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            if len(set(keys)) != len(keys):
-                twice = next(key for key in keys if keys.count(key) > 1)
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {clipped(twice)} is there twice", node.start_mark
-                )
-            return super().construct_mapping(node, deep)
-
-        def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
-            """Take 0000:01:00.1 and times for text, as Kubernetes' parser does: YAML 1.1 has numbers to base 60."""
-            tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # so in its stubs
-            number = tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-            time = tag == "tag:yaml.org,2002:timestamp"
-            return "tag:yaml.org,2002:str" if time or (number and ":" in value) else tag
-
-        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-            try:
-                return super().construct_object(node, deep)
-            except (ValueError, OverflowError) as error:  # a bad date or number
-                raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
+    from virtfn_host.cli.strict_yaml import TooMuchYamlError, load_all
 
     try:
-        found = list(yaml.load_all(text, Loader=Strict))  # Strict is a SafeLoader
+        return load_all(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: line {_yaml_line(text, error)}: not valid YAML: {_problem(error)}") from error
-    except (ValueError, TypeError, RecursionError) as error:  # a key that is no text; nested too deep
-        raise UsageError(f"{path}: not valid YAML: {str(error)[:200]}") from error
-    _expect_small(path, found)
-    return found
+        fault = "" if isinstance(error, TooMuchYamlError) else "not valid YAML: "
+        raise UsageError(f"{path}: line {_yaml_line(text, error)}: {fault}{_problem(error)}") from error
 
 
 def _yaml_line(text: str, error: object) -> int:
@@ -191,29 +163,6 @@ def _problem(error: Exception) -> str:
     """Return what PyYAML says, in one line and without the lines that it quotes."""
     said = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     return " ".join(str(said).split())[:200]
-
-
-def _expect_small(path: Path, found: list[Any]) -> None:
-    """Refuse YAML that is nested deeper than JSON may be, or has too many values.
-
-    An alias counts each time it is used: ten lines of aliases can mean more than memory can hold, or be circular.
-    """
-    level: list[Any] = found
-    count = 0
-    for _ in range(DEPTH_LIMIT + 1):
-        items = (
-            item
-            for holder in level
-            if isinstance(holder, dict | list)
-            for item in (holder.values() if isinstance(holder, dict) else holder)
-        )
-        level = list(islice(items, MOST_VALUES + 1))  # of all holders together: one list may stand in each of thousands
-        count += len(level)
-        if count > MOST_VALUES:
-            raise UsageError(f"{path}: more than {MOST_VALUES} values; use fewer aliases")
-        if not level:
-            return
-    raise UsageError(f"{path}: more than {DEPTH_LIMIT} objects and lists within each other")
 
 
 def _mappings(path: Path, text: str, documents: list[Any], want: str) -> list[dict[str, Any]]:

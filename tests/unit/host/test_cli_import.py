@@ -192,6 +192,8 @@ OF_PF_NAMES = 'data["config.json"]: resourceList[1].selectors.pfNames[0]'
         ("sriovdp", "a: 1\nb: \0\n", "line 2: not valid YAML: special characters are not allowed"),
         ("sriovdp", "a: 1\na: 2\n", "line 1: not valid YAML: key 'a' is there twice"),
         ("sriovdp", "a: 1\nb: !!timestamp 2026-99-99\n", "line 2: not valid YAML: month must be in 1..12"),
+        ("sriovdp", f"a: 1\nb:\n  {'[' * 70}\n", "line 3: more than 64 objects and lists within each other"),
+        ("sno", "".join(f"{' ' * n}a:\n" for n in range(70)), "line 65: more than 64 objects and lists within each"),
         ("sriovdp", "[1, 2]", "line 1: want a configuration: objects in JSON or YAML"),
         ("sriovdp", "a string", "line 1: want a configuration"),
         ("sriovdp", "---\na: 1\n---\n# then\n- a list\n", "line 5: want a configuration"),
