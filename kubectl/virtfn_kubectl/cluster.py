@@ -4,9 +4,14 @@ Requests name paths (`kubectl get --raw`), so that no discovery is needed, lists
 the API's own word for it. Nothing that comes back may contain control characters: they could rewrite a terminal.
 """
 
+import io
 import json
+import os
 import re
+import select
+import selectors
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,8 +32,9 @@ PAGES = 1000
 PATIENCE = 60
 """Seconds for one request."""
 
-ANSWER_BYTES = 16 << 20
-"""What a command in a pod may print: a plan of 4,096 VFs has some 4 MB."""
+ANSWER_BYTES, LIST_BYTES = 16 << 20, 256 << 20
+"""What a command in a pod may print (a plan has some hundred bytes for each VF), and any other program, such as a
+page of a list."""
 
 _REASON = re.compile(r"Error from server \((\w+)\): (.*)", re.DOTALL)
 _MAY = re.compile(r"^(yes|no)(?: -(.*))?\Z", re.DOTALL | re.MULTILINE)
@@ -64,21 +70,68 @@ class Run(Protocol):
         """Run it, with `given` as its standard input, or with none.
 
         Raises:
-            OSError: it cannot be run.
+            OSError: it cannot be run, or prints too much.
             TimeoutError: it did not end in time.
         """
         ...
 
 
 def run_program(words: Sequence[str], seconds: float, given: str | None = None) -> Ran:
-    """Run a program with a deadline; what is no UTF-8 in its output is replaced."""
+    """Run a program with a deadline and a bound for its output, in which what is no UTF-8 is replaced."""
+    end, pipe = time.monotonic() + seconds, subprocess.PIPE
+    most = ANSWER_BYTES if "exec" in words else LIST_BYTES
+    with subprocess.Popen(words, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe) as child:
+        try:
+            out, err = _exchanged(child, memoryview((given or "").encode()), end, most)
+            child.wait(max(0, end - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            child.kill()
+            raise TimeoutError(f"{words[0]} did not end within {seconds:.0f} s") from error
+        except BaseException:  # also an interrupt
+            child.kill()
+            raise
+    return Ran(status=child.returncode, out=_decoded(out), err=_decoded(err))
+
+
+def _exchanged(child: subprocess.Popen[bytes], given: memoryview, end: float, most: int) -> tuple[bytearray, bytearray]:
+    """Write what is given, and read stdout and stderr until both are closed.
+
+    Raises:
+        OSError: together they have more than `most` bytes.
+        subprocess.TimeoutExpired: they are still open at `end`.
+    """
+    out, err = bytearray(), bytearray()
+    with selectors.DefaultSelector() as pipes:
+        for pipe, into in ((child.stdin, None), (child.stdout, out), (child.stderr, err)):
+            if pipe is not None:  # for the type checker: all three are pipes
+                pipes.register(pipe, selectors.EVENT_WRITE if into is None else selectors.EVENT_READ, (pipe, into))
+        while pipes.get_map():
+            if (left := end - time.monotonic()) <= 0:
+                raise subprocess.TimeoutExpired(child.args, end)
+            for key, _ in pipes.select(left):
+                pipe, into = key.data
+                if into is None:
+                    more = bool(given := _unwritten(key.fd, given))
+                else:
+                    into += (read := os.read(key.fd, 1 << 16))
+                    more = bool(read)
+                if not more:
+                    pipes.unregister(pipe)
+                    pipe.close()
+            if len(out) + len(err) > most:
+                raise OSError(f"it printed more than {most} bytes")
+    return out, err
+
+
+def _unwritten(file: int, given: memoryview) -> memoryview:
     try:
-        done = subprocess.run(
-            words, capture_output=True, input=given or "", timeout=seconds, check=False, errors="replace"
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TimeoutError(f"{words[0]} did not end within {seconds:.0f} s") from error
-    return Ran(status=done.returncode, out=done.stdout, err=done.stderr)
+        return given[os.write(file, given[: select.PIPE_BUF]) :]
+    except BrokenPipeError:  # a program need not read all that it is given
+        return given[:0]
+
+
+def _decoded(printed: bytes | bytearray) -> str:
+    return io.TextIOWrapper(io.BytesIO(printed), "utf-8", "replace").read()
 
 
 class Cluster:

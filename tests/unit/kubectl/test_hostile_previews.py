@@ -135,6 +135,18 @@ def test_what_is_no_answer_makes_its_node_unknown_and_the_other_one_is_told(
     assert honest["devices"]
 
 
+def test_an_answer_that_is_too_long_is_not_asked_for_again(plan: Plan) -> None:
+    asked = []
+
+    def says(honest: Body) -> object:
+        asked.append(honest)
+        raise OSError("it printed more than 5 bytes")
+
+    answer = plan(says, "--json")
+    assert (answer.status, len(asked)) == (1, 1)
+    assert answer.document["nodes"][0]["unknown"] == "kubectl: it printed more than 5 bytes"
+
+
 @pytest.mark.parametrize(("error", "why"), REASONS.values(), ids=REASONS)
 def test_an_error_without_words_is_unknown_all_the_same(plan: Plan, error: object, why: str) -> None:
     answer = plan(lambda it: {**it, "error": error}, "--json")
