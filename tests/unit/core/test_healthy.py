@@ -161,6 +161,7 @@ def test_without_a_link_a_vf_is_usable_unless_its_policy_requires_one(part: Part
     assert reason is Reason.NOT_USABLE
     assert f"its PF 0000:01:00.0: {text}" in told
     assert link_trouble(inventory.pfs[0]) is not None
+    assert part is not Part.UP or told.endswith("`ip link set eth0 up`")
 
 
 def test_a_link_that_is_there_satisfies_who_requires_one() -> None:

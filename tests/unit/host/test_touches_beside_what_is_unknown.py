@@ -7,9 +7,20 @@ import pytest
 from kernel import FakeKernel
 
 from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.model import VfLink
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.report import Outcome, StepResult
-from virtfn_host.core.values.steps import Forget, FunctionRef, PfPlan, SetAutoprobe, SetNumVfs, Step, Unbind, plan_of
+from virtfn_host.core.values.steps import (
+    Forget,
+    FunctionRef,
+    PfPlan,
+    SetAutoprobe,
+    SetLink,
+    SetNumVfs,
+    Step,
+    Unbind,
+    plan_of,
+)
 from virtfn_host.linux.act.apply import apply
 from virtfn_host.linux.act.machine import PfApply, remember
 from virtfn_host.linux.errors import SysfsReadError
@@ -95,10 +106,12 @@ def test_vfs_do_not_end_while_a_setting_of_one_is_unknown(kernel: FakeKernel, na
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_pf_is_not_forgotten_while_a_setting_that_was_noted_is_unknown(kernel: FakeKernel, name: str) -> None:
-    carried_out(kernel, SetAutoprobe(pf=PF, value=False, expects=True), SetAutoprobe(pf=PF, value=True, expects=False))
+def test_a_pf_is_not_forgotten_while_a_setting_that_is_given_back_is_unknown(kernel: FakeKernel, name: str) -> None:
+    second = FunctionRef(pf=PF, index=1, address=None)
+    carried_out(kernel, SetLink(function=second, value=VfLink(vlan=5, vlan_qos=0), expects=VfLink(vlan=0, vlan_qos=0)))
     rename(kernel, name)
     assert carried_out(kernel, Forget(pf=PF)).reason is Reason.STALE_SNAPSHOT
     assert len(kernel.machine().journal.originals()) == 1
     rename(kernel, "eth9")
+    carried_out(kernel, SetLink(function=second, value=VfLink(vlan=0, vlan_qos=0), expects=VfLink(vlan=5, vlan_qos=0)))
     assert carried_out(kernel, Forget(pf=PF)).outcome is Outcome.DONE

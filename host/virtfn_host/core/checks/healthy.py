@@ -175,11 +175,11 @@ def link_trouble(card: Function) -> tuple[str, str] | None:
     and the remedy."""
     if Part.PORT in card.lacks:
         return "no InfiniBand port of it is active", "look at the cable and the subnet manager"
-    netdev = f"netdev {card.netdevs[0]}" if card.netdevs else ""
+    netdev = card.netdevs[0] if card.netdevs else ""
     if Part.UP in card.lacks:
-        return f"{netdev} is down", f"`ip link set {netdev} up`"
+        return f"netdev {netdev} is down", f"`ip link set {netdev} up`"
     if Part.CARRIER in card.lacks:
-        return f"{netdev} has no carrier", "look at the cable and the switch"
+        return f"netdev {netdev} has no carrier", "look at the cable and the switch"
     return None
 
 
