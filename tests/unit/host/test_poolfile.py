@@ -59,6 +59,11 @@ def of_device(**fields: Any) -> PoolSet:
         (of_device(driver="a\nb"), "is not the name of a driver"),
         (of_device(driver="a\x1b[2J"), "is not the name of a driver"),
         (of_device(driver="x" * 100_000), "'x+' is not the name of a driver"),
+        (of_device(rdma=("\x1b[2J",)), "is not the name of an RDMA device"),
+        (of_device(rdma=("mlx5_0", "mlx5\u202e_1")), "is not the name of an RDMA device"),
+        (of_device(rdma=("a\tb",)), "is not the name of an RDMA device"),
+        (of_device(rdma=("\x9b2J",)), "is not the name of an RDMA device"),
+        (of_device(rdma=("\ufeff",)), "is not the name of an RDMA device"),
         (of_device(numa_node=-1), "NUMA node -1"),
         (of_device(numa_node=1 << 40), "NUMA node 1099511627776"),
         (pool(devices=(device(), device(1), device())), "fast: device 0000:00:00.0 appears twice"),
@@ -83,11 +88,12 @@ def test_pools_that_nobody_can_mean_are_neither_read_nor_written(
     assert poolfile.read(path) == POOLS
 
 
-@pytest.mark.parametrize("driver", ["MTD PCI", "a:b", "Strange (old) driver", "a,b", "treiber-ä"])
-def test_a_driver_may_be_called_what_the_kernel_lets_it_be(driver: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["MTD PCI", "a:b", "Strange (old) driver", "a,b", "treiber-ä"])
+def test_a_driver_and_an_rdma_device_may_be_called_what_the_kernel_lets_them_be(name: str, tmp_path: Path) -> None:
     """One such function, taken by its own driver, must not keep the others of its node from being offered."""
-    poolfile.write(tmp_path / "pools.json", of_device(driver=driver))
-    assert poolfile.read(tmp_path / "pools.json") == of_device(driver=driver)
+    offered = of_device(driver=name, rdma=(name,))
+    poolfile.write(tmp_path / "pools.json", offered)
+    assert poolfile.read(tmp_path / "pools.json") == offered
 
 
 def test_more_devices_than_a_node_can_have_are_refused(tmp_path: Path) -> None:

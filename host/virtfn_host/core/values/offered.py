@@ -224,7 +224,9 @@ def check_pools(pools: PoolSet) -> None:
         _check_resource_name(pool.resource_name)
         _expect_once([device.address for device in pool.devices], f"{pool.resource_name}: device")
         for device in pool.devices:
-            _check_driver(device.address, device.driver)
+            _check_name(device.address, device.driver, "a driver")
+            for name in device.rdma:
+                _check_name(device.address, name, "an RDMA device")
             if device.numa_node is not None and not 0 <= device.numa_node < MOST_NUMA_NODES:
                 raise ValueError(f"{device.address}: NUMA node {device.numa_node}, wanted 0 to {MOST_NUMA_NODES - 1}")
             if device.message is not None and not _is_one_line(device.message):
@@ -279,7 +281,7 @@ def check_grants(grants: Grants) -> None:
     for grant in grants.grants:
         _check_boot_id(grant.boot_id)
         _check_resource_name(grant.resource_name)
-        _check_driver(grant.address, grant.driver)
+        _check_name(grant.address, grant.driver, "a driver")
         for node in grant.nodes:
             if not _NODE.fullmatch(node):
                 raise ValueError(f"{grant.address}: {node[:_SHOWN]!r} is not a device node of vfio")
@@ -303,14 +305,14 @@ def _check_time(whose: str, seconds: float) -> None:
         raise ValueError(f"{whose} {seconds} is not a time in seconds")
 
 
-def _check_driver(address: PciAddress, name: str) -> None:
-    if not _may_be_a_driver(name):
-        raise ValueError(f"{address}: {name[:_SHOWN]!r} is not the name of a driver")
+def _check_name(address: PciAddress, name: str, what: str) -> None:
+    if not _may_be_a_name(name):
+        raise ValueError(f"{address}: {name[:_SHOWN]!r} is not the name of {what}")
 
 
-def _may_be_a_driver(name: str) -> bool:
-    """Accept any printable file name: it is only compared with those in sysfs. A stricter rule once stopped the pool
-    file of a whole node because of one function with an unusual driver.
+def _may_be_a_name(name: str) -> bool:
+    """Accept any printable file name: it is only compared with those in sysfs, where a look reads no other. A stricter
+    rule once stopped the pool file of a whole node because of one function with an unusual driver.
     """
     try:
         return shown_name(name).isprintable()
