@@ -5,7 +5,8 @@ of a published pool must be on offer under its name, and no other functions.
 
 A difference is told when it has lasted for `LASTS` seconds: the plugin reads a new pool file within a second, and takes
 a few seconds to register with a kubelet that was restarted, or after an upgrade. The time is counted for each function,
-so a function that comes and goes does not hide one that is missing for long. It starts again with another kubelet.
+so a function that comes and goes does not hide one that is missing for long. It starts again with another kubelet, but
+what was told already stays told until that kubelet offers it.
 
 The scheduler sees the Node's status, which the kubelet writes every ten seconds. That is compared only where the
 kubelet itself offers what was published (`offering.py` says when).

@@ -85,7 +85,8 @@ class Offering:
             found = differences(published, offer, plugin)
             self._since = {(it.resource_name, device): self._steady_since for it in found for device in it.devices}
         elif offer.kubelet != self._known:
-            self._since, self._steady = {}, None
+            told = {it.resource_name for it in self._last.lasting}  # until it offers them: a restart is no cure
+            self._since, self._steady = {key: at for key, at in self._since.items() if key[0] in told}, None
         self._answered, self._known = True, offer.kubelet
         outcome = compared(published, offer, plugin, self._since, clock)
         self._since = outcome.since
@@ -93,11 +94,12 @@ class Offering:
         return self._last
 
     def _unanswered(self, error: str, now: float) -> Offers:
-        """For a moment the last answer stands, without its numbers; then it is unknown what is offered."""
+        """For a moment the last answer stands, without its numbers; then it is unknown what else is offered."""
         self._silent_since = now if self._silent_since is None else self._silent_since
         if now - self._silent_since < LASTS:
             return replace(self._last, counts=None)
-        self._last = Offers(unknown=f"it is unknown what the kubelet offers to pods: {error}")
+        unknown = f"it is unknown what the kubelet offers to pods: {error}"
+        self._last = Offers(unknown=unknown, lasting=self._last.lasting)  # silence clears nothing
         return self._last
 
     # --- what the Node shows ----------------------------------------------------------------------------------------

@@ -189,6 +189,9 @@ def _outcome(
     state, (reason, message, device) = _standing(policy, found, done, changing, in_turn)
     if state is State.READY and (lasting := offers.of(policy.resource_names)):
         state, reason, message = State.FAILED, Reason.NOT_OFFERED, lasting.message
+    elif state is State.READY and offers.unknown and policy.resource_names:
+        # Changing: a node in its turn keeps it until the kubelet answers.
+        state, reason, message = State.CHANGING, Reason.KUBELET_UNREACHABLE, offers.unknown
     return PolicyOutcome(
         name=policy.name,
         uid=policy.uid,

@@ -122,10 +122,16 @@ def _outcomes(facts: StatusFacts) -> tuple[PolicyOutcome, ...]:
     found = outcomes(facts.found, facts.done, changing=changing, offers=facts.offers, in_turn=in_turn)
     return tuple(
         replace(o, state=State.REJECTED, reason=r.reason, message=r.message)
-        if (r := forbidden.get(o.name)) and o.state is State.READY
+        if (r := forbidden.get(o.name)) and _carried_out(o)
         else o
         for o in found
     )
+
+
+def _carried_out(outcome: PolicyOutcome) -> bool:
+    """Whether the machine is as the policy asks; what pods are offered may be unknown."""
+    unknown = outcome.state is State.CHANGING and outcome.reason is Reason.KUBELET_UNREACHABLE
+    return outcome.state is State.READY or unknown
 
 
 def _rejected(claims: Sequence[Rejected]) -> tuple[RejectedStatus, ...]:
