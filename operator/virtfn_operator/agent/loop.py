@@ -26,7 +26,6 @@ from virtfn_operator.agent.figures import NO_FIGURES, figures, node_ready
 from virtfn_operator.agent.found import Done, Found
 from virtfn_operator.agent.in_use import being_started
 from virtfn_operator.agent.machine import NodeMachine
-from virtfn_operator.agent.not_offered import NOT_COMPARED
 from virtfn_operator.agent.ports import Files, HostProcess, OwnNode, Patience
 from virtfn_operator.agent.progress import telling
 from virtfn_operator.agent.ready import unreachable
@@ -73,8 +72,6 @@ class Agent:
         """Seconds that the last round took."""
         self._converged: Desired | None = None
         """What was verified last time; steps to the same end are drift."""
-        self._offers = NOT_COMPARED
-        """How the published pools stood with the kubelet in the last round."""
         self.last_turn = 0.0
         """Loop time when a round last ended, well or not."""
         self._number = 0
@@ -192,7 +189,7 @@ class Agent:
             if done.stale:
                 found = await self._machine.look(spec.config)
             await self._machine.publish(found, self._machine.stays_withdrawn(found, may_change=spec.may_change))
-        self._offers = await self._machine.compare(self._node)
+        await self._machine.compare(self._node)
         self._converged = None if found.plan.pfs else found.resolution.desired
         await self._tell(spec, generation, found, done, changing=None)
         if spec is not None and readable:
@@ -273,7 +270,7 @@ class Agent:
             found=found,
             done=done,
             published=self._machine.published,
-            offers=self._offers,
+            offers=self._machine.offers,
             changing=changing,
             agent_version=self._version,
             carried=carried,

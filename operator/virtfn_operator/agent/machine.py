@@ -158,7 +158,9 @@ class NodeMachine:
         )
 
     async def remember(self, status: Mapping[str, Any], found: Found) -> None:
-        """Read once what was published before this process: from the pool file, else from the node's status."""
+        """Read once what was published before this process, from the pool file, else from the node's status; and how
+        that stood with the kubelet."""
+        self._offering.remember(status, found.inventory.boot_id)
         if self._published is None:
             self._published = await self._files.published()
             self._recalled = self._published is None
@@ -217,9 +219,14 @@ class NodeMachine:
             return
         self._kept, self._unkept = kept, ""
 
-    async def compare(self, node: OwnNode) -> Offers:
+    async def compare(self, node: OwnNode) -> None:
         """Compare what was published with what the kubelet offers, and with what the own Node shows."""
-        return await self._offering.look(self.published, node)
+        await self._offering.look(self.published, node)
+
+    @property
+    def offers(self) -> Offers:
+        """How the published pools stood with the kubelet when they were last compared."""
+        return self._offering.last
 
     async def carry_out(self, found: Found, *, may_change: bool) -> Done:
         """Apply what may be applied now; PFs of which nothing is displaced need neither a turn nor withdrawal."""

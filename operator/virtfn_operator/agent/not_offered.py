@@ -100,7 +100,7 @@ class Offers:
     """Functions that the kubelet offers, by published resource name; None: it did not answer."""
     lasting: tuple[NotOffered, ...] = ()
     unknown: str = ""
-    """Why the kubelet has not answered for `LASTS` seconds; empty: it has."""
+    """Why it is not known what the kubelet offers beside that; empty: it is."""
 
     def of(self, names: Iterable[str]) -> NotOffered | None:
         """Return the first lasting difference of one of these resources."""

@@ -26,7 +26,10 @@ from virtfn_operator.agent.not_offered import (
     not_on_the_node,
 )
 from virtfn_operator.agent.ports import Files, Kubelet, KubeletUnreachableError, OwnNode, Patience
-from virtfn_operator.api.conditions import READY, find, read_conditions
+from virtfn_operator.api.conditions import READY, UNKNOWN, read_conditions
+from virtfn_operator.api.foreign import entries, text
+from virtfn_operator.api.node_spec import POLICIES_LIMIT
+from virtfn_operator.api.node_status import State
 from virtfn_operator.apiserver.kube_error import KubeError
 
 WRITTEN = 10.0
@@ -34,6 +37,12 @@ WRITTEN = 10.0
 
 NODE_AGAIN, NODE_FAILED = 300.0, 60.0
 """Seconds until the Node is read again, where it showed what was published, and where it could not be read."""
+
+NOT_ASKED = "it is unknown what the kubelet offers to pods: the agent has just started and has not asked it yet"
+NOT_YET = "the kubelet answers again, and does not offer everything yet that is published"
+
+_SAID_UNKNOWN = frozenset({(UNKNOWN, Reason.KUBELET_UNREACHABLE), (State.CHANGING, Reason.KUBELET_UNREACHABLE)})
+"""How a node or a policy stood where a status said that it is unknown what the kubelet offers."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +66,13 @@ class Offering:
         self._booted = wall() - now()
         """Taken once, so that the same moment is always told as the same time of the day."""
         self._since: Since = {}
-        self._last = NOT_COMPARED
-        self._answered = False
-        """Whether a kubelet has answered this process of the agent."""
+        self.last = NOT_COMPARED
+        """The outcome of the last look."""
+        self._remembered = False
+        self._said_not_offered = False
+        """Whether the process of the agent before this one said so, and no kubelet has answered this one yet."""
+        self._stands = False
+        """Whether there was an answer in this boot that stands for a moment: to this process, or to the one before."""
         self._known: object = None
         """The kubelet that answered last."""
         self._silent_since: float | None = None
@@ -70,37 +83,51 @@ class Offering:
         self._shown: Mapping[str, int] | None = None
         """What the Node showed when it was last read."""
 
-    async def look(self, published: PoolSet, node: OwnNode) -> Offers:
-        """Return how the published pools stand with the kubelet."""
+    def remember(self, status: Mapping[str, Any], boot_id: str) -> None:
+        """Go on where the process of the agent before this one ended, as far as its status says, if in this boot."""
+        if self._remembered or not status:
+            return
+        self._remembered = True
+        said = _said(status) if status.get("bootId") == boot_id else frozenset()
+        self._stands = self._stands or bool(said)
+        self._said_not_offered = any(reason == Reason.NOT_OFFERED for _, reason in said)
+        if self._said_not_offered or not said.isdisjoint(_SAID_UNKNOWN):
+            self.last = replace(self.last, unknown=self.last.unknown or NOT_ASKED)
+
+    async def look(self, published: PoolSet, node: OwnNode) -> None:
+        """Ask how the published pools stand with the kubelet; `last` has the answer."""
         clock = Clock(now=self._now(), booted=self._booted)
         try:
             offer = await self._kubelet.offered()
         except KubeletUnreachableError as error:
-            return self._unanswered(str(error), clock.now)
+            self._unanswered(str(error), clock.now)
+            return
         self._silent_since = None
         plugin = await self._files.plugin()
-        if not self._answered and _said_not_offered(node.status, published.boot_id):
-            # A new process of the agent goes on where the last one ended.
+        if self._said_not_offered:
             self._steady, self._steady_since = (offer.kubelet, expected(published)), clock.now - LASTS
             found = differences(published, offer, plugin)
             self._since = {(it.resource_name, device): self._steady_since for it in found for device in it.devices}
         elif offer.kubelet != self._known:
-            told = {it.resource_name for it in self._last.lasting}  # until it offers them: a restart is no cure
+            told = {it.resource_name for it in self.last.lasting}  # until it offers them: a restart is no cure
             self._since, self._steady = {key: at for key, at in self._since.items() if key[0] in told}, None
-        self._answered, self._known = True, offer.kubelet
+        self._said_not_offered, self._stands, self._known = False, True, offer.kubelet
         outcome = compared(published, offer, plugin, self._since, clock)
         self._since = outcome.since
-        self._last = await self._with_node(outcome, published, node, clock.now)
-        return self._last
+        offers = await self._with_node(outcome, published, node, clock.now)
+        if self.last.unknown and outcome.differences and not offers.lasting:
+            offers = replace(offers, unknown=NOT_YET)  # the answer alone makes nothing Ready again
+        self.last = offers
 
-    def _unanswered(self, error: str, now: float) -> Offers:
-        """For a moment the last answer stands, without its numbers; then it is unknown what else is offered."""
+    def _unanswered(self, error: str, now: float) -> None:
+        """For a moment the last answer stands, if there was one, without its numbers; then it is unknown what else is
+        offered."""
         self._silent_since = now if self._silent_since is None else self._silent_since
-        if now - self._silent_since < LASTS:
-            return replace(self._last, counts=None)
-        unknown = f"it is unknown what the kubelet offers to pods: {error}"
-        self._last = Offers(unknown=unknown, lasting=self._last.lasting)  # silence clears nothing
-        return self._last
+        if self._stands and not self.last.unknown and now - self._silent_since < LASTS:
+            self.last = replace(self.last, counts=None)
+        else:
+            unknown = f"it is unknown what the kubelet offers to pods: {error}"
+            self.last = Offers(unknown=unknown, lasting=self.last.lasting)  # silence clears nothing
 
     # --- what the Node shows ----------------------------------------------------------------------------------------
 
@@ -132,6 +159,8 @@ class Offering:
         return shown
 
 
-def _said_not_offered(status: Mapping[str, Any], boot_id: str) -> bool:
-    ready = find(read_conditions(status), READY)
-    return status.get("bootId") == boot_id and ready is not None and ready.reason == Reason.NOT_OFFERED
+def _said(status: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    """How the node and each policy stood, with the reason: the node may have a graver one than a policy."""
+    policies = entries(status.get("policies"), POLICIES_LIMIT)
+    ready = [(it.status, it.reason) for it in read_conditions(status) if it.type == READY]
+    return frozenset(ready) | {(text(it.get("state"), 64), text(it.get("reason"), 64)) for it in policies}
