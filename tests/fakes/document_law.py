@@ -84,6 +84,9 @@ def kinds(folder: Path) -> tuple[Kind, ...]:
         reason=Reason.RECONFIGURING,
         message="a change is about to touch it",
         no_iommu=True,
+        require_link=True,
+        link=VfLink(vlan=5, trust=True, mac="02:00:00:00:00:01", max_tx_rate=1000),
+        mtu=9000,
     )
     pools = PoolSet(boot_id=BOOT, pools=(DevicePool(resource_name="virtfn.dev/fast", devices=tuple(devices)),))
     allocations = [

@@ -50,8 +50,10 @@ def pool_set() -> Any:
     device, pool = of_values("PoolDevice", "offered"), of_values("DevicePool", "offered")
     reason = of_values("Reason", "reasons").RECONFIGURING
     why, unsafe = known(device, message=WHY), known(device, no_iommu=True)
+    link = of_values("VfLink", "model")(vlan=5, mac="02:00:00:00:00:01")
+    terms = known(device, require_link=True, link=link, mtu=9000)
     fast = (
-        device(address=vf(0), driver="vfio-pci", numa_node=1, healthy=True, reason=None),
+        device(address=vf(0), driver="vfio-pci", numa_node=1, healthy=True, reason=None, **terms),
         device(address=vf(1), driver="igbvf", numa_node=None, healthy=False, reason=reason, **why),
     )
     whole = (device(address=vf(7), driver="vfio-pci", numa_node=0, healthy=True, reason=None, **unsafe),)

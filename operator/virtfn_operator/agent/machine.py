@@ -106,6 +106,8 @@ class NodeMachine:
             HostUnreachable: the host process does not answer.
         """
         links = config is not None and any(pool.link is not None for p in config.policies for pool in p.pools)
+        # An edit that waits may drop them: what is on offer must still have them.
+        links = links or any(device.link is not None for pool in self.published.pools for device in pool.devices)
         named = () if config is None else netdevs_named(config.policies)
         macs = config is not None and names_macs(config.policies)
         asked = self._users.to_ask(self._now())
@@ -193,7 +195,7 @@ class NodeMachine:
             inventory=found.inventory,
             in_use=found.in_use,
             plan=found.plan,
-            previous=unsure(previous, found.config, desired) if self._recalled else previous,
+            previous=unsure(previous, found.config, desired, found.inventory) if self._recalled else previous,
             withdrawn=withdrawn,
             left=found.left,
             taken=found.taken,

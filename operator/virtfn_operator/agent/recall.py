@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from virtfn_host.core.values.desired import Desired, NodeConfig
+from virtfn_host.core.turn.pools import asked_of, claims_on
+from virtfn_host.core.values.address import PciAddress
+from virtfn_host.core.values.desired import Desired, DesiredFunction, NodeConfig, PoolRequest, WholeRequest
 from virtfn_host.core.values.fields import PolicyError, shown
 from virtfn_host.core.values.indexes import read_indexes
 from virtfn_host.core.values.model import Function, Inventory, Vf, vfs_of
@@ -68,24 +70,45 @@ def recalled(old: Mapping[str, Any], inventory: Inventory) -> Recalled:
     return Recalled(pools=PoolSet(boot_id=inventory.boot_id, pools=tuple(pools)), unread=tuple(offers.unread))
 
 
-def unsure(pools: PoolSet, config: NodeConfig, desired: Desired) -> PoolSet:
+def unsure(pools: PoolSet, config: NodeConfig, desired: Desired, inventory: Inventory) -> PoolSet:
     """Return recalled pools to decide by. The status says neither how a function was on offer nor what its containers
-    got: that is taken from the policies that ask for the pool now, and is unknown where none does."""
-    requests = (one for policy in config.policies for one in (*policy.pools, policy.whole) if one is not None)
-    asked = {request.resource_name for request in requests}
+    got: that is taken from the policies that ask for the pool now, and is unknown where none does. Nor does it say what
+    was asked of the function itself: that is taken from its claim. Without one it is unknown if its pool asks for some.
+    """
+    requests = [(policy, one) for policy in config.policies for one in (*policy.pools, policy.whole) if one is not None]
+    asked = {one.resource_name for _, one in requests}
+    strict = {one.resource_name for policy, one in requests if policy.mtu is not None or _asks_more(one)}
+    claims = {
+        function.address: claim
+        for pf in inventory.functions
+        for function, claim in claims_on(pf, desired.pf(pf.address))
+        if claim is not None
+    }
     return replace(
-        pools, pools=tuple(_unsure(pool, desired, known=pool.resource_name in asked) for pool in pools.pools)
+        pools,
+        pools=tuple(_unsure(pool, desired, claims, known=pool.resource_name in asked - strict) for pool in pools.pools),
     )
 
 
-def _unsure(pool: DevicePool, desired: Desired, *, known: bool) -> DevicePool:
-    reason = Reason.UNREADABLE if known else Reason.POOL_FILE_UNREADABLE
+def _unsure(
+    pool: DevicePool, desired: Desired, claims: Mapping[PciAddress, DesiredFunction], *, known: bool
+) -> DevicePool:
+    def as_asked(device: PoolDevice) -> PoolDevice:
+        claim = claims.get(device.address)
+        if claim is not None and claim.resource_name == pool.resource_name:
+            return with_reason(replace(device, **asked_of(claim)), Reason.UNREADABLE, FILE_GONE)
+        return with_reason(device, Reason.UNREADABLE if known else Reason.POOL_FILE_UNREADABLE, FILE_GONE)
+
     return replace(
         pool,
-        devices=tuple(with_reason(device, reason, FILE_GONE) for device in pool.devices),
+        devices=tuple(map(as_asked, pool.devices)),
         choice=desired.choices.get(pool.resource_name, pool.choice),
         extras=desired.extras.get(pool.resource_name, pool.extras),
     )
+
+
+def _asks_more(request: PoolRequest | WholeRequest) -> bool:
+    return request.require_link or (isinstance(request, PoolRequest) and request.link is not None)
 
 
 def _function(pf: Function, function: Mapping[str, Any], offers: _Offers) -> None:

@@ -11,6 +11,7 @@ A function is healthy only if a pod could use it (`checks/healthy.py`), and of a
 from collections import defaultdict
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
+from typing import Any
 
 from virtfn_host.core.checks.healthy import in_place, usable
 from virtfn_host.core.checks.mtu import short_of
@@ -20,7 +21,7 @@ from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.choice import ANY
 from virtfn_host.core.values.desired import KERNEL_DRIVER, Desired, DesiredFunction, DesiredPf, DesiredVf
 from virtfn_host.core.values.extras import NOTHING, Extras
-from virtfn_host.core.values.link import unmet
+from virtfn_host.core.values.link import as_kept, unmet
 from virtfn_host.core.values.model import Function, InUse, Inventory, Vf, vfs_of
 from virtfn_host.core.values.offered import DevicePool, PoolDevice, PoolSet, offer, with_reason
 from virtfn_host.core.values.reasons import Reason
@@ -79,7 +80,7 @@ def pools(
     for pf in inventory.functions:
         wanted = desired.pf(pf.address)
         waits = wanted is not None and (wanted.refused or (_to_come(plan.pf(pf.address)) and not wanted.given_back))
-        for function, claim in _claims(pf, wanted):
+        for function, claim in claims_on(pf, wanted):
             if (old := look.stays(function, claim, wanted, waits=waits)) is not None:
                 resource, device = old
                 offers[resource][function.address] = device
@@ -138,33 +139,46 @@ class _Look:
 
     def offered(self, claim: DesiredFunction, function: Function) -> PoolDevice:
         """Return a function as its policy asks to offer it."""
-        unlike = _unmet(claim, function), _short(claim, function, self.inventory)
-        found = first(*usable(claim, function, self.inventory), *unlike, self._outside(function))
+        found = self._hindrance(claim, function)
         # The driver with which pods may have it: while it waits, it must not be offered on what another program bound.
         driver = (function.driver if in_place(claim, function) else None) or claim.driver or ""
         device = _device(function, driver, found, withdrawn=function.address in self.withdrawn)
-        return replace(device, no_iommu=claim.unsafe_no_iommu, rdma=_rdma(function, claim.extras))
+        return replace(device, rdma=_rdma(function, claim.extras), **asked_of(claim))
 
     def _kept(self, old: PoolDevice, extras: Extras, function: Function, *, withdrawn: bool, held: bool) -> PoolDevice:
         """Keep an earlier offer. It, too, is healthy only if a pod could use it."""
-        was = DesiredFunction(
+        was = DesiredVf(
+            index=function.index if isinstance(function, Vf) else 0,
             driver=old.driver,
             driver_override=None,
             resource_name=None,
             policy=None,
             unsafe_no_iommu=old.no_iommu,
+            require_link=old.require_link,
             extras=extras,
+            link=None if old.link is None or not isinstance(function, Vf) else as_kept(old.link, function.link),
+            mtu=old.mtu,
         )
-        found = first(*usable(was, function, self.inventory), self._outside(function))
+        found = self._hindrance(was, function)
         if held:
             text, remedy = "is no longer in this pool, but something still uses it", "it leaves when it is free"
             found = Hindrance(reason=Reason.VFS_IN_USE, message=text, remedy=remedy)
         driver = function.driver if found is None and old.driver == KERNEL_DRIVER and function.driver else old.driver
         device = _device(function, driver, found, withdrawn=withdrawn)
-        return replace(device, no_iommu=old.no_iommu, rdma=_rdma(function, extras))
+        return replace(device, rdma=_rdma(function, extras), **asked_of(was))
+
+    def _hindrance(self, claim: DesiredFunction, function: Function) -> Hindrance | None:
+        unlike = _unmet(claim, function), _short(claim, function, self.inventory)
+        return first(*usable(claim, function, self.inventory), *unlike, self._outside(function))
 
     def _outside(self, function: Function) -> Hindrance | None:
         return open_outside(self.in_use.of(function.address)) if function.address in self.taken else None
+
+
+def asked_of(claim: DesiredFunction) -> dict[str, Any]:
+    """Return the fields of a `PoolDevice` that say what its policy asks of it."""
+    of_vf = {"link": claim.link, "mtu": claim.mtu} if isinstance(claim, DesiredVf) else {}
+    return {"no_iommu": claim.unsafe_no_iommu, "require_link": claim.require_link, **of_vf}
 
 
 def _names(wanted: DesiredPf | None) -> frozenset[str | None]:
@@ -226,7 +240,7 @@ def _out_of_sight(
     return {address: offer for address, offer in before.items() if address not in seen}
 
 
-def _claims(pf: Function, wanted: DesiredPf | None) -> list[tuple[Function, DesiredFunction | None]]:
+def claims_on(pf: Function, wanted: DesiredPf | None) -> list[tuple[Function, DesiredFunction | None]]:
     """Return the PF itself and its VFs, each with its desired state."""
     own: list[tuple[Function, DesiredFunction | None]] = [(pf, wanted.own if wanted else None)]
     return own + [(vf, wanted.vf(vf.index) if wanted else None) for vf in vfs_of(pf)]

@@ -72,6 +72,17 @@ def wanted_link(request: LinkRequest, pf: Pf, index: int, noted: VfLink | None) 
     )
 
 
+def as_kept(wanted: VfLink, shown: VfLink | None) -> VfLink:
+    """Return earlier wanted settings with the MAC and GUIDs that are set by now: see `wanted_link`."""
+    now = shown or VfLink()
+    return replace(
+        wanted,
+        mac=wanted.mac and _kept([now.mac], wanted.mac),
+        node_guid=wanted.node_guid and _kept([now.node_guid], wanted.node_guid),
+        port_guid=wanted.port_guid and _kept([now.port_guid], wanted.port_guid),
+    )
+
+
 def on_infiniband(pf: Pf) -> bool:
     """Return whether a PF is on InfiniBand: by its netdev, otherwise by its class, which some cards share for both."""
     return is_infiniband(pf.mac) if pf.mac else pf.class_code.startswith(INFINIBAND_CLASS)

@@ -16,8 +16,8 @@ from virtfn_host.core.values.choice import ANY, Choice
 from virtfn_host.core.values.codec import SPARSE
 from virtfn_host.core.values.envelope import NEEDED
 from virtfn_host.core.values.extras import NOTHING, Extras
-from virtfn_host.core.values.model import Function, Vf
-from virtfn_host.core.values.names import AtMost, ShownName, shown_name
+from virtfn_host.core.values.model import Function, Vf, VfLink
+from virtfn_host.core.values.names import AtMost, Mtu, ShownName, shown_name
 from virtfn_host.core.values.rdma import RdmaDevice
 from virtfn_host.core.values.reasons import Reason
 from virtfn_host.core.values.report import shortened
@@ -44,6 +44,11 @@ class PoolDevice:
     """The PF of a VF; None: a whole function, or an earlier version wrote the file."""
     rdma: Annotated[tuple[ShownName, ...], AtMost(MOST_RDMA)] = field(default=(), metadata=SPARSE)
     """Names of its RDMA devices, where its pool gives them."""
+    require_link: bool = field(default=False, metadata=SPARSE)
+    """This field and those below: what its policy asks of it, as in `DesiredVf`. While an edit of the policy waits, the
+    policy as it was is known only from here."""
+    link: VfLink | None = field(default=None, metadata=SPARSE)
+    mtu: Mtu | None = field(default=None, metadata=SPARSE)
 
 
 def offer(function: Function, driver: str, reason: Reason | None = None, message: str | None = None) -> PoolDevice:
