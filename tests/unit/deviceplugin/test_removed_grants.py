@@ -207,6 +207,27 @@ async def test_a_container_that_was_answered_starts_under_the_next_plugin_too(
         await node.kubelet.pre_start(FAST, vf)
 
 
+@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+async def test_the_files_about_a_function_go_with_it_under_the_next_plugin_too(
+    node: Node, gone: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.publish(pool(node, Extras(cdi=Cdi())))
+    await node.all_healthy()
+    vf = str(node.vfs()[0])
+    await node.kubelet.allocate(FAST, vf)
+    gone(node.grants)
+    await node.kubelet.allocate(FAST, vf)
+    await node.end_plugin()
+    (node.kubelet.folder / "kubelet_internal_checkpoint").write_text('{"Data":{"PodDeviceEntries":null}}')
+    async with node.plugin() as new:
+        await node.all_healthy()
+        hour_later = new._ledger._now() + 3600
+        monkeypatch.setattr(new._ledger, "_now", lambda: hour_later)
+        assert len(list(node.specs.iterdir())) == 2
+        node.publish()
+        await node.kubelet.until(lambda: not [*node.specs.iterdir(), *node.device_infos.iterdir()])
+
+
 async def test_a_running_plugin_mends_it_without_a_request(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     node.publish(node.pool())
     await node.all_healthy()
