@@ -27,7 +27,6 @@ class OneLook(Sysfs):
         self._folders: dict[PciAddress, str] = {}
         self._bound: dict[PciAddress, str | None] = {}
         self._group_of: dict[PciAddress, int | None] = {}
-        self._vfio_drivers: dict[str, bool] = {}
         self._found: dict[Callable[[Sysfs], Any], Any] = {}
 
     def device(self, address: PciAddress, *names: str) -> str:
@@ -97,15 +96,6 @@ class OneLook(Sysfs):
         if address not in self._group_of:
             self._group_of[address] = super().group(address)
         return self._group_of[address]
-
-    def vfio_bound(self, address: PciAddress) -> bool:
-        """See Sysfs. Read once for each driver: a driver is a vfio driver for all of its devices or for none."""
-        driver = self.bound_driver(address)
-        if driver is None:
-            return False
-        if driver not in self._vfio_drivers:
-            self._vfio_drivers[driver] = super().vfio_bound(address)
-        return self._vfio_drivers[driver]
 
     @classmethod
     def of(cls, sysfs: Sysfs) -> "OneLook":
