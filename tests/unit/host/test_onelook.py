@@ -63,16 +63,15 @@ def bound(root: Path, driver: str, number: int) -> tuple[Sysfs, list[PciAddress]
 def test_a_function_that_its_vfio_driver_probes_says_nothing_of_others(
     tmp_path: Path, driver: str, probed: list[int]
 ) -> None:
-    """The kernel makes the driver's link first, and `vfio-dev/` at the end of the probe. So each function is asked, and
-    not its driver; within one look the answer stays."""
+    """The kernel makes the driver's link first, and `vfio-dev/` at the end of the probe. So a driver whose first function
+    does not show it is asked for again at the next one."""
     sysfs, addresses, vfio_dev = bound(tmp_path, driver, 4)
     whole = [address for index, address in enumerate(addresses) if index not in probed]
     for address in whole:
         vfio_dev(address).mkdir()
     look = OneLook(sysfs)
-    found = {address: look.vfio_bound(address) for address in addresses}
-    assert found == {address: address in whole for address in addresses}
-    assert {address: look.vfio_bound(address) for address in addresses} == found
+    found = {address for address in addresses if look.vfio_bound(address)}
+    assert found >= set(whole)
 
 
 @pytest.mark.parametrize("driver", ["igbvf", "nvme", "pci-stub"])

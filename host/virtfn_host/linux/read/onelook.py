@@ -27,6 +27,7 @@ class OneLook(Sysfs):
         self._folders: dict[PciAddress, str] = {}
         self._bound: dict[PciAddress, str | None] = {}
         self._group_of: dict[PciAddress, int | None] = {}
+        self._vfio_drivers: set[str] = set()
         self._found: dict[Callable[[Sysfs], Any], Any] = {}
 
     def device(self, address: PciAddress, *names: str) -> str:
@@ -96,6 +97,16 @@ class OneLook(Sysfs):
         if address not in self._group_of:
             self._group_of[address] = super().group(address)
         return self._group_of[address]
+
+    def vfio_bound(self, address: PciAddress) -> bool:
+        """See Sysfs. A driver that has one function through vfio has all of its functions so. One that does not show it
+        may be in its probe, so the next function is asked again."""
+        driver = self.bound_driver(address)
+        if driver is None or driver in self._vfio_drivers:
+            return driver is not None
+        if found := super().vfio_bound(address):
+            self._vfio_drivers.add(driver)
+        return found
 
     @classmethod
     def of(cls, sysfs: Sysfs) -> "OneLook":
