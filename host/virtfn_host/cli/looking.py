@@ -76,7 +76,7 @@ def show_explain(options: argparse.Namespace, output: Output) -> int:
     """Print what one function is, who uses it, and whether it can be handed out."""
     sysfs = sysfs_of(options)
     with netlink_of(sysfs) as netlink:
-        inventory = look_once(sysfs, macs=netlink)
+        inventory = look_once(sysfs, guids=netlink, macs=netlink)
     tell_of_blocked_write(sysfs, inventory, output)
     with closing(Reader()) as reader:
         described = read_function(sysfs, options.address, inventory, reader)
@@ -131,7 +131,7 @@ def show_verify(options: argparse.Namespace, output: Output) -> int:
     with netlink_of(sysfs) as netlink:
         asked = asked_names(netdevs_named(policies), netlink)
         links = netlink if concerns_links(options, policies) else None
-        inventory = look_once(sysfs, links, asked=asked, macs=netlink if names_macs(policies) else None)
+        inventory = look_once(sysfs, links, asked=asked, guids=netlink, macs=netlink if names_macs(policies) else None)
     resolution = resolved(options, policies, inventory)
     mismatches = verify(resolution.desired, inventory)
     if options.json:

@@ -127,6 +127,12 @@ class BindFailedError(HostError):
     reason = Reason.BIND_FAILED
 
 
+class DriverNotThereError(HostError):
+    """A module was loaded and registered no driver of the name that was asked for."""
+
+    reason = Reason.DRIVER_MISSING
+
+
 class ModuleMissingError(HostError):
     """A module could not be loaded."""
 

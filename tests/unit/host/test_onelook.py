@@ -63,8 +63,8 @@ def bound(root: Path, driver: str, number: int) -> tuple[Sysfs, list[PciAddress]
 def test_a_function_that_its_vfio_driver_probes_says_nothing_of_others(
     tmp_path: Path, driver: str, probed: list[int]
 ) -> None:
-    """The kernel makes the driver's link first, and `vfio-dev/` at the end of the probe. So a driver whose first function
-    does not show it is asked for again at the next one."""
+    """The kernel makes the driver's link first, and `vfio-dev/` at the end of the probe. A driver of which the first
+    function does not show it is asked for again at the next one."""
     sysfs, addresses, vfio_dev = bound(tmp_path, driver, 4)
     whole = [address for index, address in enumerate(addresses) if index not in probed]
     for address in whole:

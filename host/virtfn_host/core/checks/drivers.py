@@ -19,7 +19,7 @@ def driver_trouble(inventory: Inventory, driver: str) -> Hindrance | None:
         return Hindrance(reason=Reason.MODULE_MISSING, message=text, remedy=remedy)
     # Its module may be on the disk all the same, and name no function of this machine.
     text = f"no driver {driver} is loaded, and no module for vfio or for a device of this machine has this name"
-    remedy = f"modprobe {driver} where it is installed, or name one of {_known(inventory)}"
+    remedy = f"load the module that brings it (`lspci -k` names both), or name one of {_known(inventory)}"
     return Hindrance(reason=Reason.DRIVER_MISSING, message=text, remedy=remedy)
 
 

@@ -143,9 +143,12 @@ def _package(sysfs: Sysfs) -> str | None:
 def _lock_trouble(sysfs: Sysfs, known: Described) -> str | None:
     """Why the in-use lock cannot be taken from here, or None.
 
-    The group's own node is not opened, because a pod that starts at that moment would find it busy.
+    The group's own node is not opened, because a pod that starts at that moment would find it busy. A kernel that made
+    no node for the group has no groups of vfio: programs that have its cdev open are found in /proc.
     """
     if not known.function.vfio_bound or known.group is None:
+        return None
+    if not sysfs.has_group_node(known.group.number) and sysfs.cdev(known.function.address) is not None:
         return None
     node = sysfs.group_node(known.group.number)
     if not os.path.lexists(node):
