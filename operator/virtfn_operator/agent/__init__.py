@@ -37,6 +37,7 @@ One round of the loop is `Agent.turn` (a node's turn, `spec.mayChange`, is somet
 What calls the change off (`Done.obstacle`); step 6 then offers the functions again, and the next round tries again
 after a pause that grows from `Patience.retry` to `Patience.retry_limit` seconds:
 
+- another device plugin offers a function, too (`VfsInUse`); nothing was withdrawn;
 - the in-use lock cannot be used (`Unreadable`); nothing was withdrawn;
 - the kubelet still offers a function after `Patience.withdraw` seconds (`VfsInUse`): the device plugin may be down;
 - the second plan displaces a function that was not withdrawn (`StaleSnapshot`): the machine changed in the meantime.

@@ -236,6 +236,9 @@ class NodeMachine:
             return Done()
         calm = found.plan.calm
         reports = (await self._apply(calm, found),) if calm.steps else ()
+        touched = frozenset(found.plan.displaces) | found.leaving.functions
+        if touched and may_change and (obstacle := await self._offering.elsewhere(self.published, touched)) is not None:
+            return Done(reports=reports, obstacle=obstacle, stale=bool(reports))
         if not (found.plan.displaces and may_change):
             withdrawn = await self._withdraw(found) if may_change else frozenset()
             return Done(reports=reports, stale=bool(reports), withdrawn=withdrawn)

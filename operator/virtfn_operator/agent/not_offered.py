@@ -12,11 +12,12 @@ The scheduler sees the Node's status, which the kubelet writes every ten seconds
 kubelet itself offers what was published (`offering.py` says when).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from virtfn_host.core.values.offered import PoolSet, Registration, Registrations
+from virtfn_host.core.values.resource_names import RESOURCE_DOMAIN
 
 LASTS = 20.0
 """Seconds. With a round at least every 5 s, people are told within 30."""
@@ -41,6 +42,11 @@ class KubeletOffer:
     """By resource name, the ids of healthy devices, allocated or not."""
     kubelet: object = None
     """Which kubelet answered; another value after each restart."""
+
+    def elsewhere(self, devices: Set[str], ours: Set[str]) -> tuple[str, str] | None:
+        """Return the first of these functions that another device plugin offers, and under which resource name."""
+        others = {name: ids for name, ids in self.devices.items() if name not in ours and not _of_virtfn(name)}
+        return min(((device, name) for name, ids in others.items() for device in ids & devices), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,17 +150,25 @@ def compared(published: PoolSet, offer: KubeletOffer, plugin: PluginReport, sinc
 def differences(published: PoolSet, offer: KubeletOffer, plugin: PluginReport) -> tuple[Difference, ...]:
     """Return every resource that differs now, also one that is not published any more and that the plugin serves."""
     wanted = expected(published)
-    served = plugin.told.registrations if plugin.told and plugin.told.boot_id == published.boot_id else ()
-    names = wanted.keys() | {one.resource_name for one in served}
     found = (
         Difference(
             resource_name=name,
             published=wanted.get(name, frozenset()),
             offered=offer.devices.get(name, frozenset()),
         )
-        for name in sorted(names)
+        for name in sorted(ours(published, plugin))
     )
     return tuple(difference for difference in found if difference.devices)
+
+
+def ours(published: PoolSet, plugin: PluginReport) -> frozenset[str]:
+    """Return the resource names that are published, or that virtfn's own device plugin serves."""
+    served = plugin.told.registrations if plugin.told and plugin.told.boot_id == published.boot_id else ()
+    return frozenset(pool.resource_name for pool in published.pools) | {one.resource_name for one in served}
+
+
+def _of_virtfn(name: str) -> bool:
+    return name.partition("/")[0] == RESOURCE_DOMAIN
 
 
 def expected(published: PoolSet) -> dict[str, frozenset[str]]:

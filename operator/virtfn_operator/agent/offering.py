@@ -7,12 +7,14 @@ then every five minutes, or in each round while it differs.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
+from virtfn_host.core.values.address import PciAddress
 from virtfn_host.core.values.offered import PoolSet
 from virtfn_host.core.values.reasons import Reason
+from virtfn_host.core.values.steps import Blocked
 from virtfn_operator.agent.not_offered import (
     LASTS,
     NOT_COMPARED,
@@ -24,6 +26,7 @@ from virtfn_operator.agent.not_offered import (
     differences,
     expected,
     not_on_the_node,
+    ours,
 )
 from virtfn_operator.agent.ports import Files, Kubelet, KubeletUnreachableError, OwnNode, Patience
 from virtfn_operator.api.conditions import READY, UNKNOWN, read_conditions
@@ -128,6 +131,20 @@ class Offering:
         else:
             unknown = f"it is unknown what the kubelet offers to pods: {error}"
             self.last = Offers(unknown=unknown, lasting=self.last.lasting)  # silence clears nothing
+
+    async def elsewhere(self, published: PoolSet, touched: Set[PciAddress]) -> Blocked | None:
+        """Say which of these functions another device plugin offers, too: to withdraw them here would not help."""
+        try:
+            offer = await self._kubelet.offered()
+        except KubeletUnreachableError:
+            return None  # then they are withdrawn, and the kubelet is waited for
+        names = ours(published, await self._files.plugin())
+        if (found := offer.elsewhere({str(address) for address in touched}, names)) is None:
+            return None
+        device, name = found
+        text = f"the kubelet offers it as {name}, so another device plugin has it, too: take it from its configuration"
+        message = f"{device}: {text}"
+        return Blocked(device=PciAddress.parse(device), reason=Reason.VFS_IN_USE, message=message, holders=())
 
     # --- what the Node shows ----------------------------------------------------------------------------------------
 
