@@ -101,22 +101,17 @@ STATUSES: dict[str, Body] = {
     "a field of another version": {"needs": ["pools.ofAnotherKind"]},
 }
 
-ODD_ANSWERS: dict[str, Callable[[Body], object]] = {
-    f"{what}: {odd!r}": lambda it, change=change, odd=odd: change(it, odd)
-    for what, change in {
-        "evicted device": lambda it, odd: with_status(
-            {**it, "pfs": [PF]}, plan={"disruptive": True, "evict": {"pods": [{"device": odd, "name": "a"}]}}
-        ),
-        "rejected": lambda it, odd: with_status(it, rejected=[{"policy": odd, "reason": odd, "message": odd}, odd]),
-        "Ready": lambda it, odd: with_status(
-            {**it, "pfs": []},
-            conditions=[{"type": "Ready", "status": odd, "reason": odd, "message": odd}],
-        ),
-        "PF": lambda it, odd: {**it, "pfs": [dict.fromkeys(["pf", "policies", "steps", "displaces", "blocked"], odd)]},
-        "wait": lambda it, odd: {**it, "pfs": [{**PF, "blocked": [{"device": odd, "reason": odd, "message": odd}]}]},
-        "what is evicted": lambda it, odd: {**it, "evict": odd, "hindered": odd},
-    }.items()
-    for odd in ([], {}, [[]], {"": None}, None, True, -1, 1.5, "")
+ODD_ANSWERS: dict[str, Callable[[Body, Any], Body]] = {
+    "evicted device": lambda it, odd: with_status(
+        {**it, "pfs": [PF]}, plan={"disruptive": True, "evict": {"pods": [{"device": odd, "name": "a"}]}}
+    ),
+    "rejected": lambda it, odd: with_status(it, rejected=[{"policy": odd, "reason": odd, "message": odd}, odd]),
+    "Ready": lambda it, odd: with_status(
+        {**it, "pfs": []}, conditions=[{"type": "Ready", "status": odd, "reason": odd, "message": odd}]
+    ),
+    "PF": lambda it, odd: {**it, "pfs": [dict.fromkeys(["pf", "policies", "steps", "displaces", "blocked"], odd)]},
+    "wait": lambda it, odd: {**it, "pfs": [{**PF, "blocked": [{"device": odd, "reason": odd, "message": odd}]}]},
+    "what is evicted": lambda it, odd: {**it, "evict": odd, "hindered": odd},
 }
 
 
@@ -162,10 +157,11 @@ def test_a_status_that_the_controller_could_not_read_is_unknown(plan: Plan, fiel
     assert "its answer cannot be read: status" in hostile["unknown"]
 
 
-@pytest.mark.parametrize("says", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
-def test_a_field_of_another_type_ends_nothing(plan: Plan, says: Callable[[Body], object]) -> None:
-    assert "node n1" in plan(says).out.replace("nodes n0, n1", "node n1")
-    assert plan(says, "--json").document["nodes"][1]["devices"]
+@pytest.mark.parametrize("odd", [[], {}, [[]], {"": None}, None, True, -1, 1.5, ""], ids=repr)
+@pytest.mark.parametrize("made", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+def test_a_field_of_another_type_ends_nothing(plan: Plan, made: Callable[[Body, Any], Body], odd: Any) -> None:
+    assert "node n1" in plan(lambda it: made(it, odd)).out.replace("nodes n0, n1", "node n1")
+    assert plan(lambda it: made(it, odd), "--json").document["nodes"][1]["devices"]
 
 
 @pytest.mark.parametrize("field", ["reason", "message"])
