@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 LIMIT = 4 << 20
-"""Bytes of the longest file of ours: 2,048 VFs are 0.4 MB in the pool file and 0.3 MB in the journal."""
+"""Bytes of the longest file of ours: 2,048 VFs are at most 0.7 MB in the pool file and 0.3 MB in the journal."""
 
 _KINDS = (
     (stat.S_ISLNK, errno.ELOOP, "is a symbolic link and not followed; put the file itself there"),

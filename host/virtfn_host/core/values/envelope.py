@@ -27,7 +27,7 @@ NEEDED = types.MappingProxyType({"needed": True})
 """Metadata of a dataclass field that readers must know: a document lists it in `needs` if it is not its default."""
 
 DOCUMENT_LIMIT = 4 << 20
-"""Bytes of the longest document that `loads` accepts. A pool file of 2,048 devices has about 0.4 MB."""
+"""Bytes of the longest document that `loads` accepts. A pool file of 2,048 devices has at most 0.7 MB."""
 
 T = TypeVar("T")
 
