@@ -90,6 +90,14 @@ class Node:
     async def all_healthy(self, name: str = FAST, count: int = 3) -> None:
         await self.kubelet.until(lambda: list(self.kubelet.health(name).values()) == ["Healthy"] * count)
 
+    async def lose_vfs(self) -> None:
+        """Remove all VFs, and wait until the kubelet knows: otherwise what is healthy afterwards may be the list of
+        before."""
+        self.remove_vfs()
+        await self.kubelet.until(
+            lambda: not any("Healthy" in self.kubelet.health(name).values() for name in self.kubelet.plugins)
+        )
+
     async def end_plugin(self) -> None:
         """End the plugin and wait until the kubelet has noticed."""
         self.running.cancel()

@@ -135,7 +135,7 @@ async def test_a_container_whose_nodes_moved_is_refused_as_with_device_nodes(nod
     first, *_ = await served(node)
     await node.kubelet.allocate(FAST, str(first))
     before = nodes(node.specs / of(first, PCI)[0])
-    node.remove_vfs()
+    await node.lose_vfs()
     node.kernel.groups.renumber()
     node.make_vfs((1, 0))
     await node.all_healthy()

@@ -88,7 +88,7 @@ async def test_a_refused_request_leaves_the_grants_that_were_there_before_it(nod
     vfs = await served(node)
     await ask(node, vfs[:2])
     before = poolfile.read_grants(node.grants)
-    node.remove_vfs()
+    await node.lose_vfs()
     node.make_vfs((1, 0))
     await node.all_healthy()
     node.ledger.unlink()

@@ -19,7 +19,8 @@ def driver_trouble(inventory: Inventory, driver: str) -> Hindrance | None:
         return Hindrance(reason=Reason.MODULE_MISSING, message=text, remedy=remedy)
     # Its module may be on the disk all the same, and name no function of this machine.
     text = f"no driver {driver} is loaded, and no module for vfio or for a device of this machine has this name"
-    remedy = f"load the module that brings it (`lspci -k` names both), or name one of {_known(inventory)}"
+    where = "where it is installed, or the module that brings it, whose name may be another one"
+    remedy = f"modprobe {driver} {where}; or name one of {_known(inventory)}"
     return Hindrance(reason=Reason.DRIVER_MISSING, message=text, remedy=remedy)
 
 
