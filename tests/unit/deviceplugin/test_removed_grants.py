@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import gone_files
 import pytest
 from plugin_node import FAST, Node
 
@@ -52,20 +53,12 @@ def writable_for_all(path: Path) -> None:
     later(path)
 
 
-def into_a_link(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("nowhere")
-
-
 GONE: dict[str, Callable[[Path], object]] = {
-    "removed": lambda path: path.unlink(),
-    "moved away": lambda path: path.rename(path.with_name("away")),
+    **gone_files.GONE,
     "damaged": lambda path: path.write_text("{"),
-    "emptied": lambda path: os.truncate(path, 0),
     "cut off": lambda path: os.truncate(path, path.stat().st_size - 9),
     "a byte made other": with_another_byte,
     "made writable for all": writable_for_all,
-    "a link to nothing": into_a_link,
 }
 
 

@@ -1,9 +1,9 @@
 """A ledger that is gone, or is none of this boot, may have had allocations that no file has now: that is told."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
+import gone_files
 import pytest
 from plugin_node import BOOT, FAST, Node
 
@@ -54,17 +54,9 @@ def ledger(path: Path, clock: Clock) -> LedgerFile:
     return made
 
 
-def into_a_link(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("nowhere")
-
-
 GONE: dict[str, Callable[[Path], object]] = {
-    "removed": lambda path: path.unlink(),
-    "moved away": lambda path: path.rename(path.with_name("away")),
+    **gone_files.GONE,
     "half a ledger": lambda path: path.write_text("half a led"),
-    "emptied": lambda path: os.truncate(path, 0),
-    "a link to nothing": into_a_link,
     "of another boot": lambda path: poolfile.write_ledger(path, Ledger(boot_id="b0", allocations=())),
 }
 

@@ -7,7 +7,7 @@ the whole theory.
 """
 
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import assert_never
@@ -41,9 +41,9 @@ from virtfn_host.linux.act.made import expect_kernels_own, expect_made, expect_n
 from virtfn_host.linux.act.mtu_steps import set_mtu
 from virtfn_host.linux.act.portions import Alone, Links, Portion, portions_of, set_links, together
 from virtfn_host.linux.act.told import told
-from virtfn_host.linux.errors import BindFailedError, DriverNotThereError, HostError, SysfsReadError, SysfsWriteError
+from virtfn_host.linux.errors import BindFailedError, DriverNotThereError, HostError, SysfsWriteError
 from virtfn_host.linux.look.identity import card_of
-from virtfn_host.linux.read.sysfs import Sysfs
+from virtfn_host.linux.look.inventory import registered_drivers
 from virtfn_host.linux.use.lock import held
 
 
@@ -153,9 +153,9 @@ def _carry_out(step: Alone, work: PfApply) -> None:
         case LoadModule(pf=pf, module=module):
             work.wall.expect_module(module, pf)
             remember(work, pf)  # a module may bind functions that have no driver
-            before = _drivers(work.machine.sysfs)
+            before = registered_drivers(work.machine.sysfs)
             work.machine.modules.load(module, patience(step))
-            _expect_driver(module, before, _drivers(work.machine.sysfs))
+            _expect_driver(module, before, registered_drivers(work.machine.sysfs))
         case Settle(pf=pf, num_vfs=num_vfs):
             work.places = settled(work.machine.sysfs, pf, num_vfs, patience(step), work.unwanted)
         case Forget(pf=pf, another=another):
@@ -196,25 +196,16 @@ def _set_autoprobe(step: SetAutoprobe, machine: Machine) -> None:
     expect_made(str(path), machine.sysfs.read(path), f"{step.value:d}")
 
 
-def _drivers(sysfs: Sysfs) -> Set[str] | None:
-    """The registered PCI drivers; None: they cannot be read."""
-    try:
-        found = sysfs.names(sysfs.sys / "bus/pci/drivers")
-    except SysfsReadError:
-        return None
-    return None if found is None else set(found)
-
-
-def _expect_driver(module: str, before: Set[str] | None, after: Set[str] | None) -> None:
+def _expect_driver(module: str, before: Sequence[str], after: Sequence[str]) -> None:
     """Refuse to go on where a module was loaded and brought a driver of another name, before any VF is made for it. A
     modalias (`pci:...`) names no driver.
 
     Raises:
         DriverNotThereError: it did.
     """
-    if before is None or after is None or ":" in module or module in after:
+    if not before or not after or ":" in module or module in after:  # none: they could not be read
         return
-    came = ", ".join(sorted(after - before))
+    came = ", ".join(sorted(set(after) - set(before)))
     remedy = f"it brought {came}: name that as driver" if came else "see what `lspci -k` shows"
     raise DriverNotThereError(f"its module was loaded, and there is no driver {module}; {remedy}, or ask for kernel")
 

@@ -24,7 +24,7 @@ from virtfn_host.core.values.model import Card, Function, Original, OriginalOwn,
 from virtfn_host.linux import documents
 from virtfn_host.linux.errors import DocumentError, JournalUnreadableError, StaleSnapshotError
 from virtfn_host.linux.files import write_atomically
-from virtfn_host.linux.read.sysfs import UNKNOWN
+from virtfn_host.linux.read.sysfs import NO_BOOT, UNKNOWN
 
 MOST_CLAIMS = 2048
 """Claims in one journal: 32 on each of 64 functions."""
@@ -34,7 +34,7 @@ MOST_BYTES = 1 << 20
 about 400."""
 
 
-_NO_BOOT = "which boot this is cannot be read (/proc/sys/kernel/random/boot_id); nothing is touched until it can be"
+_NO_BOOT = f"{NO_BOOT}; nothing is touched until it can be"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ from virtfn_host.linux.errors import (
     TriedEnoughError,
     TriesUnreadableError,
 )
-from virtfn_host.linux.read.sysfs import UNKNOWN
+from virtfn_host.linux.read.sysfs import NO_BOOT, UNKNOWN
 
 NAME = "tries.json"
 """Beside the journal: whoever has that folder locked is the one writer of both."""
@@ -95,8 +95,7 @@ class TriesFile:
 
     def _expect_boot(self) -> None:
         if self._boot_id == UNKNOWN:
-            text = "which boot this is cannot be read (/proc/sys/kernel/random/boot_id)"
-            raise TriesUnreadableError(f"{_NOT_KNOWN}: {text}; {_STOPPED} until it can be")
+            raise TriesUnreadableError(f"{_NOT_KNOWN}: {NO_BOOT}; {_STOPPED} until it can be")
 
 
 _NOT_KNOWN = "how often it was tried is not known"

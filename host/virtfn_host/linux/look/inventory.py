@@ -174,7 +174,7 @@ def read_inventory(
     return Inventory(
         boot_id=sysfs.boot_id(),
         kernel=sysfs.kernel_release(),
-        drivers=_drivers(sysfs),
+        drivers=registered_drivers(sysfs),
         functions=tuple(sorted(functions, key=lambda function: function.address)),
         groups=groups,
         unreadable=tuple(look.unreadable),
@@ -191,7 +191,7 @@ def _loadable(sysfs: OneLook, functions: Iterable[Function]) -> tuple[str, ...] 
     vfio = loadable_drivers(sysfs)
     if vfio is None:
         return None
-    own = own_drivers(sysfs, (function.address for function in functions)) - set(_drivers(sysfs))
+    own = own_drivers(sysfs, (function.address for function in functions)) - set(registered_drivers(sysfs))
     return tuple(sorted({*vfio, *own}))
 
 
@@ -210,7 +210,7 @@ def _groups(look: _Look, functions: Iterable[Function]) -> Iterator[IommuGroup]:
                 look.lose(owner, error)
 
 
-def _drivers(sysfs: Sysfs) -> tuple[str, ...]:
+def registered_drivers(sysfs: Sysfs) -> tuple[str, ...]:
     """Registered PCI drivers. If the list cannot be read it is empty: a plan then loads drivers that may be there,
     which changes nothing."""
     try:

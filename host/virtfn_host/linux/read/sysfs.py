@@ -34,6 +34,7 @@ FILE_LIMIT = 32 << 20
 
 UNKNOWN = "unknown"
 """Stands for a boot ID that could not be read."""
+NO_BOOT = "which boot this is cannot be read (/proc/sys/kernel/random/boot_id)"
 
 _IFF_UP = 1
 _NUMBER = re.compile(r"-?[0-9]{1,10}")
